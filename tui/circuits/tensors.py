@@ -1,0 +1,135 @@
+"""The plain tensors that circuits are computed from.
+
+``models`` reads them off a loaded model; ``circuits`` knows nothing of TransformerLens. Row vectors, weights on the
+right. Everything is float32 or better whatever dtype the model runs in, on the model's device.
+Sources: "A Mathematical Framework for Transformer Circuits" (its matrices are the transposes of these).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """A normalisation as stored: LayerNorm ``(x − mean)/√(var + eps)·w + b``, RMSNorm ``x/√(mean x² + eps)·w``, or none."""
+
+    kind: str
+    """``LayerNorm``, ``RMSNorm`` or ``none``."""
+    w: Tensor | None
+    """``[d]``; for Gemma the stored weight plus one."""
+    b: Tensor | None
+    """``[d]``; LayerNorm only."""
+    eps: float
+
+    def scale(self, x: Tensor) -> Tensor:
+        """``[…, 1]``: what x is divided by (LayerNorm: after centring)."""
+        if self.kind == "none":
+            return torch.ones_like(x[..., :1])
+        if self.kind == "LayerNorm":
+            x = x - x.mean(-1, keepdim=True)
+        return (x.pow(2).mean(-1, keepdim=True) + self.eps).sqrt()
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Mean (LayerNorm) and scale only, no w and b: what processed weights read."""
+        if self.kind == "none":
+            return x
+        centred = x - x.mean(-1, keepdim=True) if self.kind == "LayerNorm" else x
+        return centred / self.scale(x)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The whole norm, w and b included: what raw weights read."""
+        y = self.normalise(x)
+        if self.w is not None:
+            y = y * self.w
+        return y if self.b is None else y + self.b
+
+
+@dataclass(frozen=True, eq=False)
+class HeadWeights:
+    """One attention head as stored (raw). Grouped keys and values are already those of this query head."""
+
+    layer: int
+    head: int
+    W_Q: Tensor
+    """``[d_model, d_head]``; the query half only where q_proj is gated."""
+    b_Q: Tensor
+    """``[d_head]``; zeros where the model has none."""
+    W_K: Tensor
+    b_K: Tensor
+    W_V: Tensor
+    b_V: Tensor
+    W_O: Tensor
+    """``[d_head, d_model]``."""
+    norm: Norm
+    """The norm that this layer's attention reads through."""
+    attn_scale: float
+    """Scores are divided by it; read from the model."""
+    soft_cap: float | None = None
+    """Scores become ``cap·tanh(score/cap)``."""
+    q_norm: Norm | None = None
+    k_norm: Norm | None = None
+    """Query/key norm over d_head (Qwen3, Gemma 3), applied before rotation."""
+    rotate: Callable[[Tensor, Tensor], Tensor] | None = None
+    """``rotate(x [n, d_head], positions [n] int64) → [n, d_head]`` by the model's own rotary code; None without rotary."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """Both ends of the stream: embedding and unembedding, as stored (raw)."""
+
+    W_E: Tensor
+    """``[d_vocab, d_model]``, in the scale in which it enters the stream (Gemma's √d_model included)."""
+    W_pos: Tensor | None
+    """``[n_ctx, d_model]``; None without learned positions."""
+    W_U: Tensor
+    """``[d_model, d_vocab]``."""
+    b_U: Tensor | None
+    """``[d_vocab]``."""
+    final_norm: Norm
+    logit_cap: float | None = None
+    """Logits become ``cap·tanh(logit/cap)``."""
+    layer0_mlp: Callable[[Tensor], Tensor] | None = None
+    """``x [n, d_model] → MLP0(ln2₀(x)) [n, d_model]`` for basis ``effective`` (parallel blocks: their own input norm)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What one forward pass left behind, float32 copies of only what views show. n = prompt length."""
+
+    ids: Tensor
+    """``[n]`` int64."""
+    embed: Tensor
+    """``[n, d_model]`` token embedding as it enters the stream."""
+    pos: Tensor | None
+    """``[n, d_model]`` learned positions; None without."""
+    resid_pre: Tensor
+    """``[n_layers + 1, n, d_model]``: the stream before each block; the last one is the final stream."""
+    resid_mid: Tensor | None
+    """``[n_layers, n, d_model]`` between attention and MLP; None with parallel blocks."""
+    attn_out: Tensor
+    """``[n_layers, n, d_model]``: what attention adds to the stream (after a post-norm where there is one)."""
+    mlp_out: Tensor | None
+    """``[n_layers, n, d_model]``; None for attention-only models."""
+    z: Tensor
+    """``[n_layers, n, n_heads, d_head]``: pattern-weighted values."""
+    b_O: Tensor
+    """``[n_layers, d_model]``: attention output bias (zeros without)."""
+    attn_post_scale: Tensor | None
+    """``[n_layers, n, d_model]``: post-norm blocks: a head's write is ``(z_h W_O^h) * attn_post_scale``; None without."""
+    logits: Tensor
+    """``[n, d_vocab]`` the model's own output."""
+    patterns: Mapping[int, Tensor]
+    """layer → ``[n_heads, n, n]``, the model's own attention pattern; for the layers that were asked for."""
+    queries: Mapping[int, Tensor]
+    keys: Mapping[int, Tensor]
+    values: Mapping[int, Tensor]
+    """layer → ``[n, n_heads, d_head]`` as attention used them: after q/k norm and rotation; keys and values expanded to query heads."""
+    visible: Mapping[int, Tensor]
+    """layer → ``[n, n]`` bool (or ``[n_heads, n, n]``): which keys a query may see (causal, sliding window)."""
+    score_bias: Mapping[int, Tensor]
+    """layer → ``[n_heads, n, n]`` added to the scaled scores (ALiBi); absent without."""

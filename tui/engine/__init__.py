@@ -1,0 +1,1 @@
+"""What can be asked (jobs), who answers (run) and when (engine)."""

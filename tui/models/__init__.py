@@ -1,0 +1,1 @@
+"""Models: found, checked, loaded once, and read as plain tensors."""

@@ -1,0 +1,208 @@
+"""What every job gives and every view, export and test reads.
+
+Plain values in numpy: nothing here knows torch, Textual or plotext. They cross from the worker thread to the
+screen, so they are frozen and their arrays are read-only. ``eq=False`` because Textual compares reactive values
+with ``!=``, which raises on arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+Scalar = str | int | float | bool | None
+EMPTY: Mapping[str, Scalar] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class ModelKey:
+    """Which weights, exactly, and how they are run: the part of every job's cache key that names the model."""
+
+    folder: str
+    """Absolute folder that the weights were read from."""
+    fingerprint: str
+    """Digest of names, sizes and modification times of the folder's files: weights replaced on disk are another model."""
+    dtype: str
+    """``float32``, ``bfloat16`` or ``float16``."""
+    device: str
+    """``cpu``, ``cuda:0``, ``mps``."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """Which views this model can have. An empty string: offered; else the sentence that says why not.
+
+    Found by running the model on a few tokens at load, not read from its config (definitions.md, `facts.md`).
+    """
+
+    pattern: str = ""
+    """Attention pattern as the model computed it."""
+    scores: str = ""
+    """Attention scores rebuilt from q and k, and their softmax equal to the pattern."""
+    qk: str = ""
+    """``W_E W_QK W_Eᵀ`` from the weights."""
+    ov: str = ""
+    """``W_E W_OV W_U`` from the weights."""
+    residual: str = ""
+    """The stream as a sum of what components write, per head."""
+    position_terms: str = ""
+    """QK split in token and position terms: learned positions only."""
+    offset: str = ""
+    """QK at a rotary offset: rotary positions only."""
+    effective: str = ""
+    """Basis ``effective`` (embedding after MLP 0)."""
+    pattern_edit: str = ""
+    """Editing a pattern changes the output (needed for interventions)."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInfo:
+    """What the screen needs to know of a loaded model: result of ``Open``."""
+
+    key: ModelKey
+    name: str
+    """Short name for the status line, such as ``demo`` or ``gpt2``."""
+    architecture: str
+    n_layers: int
+    n_heads: int
+    n_key_value_heads: int
+    d_model: int
+    d_head: int
+    d_vocab: int
+    n_ctx: int
+    n_parameters: int
+    positions: str
+    """``learned``, ``rotary``, ``alibi`` or ``none``."""
+    norm: str
+    """``LayerNorm``, ``RMSNorm`` or ``none``."""
+    has_mlp: bool
+    parallel_blocks: bool
+    bos_id: int | None
+    bos_default: bool
+    """Whether the model was trained to expect a BOS."""
+    capabilities: Capabilities
+    checks: Mapping[str, float] = field(default_factory=dict)
+    """Self-check at load: name → error (max|error| / max|value|)."""
+    notes: tuple[str, ...] = ()
+    """Sentences worth showing once, such as ``no tokenizer: prompts are typed as token ids``."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A token list: a prompt or the words that a user listed. Result of ``Tokenize`` and ``Words``."""
+
+    ids: tuple[int, ...]
+    texts: tuple[str, ...]
+    """Each token as it reads in the text (`` France`` with its space); bytes of an incomplete character as ``<0xE2>``."""
+    special: tuple[bool, ...]
+    bos: bool
+    """Whether ``ids[0]`` is a BOS that was prepended."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What a number means: shown beside it, exported with it."""
+
+    view: str
+    """Name of the export view: ``pattern``, ``scores``, ``qk``, ``ov``, ``residual``, ``tokens``, …"""
+    quantity: str
+    """One noun phrase: ``QK circuit, bilinear``."""
+    formula: str
+    unit: str = ""
+    head: str | None = None
+    """``L10H2``, or ``L10`` for a whole layer."""
+    explanation: str = ""
+    """One line of words for the screen: ``row = query, column = key: how much …``."""
+    convention: Mapping[str, Scalar] = EMPTY
+    """bos, weights, dtype, device, and the options in force: form, normalize, baseline, basis, offset, term, …"""
+    checks: Mapping[str, float] = EMPTY
+    """Name of an identity → its largest error on the numbers shown."""
+    details: Mapping[str, Scalar] = EMPTY
+    """Further facts in words, such as ``rank of W_QK → 32 of 128``."""
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a Grid: name and labels (raw token texts; views make them safe to print)."""
+
+    name: str
+    labels: tuple[str, ...]
+    ids: tuple[int, ...] | None = None
+    """Token ids where the labels are tokens."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A matrix with labels."""
+
+    header: Header
+    values: np.ndarray
+    """``[len(rows), len(cols)]`` float32, read-only; masked cells hold NaN."""
+    rows: Axis
+    cols: Axis
+    diverging: bool
+    """True: values around zero, symmetric colour scale. False: magnitude from 0 (or the minimum) up."""
+    text: tuple[tuple[str, ...], ...] | None = None
+    """Optional text layer, one string a cell (logit lens)."""
+
+    @property
+    def mask(self) -> np.ndarray:
+        """``[rows, cols]`` bool: True where there is a number to show."""
+        return ~np.isnan(self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Small Grids side by side: the patterns of all heads of a layer."""
+
+    header: Header
+    grids: tuple[Grid, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Ranked rows with named columns. ``label`` columns are text, the others numbers."""
+
+    header: Header
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Scalar, ...], ...]
+    bar: str | None = None
+    """Name of the numeric column that is drawn as bars."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One or more series over a shared x."""
+
+    header: Header
+    x_name: str
+    y_name: str
+    x: np.ndarray
+    series: Mapping[str, np.ndarray]
+
+
+Result = Grid | Gallery | Table | Curve | Tokens | ModelInfo
+
+
+def head_name(layer: int, head: int | None = None) -> str:
+    """``L10H2``, or ``L10`` without a head."""
+    return f"L{layer}" if head is None else f"L{layer}H{head}"
+
+
+def frozen(values: np.ndarray) -> np.ndarray:
+    """A float32 array that nobody can write to, safe to share between threads."""
+    out = np.ascontiguousarray(values, dtype=np.float32)
+    if out is values:
+        out = out.copy()
+    out.flags.writeable = False
+    return out

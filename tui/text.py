@@ -1,0 +1,62 @@
+"""Token text that is safe and honest to print: whitespace made visible, nothing that a terminal would obey."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_NAMED = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍", "\x1b": "␛", "\x7f": "␡", "\u00a0": "⍽", "\u200b": "␣"}
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def visible(text: str, special: bool = False) -> str:
+    """``text`` with every character one that prints as itself in one or two columns.
+
+    A space is ``·``, newline ``⏎``, tab ``⇥``; control characters are their Unicode pictures; combining marks,
+    joiners, bidirectional controls, surrogates and emoji of uncertain width are written as ``<U+0301>``.
+    A special token (``<|bos|>``) is written ``⟨bos⟩``.
+    """
+    if special:
+        text = text.strip("<|>[]") or text
+        return f"⟨{''.join(map(_printable, text))}⟩"
+    return "".join(map(_printable, text)) or "∅"
+
+
+def _printable(char: str) -> str:
+    if char in _NAMED:
+        return _NAMED[char]
+    code = ord(char)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if 0x20 < code < 0x7F:
+        return char
+    category = unicodedata.category(char)
+    if category[0] in "CMZ" or not _has_firm_width(code, char):
+        return _REPLACEMENT if category == "Cs" else f"<U+{code:04X}>"
+    return char
+
+
+def _has_firm_width(code: int, char: str) -> bool:
+    """Whether terminals agree on the width: emoji in the Basic Multilingual Plane and Thai-like scripts are not."""
+    if unicodedata.east_asian_width(char) in "WF" and 0x2000 <= code < 0x2E80:
+        return False
+    return True
+
+
+def width(text: str) -> int:
+    """Terminal columns of text that ``visible`` made safe."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def shorten(text: str, columns: int) -> str:
+    """``text`` in at most ``columns`` columns, cut in the middle of a word with ``…`` at the end."""
+    if columns <= 0:
+        return ""
+    if width(text) <= columns:
+        return text
+    out, used = "", 0
+    for char in text:
+        step = width(char)
+        if used + step > columns - 1:
+            break
+        out, used = out + char, used + step
+    return out + "…"
