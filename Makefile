@@ -1,0 +1,67 @@
+# make run   opens the app on the embedded model (ARGS="gpt2 --prompt …" passes arguments)
+# make test  runs every check
+# Both make .venv first, from constraints.txt, and are instant once it is there.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+ARGS ?=
+PYTEST_ARGS ?=
+RUNTIME := $(VENV)/.installed
+CHECKS := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench demo-model demo-eval screens wheel clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -3
+	@echo "also: make lint bench demo-model demo-eval screens wheel clean; PYTHON=/path/to/python chooses the Python"
+
+$(BIN)/python:
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo "$(PYTHON) was not found: install Python 3.11 or newer, or run make PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, $(PYTHON) is `"$(PYTHON)" --version`: run make PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "This Python cannot make virtual environments: install its venv package (Debian: apt-get install python3-venv)"; exit 1; }
+	"$(PYTHON)" -m venv "$(VENV)"
+
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(CHECKS): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(RUNTIME) $@
+
+run: $(RUNTIME)
+	@$(BIN)/python -m tui $(ARGS)
+
+# Cheapest first; the tests' own summary is the last thing printed.
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(CHECKS)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: $(CHECKS)
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+demo-model: $(CHECKS)
+	$(BIN)/python assets/demo/train.py $(ARGS)
+
+demo-eval: $(CHECKS)
+	$(BIN)/python assets/demo/evaluate.py $(ARGS)
+
+screens: $(CHECKS)
+	$(BIN)/python assets/screens/make.py $(ARGS)
+
+wheel: $(CHECKS)
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache snapshot_report.html
+	find assets tests tui -name __pycache__ -type d -exec rm -rf {} +

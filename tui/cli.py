@@ -1,0 +1,172 @@
+"""``circuit-tui``: reads arguments, then opens the app or runs the headless export.
+
+Nothing heavy is imported before it is needed: ``--help`` and ``--version`` know neither torch nor Textual.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import __version__, config, terminal
+from .config import Options
+
+PROGRAM = "circuit-tui"
+USAGE = 2
+"""Exit code for arguments or a terminal that cannot work."""
+
+_EPILOG = """\
+MODEL is nothing or `demo` (the embedded model), a hub name such as `gpt2`, or a local folder: Hugging Face format or
+a TransformerLens checkpoint (config.json and one state dict).
+
+`circuit-tui export VIEW …` writes the same numbers to a file or to standard output, without a screen:
+see `circuit-tui export --help`. Defaults may be kept in ~/.config/circuit-tui/config.toml.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """One sentence instead of a usage dump."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments."""
+        message = message[:1].upper() + message[1:]
+        refuse(f"{message}{'' if message.endswith('.') else '.'} See `{self.prog} --help`.")
+
+
+def refuse(sentence: str) -> NoReturn:
+    """Say what is wrong and what to do, and end with the code for wrong usage."""
+    sys.stderr.write(f"{PROGRAM}: {sentence}\n")
+    sys.stderr.flush()
+    raise SystemExit(USAGE)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of the app. An option that is not given stays None: the config file may have it."""
+    out = Parser(
+        prog=PROGRAM,
+        usage="%(prog)s [MODEL] [options]\n       %(prog)s export VIEW [options]",
+        description="Transformer circuits in a terminal: QK, OV, attention patterns and the residual stream.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    out.add_argument("model", nargs="?", metavar="MODEL", help="the model to open (default: demo)")
+    out.add_argument("--prompt", metavar="TEXT", help="the prompt to start with")
+    out.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    for name, text in (
+        ("dtype", "number format of the weights (default: auto)"),
+        ("weights", "with LayerNorm folded in, or as they are stored (default: processed)"),
+        ("bos", "begin-of-sequence token before the prompt (default: auto, as the model was trained)"),
+    ):
+        out.add_argument(f"--{name}", metavar="|".join(config.CHOICES[name]), help=text)
+    out.add_argument("--threads", metavar="N", help="CPU threads to compute with (default: torch decides)")
+    out.add_argument("--color", metavar="|".join(config.CHOICES["color"]), help="colours of the terminal")
+    out.add_argument("--theme", metavar="NAME", help="colour theme, such as nord or textual-light")
+    out.add_argument("--no-mouse", dest="mouse", action="store_const", const=False, help="leave the mouse alone")
+    out.add_argument("--log", metavar="FILE", help="where warnings go (default: ~/.local/state/circuit-tui)")
+    out.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    return out
+
+
+def options(arguments: Sequence[str]) -> Options:
+    """Command line over config file over defaults. Ends the process on arguments that cannot be."""
+    arguments_parser = parser()
+    given: dict[str, Any] = {
+        name: value for name, value in vars(arguments_parser.parse_args(arguments)).items() if value is not None
+    }
+    threads = given.get("threads", "")
+    if threads.isascii() and threads.isdigit():
+        given["threads"] = int(threads)
+    for name, value in given.items():
+        if problem := config.check(name, value):
+            arguments_parser.error(problem)
+    return replace(config.load(), **given)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of the console script. Does not return."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["export"]:
+        _export(arguments[1:])
+    _open(options(arguments))
+
+
+def _export(arguments: Sequence[str]) -> NoReturn:
+    """Headless: the numbers on standard output or in a file."""
+    os.environ.update({name: value for name, value in terminal.QUIET.items() if name not in os.environ})
+    from . import export, process
+
+    arguments_parser = Parser(prog=f"{PROGRAM} export", allow_abbrev=False)
+    export.add_arguments(arguments_parser)
+    try:
+        code = export.export(arguments_parser.parse_args(arguments))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # `circuit-tui export … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 141
+    process.leave(code)
+
+
+def _open(opt: Options) -> NoReturn:
+    """The app, on this terminal."""
+    if os.environ.get("TERM", "").strip().lower() in terminal.CANNOT_DRAW:
+        refuse(
+            f"This terminal cannot draw a screen (TERM={os.environ.get('TERM', '')}): "
+            f"set TERM, for example to xterm-256color, or use `{PROGRAM} export`."
+        )
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        refuse(f"Input and output must be a terminal: use `{PROGRAM} export` for numbers without a screen.")
+    log = _open_log(opt)
+    drawn = terminal.colors(opt.color, os.environ)
+    for name, value in terminal.environment(opt, os.environ).items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+    import faulthandler
+    import logging
+
+    from . import process
+    from .app import CircuitApp
+
+    app = CircuitApp(replace(opt, color=drawn))
+    warden = process.Warden(lambda code: app.exit(return_code=code))
+    code = 1
+    with process.quiet(log):
+        faulthandler.enable(2)
+        # Held before Textual replaces sys.stderr by a capture that drops what it gets.
+        logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.captureWarnings(True)
+        warden.start()
+        try:
+            app.run(mouse=opt.mouse)
+            code = app.return_code or 0
+        except Exception:
+            logging.exception("the app ended on an error")
+            warden.restore_terminal()
+    if code == 1:
+        where = opt.log or config.log_file()
+        sys.stderr.write(f"{PROGRAM}: Ended on an error; the details are at the end of {where}.\n")
+    process.leave(code)
+
+
+def _open_log(opt: Options) -> int:
+    """The log's descriptor. A default place that cannot be written to is no reason not to start; ``--log`` is."""
+    from . import process
+
+    try:
+        if opt.log is None:
+            config.state_directory().mkdir(parents=True, exist_ok=True, mode=0o700)
+        return process.open_log(Path(opt.log) if opt.log else config.log_file())
+    except OSError as error:
+        if opt.log is not None:
+            refuse(f"{opt.log} cannot be written to ({error.strerror}): choose another file with --log.")
+        return os.open(os.devnull, os.O_WRONLY)

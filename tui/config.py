@@ -1,0 +1,174 @@
+"""What a user decides: options of one run, the config file, and where files that outlive a run are kept.
+
+``$XDG_CONFIG_HOME/circuit-tui/config.toml`` (``~/.config`` by default)::
+
+    theme = "nord"
+    model = "gpt2"          # any long option of `circuit-tui --help`, its dashes as underscores
+    weights = "raw"
+
+    [keys]                  # command id = "key,key": see the table of keys in the help
+    "next_head" = "n"
+
+``$XDG_STATE_HOME/circuit-tui`` (``~/.local/state`` by default) holds the log and the prompts typed so far.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from types import MappingProxyType
+
+NAME = "circuit-tui"
+HISTORY_LENGTH = 500
+
+CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "dtype": ("auto", "float32", "bfloat16", "float16"),
+        "weights": ("processed", "raw"),
+        "bos": ("auto", "on", "off"),
+        "color": ("auto", "truecolor", "256", "16", "none"),
+    }
+)
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+@dataclass(frozen=True)
+class Options:
+    """One run of the app, as the command line and the config file ask for it."""
+
+    model: str = "demo"
+    """``demo``, a hub name, or a folder."""
+    prompt: str | None = None
+    """None: the example prompt."""
+    device: str = "auto"
+    dtype: str = "auto"
+    weights: str = "processed"
+    bos: str = "auto"
+    threads: int | None = None
+    color: str = "auto"
+    """When the app starts: what is drawn, so ``truecolor``, ``256``, ``16`` or ``none``; never ``auto``."""
+    theme: str | None = None
+    mouse: bool = True
+    log: str | None = None
+    """File that warnings and libraries' messages go to; None: the default one."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Command id → keys, as Textual's ``App.set_keymap`` takes them."""
+    notice: str = ""
+    """One sentence to show at the start, such as what is wrong with the config file."""
+
+
+def check(name: str, value: object) -> str:
+    """What is wrong with the value of an option, as a sentence that says what to do; empty if nothing is."""
+    if name in CHOICES:
+        if value not in CHOICES[name]:
+            return f"{name} must be one of {', '.join(CHOICES[name])}, not {value!r}."
+    elif name == "device":
+        if not isinstance(value, str) or not _DEVICE.fullmatch(value):
+            return f"device must be auto, cpu, cuda, cuda:N or mps, not {value!r}."
+    elif name == "threads":
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1024:
+            return f"threads must be a whole number from 1 to 1024, not {value!r}."
+    elif name == "mouse":
+        if not isinstance(value, bool):
+            return f"mouse must be true or false, not {value!r}."
+    elif name == "keys":
+        if not isinstance(value, dict) or not all(isinstance(keys, str) and keys for keys in value.values()):
+            return '[keys] must hold lines of the form "command" = "key".'
+    elif not isinstance(value, str) or (name != "prompt" and not value):
+        return f"{name} must be text, not {value!r}."
+    return ""
+
+
+def load(path: Path | None = None) -> Options:
+    """Options of the config file. A broken file gives the defaults and a notice that says what is wrong."""
+    path = path or config_file()
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return Options()
+    except (OSError, UnicodeDecodeError) as error:
+        return Options(notice=f"{path} could not be read ({_reason(error)}): the defaults are used.")
+    import tomllib  # 10 ms that a run without a config file does not pay
+
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return Options(notice=f"{path} is not valid TOML ({error}): the defaults are used.")
+    known = {option.name for option in fields(Options)} - {"notice"}
+    for name, value in values.items():
+        problem = f"it has no option {name!r}." if name not in known else check(name, value)
+        if problem:
+            return Options(notice=f"In {path}, {problem} The defaults are used.")
+    return replace(Options(), **values)
+
+
+def config_file() -> Path:
+    """Where the config file is looked for."""
+    return _base("XDG_CONFIG_HOME", ".config") / NAME / "config.toml"
+
+
+def state_directory() -> Path:
+    """Where the log, the history and saved sessions are kept. Not created here."""
+    return _base("XDG_STATE_HOME", ".local/state") / NAME
+
+
+def log_file() -> Path:
+    """Where warnings and libraries' messages go unless ``--log`` says otherwise."""
+    return state_directory() / f"{NAME}.log"
+
+
+def load_history() -> list[str]:
+    """Prompts typed in earlier runs, oldest first. Lines that cannot be read are left out."""
+    try:
+        lines = _history_file().read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    prompts = []
+    for line in lines:
+        try:
+            prompt = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(prompt, str):
+            prompts.append(prompt)
+    return prompts[-HISTORY_LENGTH:]
+
+
+def save_history(prompts: list[str]) -> bool:
+    """Keep the last prompts for the next run. False, and nothing half-written, where there is no room or no right."""
+    path = _history_file()
+    scratch = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        scratch.write_text("".join(f"{json.dumps(prompt)}\n" for prompt in prompts[-HISTORY_LENGTH:]), "utf-8")
+        scratch.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        return False
+    return True
+
+
+def _history_file() -> Path:
+    return state_directory() / "prompts.jsonl"
+
+
+def _base(variable: str, default: str) -> Path:
+    """A directory of the XDG specification, which says to ignore relative paths."""
+    value = os.environ.get(variable, "")
+    if os.path.isabs(value):
+        return Path(value)
+    try:
+        return Path.home() / default
+    except RuntimeError:  # no HOME and no entry for this user, as in some containers
+        return Path(tempfile.gettempdir()) / f"{NAME}-{os.getuid()}"
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or "it is not UTF-8"
