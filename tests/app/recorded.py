@@ -1,0 +1,175 @@
+"""A bench without a model: fixed tokens and fixed numbers for every job, so that screens can be tested to the letter.
+
+The prompt's words become tokens, every grid is a fixed function of layer, head and tokens. Nothing here is torch.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from tui.engine.jobs import (
+    OV, QK, HeadInput, Job, LayerPatterns, NextTokens, Open, OVRow, Pattern, QKDistance, Residual, ResidualParts,
+    Tokenize, Words,
+)  # fmt: skip
+from tui.results import (
+    Axis, Capabilities, Curve, Gallery, Grid, Header, ModelInfo, ModelKey, Table, Tokens, frozen, head_name,
+)  # fmt: skip
+
+KEY = ModelKey("/recorded", "0", "float32", "cpu")
+WORDS = ["⟨bos⟩", " The", " capital", " of", " France", " is", " Paris", " London", " king", " queen", " Rome", " in"]
+LAYERS, HEADS = 4, 4
+
+
+class Refused(Exception):
+    """What the worker raises for input that cannot be used; has the two sentences the screen shows."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+def info(**changes: Any) -> ModelInfo:
+    """A 4 × 4 model with learned positions."""
+    values: dict[str, Any] = {
+        "key": KEY, "name": "demo", "architecture": "gpt2", "n_layers": LAYERS, "n_heads": HEADS,
+        "n_key_value_heads": HEADS, "d_model": 128, "d_head": 32, "d_vocab": 1500, "n_ctx": 64, "n_parameters": 710_000,
+        "positions": "learned", "norm": "LayerNorm", "has_mlp": True, "parallel_blocks": False, "bos_id": 0,
+        "bos_default": True, "capabilities": Capabilities(offset="no rotary positions: there is no offset to set"),
+    }  # fmt: skip
+    return ModelInfo(**{**values, **changes})
+
+
+class RecordedBench:
+    """Answers every job at once, or after ``gate`` is set where a test holds it shut."""
+
+    def __init__(self, model: ModelInfo | None = None) -> None:
+        self.model = model or info()
+        self.computed: list[Job] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.broken: type[Job] | None = None
+        """Jobs of this type raise."""
+
+    def compute(self, job: Job, ctx: Any) -> Any:
+        while not self.gate.wait(0.01):
+            ctx.check()
+        self.computed.append(job)
+        if self.broken is not None and isinstance(job, self.broken):
+            raise Refused("this job is broken on purpose.", "Press 1 for another view.")
+        return getattr(self, f"_{type(job).__name__.lower()}")(job)
+
+    def close(self) -> None: ...
+    def free(self) -> None: ...
+
+    def _open(self, job: Open) -> ModelInfo:
+        if job.source == "nowhere":
+            raise Refused("There is no model called nowhere.", "Give a folder in Hugging Face format.")
+        return self.model
+
+    def _tokenize(self, job: Tokenize) -> Tokens:
+        words = [" " + word for word in job.text.split()]
+        if len(words) > 60:
+            raise Refused(f"The prompt is {len(words)} tokens long; this model reads at most 60.", "Shorten it.")
+        return tokens([*(["⟨bos⟩"] if job.bos else []), *words], job.bos)
+
+    def _words(self, job: Words) -> Tokens:
+        words = [word.strip() for word in job.text.split(",")]
+        for word in words:
+            if " " + word not in WORDS:
+                raise Refused(f'"{word}" is 3 tokens: "x" "y" "z".', "Write one token a word.")
+        return tokens([" " + word for word in words], False)
+
+    def _nexttokens(self, job: NextTokens) -> Table:
+        rows = tuple(
+            (rank + 1, WORDS[6 + (rank + job.position) % 6], 6 + (rank + job.position) % 6, 0.9 / 4**rank, 9.0 - rank)
+            for rank in range(5)
+        )
+        header = head("next tokens", "probability of the next token", "softmax(logits)")
+        return Table(header, ("rank", "token", "id", "probability", "logit"), rows, "probability")
+
+    def _pattern(self, job: Pattern) -> Grid:
+        n = len(job.run.ids)
+        scores = numbers(job.layer, job.head, n, n) * 2
+        scores[np.triu_indices(n, 1)] = -np.inf
+        pattern = np.exp(scores - scores.max(-1, keepdims=True))
+        pattern /= pattern.sum(-1, keepdims=True)
+        values = scores if job.kind == "scores" else pattern
+        values[np.triu_indices(n, 1)] = np.nan
+        return self._grid(job, values, job.run.ids, "pattern", job.kind == "scores", f"attention {job.kind}")
+
+    def _layerpatterns(self, job: LayerPatterns) -> Gallery:
+        grids = tuple(self._pattern(Pattern(job.run, job.layer, h)) for h in range(HEADS))
+        return Gallery(head("pattern", "attention patterns of the layer", "softmax(scores)"), grids)
+
+    def _qk(self, job: QK) -> Grid:
+        values = numbers(job.layer, job.head, len(job.rows), len(job.cols))
+        if job.normalize == "centered":
+            values = values - values.mean(-1, keepdims=True)
+        return self._grid(job, values, job.rows, "qk", True, "QK circuit")
+
+    def _ov(self, job: OV) -> Grid:
+        values = numbers(job.layer, 9 if job.head is None else job.head + 5, len(job.sources), len(job.sources))
+        return self._grid(job, values, job.sources, "ov", True, "OV circuit", ("source", "output"))
+
+    def _ovrow(self, job: OVRow) -> Table:
+        values = numbers(job.layer, 7, job.source + 1, len(WORDS))[job.source]
+        order = np.argsort(-values)
+        def row(part: str, i: int) -> tuple[Any, ...]:
+            return (part, int(np.where(order == i)[0][0]) + 1, WORDS[i], int(i), float(values[i]))
+        rows = [row("promoted", i) for i in order[:5]] + [row("suppressed", i) for i in order[::-1][:5]]
+        rows += [row("shown", i % len(WORDS)) for i in job.outputs]
+        header = head("ov", "what the source token makes the head write", "x W_V W_O W_U")
+        return Table(header, ("part", "rank", "token", "id", "value"), tuple(rows), "value")
+
+    def _qkdistance(self, job: QKDistance) -> Curve:
+        x = np.arange(job.max_offset + 1)
+        return Curve(head("qk", "score by distance", "q·k"), "offset", "score", x, {"score": frozen(np.cos(x / 5))})
+
+    def _residual(self, job: Residual) -> Grid:
+        n, parts = len(job.run.ids), part_names()
+        values = np.abs(numbers(1, 1, len(parts), n))
+        header = head("residual", "what each component writes", "‖write‖")
+        return Grid(header, frozen(values), Axis("component", parts), axis("position", job.run.ids), job.measure != "norm")
+
+    def _residualparts(self, job: ResidualParts) -> Table:
+        rows = tuple((name, float(v)) for name, v in zip(part_names(), numbers(2, 2, 1, 99)[0], strict=False))
+        header = head("residual", "the stream as a sum", "Σ parts", checks={"Σ parts = stream": 3e-7})
+        return Table(header, ("part", "norm"), rows, "norm")
+
+    def _headinput(self, job: HeadInput) -> Table:
+        names = part_names()[: 1 + 2 * job.layer]
+        rows = tuple((name, 1 / len(names)) for name in names)
+        return Table(head("residual", "what the head reads", "part·v/‖v‖²"), ("part", "share"), rows, "share")
+
+    def _grid(self, job: Any, values: np.ndarray, ids: tuple[int, ...], view: str, diverging: bool, quantity: str,
+              names: tuple[str, str] = ("query", "key")) -> Grid:  # fmt: skip
+        checks = {"softmax(scaled) = pattern": 3e-8, "concat(z) W_O = Σ z_h W_O^h": 1e-7} if view == "pattern" else {}
+        where = head_name(job.layer, job.head) if job.head is not None else None
+        header = head(view, quantity, "x_i W x_jᵀ", where, checks, f"row = {names[0]}, column = {names[1]}")
+        return Grid(header, frozen(values), axis(names[0], ids), axis(names[1], ids), diverging)
+
+
+def head(view: str, quantity: str, formula: str, where: str | None = None, checks: Any = None, words: str = "") -> Header:
+    return Header(view, quantity, formula, "", where, words or quantity, {"bos": True}, checks or {})
+
+
+def tokens(texts: list[str], bos: bool) -> Tokens:
+    ids = tuple(WORDS.index(t) if t in WORDS else 20 + sum(map(ord, t)) % 1000 for t in texts)
+    return Tokens(ids, tuple(texts), tuple(t == "⟨bos⟩" for t in texts), bos)
+
+
+def axis(name: str, ids: tuple[int, ...]) -> Axis:
+    return Axis(name, tuple(WORDS[i] if i < len(WORDS) else f" w{i}" for i in ids), ids)
+
+
+def numbers(layer: int, seed: int, rows: int, cols: int) -> np.ndarray:
+    """Fixed numbers of both signs that differ by layer and head."""
+    i, j = np.arange(rows)[:, None], np.arange(cols)[None]
+    return np.sin(1.7 * i + 0.9 * j * (seed + 1) + layer) * (2 + np.cos(i * j + seed))
+
+
+def part_names() -> tuple[str, ...]:
+    return ("embed", "pos", *(f"L{layer}.{kind}" for layer in range(LAYERS) for kind in ("attn", "mlp")))

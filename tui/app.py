@@ -1,0 +1,116 @@
+"""The application: theme, keys, the engine's life, and what touches files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from textual.app import App
+from textual.screen import Screen
+from textual.theme import Theme
+
+from .config import Options, read_history, write_history
+from .engine.engine import Bench, Engine, Event
+from .engine.jobs import Open
+from .screen import EngineEvent, Explorer
+from .state import EXAMPLE, Selection
+from .views.palette import Commands
+
+DRAW_PAUSE, DRAW_PAUSE_SSH = 0.04, 0.15
+"""Seconds between redraws while heads fly by, here and over a slow link."""
+
+DARK = Theme(
+    name="circuit-dark", dark=True, primary="#7aa2d6", secondary="#8fb28a", accent="#e0a95c", background="#12151a",
+    surface="#181c22", panel="#1e232b", foreground="#d6dae0", success="#8fc48a", warning="#e0a95c", error="#e07a6c",
+)  # fmt: skip
+LIGHT = Theme(
+    name="circuit-light", dark=False, primary="#2f5f9e", secondary="#4d7a48", accent="#a8641a", background="#f4f3ef",
+    surface="#ebe9e3", panel="#e2dfd7", foreground="#23272e", success="#3f7d3a", warning="#a8641a", error="#b23c2e",
+)  # fmt: skip
+
+
+def make_bench() -> Bench:
+    """The worker's bench; importing it brings in torch, so it is called in the worker's thread."""
+    from .engine.run import Bench as RealBench
+
+    return RealBench()
+
+
+class CircuitApp(App[None]):
+    """Starts the engine, shows the explorer, and ends both."""
+
+    CSS_PATH = "style.tcss"
+    TITLE = "circuit-tui"
+    COMMANDS = {Commands}
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS = []
+
+    def __init__(self, options: Options, bench: Callable[[], Bench] = make_bench) -> None:
+        """``bench`` is where jobs are computed: tests bring their own."""
+        super().__init__()
+        self.options = options
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = options.theme if options.theme in self.available_themes else DARK.name
+        self.set_keymap(dict(options.keys))
+        self.animation_level = "none"  # every frame of an animation is bytes on the wire
+        self.engine = Engine(self._emit, bench, needs=shared_parts)
+        bos = {"auto": None, "on": True, "off": False}[options.bos]
+        selection = Selection(
+            open=Open(options.model, options.device, options.dtype, options.threads),
+            text=EXAMPLE if options.prompt is None else options.prompt, bos=bos,
+            weights="raw" if options.weights == "raw" else "processed",
+        )  # fmt: skip
+        over_ssh = "SSH_CONNECTION" in os.environ
+        self.explorer = Explorer(self.engine, selection, read_history(), DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE)
+
+    def _emit(self, event: Event) -> None:
+        """Called in the worker's thread; ``post_message`` alone is safe from there, also after the app has ended."""
+        self.explorer.post_message(EngineEvent(event))
+
+    def get_default_screen(self) -> Screen[None]:
+        return self.explorer
+
+    def on_mount(self) -> None:
+        self.engine.start()
+        loop = asyncio.get_running_loop()
+        for name in ("SIGHUP", "SIGTERM", "SIGINT"):
+            if hasattr(signal, name):
+                with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                    loop.add_signal_handler(getattr(signal, name), self.exit)
+        if self.options.theme is not None and self.options.theme != self.theme:
+            known = ", ".join(sorted(self.available_themes))
+            self.explorer.say(f"There is no theme {self.options.theme!r}; there are {known}.")
+        elif self.options.notice:
+            self.explorer.say(self.options.notice)
+
+    def on_unmount(self) -> None:
+        self.engine.close(0.5)
+        write_history(self.explorer.history)
+
+    def on_export_wanted(self, message: ExportWanted) -> None:
+        """Write the shown result beside where the app was started, under a name that is not taken."""
+        from .export import write
+
+        model, s = message.selection.model, message.selection
+        stem = f"circuit-tui-{s.view}" + ("" if s.view == "residual" else f"-{s.name.replace(' ', '-')}")
+        path = next(p for p in map(Path, _names(stem)) if not p.exists())
+        try:
+            write(message.result, path, "json", model=model, prompt=s.text, tokens=s.shown_tokens)
+        except OSError as problem:
+            self.explorer.say(f"{path.resolve()} could not be written: {problem.strerror or problem}. "
+                              "Start circuit-tui in a folder with room that you may write to.")
+        else:
+            self.explorer.say(f"written: {path.resolve()}", good=True)
+
+
+def _names(stem: str) -> Iterator[str]:
+    yield f"{stem}.json"
+    for number in itertools.count(2):
+        yield f"{stem}-{number}.json"

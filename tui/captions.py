@@ -1,0 +1,188 @@
+"""What a selection and its results say in words: status line, titles, the inspector line. Strings only, no widgets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from .engine.jobs import Job
+from .results import Curve, Gallery, Grid, Header, Result, Scalar, Table, Tokens
+from .state import TITLES, VIEWS, Selection, cell_in_view, inspected, panel_name
+from .text import visible
+
+Segments = list[tuple[str, str]]
+"""Pieces of a line with their style names (Textual's theme variables)."""
+
+_LABEL, _VALUE, _STRONG = "$text-muted", "$text", "bold $text"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A value as the screen prints it: fixed where that reads well, exponent where not, never ``nan``."""
+    if value is None or math.isnan(value):
+        return "–"
+    if value == 0 or 10**-digits <= abs(value) < 10_000:
+        return f"{value:.{digits}f}"
+    return f"{value:.1e}"
+
+
+def error(value: float) -> str:
+    """An identity's error: ``3e-08``, or ``exact``."""
+    return "exact" if value == 0 else f"{value:.0e}"
+
+
+def conventions(s: Selection) -> str:
+    """``demo · cpu · float32 · processed weights · BOS``."""
+    if s.model is None:
+        return s.open.source
+    bos = "BOS" if s.with_bos else "no BOS"
+    return " · ".join((s.model.name, s.model.key.device, s.model.key.dtype, f"{s.weights} weights", bos))
+
+
+def tabs(s: Selection) -> Segments:
+    """``1 Pattern  2 QK …`` with the shown view marked."""
+    out: Segments = []
+    for digit, view in enumerate(VIEWS, 1):
+        out.append((f" {digit} {TITLES[view]} ", "bold reverse $primary" if view == s.view else _LABEL))
+    return out
+
+
+def title(s: Selection, header: Header | None) -> str:
+    """``L1H3 · QK · centered · embed``: what is drawn, with every option that changes its numbers."""
+    place = s.name
+    if s.view == "pattern":
+        parts = [place if s.mode != "all heads" else f"L{s.layer}", s.mode]
+    elif s.view == "qk":
+        parts = [place, "QK", s.form, _normalisation(s), s.basis]
+        if s.model is not None and not s.model.capabilities.offset and s.basis != "prompt":
+            parts.append(f"offset {s.offset}")
+        if s.model is not None and not s.model.capabilities.position_terms:
+            parts.append(s.term)
+    elif s.view == "ov":
+        parts = [place, "OV" if s.head is not None else "W_E W_U", _normalisation(s), s.basis]
+    else:
+        parts = ["residual stream", "norm" if s.measure == "norm" else "answer direction"]
+    if header is not None and header.partial:
+        parts.append("(so far)")
+    return " · ".join(part for part in parts if part)
+
+
+def _normalisation(s: Selection) -> str:
+    if s.normalize == "none":
+        return "raw values"
+    return f"{s.normalize} over {'shown tokens' if s.baseline == 'shown' else 'vocabulary'}"
+
+
+def checks(header: Header) -> str:
+    """The identities that hold on these numbers, each with its largest error, then further facts."""
+    out = [f"{name} ±{error(value)}" for name, value in header.checks.items()]
+    out += [f"{name} {value}" if value not in ("", None) else name for name, value in header.details.items()]
+    return "  ·  ".join(out)
+
+
+def about(s: Selection, header: Header | None) -> str:
+    """The help overlay's first lines: what the shown view is, in full."""
+    if header is None:
+        return title(s, None)
+    lines = [f"{title(s, header)}: {header.quantity}", header.explanation, f"formula: {header.formula}"]
+    if header.convention:
+        lines.append("in force: " + ", ".join(f"{name} {_word(value)}" for name, value in header.convention.items()))
+    if header.checks or header.details:
+        lines.append("checks: " + checks(header))
+    return "\n".join(line for line in lines if line)
+
+
+def _word(value: Scalar) -> str:
+    return {True: "on", False: "off", None: "–"}.get(value, str(value)) if not isinstance(value, float) else number(value)
+
+
+def inspector(s: Selection, cached: Callable[[Job], Result | None]) -> Segments:
+    """The cell under the cursor: what this prompt did and what the weights say, in every view."""
+    if s.view == "residual":
+        return _stream_cell(s, cached)
+    tokens = s.shown_tokens
+    if tokens is None or not len(tokens):
+        return [("no tokens", _LABEL)]
+    row, col = s.cell
+    out: Segments = [(f" {_name(tokens, row)} → {_name(tokens, col)} ", _STRONG)]
+    jobs = inspected(s)
+    pattern, scores = _at(cached, jobs.pattern, row, col), _at(cached, jobs.scores, row, col)
+    if jobs.pattern is not None:
+        masked = pattern is not None and math.isnan(pattern)
+        out += _field("pattern", "masked" if masked else number(pattern, 3))
+        out += [] if masked else _field("score", number(scores))
+    if jobs.qk is not None:
+        out += _field("QK", number(_at(cached, jobs.qk, row, col)))
+        out += [(f" (z {number(_at(cached, jobs.zscore, row, col), 1)})", _LABEL)]
+    return out + _writes(s, cached, row, col)
+
+
+def _writes(s: Selection, cached: Callable[[Job], Result | None], row: int, col: int) -> Segments:
+    """OV of the cell: in the OV view the cell's value and rank, elsewhere what the key token makes the head write."""
+    jobs = inspected(s)
+    table = cached(jobs.ov_row) if jobs.ov_row else None
+    if not isinstance(table, Table):
+        return []
+    kind, rank, token, ids, value = (table.columns.index(n) for n in ("part", "rank", "token", "id", "value"))
+    tokens = s.shown_tokens
+    assert tokens is not None
+    if s.view == "ov":
+        mine = [r for r in table.rows if r[kind] == "shown" and r[ids] == tokens.ids[col]]
+        cell = _at(cached, jobs.ov, row, col)
+        return _field("OV", number(cell)) + ([(f" (#{mine[0][rank]})", _LABEL)] if mine else [])
+    best = table.rows[0] if table.rows else None
+    if best is None:
+        return []
+    return [("  OV → ", _LABEL), (visible(str(best[token])), "bold $success"), (f" {float(best[value] or 0):+.2f}", _VALUE)]
+
+
+def _stream_cell(s: Selection, cached: Callable[[Job], Result | None]) -> Segments:
+    from .state import shown
+
+    job = shown(s)
+    grid = cached(job) if job else None
+    if not isinstance(grid, Grid) or s.tokens is None:
+        return [(" …", _LABEL)]
+    row, col = cell_in_view(s)
+    row = min(row, len(grid.rows) - 1)
+    label = "norm" if s.measure == "norm" else "toward the answer"
+    out: Segments = [(f" {grid.rows.labels[row]} at {_name(s.tokens, col)} ", _STRONG)]
+    return out + _field(label, number(float(grid.values[row, col]), 3))
+
+
+def _name(tokens: Tokens, index: int) -> str:
+    return visible(tokens.texts[index], tokens.special[index])
+
+
+def _field(label: str, value: str) -> Segments:
+    return [(f"  {label} ", _LABEL), (value, _VALUE)]
+
+
+def _at(cached: Callable[[Job], Result | None], job: Job | None, row: int, col: int) -> float | None:
+    grid = cached(job) if job is not None else None
+    if not isinstance(grid, Grid) or row >= grid.values.shape[0] or col >= grid.values.shape[1]:
+        return None
+    return float(grid.values[row, col])
+
+
+def panel_title(s: Selection, result: Result | None) -> str:
+    """The side panel's title: whose numbers, of which token."""
+    name = panel_name(s)
+    tokens = s.shown_tokens
+    if tokens is None or not len(tokens):
+        return name
+    row, col = s.cell
+    if name == "head writes":
+        return f"{s.name}: {_name(tokens, row if s.view == 'ov' else col)} writes"
+    if name == "distance":
+        return f"{_name(tokens, row)} → {_name(tokens, col)} by distance"
+    assert s.tokens is not None
+    position = _name(s.tokens, s.position)
+    reads = {"query reads": "query", "key reads": "key", "value reads": "value"}
+    if name in reads:
+        return f"{s.name} {reads[name]} at {position}"
+    return f"{'after' if name == 'next tokens' else 'stream at'} {position}"
+
+
+def header_of(result: Result | None) -> Header | None:
+    """The header of a result that has one."""
+    return result.header if isinstance(result, Grid | Gallery | Table | Curve) else None

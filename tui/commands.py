@@ -1,0 +1,133 @@
+"""The table of commands: bindings, footer, palette, help overlay and the README's key table all come from it.
+
+A command's ``action`` names a method of the explorer. Keys are letters, digits, function keys, arrows, enter, space
+and ctrl with a letter, since other keys do not survive every terminal; ctrl+a, b, s, z, h, i and m belong to tmux,
+screen or the terminal itself. Users remap by ``id`` in the config file's ``[keys]`` table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """One thing the user can do."""
+
+    id: str
+    keys: tuple[str, ...]
+    """In Textual's key names; the first is the one that is shown."""
+    action: str
+    label: str
+    """A word or two for the footer and the palette."""
+    help: str
+    """One sentence: what it does and, where it matters, what it does not."""
+    group: str
+    footer: bool = False
+    views: tuple[str, ...] = ()
+    """The views in which it means something; empty: everywhere."""
+
+
+_DISPLAY = {
+    "question_mark": "?", "colon": ":", "left_square_bracket": "[", "right_square_bracket": "]",
+    "left_curly_bracket": "{", "right_curly_bracket": "}", "comma": ",", "full_stop": ".",
+    "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "slash": "/",
+}  # fmt: skip
+
+COMMANDS: tuple[Command, ...] = (
+    Command("help", ("question_mark", "f1"), "help", "help", "This list; type to search it, enter runs the entry.",
+            "App", footer=True),
+    Command("palette", ("colon", "ctrl+p"), "palette", "commands", "Command palette; L10H2 jumps to that head.",
+            "App", footer=True),
+    Command("prompt", ("i",), "edit_prompt", "prompt",
+            "Edit the prompt; results follow as you type. Up and down walk the history, esc or enter leaves.",
+            "Prompt", footer=True),
+    Command("append", ("g", "ctrl+n"), "append_token", "append token",
+            "Append the likeliest next token to the prompt.", "Prompt"),
+    Command("words", ("t",), "edit_words", "token list",
+            "Tokens for QK and OV other than the prompt's: France, Paris, king or ids 0:52. Empty: the prompt's again.",
+            "Prompt", views=("qk", "ov")),
+    Command("bos", ("B",), "toggle_bos", "BOS", "Put a BOS token before the prompt, or not.", "Prompt"),
+    Command("head_next", ("right_curly_bracket",), "step_head(1)", "head +", "Next head.", "Go", footer=True),
+    Command("head_previous", ("left_curly_bracket",), "step_head(-1)", "head −", "Previous head.", "Go", footer=True),
+    Command("layer_next", ("right_square_bracket",), "step_layer(1)", "layer +", "Next layer, same head.", "Go",
+            footer=True),
+    Command("layer_previous", ("left_square_bracket",), "step_layer(-1)", "layer −", "Previous layer, same head.",
+            "Go", footer=True),
+    Command("direct", ("0",), "direct_path", "direct path",
+            "No head: the direct path W_E W_U in OV, the model's bigrams. Any head key returns to a head.", "Go"),
+    Command("view_pattern", ("1",), "view('pattern')", "pattern", "View 1: what the head attends to on the prompt.",
+            "Go"),
+    Command("view_qk", ("2",), "view('qk')", "QK", "View 2: which tokens seek which, from the weights alone.", "Go"),
+    Command("view_ov", ("3",), "view('ov')", "OV", "View 3: what a token makes the head write.", "Go"),
+    Command("view_residual", ("4",), "view('residual')", "residual",
+            "View 4: the stream as a sum of what every component writes.", "Go"),
+    Command("back", ("comma",), "back", "back", "Back to where you were before the last jump.", "Go"),
+    Command("forward", ("full_stop",), "forward", "forward", "Forward again.", "Go"),
+    Command("up", ("k", "up"), "cursor(-1, 0)", "up", "Move the cursor.", "Cursor"),
+    Command("down", ("j", "down"), "cursor(1, 0)", "down", "Move the cursor.", "Cursor"),
+    Command("left", ("h", "left"), "cursor(0, -1)", "left", "Move the cursor.", "Cursor"),
+    Command("right", ("l", "right"), "cursor(0, 1)", "right", "Move the cursor.", "Cursor"),
+    Command("row_start", ("home",), "edge(-1)", "first column", "Cursor to the first column.", "Cursor"),
+    Command("row_end", ("end",), "edge(1)", "last column", "Cursor to the last column.", "Cursor"),
+    Command("page_down", ("ctrl+d", "pagedown"), "page(1)", "page down", "Cursor down by half a window.", "Cursor"),
+    Command("page_up", ("ctrl+u", "pageup"), "page(-1)", "page up", "Cursor up by half a window.", "Cursor"),
+    Command("open", ("enter",), "open", "open", "Open what is under the cursor: a thumbnail's head, a part's head.",
+            "Cursor"),
+    Command("fit", ("z",), "fit", "fit", "Fit the whole matrix in the window by block extremes, or back to one cell "
+            "a value.", "Look"),
+    Command("mode", ("m",), "cycle_mode", "mode",
+            "Pattern: pattern, scores, value-weighted, all heads. QK: the token and position terms. Residual: norm or "
+            "the answer's direction.", "Look", footer=True),
+    Command("normalize", ("n",), "cycle('normalize')", "normalise",
+            "none, centered (row mean removed), zscore, softmax.", "Look", views=("qk", "ov")),
+    Command("baseline", ("N",), "cycle('baseline')", "baseline",
+            "What a row is normalised against: the shown tokens or the whole vocabulary.", "Look",
+            views=("qk", "ov")),
+    Command("form", ("f",), "cycle('form')", "form",
+            "bilinear: W_QK alone, as in the paper. scaled: with biases, over the attention scale.", "Look",
+            views=("qk",)),
+    Command("basis", ("b",), "cycle('basis')", "basis",
+            "What stands for a token: embed, normed, effective (after MLP 0), prompt (the stream at the head).", "Look",
+            views=("qk", "ov")),
+    Command("offset", ("o",), "edit_offset", "offset", "Rotary distance query − key at which QK is taken.", "Look",
+            views=("qk",)),
+    Command("unit", ("u",), "cycle('unit')", "unit", "Parts of the stream by head or by layer component.", "Look",
+            views=("residual",)),
+    Command("answer", ("A",), "edit_answer", "answer",
+            "The token (and optional distractor, after a comma) whose direction Residual measures. "
+            "Empty: the likeliest next token.", "Look", views=("residual",)),
+    Command("weights", ("w",), "cycle('weights')", "weights",
+            "processed: norms folded, writing weights centred. raw: as stored.", "Look"),
+    Command("panel", ("p",), "cycle_panel", "side panel",
+            "Next side panel, then none: next tokens, distances, outputs, parts, what the head reads.", "Look",
+            footer=True),
+    Command("tree", ("H",), "toggle_tree", "tree", "Show or fold the tree of heads.", "Look"),
+    Command("export", ("e",), "export", "export", "Write what is shown to a JSON file here and print its path.", "App",
+            footer=True),
+    Command("models", ("M",), "choose_model", "model", "Open another model: demo, a hub name, or a folder.", "App"),
+    Command("themes", ("T",), "choose_theme", "theme", "Choose a colour theme.", "App"),
+    Command("quit", ("q",), "quit", "quit", "Leave.", "App", footer=True),
+)  # fmt: skip
+
+
+def by_id(command_id: str) -> Command:
+    """The command of that id. Raises KeyError."""
+    return _BY_ID[command_id]
+
+
+_BY_ID = {command.id: command for command in COMMANDS}
+
+
+def display(key: str) -> str:
+    """A key as a person reads it: ``question_mark`` → ``?``."""
+    return _DISPLAY.get(key, key)
+
+
+def key_table() -> str:
+    """The README's table of keys, in Markdown."""
+    lines = ["| keys | command | what it does |", "| --- | --- | --- |"]
+    for command in COMMANDS:
+        keys = " ".join(f"`{display(key)}`" for key in command.keys)
+        lines.append(f"| {keys} | {command.label} | {command.help} |")
+    return "\n".join(lines)

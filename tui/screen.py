@@ -1,0 +1,721 @@
+"""The explorer: owns the Selection, asks the engine for what it needs, and hands results to the views.
+
+A key changes the selection; the selection decides the wish list; what is cached is drawn at once and the rest when it
+arrives. The previous picture stays, marked as stale, until the new one is there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import Footer, Input, Static
+
+from . import captions, state
+from .commands import COMMANDS, by_id, display
+from .engine.engine import Done, Event, Failed, Idle, Partial, Progress
+from .engine.jobs import Job, NextTokens, Open, Tokenize, Words
+from .results import Curve, Gallery, Grid, ModelInfo, Result, Table, Tokens
+from .state import Selection
+from .views.ask import Ask
+from .views.chart import Bars, Plot
+from .views.gallery import Thumbnails
+from .views.heatmap import Heatmap
+from .views.help import Entry, Help
+from .views.model_tree import ModelTree, Place
+from .views.prompt import PromptInput, PromptLine, TokenStrip
+from .views.status import Status
+
+TYPING_PAUSE = 0.15
+"""Seconds after the last typed character before the prompt is run."""
+PANEL_PAUSE = 0.25
+"""Seconds that the cursor must rest before the side panel follows: it is a screenful of bytes, a cursor move is not."""
+
+
+class EngineEvent(Message):
+    """Something the worker said; posted from its thread."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self.event = event
+
+
+class ExportWanted(Message):
+    """The user asked for the shown result as a file."""
+
+    def __init__(self, result: Result, selection: Selection) -> None:
+        super().__init__()
+        self.result = result
+        self.selection = selection
+
+
+class Asks(Protocol):
+    """What the explorer asks of the engine."""
+
+    def want(self, jobs: Sequence[Job]) -> None: ...
+    def cached(self, job: Job) -> Any: ...
+
+
+class Explorer(Screen[None]):
+    """The one screen."""
+
+    BINDINGS = [
+        Binding(",".join(command.keys), command.action, command.label, show=command.footer, id=command.id,
+                key_display=display(command.keys[0]))
+        for command in COMMANDS
+    ]  # fmt: skip
+
+    def __init__(self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float) -> None:
+        super().__init__()
+        self.engine = engine
+        self.selection = selection
+        self.history = list(history)
+        self.draw_pause = draw_pause
+        """Seconds between two redraws while heads fly by: a slow link must not queue pictures nobody will see."""
+        self._past: list[Selection] = []
+        self._future: list[Selection] = []
+        self._failures: dict[Job, Failed] = {}
+        self._extra: dict[str, Job] = {}
+        """Question → the job that checks its answer."""
+        self._typing: Timer | None = None
+        self._drawing: Timer | None = None
+        self._panel_timer: Timer | None = None
+        self._drawn_at = 0.0
+        self._started = False
+        self._activity = "starting"
+
+    # --- layout -----------------------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        yield Status()
+        yield PromptLine(self.selection.text, self.history)
+        yield TokenStrip()
+        with Horizontal(id="middle"):
+            yield ModelTree()
+            with Vertical(id="view"):
+                yield Static(id="title")
+                yield Static(id="explanation")
+                yield Heatmap()
+                yield Thumbnails()
+            with Vertical(id="panel"):
+                yield Bars()
+                yield Plot()
+        yield Static(id="notice")
+        yield Static(id="inspector")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.query_one(ModelTree).border_title = "Heads"
+        self.query_one(Thumbnails).display = False
+        self.query_one(Plot).display = False
+        self.heatmap.focus()
+        self._fit_to(self.app.size.width, self.app.size.height)
+        self._draw()
+        # The first paint comes before the worker starts importing torch.
+        self.call_after_refresh(self.set_timer, 0.01, self._start)
+
+    def _start(self) -> None:
+        self._started = True
+        self._want()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._fit_to(event.size.width, event.size.height)
+        self._schedule()
+
+    def _fit_to(self, width: int, height: int) -> None:
+        """Breakpoints: below 100×30 narrow tree and one pane at a time, below 50×12 the picture alone."""
+        self.set_class(width < 100 or height < 30, "small")
+        self.set_class(width < 50 or height < 12, "tiny")
+        self.set_class(height >= 36, "roomy")
+
+    @property
+    def heatmap(self) -> Heatmap:
+        return self.query_one(Heatmap)
+
+    @property
+    def small(self) -> bool:
+        return self.has_class("small")
+
+    # --- selection → engine → views ---------------------------------------------------------------------------------
+
+    def change(self, selection: Selection, jump: bool = False) -> None:
+        """Show another selection. ``jump``: ``,`` comes back to this one."""
+        selection = state.settle(selection)
+        if selection == self.selection:
+            return
+        if jump:
+            self._past.append(self.selection)
+            self._future.clear()
+        self.selection = selection
+        self._want()
+        self._schedule()
+
+    def _want(self) -> None:
+        if not self._started:
+            return
+        needed = state.needs(self.selection)
+        if self.small and self.selection.panel >= 0 and not self._panel_open():
+            panel = state.panel_job(self.selection)
+            needed = [job for job in needed if job != panel or job in state.inspected(self.selection).listed()]
+        self.engine.want([*self._extra.values(), *needed])
+        current = set(needed)
+        self._failures = {job: failed for job, failed in self._failures.items() if job in current}
+
+    def _schedule(self) -> None:
+        """Draw now, or shortly if a picture was drawn just before: held keys give few pictures, the last one always."""
+        if self._drawing is not None:
+            return
+        wait = self._drawn_at + self.draw_pause - time.monotonic()
+        if wait <= 0:
+            self._draw()
+        else:
+            self._drawing = self.set_timer(wait, self._draw)
+
+    def _draw(self) -> None:
+        """Every view from what is cached; views ignore what they show already."""
+        if self._drawing is not None:
+            self._drawing.stop()
+            self._drawing = None
+        self._drawn_at = time.monotonic()
+        s = self.selection
+        self.query_one(ModelTree).point(s.layer, s.head)
+        self._draw_lines()
+        self._draw_view()
+        self._draw_panel()
+
+    def _draw_lines(self) -> None:
+        """What is one line high: status, tokens, inspector."""
+        s = self.selection
+        status = self.query_one(Status)
+        status.conventions = captions.conventions(s)
+        status.activity = self._activity
+        strip = self.query_one(TokenStrip)
+        if strip.tokens is not s.tokens:
+            strip.tokens = s.tokens
+        if s.on_list:
+            strip.row = strip.col = s.position
+        else:
+            strip.row, strip.col = s.position, s.position if s.view == "residual" else s.cell[1]
+        predictions = self._cached(state.next_tokens(s))
+        if isinstance(predictions, Table) and strip.predictions is not predictions:
+            strip.predictions = predictions
+        self.query_one("#inspector", Static).update(Content.assemble(*captions.inspector(s, self._cached)))
+
+    def _draw_view(self) -> None:
+        s, pane = self.selection, self.query_one("#view")
+        job = state.shown(s)
+        result = self._cached(job)
+        heatmap, thumbnails = self.heatmap, self.query_one(Thumbnails)
+        header = captions.header_of(result)
+        pane.border_title = Content.assemble(*captions.tabs(s))
+        if isinstance(result, Gallery):
+            if thumbnails.gallery is not result:
+                thumbnails.gallery = result
+            self._swap(thumbnails, heatmap)
+        elif isinstance(result, Grid):
+            self._swap(heatmap, thumbnails)
+            if heatmap.grid is not result:
+                heatmap.grid = result
+            heatmap.set_cursor(*state.cell_in_view(s))
+            heatmap.stale = False
+        else:
+            heatmap.stale = True
+            heatmap.message = self._why_empty(job)
+        if header is not None or heatmap.grid is None:
+            self.query_one("#title", Static).update(Content.styled(" " + captions.title(s, header), "bold"))
+        if header is not None:
+            self.query_one("#explanation", Static).update(Content(" " + header.explanation))
+            pane.border_subtitle = Content(captions.checks(header))
+
+    def _swap(self, to: Heatmap | Thumbnails, off: Heatmap | Thumbnails) -> None:
+        if to.display and not off.display:
+            return
+        had_focus = off.has_focus
+        to.display, off.display = True, False
+        if had_focus:
+            to.focus()
+
+    def _why_empty(self, job: Job | None) -> str:
+        """What stands where a picture would: the reason it is not there."""
+        s = self.selection
+        if job is not None and job in self._failures:
+            failed = self._failures[job]
+            return f"{failed.error}\n{failed.hint}"
+        if s.open in self._failures:
+            failed = self._failures[s.open]
+            return f"{failed.error}\n{failed.hint}\npress M to open another model, q to leave"
+        if s.model is None:
+            return "the model is loading; type a prompt with i meanwhile"
+        if s.view == "qk" and s.head is None:
+            return "no head is selected: the direct path has no QK; } selects a head, 3 shows W_E W_U"
+        if s.tokens_of in self._failures or s.tokens is None:
+            return "no tokens yet: press i and type a prompt"
+        return ""
+
+    def _draw_panel(self) -> None:
+        if self._panel_timer is not None:
+            self._panel_timer.stop()
+            self._panel_timer = None
+        s, pane = self.selection, self.query_one("#panel")
+        open_ = self._panel_open()
+        pane.set_class(not open_, "closed")
+        self.set_class(open_, "panel-open")
+        if not open_:
+            if self.focused is not None and pane in self.focused.ancestors:
+                self._focus_view()
+            return
+        result = self._cached(state.panel_job(s))
+        bars, plot = self.query_one(Bars), self.query_one(Plot)
+        pane.border_title = Content(captions.panel_title(s, result))
+        if isinstance(result, Table):
+            bars.display, plot.display = True, False
+            if bars.table is not result:
+                bars.table = result
+        elif isinstance(result, Curve):
+            bars.display, plot.display = False, True
+            if plot.curve is not result:
+                plot.curve = result
+        header = captions.header_of(result)
+        pane.border_subtitle = Content(captions.checks(header) if header else "")
+
+    def _panel_open(self) -> bool:
+        """On a small screen the panel replaces the picture, so it waits there for the user to ask (``p``)."""
+        return bool(state.panel_name(self.selection)) and (not self.small or self._panel_asked)
+
+    _panel_asked = False
+
+    def _cached(self, job: Job | None) -> Result | None:
+        return self.engine.cached(job) if job is not None else None
+
+    def say(self, sentence: str, good: bool = False) -> None:
+        """A sentence above the inspector, until the next one; "" takes it away."""
+        notice = self.query_one("#notice", Static)
+        notice.update(Content(sentence))
+        notice.set_class(bool(sentence), "shown")
+        notice.set_class(good, "good")
+
+    # --- what the worker says ---------------------------------------------------------------------------------------
+
+    @on(EngineEvent)
+    def _engine_said(self, message: EngineEvent) -> None:
+        event = message.event
+        if isinstance(event, Progress):
+            share = f" {event.done}/{event.total}" if event.total else ""
+            self._activity = event.stage + share
+            self.query_one(Status).activity = self._activity
+        elif isinstance(event, Failed):
+            self._failed(event)
+        elif isinstance(event, Done):
+            self._done(event)
+        elif isinstance(event, Partial):
+            self._schedule()
+        elif isinstance(event, Idle):
+            self.query_one(Status).activity = self._activity
+
+    def _done(self, event: Done) -> None:
+        job, result, s = event.job, event.result, self.selection
+        self._failures.pop(job, None)
+        if isinstance(result, ModelInfo) and job == s.open:
+            self._opened(job, result)
+        elif isinstance(job, Tokenize) and isinstance(result, Tokens):
+            if s.model is not None and job == Tokenize(s.model.key, s.text, s.with_bos):
+                self.say("")
+                self.change(replace(s, tokens=result, tokens_of=job, row=-1, col=-1, likeliest=None))
+        elif isinstance(job, Words) and isinstance(result, Tokens):
+            self._words_found(job, result)
+        elif isinstance(job, NextTokens) and isinstance(result, Table):
+            self._activity = f"{job_name(job)} {event.seconds * 1e3:.0f} ms"
+            self._likeliest(job, result)
+            self._schedule()
+        else:
+            self._activity = f"{job_name(job)} {event.seconds * 1e3:.0f} ms"
+            self._schedule()
+
+    def _opened(self, job: Open, info: ModelInfo) -> None:
+        s = self.selection
+        self._activity = "ready"
+        self.query_one(ModelTree).build(info.n_layers, info.n_heads, info.has_mlp)
+        self.say(" ".join(info.notes))
+        fresh = replace(s, opened=job, model=info, tokens=None, tokens_of=None, listed=None, listed_of=None,
+                        answer=None, distractor=None, likeliest=None, bos=s.bos)  # fmt: skip
+        if s.model is None or (s.model.n_layers, s.model.n_heads) != (info.n_layers, info.n_heads):
+            fresh = replace(fresh, layer=min(s.layer, info.n_layers - 1), head=min(s.head or 0, info.n_heads - 1))
+        self.change(fresh)
+
+    def _likeliest(self, job: NextTokens, table: Table) -> None:
+        """The answer that Residual measures while the user has set none: the top token after the last position."""
+        s = self.selection
+        if s.tokens is not None and job == state.next_tokens(replace(s, row=-1)) and table.rows:
+            best = table.rows[0][table.columns.index("id")]
+            if isinstance(best, int) and best != s.likeliest:
+                self.change(replace(s, likeliest=best))
+
+    def _words_found(self, job: Words, tokens: Tokens) -> None:
+        s = self.selection
+        if self._extra.get("answer") == job:
+            if not 1 <= len(tokens) <= 2:
+                self._problem("answer", "one token, or two: the answer and its distractor")
+                return
+            distractor = tokens.ids[1] if len(tokens) == 2 else None
+            self._settled("answer")
+            self.change(replace(s, answer=tokens.ids[0], distractor=distractor, measure="answer"))
+        elif self._extra.get("words") == job:
+            self._settled("words")
+            self.change(replace(s, words=job.text, listed=tokens, listed_of=job, list_row=0, list_col=0))
+        elif s.words == job.text:
+            self.change(replace(s, listed=tokens, listed_of=job))
+
+    def _failed(self, event: Failed) -> None:
+        s = self.selection
+        sentence = f"{event.error} {event.hint}".strip()
+        for question, job in self._extra.items():
+            if job == event.job:
+                self._problem(question, sentence)
+                return
+        self._failures[event.job] = event
+        self._activity = "failed"
+        if isinstance(event.job, Open) and s.opened is not None and event.job == s.open:
+            self.selection = replace(s, open=s.opened)  # the model that was there stays
+        if isinstance(event.job, Words) and event.job.text == s.words:
+            self.selection = replace(s, words="", listed=None, listed_of=None)
+        self.say(sentence)
+        self._want()
+        self._schedule()
+
+    # --- questions --------------------------------------------------------------------------------------------------
+
+    def _ask(self, question: str, title: str, text: str, hint: str) -> None:
+        self.app.push_screen(Ask(question, title, text, hint))
+
+    def _problem(self, question: str, sentence: str) -> None:
+        """The answer to a question was no good: say so where it was typed, or as a notice if that is gone."""
+        self._extra.pop(question, None)
+        top = self.app.screen
+        if isinstance(top, Ask) and top.question == question:
+            top.problem(sentence)
+        else:
+            self.say(sentence)
+
+    def _settled(self, question: str) -> None:
+        self._extra.pop(question, None)
+        top = self.app.screen
+        if isinstance(top, Ask) and top.question == question:
+            top.dismiss()
+        self.say("")
+
+    @on(Ask.Answered)
+    def _answered(self, message: Ask.Answered) -> None:
+        question, text, s = message.question, message.text.strip(), self.selection
+        if question == "offset":
+            limit = s.model.n_ctx - 1 if s.model else 0
+            if not text.isdigit() or int(text) > limit:
+                self._problem(question, f"a whole number from 0 to {limit}: how far the key lies before the query")
+            else:
+                self._settled(question)
+                self.change(replace(s, offset=int(text)))
+        elif question == "model":
+            self._settled(question)
+            if text:
+                self._failures.pop(replace(s.open, source=text), None)
+                self._activity = f"opening {text}"
+                self.change(replace(s, open=replace(s.open, source=text)))
+        elif not text:
+            self._settled(question)
+            clear = {"words": "", "listed": None, "listed_of": None} if question == "words" else {
+                "answer": None, "distractor": None}  # fmt: skip
+            self.change(replace(s, **clear))  # type: ignore[arg-type]
+        elif s.key is None:
+            self._problem(question, "the model is still loading; press enter again when it is there")
+        else:
+            self._extra[question] = Words(s.key, text)
+            known = self._cached(self._extra[question])
+            if isinstance(known, Tokens):
+                self._words_found(Words(s.key, text), known)
+            else:
+                self._want()
+
+    # --- prompt -----------------------------------------------------------------------------------------------------
+
+    @on(Input.Changed, "#prompt-input")
+    def _typed(self, event: Input.Changed) -> None:
+        if self._typing is not None:
+            self._typing.stop()
+        self._typing = self.set_timer(TYPING_PAUSE, self._commit)
+
+    def _commit(self) -> None:
+        self._typing = None
+        text = self.query_one(PromptInput).value
+        if text != self.selection.text:
+            self.change(replace(self.selection, text=text))
+
+    @on(Input.Submitted, "#prompt-input")
+    @on(PromptInput.Left)
+    def _left_prompt(self) -> None:
+        self._commit()
+        field = self.query_one(PromptInput)
+        field.remember(self.selection.text)
+        self.history = field.history
+        self._focus_view()
+
+    def action_edit_prompt(self) -> None:
+        self.query_one(PromptInput).focus()
+
+    def action_append_token(self) -> None:
+        """Append the likeliest next token after the last position."""
+        s = self.selection
+        table = self._cached(state.next_tokens(replace(s, row=-1)))
+        if not isinstance(table, Table) or not table.rows:
+            self.say("no prediction yet: wait for the prompt to be computed")
+            return
+        field = self.query_one(PromptInput)
+        field.value = s.text + str(table.rows[0][table.columns.index("token")])
+        field.cursor_position = len(field.value)
+        self._commit()
+
+    def action_toggle_bos(self) -> None:
+        s = self.selection
+        if s.model is not None and s.model.bos_id is None:
+            self.say("this model's tokenizer has no BOS token")
+        else:
+            self.change(replace(s, bos=not s.with_bos))
+
+    def action_edit_words(self) -> None:
+        self._ask("words", "Tokens for QK and OV", self.selection.words,
+                  "one token a word: France, Paris, king · or ids: 0:52 · empty: the prompt's tokens")  # fmt: skip
+
+    def action_edit_answer(self) -> None:
+        self._ask("answer", "Answer, distractor", "", "one token, or two: Paris, London · empty: the likeliest")
+
+    def action_edit_offset(self) -> None:
+        s = self.selection
+        if s.model is not None and s.model.capabilities.offset:
+            self.say(s.model.capabilities.offset)
+        else:
+            self._ask("offset", "Rotary offset: query position − key position", str(s.offset), "0: the same position")
+
+    # --- going places -----------------------------------------------------------------------------------------------
+
+    def action_view(self, view: str) -> None:
+        panel = 0 if self.selection.panel < len(state.panels(self.selection)) else 99
+        self.change(replace(self.selection, view=view, panel=panel), jump=True)  # type: ignore[arg-type]
+
+    def action_step_head(self, step: int) -> None:
+        s = self.selection
+        if s.model is not None:
+            head = 0 if s.head is None else (s.head + step) % s.model.n_heads
+            self.change(replace(s, head=head), jump=True)
+
+    def action_step_layer(self, step: int) -> None:
+        s = self.selection
+        if s.model is not None:
+            self.change(replace(s, layer=(s.layer + step) % s.model.n_layers, head=s.head or 0), jump=True)
+
+    def action_direct_path(self) -> None:
+        self.change(replace(self.selection, head=None, view="ov"), jump=True)
+
+    def jump(self, layer: int, head: int) -> None:
+        """Show a head by number; one that does not exist is said."""
+        model = self.selection.model
+        if model is None:
+            self.say("the model is still loading")
+        elif not (0 <= layer < model.n_layers and 0 <= head < model.n_heads):
+            self.say(f"there is no L{layer}H{head}: layers 0 to {model.n_layers - 1}, heads 0 to {model.n_heads - 1}")
+        else:
+            self.say("")
+            self.change(replace(self.selection, layer=layer, head=head), jump=True)
+
+    @on(ModelTree.Chosen)
+    def _chosen(self, message: ModelTree.Chosen) -> None:
+        place, s = message.place, self.selection
+        if place == Place():
+            self.action_direct_path()
+        elif place.mlp or place.head is None:
+            self.change(replace(s, layer=place.layer or 0, head=s.head or 0), jump=True)
+        else:
+            self.change(replace(s, layer=place.layer or 0, head=place.head), jump=True)
+
+    def action_back(self) -> None:
+        self._travel(self._past, self._future, "nowhere to go back to")
+
+    def action_forward(self) -> None:
+        self._travel(self._future, self._past, "nowhere to go forward to")
+
+    def _travel(self, source: list[Selection], target: list[Selection], empty: str) -> None:
+        if not source:
+            self.say(empty)
+            return
+        there, s = source.pop(), self.selection
+        target.append(s)
+        # Places are travelled, models and prompts are not: what is loaded and typed stays.
+        self.change(replace(s, view=there.view, layer=there.layer, head=there.head, mode=there.mode, row=there.row,
+                            col=there.col, component=there.component, panel=there.panel))  # fmt: skip
+
+    # --- cursor -----------------------------------------------------------------------------------------------------
+
+    def action_cursor(self, rows: int, cols: int) -> None:
+        if isinstance(self.focused, Bars):
+            self.focused.action_cursor(rows)
+        elif self.query_one(Thumbnails).display:
+            self.query_one(Thumbnails).action_cursor(rows, cols)
+        else:
+            self.heatmap.action_cursor(rows, cols)
+
+    def action_edge(self, side: int) -> None:
+        if self.heatmap.display:
+            self.heatmap.action_edge(side)
+
+    def action_page(self, direction: int) -> None:
+        if isinstance(self.focused, Bars):
+            self.focused.action_cursor(direction * max(1, self.focused.size.height // 2))
+        elif self.heatmap.display:
+            self.heatmap.action_page(direction)
+
+    def action_open(self) -> None:
+        thumbnails = self.query_one(Thumbnails)
+        if isinstance(self.focused, Bars):
+            self.focused.action_open()
+        elif thumbnails.display:
+            thumbnails.action_open()
+        else:
+            self.heatmap.action_open()
+
+    @on(Heatmap.CursorMoved)
+    def _cursor_moved(self, message: Heatmap.CursorMoved) -> None:
+        moved = state.with_cell(self.selection, message.row, message.col)
+        if moved == self.selection:
+            return
+        self.selection = moved
+        self._want()
+        self._draw_lines()
+        if self._panel_open():
+            if self._panel_timer is not None:
+                self._panel_timer.stop()
+            self._panel_timer = self.set_timer(PANEL_PAUSE, self._draw_panel)
+
+    @on(Heatmap.Opened)
+    def _opened_cell(self, message: Heatmap.Opened) -> None:
+        """enter in Residual goes to the layer whose write is under the cursor; elsewhere to its OV and back."""
+        s = self.selection
+        grid = self.heatmap.grid
+        if s.view == "residual" and grid is not None:
+            self._go_to_part(grid.rows.labels[message.row])
+        else:
+            self.action_view("ov" if s.view != "ov" else "pattern")
+
+    @on(Thumbnails.Opened)
+    def _opened_thumbnail(self, message: Thumbnails.Opened) -> None:
+        self.change(replace(self.selection, head=message.index, mode="pattern"), jump=True)
+
+    @on(Bars.Opened)
+    def _opened_bar(self, message: Bars.Opened) -> None:
+        table = self.query_one(Bars).table
+        if table is not None and "part" in table.columns and state.panel_name(self.selection) != "head writes":
+            self._go_to_part(str(table.rows[message.row][table.columns.index("part")]))
+
+    def _go_to_part(self, label: str) -> None:
+        """A component's name (``L3H1``, ``L3.attn``) → that head in the pattern view."""
+        digits = label.removeprefix("L").replace(".", "H").split("H")
+        if label.startswith("L") and digits[0].isdigit():
+            head = int(digits[1]) if len(digits) > 1 and digits[1].isdigit() else self.selection.head or 0
+            self.change(replace(self.selection, layer=int(digits[0]), head=head, view="pattern"), jump=True)
+
+    def action_focus_next_pane(self) -> None:
+        self.focus_next()
+
+    def _focus_view(self) -> None:
+        thumbnails = self.query_one(Thumbnails)
+        (thumbnails if thumbnails.display else self.heatmap).focus()
+
+    def key_escape(self) -> None:
+        self.say("")
+        if self.small and self._panel_open():
+            self._panel_asked = False
+            self._draw_panel()
+        self._focus_view()
+
+    # --- how it looks -----------------------------------------------------------------------------------------------
+
+    def action_cycle(self, name: str) -> None:
+        selection, passed = state.cycle(self.selection, name)
+        self.say(passed)
+        self.change(selection)
+
+    def action_cycle_mode(self) -> None:
+        name = {"pattern": "mode", "qk": "term", "residual": "measure"}.get(self.selection.view)
+        if name is None:
+            self.say("OV has one mode; n normalises it, 0 shows the direct path W_E W_U")
+        else:
+            self.action_cycle(name)
+
+    def action_fit(self) -> None:
+        self.heatmap.action_fit()
+
+    def action_cycle_panel(self) -> None:
+        s, names = self.selection, state.panels(self.selection)
+        if self.small and not self._panel_open():
+            self._panel_asked = True
+            self.change(replace(s, panel=0))
+        else:
+            panel = s.panel + 1 if s.panel < len(names) else 0
+            self._panel_asked = panel < len(names)
+            self.change(replace(s, panel=panel))
+        self._want()
+        self._draw_panel()
+
+    def action_toggle_tree(self) -> None:
+        self.query_one(ModelTree).toggle_class("folded")
+
+    # --- the rest ---------------------------------------------------------------------------------------------------
+
+    def palette_entries(self) -> list[Entry]:
+        """The commands, as the help and the palette show them."""
+        return [
+            Entry(c.id, " ".join(display(key) for key in c.keys), c.label, c.help, c.group)
+            for c in COMMANDS
+            if c.id != "palette"
+        ]
+
+    def run_entry(self, command_id: str) -> None:
+        """Run a command by its id."""
+        self.call_later(self.run_action, by_id(command_id).action)
+
+    def action_help(self) -> None:
+        header = captions.header_of(self._cached(state.shown(self.selection)))
+        about = captions.about(self.selection, header)
+        self.app.push_screen(Help(self.palette_entries(), about), lambda chosen: chosen and self.run_entry(chosen))
+
+    def action_palette(self) -> None:
+        self.app.action_command_palette()
+
+    def action_choose_theme(self) -> None:
+        self.app.action_change_theme()
+
+    def action_choose_model(self) -> None:
+        self._ask("model", "Model", "", "demo, a hub name such as gpt2, or a folder in Hugging Face or TransformerLens format")
+
+    def action_export(self) -> None:
+        result = self._cached(state.shown(self.selection))
+        if result is None:
+            self.say("nothing is computed yet that could be exported")
+        else:
+            self.post_message(ExportWanted(result, self.selection))
+
+    def action_quit(self) -> None:
+        self.app.exit()
+
+
+def job_name(job: Job) -> str:
+    """``QK``, ``Pattern``: a job as the status line names it."""
+    return {"NextTokens": "next tokens", "OVRow": "OV row", "ResidualParts": "parts", "LayerPatterns": "patterns"}.get(
+        type(job).__name__, type(job).__name__
+    )

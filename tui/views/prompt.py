@@ -1,0 +1,155 @@
+"""The prompt line, and below it the prompt as tokens with what the model predicts next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from ..results import Table, Tokens
+from ..text import shorten, visible, width
+
+
+class PromptInput(Input):
+    """The text field, with the history on up and down."""
+
+    BINDINGS = [
+        Binding("up", "older", "older", show=False),
+        Binding("down", "newer", "newer", show=False),
+        Binding("escape", "leave", "back", show=False),
+    ]
+
+    class Left(Message):
+        """The user is done typing (esc or enter)."""
+
+    def __init__(self, text: str, history: Sequence[str]) -> None:
+        super().__init__(text, compact=True, id="prompt-input", select_on_focus=False)
+        self.history = list(history)
+        self._place = len(self.history)
+        self._draft = text
+        self.cursor_blink = False  # a blinking cursor writes to the terminal for ever
+
+    def remember(self, text: str) -> None:
+        """Put a prompt at the end of the history, unless it stands there already."""
+        if text.strip() and (not self.history or self.history[-1] != text):
+            self.history.append(text)
+        self._place = len(self.history)
+
+    def action_older(self) -> None:
+        """The prompt before; what was being typed is kept at the end of the history."""
+        if self._place == len(self.history):
+            self._draft = self.value
+        self._recall(self._place - 1)
+
+    def action_newer(self) -> None:
+        """The prompt after, up to what was being typed."""
+        self._recall(self._place + 1)
+
+    def _recall(self, place: int) -> None:
+        if 0 <= place <= len(self.history):
+            self._place = place
+            self.value = self._draft if place == len(self.history) else self.history[place]
+            self.cursor_position = len(self.value)
+
+    def action_leave(self) -> None:
+        self.post_message(self.Left())
+
+
+class PromptLine(Horizontal):
+    """``Prompt ▸ text``."""
+
+    DEFAULT_CSS = """
+    PromptLine { height: 1; }
+    PromptLine > #prompt-mark { width: 10; color: $text-muted; }
+    PromptLine > #prompt-input { width: 1fr; }
+    PromptLine:focus-within > #prompt-mark { color: $accent; text-style: bold; }
+    """
+
+    def __init__(self, text: str, history: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.input = PromptInput(text, history)
+
+    def compose(self) -> ComposeResult:
+        yield Static(" Prompt ▸ ", id="prompt-mark")
+        yield self.input
+
+
+class TokenStrip(Widget):
+    """The prompt's tokens with the cursor's row and column marked, their ids where there is a second line, and the
+    likeliest next tokens after the row's position."""
+
+    DEFAULT_CSS = "TokenStrip { height: 1; }"
+
+    tokens: reactive[Tokens | None] = reactive(None, always_update=True)
+    row: reactive[int] = reactive(0)
+    col: reactive[int] = reactive(0)
+    predictions: reactive[Table | None] = reactive(None, always_update=True)
+
+    def render(self) -> Content:
+        if self.tokens is None:
+            return Content.styled(" no tokens yet", "$text-muted")
+        total = self.size.width
+        predicted = self._predicted(total // 2)
+        ids = self.size.height > 1
+        names = [visible(t, s) for t, s in zip(self.tokens.texts, self.tokens.special, strict=True)]
+        cells = [max(width(name), len(str(token)) if ids else 0) for name, token in zip(names, self.tokens.ids, strict=True)]
+        first, last = self._window(cells, total - predicted.cell_length - 4)
+        lead, tail = ("‹" if first else " "), ("›" if last < len(names) else " ")
+        line, below = Content(lead), Content(" ")
+        for index in range(first, last):
+            style = self._style(index)
+            bar = "│" if index + 1 < last else ""
+            pad = " " * (cells[index] - width(names[index]))
+            line = Content.assemble(line, (names[index] + pad, style), (bar, "$text-disabled"))
+            number = str(self.tokens.ids[index]).ljust(cells[index])
+            below = Content.assemble(below, (number, "$text-disabled"), (bar, "$text-disabled"))
+        line = Content.assemble(line, tail, "  ", predicted)
+        return Content("\n").join([line, below]) if ids else line
+
+    def _style(self, index: int) -> str:
+        if index == self.row:
+            return "bold $text on $primary-muted"
+        return "$text on $accent-muted" if index == self.col else "$text"
+
+    def _window(self, cells: list[int], room: int) -> tuple[int, int]:
+        """[first, last) tokens that fit in ``room`` columns with the row's token among them, as many before as after."""
+        if not cells:
+            return 0, 0
+        first = last = min(self.row, len(cells) - 1)
+        last += 1
+        used = cells[first] + 1
+        while True:
+            grown = False
+            if first > 0 and used + cells[first - 1] + 1 <= room:
+                first -= 1
+                used += cells[first] + 1
+                grown = True
+            if last < len(cells) and used + cells[last] + 1 <= room:
+                used += cells[last] + 1
+                last += 1
+                grown = True
+            if not grown:
+                return first, last
+
+    def _predicted(self, room: int) -> Content:
+        """``→ " Paris" 98.1%  " London" 0.4%``, as many as fit; always the first."""
+        table = self.predictions
+        if table is None:
+            return Content("")
+        token, share = table.columns.index("token"), table.columns.index("probability")
+        out = Content.styled("→ ", "$text-muted")
+        for number, row in enumerate(table.rows):
+            name = shorten(visible(str(row[token])), 16)
+            piece = Content.assemble((name, "bold $success" if number == 0 else "$text"),
+                                     (f" {float(row[share] or 0):.1%}  ", "$text-muted"))
+            if number and out.cell_length + piece.cell_length > room:
+                break
+            out = Content.assemble(out, piece)
+        return out
