@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 
 Scalar = str | int | float | bool | None
-EMPTY: Mapping[str, Scalar] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -119,11 +117,11 @@ class Header:
     """``L10H2``, or ``L10`` for a whole layer."""
     explanation: str = ""
     """One line of words for the screen: ``row = query, column = key: how much …``."""
-    convention: Mapping[str, Scalar] = EMPTY
+    convention: Mapping[str, Scalar] = field(default_factory=dict)
     """bos, weights, dtype, device, and the options in force: form, normalize, baseline, basis, offset, term, …"""
-    checks: Mapping[str, float] = EMPTY
+    checks: Mapping[str, float] = field(default_factory=dict)
     """Name of an identity → its largest error on the numbers shown."""
-    details: Mapping[str, Scalar] = EMPTY
+    details: Mapping[str, Scalar] = field(default_factory=dict)
     """Further facts in words, such as ``rank of W_QK → 32 of 128``."""
     partial: bool = False
 
