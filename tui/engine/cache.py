@@ -1,0 +1,119 @@
+"""Results kept for later, bounded by bytes: the least recently used ones go first.
+
+A job is its own key (``jobs``), so equal jobs share one entry. The lock makes it safe to read from the screen's thread
+while the worker writes.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from .jobs import Job
+
+
+class Cache:
+    """Job → value, at most ``limit_bytes`` of values."""
+
+    def __init__(self, limit_bytes: int, nbytes: Callable[[Any], int] | None = None) -> None:
+        self.limit_bytes = limit_bytes
+        self._nbytes = nbytes or size_of
+        self._entries: OrderedDict[Job, tuple[Any, int]] = OrderedDict()
+        self._used = 0
+        self._lock = threading.Lock()
+
+    def get(self, job: Job) -> Any | None:
+        """The value, which is then the most recently used one; None if it is not here."""
+        with self._lock:
+            entry = self._entries.get(job)
+            if entry is None:
+                return None
+            self._entries.move_to_end(job)
+            return entry[0]
+
+    def put(self, job: Job, value: Any, nbytes: int | None = None) -> bool:
+        """Keep a value, at the cost of older ones. False: it is larger than the whole cache and is not kept."""
+        size = self._nbytes(value) if nbytes is None else nbytes
+        with self._lock:
+            self._remove(job)
+            if size > self.limit_bytes:
+                return False
+            self._entries[job] = value, size
+            self._used += size
+            while self._used > self.limit_bytes:
+                self._remove(next(iter(self._entries)))
+            return True
+
+    def drop(self, unwanted: Callable[[Job], bool]) -> None:
+        """Forget every job for which ``unwanted`` holds."""
+        with self._lock:
+            for job in [job for job in self._entries if unwanted(job)]:
+                self._remove(job)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+            self._used = 0
+
+    @property
+    def used_bytes(self) -> int:
+        return self._used
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, job: Job) -> bool:
+        return job in self._entries
+
+    def _remove(self, job: Job) -> None:
+        entry = self._entries.pop(job, None)
+        if entry is not None:
+            self._used -= entry[1]
+
+
+def size_of(value: Any) -> int:
+    """Bytes that a value keeps alive, arrays and tensors counted once each.
+
+    A view keeps its whole storage alive, so the storage counts: one row of logits that holds 200 MB is 200 MB. A value
+    that knows better says so by an integer attribute ``nbytes``. Tensors are known by ``untyped_storage``: torch is not
+    imported here.
+    """
+    total = 0
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if hasattr(item, "untyped_storage"):
+            storage = item.untyped_storage()
+            if storage.data_ptr() not in seen:
+                seen.add(storage.data_ptr())
+                total += storage.nbytes()
+            continue
+        if isinstance(item, np.ndarray):
+            while isinstance(item.base, np.ndarray):
+                item = item.base
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(own := getattr(item, "nbytes", None), int) and not isinstance(item, type):
+            total += own
+            continue
+        total += sys.getsizeof(item)
+        waiting.extend(_inside(item))
+    return total
+
+
+def _inside(item: Any) -> Iterable[Any]:
+    if is_dataclass(item) and not isinstance(item, type):
+        return [getattr(item, field.name) for field in fields(item)]
+    if isinstance(item, Mapping):
+        return [part for pair in item.items() for part in pair]
+    if isinstance(item, list | tuple | set | frozenset):
+        return item
+    return ()

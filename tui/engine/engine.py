@@ -1,0 +1,518 @@
+"""One thread that works through an ordered wish list.
+
+``want(jobs)`` replaces the whole list, what the user looks at first and prefetch last. The thread computes, caches, and
+tells ``emit`` what happened; nobody submits, queues or cancels a single job.
+
+What runs. The *goal* is the first wanted job that is *missing*: it has no value yet and has not failed since it was
+last wanted anew. The thread computes the goal; a bench may ask for *parts* on the way (``ctx.get``, such as the forward
+pass), which are cached like any job, so a computation is a stack: the job, and the parts asked for, innermost last.
+
+What is stopped. Whenever the list changes, the next ``ctx.check()`` of the running computation lets it go on
+  1. if the goal, or a part that the goal needs (``needs(job)``), is on its stack; or
+  2. if a part on its stack is needed by any missing job and work on that part worth ``patience`` seconds has been
+     thrown away already;
+and raises ``Cancelled`` otherwise. A part that is done is cached, and the check that follows it stops the rest. So
+twenty head changes during a slow forward pass give one forward pass (rule 1: the twentieth head needs it) and one
+result. A prefetch never holds up what the user asked for: it is not the goal any more, is dropped, and starts again in
+its turn.
+
+Who starves. A wish list that rests is worked off from first to last, each job once. While it keeps changing, a job
+further down may be dropped again and again. Parts that jobs share are safe from that by rule 2. A long job makes itself
+safe by asking for its blocks as parts: those done stay cached, and the next start resumes behind them.
+
+What is kept. Values of wanted jobs, and parts that missing jobs need, are held whatever the cache's bound, so a result
+that is too large for the cache is computed once and not for ever. All else lives in the cache. Partial results are
+shown and never kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .cache import Cache, size_of
+from .jobs import Job, Open
+
+log = logging.getLogger(__name__)
+
+MEBIBYTE = 1 << 20
+EVENT_INTERVAL = 0.1
+"""Seconds between two Progress events of one stage, and between two Partial events of one job."""
+MEMORY_HINT = "Use a shorter prompt, a smaller model, --dtype bfloat16 or another --device."
+FAULT_HINT = "Details are in the log file (--log FILE chooses where)."
+
+
+class Cancelled(BaseException):
+    """The result is not wanted any more. A BaseException, so that ``except Exception`` in a library lets it through."""
+
+
+class Context(Protocol):
+    """What a computation may ask of the engine."""
+
+    def get(self, job: Job) -> Any:
+        """The value of another job, from the cache or computed now and cached."""
+
+    def check(self) -> None:
+        """Raise Cancelled if nobody waits for this any more. Cheap: call it in every hook and loop."""
+
+    def progress(self, stage: str, done: int = 0, total: int = 0) -> None:
+        """Say how far this is; ``total`` 0 if that is unknown. A stage keeps its name while ``done`` counts up."""
+
+    def partial(self, result: Any) -> None:
+        """Show what there is so far."""
+
+
+class Bench(Protocol):
+    """Where jobs are computed: the model and all that belongs to the thread that made it."""
+
+    def compute(self, job: Job, ctx: Context) -> Any:
+        """The value of a job; never None."""
+
+    def close(self) -> None: ...
+
+    def free(self) -> None:
+        """Give back memory that can be had again, after memory ran out."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A wanted job has its value."""
+
+    job: Job
+    result: Any
+    seconds: float
+    """What computing it took, with the parts that were not cached."""
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What a wanted job has so far; ``done`` and ``total`` as of its last progress."""
+
+    job: Job
+    result: Any
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the thread is with what ``job`` waits for."""
+
+    job: Job
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A wanted job will have no value until it is wanted anew or ``retry`` is called."""
+
+    job: Job
+    error: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Every wanted job was done or had failed when this was sent."""
+
+
+Event = Done | Partial | Progress | Failed | Idle
+
+
+def needs_nothing(job: Job) -> frozenset[Job]:
+    """The default for ``Engine(needs=…)``: no job shares a part with another."""
+    return frozenset()
+
+
+class Engine:
+    """The wish list and the thread that works it off. All methods may be called from any thread and return at once."""
+
+    def __init__(
+        self,
+        emit: Callable[[Event], object],
+        make_bench: Callable[[], Bench],
+        *,
+        cache_bytes: int = 512 * MEBIBYTE,
+        needs: Callable[[Job], frozenset[Job]] = needs_nothing,
+        nbytes: Callable[[Any], int] = size_of,
+        patience: float = 2.0,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Both are called from the engine's thread, ``make_bench`` for the first job: slow imports belong there.
+
+        ``needs`` names the parts that a job may ask for and shares with others, such as its forward pass.
+        """
+        self.cache = Cache(cache_bytes, nbytes)
+        self.clock = clock
+        self._emit = emit
+        self._make_bench = make_bench
+        self._needs = needs
+        self._patience = patience
+        self._bench: Bench | None = None
+        self._thread = threading.Thread(target=self._live, name="engine", daemon=True)
+
+        # Guarded by the lock of _changed, which is re-entrant: a signal handler may call close() inside want().
+        self._changed = threading.Condition(threading.RLock())
+        self._wish: tuple[Job, ...] = ()
+        self._parts: dict[Job, frozenset[Job]] = {}
+        self._needed: frozenset[Job] = frozenset()
+        self._held: dict[Job, Any] = {}
+        self._failed: set[Job] = set()
+        self._lost: dict[Job, float] = {}
+        self._revision = 0
+        self._rested = True
+        self._closing = False
+
+        # Touched by the thread alone.
+        self._stage = ""
+        self._told = -EVENT_INTERVAL
+
+    def start(self) -> None:
+        """Start the thread. Before that, wishes are only noted."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def want(self, jobs: Sequence[Job]) -> dict[Job, Any]:
+        """Replace the wish list. Returns the values that are there already, to be shown at once.
+
+        Each other job is answered by Done or Failed, as long as it stays wanted, unless it had failed and was wanted
+        all along.
+        """
+        wish = tuple(dict.fromkeys(jobs))
+        with self._changed:
+            if wish != self._wish:
+                self._parts = {job: self._needs(job) for job in wish}
+                self._wish = wish
+                self._failed.intersection_update(wish)
+                for job in wish:
+                    self._hold_cached(job)
+                self._tidy()
+                self._wake()
+            return {job: self._held[job] for job in wish if job in self._held}
+
+    def cached(self, job: Job) -> Any | None:
+        """The value of a job if it is there. Ask after ``want``: if asked before, it can arrive in between unseen."""
+        with self._changed:
+            return self._held[job] if job in self._held else self.cache.get(job)
+
+    def retry(self, job: Job) -> None:
+        """Try a wanted job again that has failed."""
+        with self._changed:
+            if job in self._failed:
+                self._failed.discard(job)
+                self._tidy()
+                self._wake()
+
+    def close(self, timeout: float = 0.5) -> bool:
+        """Cancel what runs and end the thread, waiting ``timeout`` seconds at most. Returns whether it has ended."""
+        with self._changed:
+            if not self._closing:
+                self._closing = True
+                self._wake()
+        if self._thread.ident is None:
+            return True
+        if self._thread is threading.current_thread():
+            return False
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    # The wish list. The caller holds the lock.
+
+    def _missing(self) -> Iterator[Job]:
+        return (job for job in self._wish if job not in self._held and job not in self._failed)
+
+    def _goal(self) -> Job | None:
+        return next(self._missing(), None)
+
+    def _hold_cached(self, job: Job) -> None:
+        if job not in self._held and (value := self.cache.get(job)) is not None:
+            self._held[job] = value
+
+    def _tidy(self) -> None:
+        """Hold what missing jobs need; let go of all that no wish is behind."""
+        self._needed = frozenset().union(*(self._parts[job] for job in self._missing()))
+        for job in self._needed:
+            self._hold_cached(job)
+        kept = self._needed.union(self._wish)
+        self._held = {job: value for job, value in self._held.items() if job in kept}
+        self._lost = {job: lost for job, lost in self._lost.items() if job in self._needed}
+
+    def _wake(self) -> None:
+        self._revision += 1
+        self._rested = False
+        self._changed.notify_all()
+
+    def _worthwhile(self, stack: Sequence[Job]) -> bool:
+        """Whether a computation goes on: the two rules of the module's docstring."""
+        goal = self._goal()
+        if self._closing or goal is None:
+            return False
+        useful = self._parts[goal] | {goal}
+        return any(
+            job in useful or (job in self._needed and self._lost.get(job, 0.0) >= self._patience) for job in stack
+        )
+
+    # The thread.
+
+    def _live(self) -> None:
+        try:
+            while (goal := self._await_goal()) is not None:
+                self._serve(goal)
+        finally:
+            if self._bench is not None:
+                try:
+                    self._bench.close()
+                except BaseException:
+                    log.exception("closing the bench failed")
+
+    def _await_goal(self) -> Job | None:
+        """The next job to compute, waiting for one; None when the engine closes."""
+        while True:
+            with self._changed:
+                while not self._closing and self._rested:
+                    self._changed.wait()
+                if self._closing:
+                    return None
+                goal = self._goal()
+                if goal is not None:
+                    return goal
+                self._rested = True
+            self._send(Idle())
+
+    def _serve(self, job: Job) -> None:
+        """Compute one job; out of memory, free some and try once more."""
+        trouble = self._attempt(job)
+        if trouble is not None and trouble.memory:
+            self._free()
+            trouble = self._attempt(job)
+        if trouble is None:
+            return
+        with self._changed:
+            wanted = job in self._wish
+            if wanted:
+                self._failed.add(job)
+                self._tidy()
+        if wanted:
+            self._send(Failed(job, trouble.error, trouble.hint))
+
+    def _attempt(self, job: Job) -> Trouble | None:
+        """Compute one job. Returns None when it is done or cancelled.
+
+        The exception dies here, and with it the frames that keep a failed computation's tensors alive.
+        """
+        computation = Computation(self)
+        try:
+            computation.run(job)
+        except BaseException as error:
+            if isinstance(error, Cancelled) and computation.cancelled:
+                return None
+            log.error("%r failed\n%s", job, traceback.format_exc())
+            return explain(error)
+        return None
+
+    def _free(self) -> None:
+        with self._changed:
+            self.cache.clear()
+            self._held = {job: value for job, value in self._held.items() if job in self._wish}
+        gc.collect()
+        if self._bench is not None:
+            try:
+                self._bench.free()
+            except Exception:
+                log.exception("freeing memory failed")
+
+    def _compute(self, job: Job, ctx: Context) -> Any:
+        """The value of one job, from the bench, which is made for the first one."""
+        if self._bench is None:
+            self._progress("loading libraries", 0, 0)
+            with collector_paused():
+                self._bench = self._make_bench()
+                # The libraries stay for good and are 430,000 objects. Looking through them costs 350 ms a time, in
+                # which the screen stands still; frozen, 0.
+                gc.freeze()
+            ctx.check()
+        if not isinstance(job, Open):
+            return self._bench.compute(job, ctx)
+        with collector_paused():
+            value = self._bench.compute(job, ctx)
+        # Not frozen: a model is full of cycles, and frozen ones are never freed (220 of 220 parameters stayed after the
+        # model was dropped). 5 ms, and the model before this one is gone.
+        gc.collect()
+        return value
+
+    def _keep(self, job: Job, value: Any, seconds: float) -> None:
+        """A computation of a job or a part has ended well."""
+        self.cache.put(job, value)
+        with self._changed:
+            awaited = job in self._wish and job not in self._held
+            if awaited or job in self._needed:
+                self._held[job] = value
+            self._failed.discard(job)
+            self._lost.pop(job, None)
+            self._tidy()
+        if awaited:
+            self._send(Done(job, value, seconds))
+
+    def _lose(self, job: Job, seconds: float) -> None:
+        """A computation of a job or a part was thrown away."""
+        with self._changed:
+            if job in self._needed:
+                self._lost[job] = self._lost.get(job, 0.0) + seconds
+
+    def _progress(self, stage: str, done: int, total: int) -> None:
+        """A new stage is told at once: it may last, and the last one's name would stand beside it."""
+        now = self.clock()
+        if stage == self._stage and now - self._told < EVENT_INTERVAL:
+            return
+        self._stage, self._told = stage, now
+        with self._changed:
+            goal = self._goal()
+        if goal is not None:
+            self._send(Progress(goal, stage, done, total))
+
+    def _partial(self, event: Partial) -> None:
+        with self._changed:
+            awaited = event.job in self._wish and event.job not in self._held
+        if awaited:
+            self._send(event)
+
+    def _send(self, event: Event) -> None:
+        """Tell the listener, who may be gone."""
+        if self._closing:
+            return
+        try:
+            self._emit(event)
+        except BaseException:
+            log.exception("nobody took %s", type(event).__name__)
+
+
+class Computation:
+    """One computation: a job and the parts it asks for. Lives in the engine's thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.cancelled = False
+        self._engine = engine
+        self._stack: list[Job] = []
+        self._seen = -1
+
+    def run(self, job: Job) -> Any:
+        """Compute a job that is not cached, on top of what runs already."""
+        if job in self._stack:
+            raise RuntimeError(f"{job!r} asks for itself")
+        engine = self._engine
+        started = engine.clock()
+        self._stack.append(job)
+        try:
+            self.check()
+            value = engine._compute(job, Frame(engine, self, job))
+            if self.cancelled:  # and the bench went on all the same: what it returns may be cut short
+                raise Cancelled
+        except Cancelled:
+            engine._lose(job, engine.clock() - started)
+            raise
+        finally:
+            self._stack.pop()
+            self._seen = -1  # the stack has changed, so what was worth while may not be any more
+        engine._keep(job, value, engine.clock() - started)
+        return value
+
+    def check(self) -> None:
+        engine = self._engine
+        if not self.cancelled and self._seen != engine._revision:
+            with engine._changed:
+                self._seen = engine._revision
+                self.cancelled = not engine._worthwhile(self._stack)
+        if self.cancelled:
+            raise Cancelled
+
+
+class Frame:
+    """The Context of one job or part of a computation."""
+
+    def __init__(self, engine: Engine, computation: Computation, job: Job) -> None:
+        self._engine = engine
+        self._computation = computation
+        self._job = job
+        self._done = self._total = 0
+        self._shown = -EVENT_INTERVAL
+
+    def get(self, job: Job) -> Any:
+        self.check()
+        value = self._engine.cached(job)
+        if value is None:
+            value = self._computation.run(job)
+            self.check()
+        return value
+
+    def check(self) -> None:
+        self._computation.check()
+
+    def progress(self, stage: str, done: int = 0, total: int = 0) -> None:
+        self._done, self._total = done, total
+        self._engine._progress(stage, done, total)
+
+    def partial(self, result: Any) -> None:
+        now = self._engine.clock()
+        if now - self._shown >= EVENT_INTERVAL:
+            self._shown = now
+            self._engine._partial(Partial(self._job, result, self._done, self._total))
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Without garbage collection: during imports and a model's load it stops the screen for 70 to 250 ms at a time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An exception in words. Holds no reference to it."""
+
+    error: str
+    hint: str
+    memory: bool = False
+
+
+def explain(error: BaseException) -> Trouble:
+    """One sentence that says what went wrong and one that says what to do."""
+    memory = is_out_of_memory(error)
+    message, hint = getattr(error, "message", None), getattr(error, "hint", None)
+    if isinstance(message, str) and isinstance(hint, str):
+        return Trouble(message, hint, memory)
+    if memory:
+        return Trouble(f"Out of memory: {sentence(error)}", MEMORY_HINT, memory)
+    return Trouble(sentence(error), FAULT_HINT)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether freeing memory may help. torch has a class for it on CUDA only; elsewhere a RuntimeError says so."""
+    if isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
+        return True
+    words = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(part in sentence(error, longest=10_000) for part in words)
+
+
+def sentence(error: BaseException, longest: int = 300) -> str:
+    """Type and message on one line."""
+    name = type(error).__name__
+    try:
+        message = " ".join(str(error).split())
+    except Exception:
+        return name
+    text = f"{name}: {message}" if message else name
+    return text if len(text) <= longest else text[: longest - 1] + "…"
