@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tui.engine.engine import Cancelled, Context, Done, Engine, Failed, Idle
-from tui.engine.jobs import Job
+from tui.engine.jobs import Job, Open
 
 from .fakes import SOON, Events, FakeBench, Forward, Head, Plain, Rig, needs, wait_until
 
@@ -213,6 +213,17 @@ def test_a_result_too_large_for_the_cache_is_computed_once(make_rig: Callable[..
     assert len(rig.engine.cache) == 0
     rig.settle(A)
     assert rig.bench.started == [A, B, A]
+
+
+def test_a_model_is_opened_again_when_it_is_wanted_anew(rig: Rig) -> None:
+    one, two = Open("one"), Open("two")
+    rig.settle(one)
+    rig.settle(one, A)
+    assert rig.bench.starts(one) == 1
+    rig.settle(two)
+    rig.settle(one)
+    assert rig.bench.starts(one) == 2, "the bench has the other model by now"
+    assert rig.events.done == [one, A, two, one]
 
 
 def test_the_cache_stays_within_its_bytes(make_rig: Callable[..., Rig]) -> None:

@@ -21,8 +21,9 @@ further down may be dropped again and again. Parts that jobs share are safe from
 safe by asking for its blocks as parts: those done stay cached, and the next start resumes behind them.
 
 What is kept. Values of wanted jobs, and parts that missing jobs need, are held whatever the cache's bound, so a result
-that is too large for the cache is computed once and not for ever. All else lives in the cache. Partial results are
-shown and never kept.
+that is too large for the cache is computed once and not for ever. All else lives in the cache, but for two: partial
+results are shown and never kept, and the value of an Open, true only while its model is the one that is loaded, goes
+when it is not wanted any more.
 """
 
 from __future__ import annotations
@@ -351,7 +352,8 @@ class Engine:
 
     def _keep(self, job: Job, value: Any, seconds: float) -> None:
         """A computation of a job or a part has ended well."""
-        self.cache.put(job, value)
+        if not isinstance(job, Open):
+            self.cache.put(job, value)
         with self._changed:
             awaited = job in self._wish and job not in self._held
             if awaited or job in self._needed:
