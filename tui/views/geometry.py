@@ -1,0 +1,210 @@
+"""Where a matrix lies on the screen: cells, blocks of cells, label bands. Pure arithmetic, no drawing.
+
+A matrix is shown in one of two ways. Natively, every cell is a rectangle of one size and a window of whole cells is
+shown. Fitted, the whole matrix is shown: cells share characters in blocks as even as whole characters allow, and a
+block shows its extreme (the value of largest magnitude), so that one hot cell is always seen.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from textual.geometry import Region
+
+from tui.results import Grid
+from tui.text import shorten, width
+
+MAX_CELL = (12, 4)
+"""Largest cell in columns and lines: a 2×2 matrix should not become a wall."""
+READABLE = 6
+"""Columns from which a shortened label on its side can be told from its neighbours."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """One axis: block ``i`` shows cells ``starts[i]:starts[i+1]`` on characters ``edges[i]:edges[i+1]``."""
+
+    starts: tuple[int, ...]
+    edges: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def size(self) -> int:
+        """Characters in all."""
+        return self.edges[-1]
+
+    def block(self, cell: int) -> int | None:
+        """The block that shows a cell, None outside the window."""
+        inside = self.starts[0] <= cell < self.starts[-1]
+        return bisect_right(self.starts, cell) - 1 if inside else None
+
+    def at(self, character: int) -> int | None:
+        """The block on a character, None outside."""
+        inside = 0 <= character < self.size
+        return bisect_right(self.edges, character) - 1 if inside else None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Everything about a picture but its colours."""
+
+    width: int
+    height: int
+    left: int
+    """Column of the first cell."""
+    top: int
+    """Line of the first cell."""
+    rows: Span
+    cols: Span
+    row_labels: tuple[str, ...]
+    """One a block, already shortened; empty where there is no room for any."""
+    col_labels: tuple[str, ...]
+    upright: bool
+    """Column labels stand, one character a line."""
+    label_lines: int
+    """Lines of the column labels, above the axis."""
+    axis: bool
+    legend: bool
+    """Whether the last line holds the colour bar."""
+
+    @property
+    def right(self) -> int:
+        return self.left + self.cols.size
+
+    @property
+    def bottom(self) -> int:
+        return self.top + self.rows.size
+
+    def region(self, row: int, col: int) -> Region | None:
+        """Screen rectangle of a cell (of its block, where fitted)."""
+        down, across = self.rows.block(row), self.cols.block(col)
+        if down is None or across is None:
+            return None
+        return self.block_region(down, across)
+
+    def block_region(self, down: int, across: int) -> Region:
+        y, x = self.rows.edges[down], self.cols.edges[across]
+        return Region(self.left + x, self.top + y, self.cols.edges[across + 1] - x, self.rows.edges[down + 1] - y)
+
+    def block_at(self, x: int, y: int) -> tuple[int, int] | None:
+        down, across = self.rows.at(y - self.top), self.cols.at(x - self.left)
+        return None if down is None or across is None else (down, across)
+
+    def row_label_region(self, row: int) -> Region | None:
+        """One line left of the cell's row, the line that holds its label."""
+        down = self.rows.block(row)
+        if down is None or not self.row_labels:
+            return None
+        return Region(0, self.top + self.label_line(down), self.left - self.axis, 1)
+
+    def col_label_region(self, col: int) -> Region | None:
+        """The column's place in the label band."""
+        across = self.cols.block(col)
+        if across is None or not self.col_labels:
+            return None
+        x = self.cols.edges[across]
+        return Region(self.left + x, 0, self.cols.edges[across + 1] - x, self.label_lines)
+
+    def label_line(self, down: int) -> int:
+        """Line of the canvas on which the label of a row of blocks stands: its middle."""
+        return (self.rows.edges[down] + self.rows.edges[down + 1] - 1) // 2
+
+
+def lay(
+    grid: Grid,
+    width_: int,
+    height: int,
+    label: Callable[[str], str],
+    fit: bool = False,
+    origin: tuple[int, int] = (0, 0),
+) -> Layout:
+    """The layout of a grid in ``width_`` × ``height`` characters; ``origin`` is its first cell where it scrolls."""
+    n_rows, n_cols = grid.values.shape
+    names = [label(text) for text in grid.rows.labels[: max(n_rows, 1)]]
+    heads = [label(text) for text in grid.cols.labels[: max(n_cols, 1)]]
+    axis = height >= 9 and width_ >= 30
+    legend = height >= 6
+    room = 0 if width_ < 14 else min(16, max(5, width_ // 5))
+    left = min(room, max(map(width, names), default=0))
+    canvas_width = max(1, width_ - left - axis)
+    body = max(1, height - legend)
+
+    widest = max(map(width, heads), default=0)
+    cell = _cell(n_rows, n_cols, canvas_width, max(1, body - 1 - axis), widest, fit)
+    upright = bool(widest) and widest > cell[0] - 1 and cell[0] < READABLE
+    lines = 0 if body < 4 or (widest > cell[0] - 1 and cell[0] < 4) else 1
+    if upright and body >= 8:
+        heads = [text[1:] if text[:1] == "·" and len(text) > 1 else text for text in heads]  # no line for a space mark
+        spare = body - axis - n_rows * max(1, cell[1])
+        lines = min(max(map(len, heads)), max(body // 4, spare))
+    elif upright:
+        upright = False
+    canvas_height = max(1, body - lines - axis)
+    cell = _cell(n_rows, n_cols, canvas_width, canvas_height, cell[0] if cell[0] >= READABLE else widest, fit)
+
+    rows = _span(n_rows, canvas_height, cell[1], fit, origin[0])
+    cols = _span(n_cols, canvas_width, cell[0], fit, origin[1])
+    row_labels = tuple(shorten(names[start], left) for start in rows.starts[:-1]) if left else ()
+    # Shortened labels may all be narrower than the room: the canvas moves left with them.
+    left = max(map(width, row_labels), default=0)
+    col_labels = tuple(_head(heads[start], cols, i, lines, upright) for i, start in enumerate(cols.starts[:-1]))
+    top = lines + axis
+    return Layout(width_, height, left + axis, top, rows, cols, row_labels, col_labels if lines else (), upright, lines,
+                  axis, legend)  # fmt: skip
+
+
+def _head(text: str, cols: Span, block: int, lines: int, upright: bool) -> str:
+    if upright:
+        return shorten(text, lines)
+    return shorten(text, max(1, cols.edges[block + 1] - cols.edges[block] - 1))
+
+
+def _cell(n_rows: int, n_cols: int, columns: int, lines: int, wanted: int, fit: bool) -> tuple[int, int]:
+    """Columns and lines of a cell: room for its label, about square, never below 2×1 unless fitted."""
+    tall = max(1, min(MAX_CELL[1], lines // max(1, n_rows)))
+    wide = min(columns // max(1, n_cols), MAX_CELL[0], max(2 * tall, wanted + 1))
+    wide = max(1 if fit else 2, wide)
+    return min(wide, columns), min(tall, max(1, (wide + 1) // 2))
+
+
+def _span(count: int, room: int, size: int, fit: bool, origin: int) -> Span:
+    if count == 0:
+        return Span((0,), (0,))
+    if fit and count * size > room:
+        starts = tuple(i * count // room for i in range(room + 1))
+        return Span(starts, tuple(range(room + 1)))
+    shown = min(count, max(1, room // size))
+    first = max(0, min(origin, count - shown))
+    return Span(tuple(range(first, first + shown + 1)), tuple(size * i for i in range(shown + 1)))
+
+
+def block_extremes(values: np.ndarray, rows: Sequence[int], cols: Sequence[int], diverging: bool) -> np.ndarray:
+    """``[len(rows) - 1, len(cols) - 1]``: of each block the largest value, or the value of largest magnitude with its
+    sign. Never the mean, in which one hot cell of a thousand is lost. NaN only where the whole block is."""
+    part = values[rows[0] : rows[-1], cols[0] : cols[-1]]
+    if part.size == 0 or part.shape == (len(rows) - 1, len(cols) - 1):
+        return part
+    down, across = np.array(rows[:-1]) - rows[0], np.array(cols[:-1]) - cols[0]
+    high = np.asarray(np.fmax.reduceat(np.fmax.reduceat(part, down, axis=0), across, axis=1))
+    if not diverging:
+        return high
+    low = np.fmin.reduceat(np.fmin.reduceat(part, down, axis=0), across, axis=1)
+    return np.where(-low > high, low, high)
+
+
+def extreme_cell(
+    values: np.ndarray, rows: Span, cols: Span, block: tuple[int, int], diverging: bool
+) -> tuple[int, int]:
+    """The cell whose value a block shows."""
+    top, left = rows.starts[block[0]], cols.starts[block[1]]
+    part = values[top : rows.starts[block[0] + 1], left : cols.starts[block[1] + 1]]
+    size = np.abs(part) if diverging else part
+    if np.isnan(size).all():
+        return top, left
+    down, across = divmod(int(np.nanargmax(size)), part.shape[1])
+    return top + down, left + across

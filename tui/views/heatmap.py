@@ -1,0 +1,303 @@
+"""A matrix with a cursor.
+
+The picture comes from `plot.picture` once for a grid, a size and a scroll position, as lines of Segments; the cursor
+is laid over those lines. So a cursor move asks plotext for nothing and refreshes the cells and labels that changed:
+about 1 kB on the wire, where redrawing 64×64 costs 58. For the same reason the window scrolls by half its size when
+the cursor leaves it, not by a line at each key.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui.results import Axis, Grid
+from tui.text import shorten, width
+from tui.views.colours import Mode, contrast
+from tui.views.plot import Picture, picture, printable
+from tui.views.surface import COMPONENTS, component_css, laid_over, message_strip, scheme_of
+
+Cell = tuple[int, int]
+
+
+class Heatmap(Widget, can_focus=True):
+    """Draws a Grid; the cursor is one of its cells."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = COMPONENTS
+    DEFAULT_CSS = component_css("Heatmap")
+
+    grid: reactive[Grid | None] = reactive(None, repaint=False)
+    """The matrix shown. A new one keeps the cursor on its labels, else on its place, as far as there is one."""
+    fit: reactive[bool] = reactive(False, repaint=False)
+    """The whole matrix in the window, by block extremes, instead of a window that scrolls."""
+    stale: reactive[bool] = reactive(False, repaint=False)
+    """A newer result is being computed: said in the last line, the picture stays."""
+    message: reactive[str] = reactive("", repaint=False)
+    """What to say while there is no grid."""
+    mode: reactive[Mode | None] = reactive(None, repaint=False)
+    """Colours to draw with; None: those of the terminal."""
+
+    class CursorMoved(Message):
+        """The cursor is on another cell."""
+
+        def __init__(self, heatmap: Heatmap, row: int, col: int) -> None:
+            super().__init__()
+            self.heatmap, self.row, self.col = heatmap, row, col
+
+        @property
+        def control(self) -> Heatmap:
+            return self.heatmap
+
+    class Opened(CursorMoved):
+        """Enter, or a click on the cell that has the cursor."""
+
+    def __init__(self, grid: Grid | None = None, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._at: Cell = (0, 0)
+        self._said: Cell = (0, 0)
+        self._origin: Cell = (0, 0)
+        # Going back to the last window, size or head must not draw again. The grid is part of the value, not of the
+        # key: an id may be used again after its grid is gone.
+        self._drawn: OrderedDict[tuple[object, ...], Picture] = OrderedDict()
+        self.set_reactive(Heatmap.grid, grid)
+
+    @property
+    def cursor(self) -> Cell:
+        """Row and column of the cell under the cursor."""
+        return self._at
+
+    @property
+    def picture(self) -> Picture | None:
+        """What is drawn now; None without a grid or room."""
+        grid, size = self.grid, self.content_size
+        if grid is None or not grid.values.size or not size.width or not size.height:
+            return None
+        key = (id(grid), size, self.fit, self._origin, scheme_of(self, self.mode))
+        found = self._drawn.get(key)
+        if found is None or found.grid is not grid:
+            found = picture(grid, size.width, size.height, key[4], fit=self.fit, origin=self._origin)
+            self._drawn[key] = found
+            while len(self._drawn) > 6:
+                self._drawn.popitem(last=False)
+        self._drawn.move_to_end(key)
+        return found
+
+    def set_cursor(self, row: int, col: int) -> None:
+        """Put the cursor on a cell (clamped), scroll it into sight and say so."""
+        if self.grid is None or not self.grid.values.size:
+            return
+        n_rows, n_cols = self.grid.values.shape
+        old, new = self._at, (max(0, min(row, n_rows - 1)), max(0, min(col, n_cols - 1)))
+        if old == new:
+            return
+        shown = self.picture
+        self._at = new
+        if shown is None or not self._scroll_to_cursor(shown):
+            self.refresh(*self._touched(shown, old), *self._touched(shown, new))
+        self._announce()
+
+    def _announce(self) -> None:
+        if self._said != self._at:
+            self._said = self._at
+            self.post_message(self.CursorMoved(self, *self._at))
+
+    def action_cursor(self, down: int, right: int) -> None:
+        """Move by cells; in a fitted matrix by blocks, to the cell whose value the block shows."""
+        row, col = self._at
+        shown = self.picture
+        block = shown.block_of(row, col) if shown else None
+        if shown is None or block is None or not shown.is_blocked:
+            self.set_cursor(row + down, col + right)
+            return
+        blocks = shown.levels.shape
+        target = (max(0, min(block[0] + down, blocks[0] - 1)), max(0, min(block[1] + right, blocks[1] - 1)))
+        if target != block:
+            self.set_cursor(*shown.cell_of(target))
+
+    def action_page(self, down: int, right: int = 0) -> None:
+        """Move by half a window."""
+        shown = self.picture
+        if shown is not None:
+            blocks = shown.levels.shape
+            self.action_cursor(down * max(1, blocks[0] // 2), right * max(1, blocks[1] // 2))
+
+    def action_edge(self, right: int, down: int = 0) -> None:
+        """Go to the first (-1) or last (1) column or row; 0 stays."""
+        if self.grid is not None:
+            row, col = self._at
+            n_rows, n_cols = self.grid.values.shape
+            self.set_cursor(*((n - 1 if to > 0 else 0 if to < 0 else at)
+                               for to, n, at in ((down, n_rows, row), (right, n_cols, col))))  # fmt: skip
+
+    def action_fit(self) -> None:
+        """Whole matrix, or cells in their own size."""
+        self.fit = not self.fit
+
+    def action_open(self) -> None:
+        """Enter on a cell."""
+        if self.picture is not None:
+            self.post_message(self.Opened(self, *self._at))
+
+    def watch_grid(self, old: Grid | None, new: Grid | None) -> None:
+        if new is not None and new.values.size:
+            row = _same_place(old.rows if old else None, new.rows, self._at[0], new.values.shape[0])
+            col = _same_place(old.cols if old else None, new.cols, self._at[1], new.values.shape[1])
+            self._at = (row, col)
+            if (shown := self.picture) is not None:
+                self._scroll_to_cursor(shown)
+            # Later, for whoever sets the grid may set the cursor next.
+            self.call_later(self._announce)
+        self.refresh()
+
+    def watch_fit(self) -> None:
+        if not self.fit and (shown := self.picture) is not None:
+            self._scroll_to_cursor(shown)
+        self.refresh()
+
+    def watch_stale(self) -> None:
+        self.refresh(Region(0, self.content_size.height - 1, self.content_size.width, 1))
+
+    def watch_message(self) -> None:
+        if self.picture is None:
+            self.refresh()
+
+    def watch_mode(self) -> None:
+        self.refresh()
+
+    def on_mount(self) -> None:
+        # A theme changes the colours that pictures are drawn in; their cache knows by the scheme in its key.
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.refresh())
+
+    def on_resize(self, event: events.Resize) -> None:
+        if (shown := self.picture) is not None:
+            self._scroll_to_cursor(shown)
+
+    def on_click(self, event: events.Click) -> None:
+        place = event.get_content_offset(self)
+        shown = self.picture
+        cell = shown.cell_at(place.x, place.y) if shown and place else None
+        if cell is None or shown is None:
+            return
+        event.stop()
+        if shown.block_of(*cell) == shown.block_of(*self._at):
+            self.action_open()
+        else:
+            self.set_cursor(*cell)
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        return container.width
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return container.height
+
+    def render_line(self, y: int) -> Strip:
+        columns = self.content_size.width
+        shown = self.picture
+        if shown is None or y >= len(shown.strips):
+            words = self.message.splitlines() if shown is None else []
+            line = y - max(0, (self.content_size.height - len(words)) // 2)
+            text = words[line] if 0 <= line < len(words) else ""
+            return message_strip(text, columns, self.get_component_rich_style("plot--message"))
+        return self._with_stale(self._with_cursor(shown.strips[y], shown, y), shown, y)
+
+    def _with_cursor(self, strip: Strip, shown: Picture, y: int) -> Strip:
+        """A line of the picture with what the cursor changes on it."""
+        row, col = self._at
+        layout, grid = shown.layout, shown.grid
+        style = self.get_component_rich_style("plot--cursor")
+        cell = layout.region(row, col)
+        if cell is None:
+            return strip
+        if cell.y <= y < cell.bottom:
+            strip = laid_over(strip, cell.x, self._cell(strip, shown, cell, y - cell.y))
+        label = layout.row_label_region(row)
+        if label is not None and label.y == y:
+            text = shorten(printable(grid.rows.labels[row]), label.width)
+            text = " " * (label.width - width(text)) + text
+            strip = laid_over(strip, label.x, [Segment(text, style)])
+        if layout.axis and y == layout.top - 1:
+            # The column's label may be 8 lines high and each line is sent from the left edge: a mark on the axis is
+            # one line.
+            mark = "▼" if cell.width < 3 else "▼".center(cell.width, "─")
+            strip = laid_over(strip, cell.x, [Segment(mark.ljust(cell.width, "─"), style)])
+        head = layout.col_label_region(col)
+        if head is not None and not layout.upright and y == 0:
+            text = shorten(printable(grid.cols.labels[col]), head.width)
+            strip = laid_over(strip, head.x, [Segment(text + " " * (head.width - width(text)), style)])
+        return strip
+
+    def _cell(self, strip: Strip, shown: Picture, cell: Region, line: int) -> list[Segment]:
+        """The cursor's cell keeps its colour and gets a frame in whatever is read on it."""
+        under = strip.crop(cell.x, cell.right)
+        swatch = shown.swatch(*self._at)
+        if swatch is not None and swatch.glyph:
+            return [Segment(segment.text, (segment.style or Style()) + Style(reverse=True)) for segment in under]
+        scheme = scheme_of(self, self.mode)
+        if scheme.glyphs:
+            style = self.get_component_rich_style("plot--label") + Style(reverse=True)
+            return [Segment(_cursor_text(cell.width, cell.height, line), style)]
+        background = swatch.background if swatch is not None else scheme.surface
+        red, green, blue = contrast(background)
+        ink = Style.parse(f"bold rgb({red},{green},{blue}) on rgb({','.join(map(str, background))})")
+        return [Segment(_cursor_text(cell.width, cell.height, line), ink)]
+
+    def _with_stale(self, strip: Strip, shown: Picture, y: int) -> Strip:
+        if not self.stale or y != shown.layout.height - 1:
+            return strip
+        text = shorten(" computing … ", strip.cell_length)
+        return laid_over(strip, 0, [Segment(text, self.get_component_rich_style("plot--cursor") + Style(reverse=True))])
+
+    def _touched(self, shown: Picture | None, cell: Cell) -> list[Region]:
+        if shown is None:
+            return []
+        layout = shown.layout
+        place, head = layout.region(*cell), layout.col_label_region(cell[1])
+        regions = [place, layout.row_label_region(cell[0]), None if layout.upright else head]
+        if place is not None and layout.axis:
+            regions.append(Region(place.x, layout.top - 1, place.width, 1))
+        return [region for region in regions if region is not None]
+
+    def _scroll_to_cursor(self, shown: Picture) -> bool:
+        """Bring the cursor into the window; whether that took another picture."""
+        origin = tuple(
+            span.starts[0] if span.block(at) is not None or not len(span) else max(0, at - len(span) // 2)
+            for span, at in zip((shown.layout.rows, shown.layout.cols), self._at, strict=True)
+        )
+        moved = origin != (shown.layout.rows.starts[0], shown.layout.cols.starts[0])
+        self._origin = (origin[0], origin[1])
+        if moved:
+            self.refresh()
+        return moved
+
+
+def _cursor_text(columns: int, lines: int, line: int) -> str:
+    if columns == 1:
+        return "◆" if line == (lines - 1) // 2 else " "
+    if lines == 1:
+        return "[" + " " * (columns - 2) + "]"
+    if line == 0:
+        return "┌" + "─" * (columns - 2) + "┐"
+    if line == lines - 1:
+        return "└" + "─" * (columns - 2) + "┘"
+    return "│" + " " * (columns - 2) + "│"
+
+
+def _same_place(old: Axis | None, new: Axis, at: int, count: int) -> int:
+    """Where the label at ``at`` is now: there, else nearest to there, else as close to the place as it goes."""
+    clamped = max(0, min(at, count - 1))
+    if old is None or at >= len(old.labels):
+        return clamped
+    label = old.labels[at]
+    if clamped < len(new.labels) and new.labels[clamped] == label:
+        return clamped
+    places = [i for i, text in enumerate(new.labels[:count]) if text == label]
+    return min(places, key=lambda i: abs(i - at)) if places else clamped

@@ -1,0 +1,335 @@
+"""The one module that knows plotext: a Result and a size go in, lines of cached Segments come out.
+
+plotext draws the frame: axes, ticks, row and column labels. The cells are plotext blocks (``plt.matrix``), inserted
+into that frame run by run, which is exact and five times faster than ``figure.heatmap``. One ``string()`` of the whole
+is then cut into Segments by a regular expression with cached styles: 20 times faster than ``Text.from_ansi``.
+
+plotext has one figure for the whole process, so every drawing holds one lock; it is imported on the first drawing
+(0.27 s), which `warm` can bring forward to a quiet moment after the first paint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from threading import RLock
+from typing import Any
+
+import numpy as np
+from rich.cells import cell_len
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.strip import Strip
+
+from tui.results import Grid
+from tui.text import shorten, visible, width
+from tui.views.colours import RGB, Palette, Scale, Scheme, Swatch, mix, palette, scale_of
+from tui.views.geometry import Layout, block_extremes, extreme_cell, lay
+
+DRAWING = RLock()
+_CODES = re.compile("((?:\x1b\\[[0-9;]*m)+)([^\x1b]*)")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A drawn grid: its lines, and where each cell is on them."""
+
+    strips: tuple[Strip, ...]
+    layout: Layout
+    levels: np.ndarray
+    """``[blocks down, blocks across]`` int16: level of each block shown, -1 where masked."""
+    palette: Palette
+    scale: Scale
+    grid: Grid
+
+    def cell_region(self, row: int, col: int) -> Region | None:
+        """Rectangle of a cell, None where it is outside the window."""
+        return self.layout.region(row, col)
+
+    def cell_at(self, x: int, y: int) -> tuple[int, int] | None:
+        """The cell on a character; of a block of cells, the one whose value it shows."""
+        block = self.layout.block_at(x, y)
+        return None if block is None else self.cell_of(block)
+
+    def block_of(self, row: int, col: int) -> tuple[int, int] | None:
+        down, across = self.layout.rows.block(row), self.layout.cols.block(col)
+        return None if down is None or across is None else (down, across)
+
+    def cell_of(self, block: tuple[int, int]) -> tuple[int, int]:
+        """The cell whose value a block shows."""
+        return extreme_cell(self.grid.values, self.layout.rows, self.layout.cols, block, self.grid.diverging)
+
+    def swatch(self, row: int, col: int) -> Swatch | None:
+        """How the block of a cell is drawn, None where it is masked or outside."""
+        block = self.block_of(row, col)
+        level = -1 if block is None else int(self.levels[block])
+        return None if level < 0 else self.palette.swatches[level]
+
+    @cached_property
+    def is_blocked(self) -> bool:
+        """Whether some block stands for more than one cell."""
+        rows, cols = self.layout.rows, self.layout.cols
+        return rows.starts[-1] - rows.starts[0] > len(rows) or cols.starts[-1] - cols.starts[0] > len(cols)
+
+
+def warm() -> None:
+    """Import plotext now."""
+    library()
+
+
+@lru_cache(maxsize=1)
+def library() -> Any:
+    """plotext itself, without its limit to the size of the terminal that started the process."""
+    import plotext
+
+    plotext.terminal.limit(False, False)
+    return plotext
+
+
+def picture(
+    grid: Grid,
+    width_: int,
+    height: int,
+    scheme: Scheme | None = None,
+    *,
+    fit: bool = False,
+    origin: tuple[int, int] = (0, 0),
+    scale: Scale | None = None,
+) -> Picture:
+    """Draw a grid.
+
+    ``fit`` shows the whole matrix, else ``origin`` is the first cell shown where it is larger than the window. A
+    ``scale`` makes several pictures comparable; without one the colours span this grid's own values.
+    """
+    scheme = scheme or Scheme()
+    width_, height = max(1, width_), max(1, height)
+    with DRAWING:
+        layout = lay(grid, width_, height, printable, fit, origin)
+        scale = scale or scale_of(grid.values, grid.diverging)
+        colours = palette(scheme, grid.diverging)
+        shown = block_extremes(grid.values, layout.rows.starts, layout.cols.starts, grid.diverging)
+        levels = scale.levels(shown, len(colours))
+        sheet = blank(width_, height, scheme)
+        if levels.size:
+            sheet.insert(0, layout.label_lines if layout.upright else 0, _frame(layout, scheme))
+            _insert_heads(sheet, layout, scheme)
+            insert_cells(sheet, levels, layout, colours)
+        if layout.legend:
+            _insert_legend(sheet, grid, layout, colours, scale, scheme)
+        return Picture(strips_of(sheet, width_), layout, levels, colours, scale, grid)
+
+
+def blank(columns: int, lines: int, scheme: Scheme) -> Any:
+    """A matrix of background."""
+    return library().matrix(columns, lines, pixel(None, scheme.surface))
+
+
+def strips_of(sheet: Any, columns: int) -> tuple[Strip, ...]:
+    """The lines of a plotext matrix, exactly ``columns`` wide."""
+    return tuple(_strip(line, columns) for line in sheet.string().split("\n")[:-1])
+
+
+def _strip(line: str, columns: int) -> Strip:
+    segments = [Segment(text, _style(codes)) for codes, text in _CODES.findall(line) if text]
+    return Strip(segments, columns)
+
+
+@lru_cache(maxsize=4096)
+def _style(codes: str) -> Style:
+    """The style of one run of plotext's escape sequences, which always begin with a reset."""
+    colour = background = None
+    bold = None
+    for code in re.findall("\x1b\\[([0-9;]*)m", codes):
+        numbers = [int(number or 0) for number in code.split(";")]
+        if numbers[:2] == [38, 2]:
+            colour = Color.from_rgb(*numbers[2:5])
+        elif numbers[:2] == [48, 2]:
+            background = Color.from_rgb(*numbers[2:5])
+        elif numbers == [1]:
+            bold = True
+    return Style(color=colour, bgcolor=background, bold=bold)
+
+
+@lru_cache(maxsize=1024)
+def pixel(foreground: RGB | None, background: RGB | None, style: str | None = None) -> Any:
+    """plotext's colours of one character."""
+    return library().pixel(foreground, background, style)
+
+
+@lru_cache(maxsize=4096)
+def printable(label: str) -> str:
+    """A label in which plotext, Rich and `tui.text.width` agree on the width of every character."""
+    text = visible(label)
+    if text.isascii():
+        return text
+    text = "".join(char if _agreed(char) else f"<U+{ord(char):04X}>" for char in text)
+    return text if cell_len(text) == width(text) else text.encode("ascii", "namereplace").decode()
+
+
+@lru_cache(maxsize=4096)
+def _agreed(char: str) -> bool:
+    columns = width(char)
+    return cell_len(char) == columns and bool(library().colorize(char).matrix().width() == columns)
+
+
+def write(
+    sheet: Any, column: int, line: int, text: str, foreground: RGB | None, background: RGB, style: str | None = None
+) -> None:
+    """Put a text on a matrix; plotext drops what lies outside."""
+    if text:
+        sheet.insert(column, line, library().colorize(text).fill(pixel(foreground, background, style)).matrix())
+
+
+def prepare_figure(columns: int, lines: int, scheme: Scheme) -> Any:
+    """plotext's figure, cleared, of this size and in these colours: its default theme paints white."""
+    figure = library().figure
+    figure.clear()
+    figure.plot_size(columns, lines)
+    figure.canvas(scheme.surface)
+    figure.axes(True, pixel=pixel(scheme.frame, scheme.surface))
+    # All four rulers: the corners take the colour of rulers that are not shown.
+    rulers = figure.ruler("both", "both")
+    rulers.pixel(pixel(scheme.muted, scheme.surface))
+    rulers.frequency(0)
+    return figure
+
+
+def _frame(layout: Layout, scheme: Scheme) -> Any:
+    """Axes with row labels and, where they lie, column labels, around an empty canvas."""
+    cols, rows = layout.cols, layout.rows
+    above = 0 if layout.upright else layout.label_lines
+    figure = prepare_figure(layout.right, rows.size + layout.axis + above, scheme)
+    figure.axes(False, axis="x", side="lower")
+    figure.axes(False, axis="y", side="right")
+    if not layout.axis:
+        figure.axes(False)
+    if layout.row_labels:
+        left = figure.ruler("y", "left")
+        # A ruler of exactly one unit a line, so that a tick's place is its line; plotext counts from below.
+        left.lim(0, max(1, rows.size - 1))
+        left.ticks([rows.size - 1 - layout.label_line(i) for i in range(len(rows))], list(layout.row_labels))
+    if above:
+        upper = figure.ruler("x", "upper")
+        upper.lim(0, max(1, cols.size - 1))
+        upper.alignment(tick="left")
+        shown = _unhindered(layout)
+        upper.ticks([cols.edges[i] for i in shown], [layout.col_labels[i] for i in shown])
+    return figure.build()
+
+
+def _unhindered(layout: Layout) -> list[int]:
+    """Blocks whose labels on their side leave a gap to the next."""
+    shown, free = [], 0
+    for i, text in enumerate(layout.col_labels):
+        if layout.cols.edges[i] >= free and layout.cols.edges[i] + width(text) <= layout.cols.size:
+            shown.append(i)
+            free = layout.cols.edges[i] + width(text) + 1
+    return shown
+
+
+def _insert_heads(sheet: Any, layout: Layout, scheme: Scheme) -> None:
+    """Column labels that stand: plotext has no such ticks, so each is a text turned upright, its end at the axis."""
+    if not layout.upright:
+        return
+    for i, text in enumerate(layout.col_labels):
+        place = layout.cols.edges[i]
+        room = layout.cols.edges[i + 1] - place
+        if room == 1 and i % 2:
+            continue  # letters that touch on both sides are read by nobody
+        middle = (room - 1) // 2
+        first = layout.label_lines - len(text)
+        for line, char in enumerate(text):
+            char = char if width(char) <= room else "?"
+            write(sheet, layout.left + place + middle, first + line, char, scheme.muted, scheme.surface)
+
+
+def insert_cells(sheet: Any, levels: np.ndarray, layout: Layout, colours: Palette) -> None:
+    """Insert one plotext block for every run of equal cells in a row."""
+    x = [layout.left + edge for edge in layout.cols.edges]
+    y = [layout.top + edge for edge in layout.rows.edges]
+    for down, row in enumerate(levels.tolist()):
+        tall, start = y[down + 1] - y[down], 0
+        for across in range(1, len(row) + 1):
+            if across < len(row) and row[across] == row[start]:
+                continue
+            if row[start] >= 0:
+                widths = tuple(x[i + 1] - x[i] for i in range(start, across))
+                sheet.insert(x[start], y[down], _block(colours.swatches[row[start]], widths, tall))
+            start = across
+
+
+def _block(swatch: Swatch, widths: tuple[int, ...], tall: int) -> Any:
+    if not swatch.glyph:
+        return _plain_block(swatch.background, sum(widths), tall)
+    return _glyph_block(swatch, widths, tall)
+
+
+@lru_cache(maxsize=4096)
+def _plain_block(background: RGB, wide: int, tall: int) -> Any:
+    return library().matrix(wide, tall, pixel(None, background))
+
+
+@lru_cache(maxsize=4096)
+def _glyph_block(swatch: Swatch, widths: tuple[int, ...], tall: int) -> Any:
+    ink = pixel(swatch.foreground, swatch.background)
+    block = library().matrix(sum(widths), tall, ink)
+    line = library().colorize("".join(swatch.text(columns) for columns in widths)).fill(ink).matrix()
+    for number in range(tall):
+        block.insert(0, number, line)
+    return block
+
+
+def _insert_legend(sheet: Any, grid: Grid, layout: Layout, colours: Palette, scale: Scale, scheme: Scheme) -> None:
+    """The last line: axis names and the part shown at the left, the colour bar with its ends at the right."""
+    line = layout.height - 1
+    low, high = number(scale.low, sign=grid.diverging), number(scale.high, sign=grid.diverging)
+    bar = min(2 * len(colours) if scheme.glyphs else len(colours), max(3, layout.width // 4))
+    bar -= 1 - bar % 2
+    total = len(low) + bar + len(high) + 2
+    if total > layout.width:
+        return
+    start = max(0, min(layout.width, max(layout.right, 56)) - total)
+    write(sheet, start, line, low, scheme.muted, scheme.surface)
+    write(sheet, start + total - len(high), line, high, scheme.muted, scheme.surface)
+    for i in range(bar):
+        swatch = colours.swatches[round(i * (len(colours) - 1) / (bar - 1))]
+        write(sheet, start + len(low) + 1 + i, line, swatch.glyph or " ", swatch.foreground, swatch.background)
+    text = axes_line(grid, layout, start - 2)
+    write(sheet, 0, line, text, mix(scheme.muted, scheme.surface, 0.3), scheme.surface)
+
+
+def axes_line(grid: Grid, layout: Layout, columns: int) -> str:
+    """Names of the axes, and of a larger matrix the part that is shown: what fits of it."""
+    rows, cols, count = layout.rows, layout.cols, grid.values.shape
+    names = f"↓ {printable(grid.rows.name or 'row')}  → {printable(grid.cols.name or 'column')}"
+    part = ""
+    if grid.values.size and (rows.starts[-1] - rows.starts[0], cols.starts[-1] - cols.starts[0]) != count:
+        part = f"{rows.starts[0] + 1}–{rows.starts[-1]}/{count[0]} × {cols.starts[0] + 1}–{cols.starts[-1]}/{count[1]}"
+    elif len(rows) < count[0] or len(cols) < count[1]:
+        part = f"{count[0]}×{count[1]} in blocks"
+    if not part:
+        return shorten(names, columns)
+    return next((text for text in (f"{names}   {part}", part) if width(text) <= columns), shorten(names, columns))
+
+
+def number(value: float, sign: bool = False) -> str:
+    """A value in three or four digits, with a true minus."""
+    if not np.isfinite(value):
+        return "–" if np.isnan(value) else ("∞" if value > 0 else "−∞")
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if size >= 9999.5 or size < 0.001:
+        text = f"{size:.1e}".replace("e+0", "e").replace("e-0", "e−").replace("e+", "e").replace("e-", "e−")
+    else:
+        text = f"{size:.{max(0, 2 - max(-2, int(np.floor(np.log10(size)))))}f}" if size < 100 else f"{size:.0f}"
+    return ("−" if value < 0 else "+" if sign else "") + text
+
+
+def joined(parts: Sequence[Strip]) -> Strip:
+    """Strips beside each other."""
+    return Strip.join(parts)
