@@ -123,7 +123,7 @@ def log_file() -> Path:
     return state_directory() / f"{NAME}.log"
 
 
-def load_history() -> list[str]:
+def read_history() -> list[str]:
     """Prompts typed in earlier runs, oldest first. Lines that cannot be read are left out."""
     try:
         lines = _history_file().read_text("utf-8").splitlines()
@@ -140,7 +140,7 @@ def load_history() -> list[str]:
     return prompts[-HISTORY_LENGTH:]
 
 
-def save_history(prompts: list[str]) -> bool:
+def write_history(prompts: list[str]) -> bool:
     """Keep the last prompts for the next run. False, and nothing half-written, where there is no room or no right."""
     path = _history_file()
     scratch = path.with_name(f"{path.name}.{os.getpid()}")

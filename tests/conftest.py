@@ -1,0 +1,42 @@
+"""Every test runs offline, in a terminal that is always the same, and away from the user's own files."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+import pytest
+
+# Before anything of ours is imported: Textual and the model libraries read these at import.
+for name in [*os.environ]:
+    if name.startswith(("TEXTUAL", "SSH_", "TMUX")) or name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "STY"):
+        del os.environ[name]
+_HOME = tempfile.mkdtemp(prefix="circuit-tui-tests-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+os.environ |= {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TERM": "xterm-256color",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_DISABLE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "XDG_CONFIG_HOME": f"{_HOME}/config",
+    "XDG_STATE_HOME": f"{_HOME}/state",
+}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the end-to-end tests measured (bytes, seconds): worth reading also when everything passes."""
+    lines = [
+        f"{report.nodeid.rpartition('/')[2]}: {name} {value}"
+        for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+        if report.when == "call"
+        for name, value in report.user_properties
+    ]
+    if lines:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.write_line(line)

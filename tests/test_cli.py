@@ -1,0 +1,205 @@
+"""Arguments, config file, and what is decided from the environment before anything heavy is imported."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tui import __version__, cli, config, terminal
+from tui.config import Options
+
+
+def test_defaults() -> None:
+    assert cli.options([]) == Options()
+
+
+def test_every_option() -> None:
+    given = cli.options(
+        ["gpt2", "--prompt", "a b", "--device", "cuda:1", "--dtype", "bfloat16", "--weights", "raw", "--bos", "off"]
+        + ["--threads", "3", "--color", "256", "--theme", "nord", "--no-mouse", "--log", "x.log"]
+    )
+    assert given == Options("gpt2", "a b", "cuda:1", "bfloat16", "raw", "off", 3, "256", "nord", False, "x.log")
+
+
+def test_empty_prompt_is_a_prompt() -> None:
+    assert cli.options(["--prompt", ""]).prompt == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--device", "gpu"], "auto, cpu, cuda, cuda:N or mps"),
+        (["--device", "cuda:x"], "cuda:N"),
+        (["--dtype", "float64"], "float32"),
+        (["--weights", "folded"], "processed, raw"),
+        (["--bos", "yes"], "auto, on, off"),
+        (["--threads", "0"], "whole number"),
+        (["--threads", "many"], "whole number"),
+        (["--threads", "²"], "whole number"),
+        (["--color", "8"], "truecolor"),
+        (["--theme", ""], "text"),
+        ([""], "must be text"),
+        (["--prompt"], "expected one argument"),
+        (["--nonsense"], "--nonsense"),
+        (["demo", "gpt2"], "gpt2"),
+    ],
+)
+def test_refused(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.options(arguments)
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out, err.count("\n")) == (2, "", 1)
+    assert words in err
+    assert "circuit-tui --help" in err
+
+
+def test_version_and_help_are_light(record_property) -> None:
+    """At most 0.2 s more than ``python -c pass``; three times that before it fails."""
+
+    def seconds(*arguments: str) -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    for flag in ("--version", "--help"):
+        pairs = [(seconds("-m", "tui", flag), seconds("-c", "pass")) for _ in range(5)]
+        more = statistics.median(ours - bare for ours, bare in pairs)
+        record_property(f"{flag} over bare Python, s", round(more, 3))
+        assert more < 3 * 0.2
+
+
+def test_version() -> None:
+    out = subprocess.run([sys.executable, "-m", "tui", "--version"], capture_output=True, text=True, check=True).stdout
+    assert out == f"circuit-tui {__version__}\n"
+
+
+class TestConfig:
+    @pytest.fixture
+    def file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+        path = config.config_file()
+        path.parent.mkdir()
+        return path
+
+    def test_values_and_keys(self, file: Path) -> None:
+        file.write_text('theme = "nord"\nweights = "raw"\nthreads = 2\nmouse = false\n[keys]\nnext_head = "n"\n')
+        options = config.load()
+        assert (options.theme, options.weights, options.threads, options.mouse) == ("nord", "raw", 2, False)
+        assert options.keys == {"next_head": "n"}
+        assert options.notice == ""
+
+    def test_command_line_wins(self, file: Path) -> None:
+        file.write_text('model = "gpt2"\nweights = "raw"\n')
+        options = cli.options(["demo"])
+        assert (options.model, options.weights) == ("demo", "raw")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "theme = ", "wieghts = 'raw'", "weights = 'folded'", "threads = true", "keys = 3", "mouse = 'no'",
+            "[keys]\nquit = 3", "notice = 'x'", "\0", "model = ''",
+        ],
+    )  # fmt: skip
+    def test_broken_file_gives_defaults_and_a_sentence(self, file: Path, text: str) -> None:
+        file.write_text(text)
+        options = config.load()
+        assert options == Options(notice=options.notice)
+        assert str(file) in options.notice
+
+    def test_file_that_is_no_text(self, file: Path) -> None:
+        file.write_bytes(b"\xff\xfe")
+        assert "UTF-8" in config.load().notice
+
+    def test_file_that_is_a_directory(self, file: Path) -> None:
+        file.mkdir()
+        assert "could not be read" in config.load().notice
+
+    def test_relative_directories_are_ignored(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", "here")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert config.log_file() == tmp_path / ".local" / "state" / "circuit-tui" / "circuit-tui.log"
+
+    def test_history(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        assert config.read_history() == []
+        prompts = ["one", "two\nlines", "\x1b[31m é 🎉 \ud800"]
+        assert config.write_history(prompts)
+        assert config.read_history() == prompts
+        assert config.write_history([str(number) for number in range(600)])
+        assert config.read_history()[0] == "100"
+        with (tmp_path / "circuit-tui" / "prompts.jsonl").open("a") as file:
+            file.write("not json\n3\n")
+        assert config.read_history()[-1] == "599"
+
+    def test_history_that_cannot_be_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
+        assert not config.write_history(["x"])
+        assert config.read_history() == []
+
+
+class TestTerminal:
+    @pytest.mark.parametrize(
+        ("wish", "environ", "expected"),
+        [
+            ("auto", {"TERM": "xterm-256color", "COLORTERM": "truecolor"}, "truecolor"),
+            ("auto", {"TERM": "xterm-256color", "COLORTERM": "24bit"}, "truecolor"),
+            ("auto", {"TERM": "xterm-256color"}, "256"),
+            ("auto", {"TERM": "xterm"}, "256"),
+            ("auto", {"TERM": "alacritty"}, "truecolor"),
+            ("auto", {"TERM": "xterm-ghostty"}, "truecolor"),
+            ("auto", {"TERM": "xterm-kitty"}, "truecolor"),
+            ("auto", {"TERM": "foot"}, "truecolor"),
+            ("auto", {"TERM": "foot-extra"}, "truecolor"),
+            ("auto", {"TERM": "wezterm"}, "truecolor"),
+            ("auto", {"TERM": "xterm-direct"}, "truecolor"),
+            ("auto", {"TERM": "tmux"}, "256"),
+            ("auto", {"TERM": "tmux-256color"}, "256"),
+            ("auto", {"TERM": "tmux-256color", "COLORTERM": "truecolor"}, "truecolor"),
+            ("auto", {"TERM": "screen"}, "256"),
+            ("auto", {"TERM": "screen.xterm-256color", "STY": "1", "COLORTERM": "truecolor"}, "256"),
+            ("auto", {"TERM": "screen-256color", "TERM_PROGRAM": "iTerm.app"}, "256"),
+            ("auto", {"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}, "truecolor"),
+            ("auto", {"TERM": "rxvt-unicode"}, "256"),
+            ("auto", {"TERM": "xterm-16color"}, "16"),
+            ("auto", {"TERM": "linux"}, "16"),
+            ("auto", {"TERM": "stranger"}, "16"),
+            ("auto", {"TERM": "vt220"}, "none"),
+            ("auto", {"TERM": "xterm", "NO_COLOR": "1", "COLORTERM": "truecolor"}, "none"),
+            ("auto", {"TERM": "xterm", "NO_COLOR": ""}, "256"),
+            ("auto", {"TERM": "xterm", "TEXTUAL_COLOR_SYSTEM": "standard"}, "16"),
+            ("16", {"TERM": "xterm", "COLORTERM": "truecolor"}, "16"),
+            ("truecolor", {"TERM": "linux", "NO_COLOR": "1"}, "truecolor"),
+            ("none", {"TERM": "xterm", "COLORTERM": "truecolor"}, "none"),
+        ],
+    )
+    def test_colors(self, wish: str, environ: dict[str, str], expected: str) -> None:
+        assert terminal.colors(wish, environ) == expected
+        variables = terminal.environment(Options(color=wish), environ)
+        assert variables["NO_COLOR"] == ("1" if expected == "none" else None)
+        systems = {"truecolor": "truecolor", "256": "256", "16": "standard", "none": "standard"}
+        assert variables["TEXTUAL_COLOR_SYSTEM"] == systems[expected]
+
+    def test_textual_and_rich_know_the_systems(self) -> None:
+        from rich.console import Console
+
+        for system in ("truecolor", "256", "standard"):
+            assert Console(color_system=system, force_terminal=True).color_system == system
+
+    def test_over_ssh_fewer_frames(self) -> None:
+        here = terminal.environment(Options(), {"TERM": "xterm"})
+        assert "TEXTUAL_FPS" not in here
+        there = terminal.environment(Options(), {"TERM": "xterm", "SSH_CONNECTION": "1.2.3.4 1 5.6.7.8 22"})
+        assert 15 <= int(there["TEXTUAL_FPS"] or 0) <= 20
+        assert there["TEXTUAL_ANIMATIONS"] == "none"
+        wished = terminal.environment(Options(), {"TERM": "xterm", "SSH_CONNECTION": "x", "TEXTUAL_FPS": "5"})
+        assert "TEXTUAL_FPS" not in wished
+
+    def test_libraries_are_quiet_unless_asked(self) -> None:
+        variables = terminal.environment(Options(), {"TERM": "xterm", "TRANSFORMERS_VERBOSITY": "info"})
+        assert variables["TQDM_DISABLE"] == "1"
+        assert "TRANSFORMERS_VERBOSITY" not in variables

@@ -1,0 +1,83 @@
+"""Each floor, imported in a fresh process, brings in no more than it may. (``lint-imports`` checks the same from the source.)"""
+
+from __future__ import annotations
+
+import importlib.util
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import tui
+
+HEAVY = ("torch", "transformer_lens", "transformers", "plotext", "textual")
+PACKAGES = {package: importlib.util.find_spec(f"tui.{package}") for package in ("views", "circuits", "models")}
+
+
+def modules(package: str) -> list[str]:
+    """The modules of one of our packages."""
+    spec = PACKAGES[package]
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return [f"tui.{package}.{found.name}" for found in pkgutil.iter_modules(spec.submodule_search_locations)]
+
+
+def heavy_after(statement: str) -> set[str]:
+    """Which of the heavy libraries a fresh process holds after a statement."""
+    code = f"import sys\n{statement}\nprint('\\n' + ' '.join(m for m in {HEAVY} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rpartition("\n\n")[2].split() if done.stdout.strip() else [])
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_command_line_answers_alone(flag: str) -> None:
+    assert heavy_after(f"from tui import cli\ntry: cli.main(['{flag}'])\nexcept SystemExit: pass") == set()
+
+
+@pytest.mark.parametrize("module", ["tui.results", "tui.text", "tui.config", "tui.terminal", "tui.process"])
+def test_ground_floor(module: str) -> None:
+    assert heavy_after(f"import {module}") == set()
+
+
+@pytest.mark.parametrize("module", ["tui.engine.jobs", "tui.engine.cache", "tui.engine.engine"])
+def test_engine_without_torch_and_screen(module: str) -> None:
+    """torch is imported by the worker's first job, after the first paint."""
+    assert heavy_after(f"import {module}") == set()
+
+
+def test_engine_s_worker_side_without_screen() -> None:
+    assert heavy_after("import tui.engine.run") & {"textual", "plotext"} == set()
+
+
+def test_views_without_torch() -> None:
+    for module in modules("views"):
+        assert heavy_after(f"import {module}") <= {"textual"} | ({"plotext"} if module == "tui.views.plot" else set())
+
+
+@pytest.mark.parametrize("module", ["tui.state", "tui.commands", "tui.screen", "tui.app"])
+def test_screen_and_app_without_torch_and_plotext(module: str) -> None:
+    """plotext costs 0.27 s and torch seconds: neither may come before the first paint."""
+    assert heavy_after(f"import {module}") <= {"textual"}
+
+
+def test_export_knows_no_screen_until_it_draws() -> None:
+    assert heavy_after("import tui.export") & {"textual", "plotext"} == set()
+
+
+@pytest.mark.parametrize("package", ["circuits", "models"])
+def test_computation_without_screen_and_engine(package: str) -> None:
+    """Together in one process: torch takes seconds, and none of them may bring in a screen."""
+    statement = "\n".join(f"import {module}" for module in modules(package))
+    watched = "\nassert not [m for m in sys.modules if m.startswith(('tui.engine', 'tui.views', 'textual', 'plotext'))]"
+    assert heavy_after(statement + watched) & {"textual", "plotext"} == set()
+
+
+def test_no_module_is_forgotten() -> None:
+    """A new module at the top must be put on a floor here and in the contracts of pyproject.toml."""
+    known = {
+        *("app", "captions", "cli", "commands", "config", "export", "process", "results", "screen", "state"),
+        *("terminal", "text", "circuits", "engine", "models", "views", "__main__"),
+    }
+    assert {found.name for found in pkgutil.iter_modules(tui.__path__)} <= known
