@@ -195,6 +195,8 @@ class Residual(Job):
     measure: Measure = "norm"
     answer: int | None = None
     distractor: int | None = None
+    unit: Unit = "component"
+    """``component``: one row for a layer's attention; ``head``: one a head and one for the layer's attention bias."""
 
 
 @dataclass(frozen=True)

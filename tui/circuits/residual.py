@@ -1,0 +1,159 @@
+"""The residual stream as a sum of what components write.
+
+    stream = embed (+ pos) + Σ heads + Σ attention biases + Σ MLPs (+ rounding)
+
+Direct attribution freezes the final norm's scale at each position, so that
+``Σ parts + rounding + bias = logit − mean logit`` (or the logit difference of two tokens). Processed weights put
+parts in the centred stream; raw weights leave them as they are and apply the norm's own w. The two give the same
+attribution and different norms. Source: "A Mathematical Framework for Transformer Circuits", "residual stream";
+definitions.md, "Residual stream".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import fold
+from .errors import Refusal
+from .tensors import Ends, HeadWeights, Norm, Trace
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Components in model order, and the stream that they sum to. p positions."""
+
+    names: tuple[str, ...]
+    values: Tensor
+    """``[parts, p, d_model]`` as written (raw stream)."""
+    stream: Tensor
+    """``[p, d_model]``: the model's own stream after them."""
+
+    @property
+    def rounding(self) -> Tensor:
+        """``[p, d_model]``: the stream minus the sum of its parts."""
+        return self.stream - self.values.sum(0)
+
+
+def components(
+    trace: Trace,
+    W_O: Callable[[int], Sequence[Tensor]] | None,
+    layers: int | None = None,
+    positions: slice = slice(None),
+) -> Iterator[tuple[str, Tensor]]:
+    """Name and write ``[p, d_model]`` of each component of the stream before block ``layers`` (None: the final one).
+
+    ``W_O(layer)``: every head's ``[d_head, d_model]`` for one part a head and one for the layer's bias; None: one
+    part for a layer's whole attention. One at a time: all heads of GPT-2 at 1,024 positions are half a gigabyte.
+    """
+    yield "embed", trace.embed[positions]
+    if trace.pos is not None:
+        yield "pos", trace.pos[positions]
+    for layer in range(len(trace.attn_out) if layers is None else layers):
+        if W_O is None:
+            yield f"L{layer} attention", trace.attn_out[layer][positions]
+        else:
+            yield from _attention(trace, layer, W_O(layer), positions)
+        if trace.mlp_out is not None:
+            yield f"L{layer} MLP", trace.mlp_out[layer][positions]
+
+
+def _attention(trace: Trace, layer: int, W_O: Sequence[Tensor], positions: slice) -> Iterator[tuple[str, Tensor]]:
+    """What each head writes, and the output bias, through the post-norm's frozen scale where there is one."""
+    z = trace.z[layer][positions]
+    post = None if trace.attn_post_scale is None else trace.attn_post_scale[layer][positions]
+    for head, weight in enumerate(W_O):
+        write = z[:, head] @ weight
+        yield f"L{layer}H{head}", write if post is None else write * post
+    bias = trace.b_O[layer]
+    if bias.any():
+        write = bias.expand(len(z), -1)
+        yield f"L{layer} attention bias", write if post is None else write * post
+
+
+def split(
+    trace: Trace,
+    W_O: Callable[[int], Sequence[Tensor]] | None,
+    layers: int | None = None,
+    positions: slice = slice(None),
+) -> Parts:
+    """All ``components`` of a few positions at once."""
+    names, values = zip(*components(trace, W_O, layers, positions), strict=True)
+    depth = len(trace.attn_out) if layers is None else layers
+    return Parts(names, torch.stack(values), trace.resid_pre[depth][positions])
+
+
+def frozen(norm: Norm, x: Tensor, scale: Tensor) -> Tensor:
+    """The norm as a linear map of x: centred (LayerNorm), over a given scale, times w; its b belongs to nobody."""
+    if norm.kind == "none":
+        return x
+    x = (fold.centred(x) if norm.kind == "LayerNorm" else x) / scale
+    return x if norm.w is None else x * norm.w
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """An answer (minus a distractor) as a direction in what the final norm puts out."""
+
+    column: Tensor
+    """``[d_model]`` of ``W_U``, w of the norm left out."""
+    bias: float
+    """Its share of ``b_U`` and of the final norm's b."""
+
+
+def direction(ends: Ends, unembed: fold.Unembedding, answer: int, distractor: int | None = None) -> Direction:
+    """``W_U[:, answer] − W_U[:, distractor]``; without a distractor against the mean over the vocabulary.
+
+    ``unembed`` is the processed one (it holds the mean). Soft-capped logits are left uncentred, and the direction
+    then gives the logit before the cap.
+    """
+    ids = torch.tensor([answer] if distractor is None else [answer, distractor], device=ends.W_U.device)
+    columns = ends.W_U[:, ids]
+    bias = fold.unembedding_bias(ends, ids, unembed.mean)
+    if distractor is not None:
+        return Direction(columns[:, 0] - columns[:, 1], float(bias[0] - bias[1]))
+    column = columns[:, 0] if unembed.mean is None else columns[:, 0] - unembed.mean
+    return Direction(column, float(bias[0]))
+
+
+def attribution(ends: Ends, x: Tensor, stream: Tensor, towards: Direction) -> Tensor:
+    """``x [parts, p, d_model]`` through the final norm frozen at ``stream [p, d_model]`` → ``[parts, p]`` logits."""
+    return frozen(ends.final_norm, x, ends.final_norm.scale(stream)) @ towards.column
+
+
+def target(ends: Ends, logits: Tensor, answer: int, distractor: int | None = None) -> Tensor:
+    """What attributions must sum to, ``logits [p, d_vocab] → [p]``: centred logit or difference, before a soft cap."""
+    if ends.logit_cap:
+        logits = ends.logit_cap * torch.atanh(logits.double() / ends.logit_cap)
+    other = logits[..., distractor] if distractor is not None else 0.0 if ends.logit_cap else logits.mean(-1)
+    return logits[..., answer] - other
+
+
+def head_input(head: HeadWeights, parts: Parts, side: str) -> tuple[tuple[str, ...], Tensor]:
+    """How much of a head's q, k or v at one position each earlier component makes: names and shares that sum to 1.
+
+    ``parts`` holds one position of the stream before the head's block, ``head`` the stored weights. Every norm on the
+    way has its scale frozen; rotation keeps dot products, so it is left out. Rows ``rounding`` and ``bias`` (the
+    projection's and the norms' own) close the sum.
+    """
+    W, b, inner = {
+        "q": (head.W_Q, head.b_Q, head.q_norm),
+        "k": (head.W_K, head.b_K, head.k_norm),
+        "v": (head.W_V, head.b_V, None),
+    }[side]
+    stream = parts.stream[0]
+    pieces = torch.cat([parts.values[:, 0], parts.rounding])
+    made = frozen(head.norm, pieces, head.norm.scale(stream)) @ W
+    bias = b if head.norm.b is None else b + head.norm.b @ W
+    vectors = torch.cat([made, bias[None]])
+    if inner is not None:
+        vectors = frozen(inner, vectors, inner.scale(vectors.sum(0)))
+        if inner.b is not None:
+            vectors[-1] = vectors[-1] + inner.b
+    whole = vectors.sum(0)
+    if not whole.any():
+        raise Refusal(f"This head's {side} is zero here: there is nothing to split.", "Choose another head.")
+    return (*parts.names, "rounding", "bias"), vectors @ whole / whole.dot(whole)

@@ -1,0 +1,145 @@
+"""What a result says of itself: quantity, formula, one line for the screen, and every convention in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..results import Header, ModelInfo, Scalar, head_name
+from .jobs import OV, QK, Pattern, QKDistance, Run
+
+PATTERN = {
+    "pattern": (
+        "attention pattern",
+        "softmax((x_i W_Q + b_Q)·(x_j W_K + b_K) / attn_scale)",
+        "row = query, column = key: the share of its attention that this position gives to that one",
+    ),
+    "scores": (
+        "attention scores",
+        "(x_i W_Q + b_Q)·(x_j W_K + b_K) / attn_scale",
+        "row = query, column = key: the score before the softmax; only differences within a row matter",
+    ),
+    "value-weighted": (
+        "value-weighted pattern",
+        "‖pattern[i, j] · v_j W_O‖",
+        "row = query, column = key: how large a vector the head moves from that position to this one",
+    ),
+}
+SIDES = {"q": "query", "k": "key", "v": "value"}
+ROTARY_LINE = "a rotary score depends on the distance between the two positions: this is one distance"
+
+
+def convention(info: ModelInfo, run: Run | None = None, **options: Scalar) -> dict[str, Scalar]:
+    """BOS (where a prompt was run), dtype and device, and the options that are not None."""
+    out: dict[str, Scalar] = {} if run is None else {"bos": run.bos}
+    out |= {name: value for name, value in options.items() if value is not None}
+    return out | {"dtype": info.key.dtype, "device": info.key.device}
+
+
+def header(view: str, quantity: str, formula: str, **rest: Any) -> Header:
+    """A Header from plain dictionaries."""
+    return Header(view=view, quantity=quantity, formula=formula, **rest)
+
+
+def pattern(job: Pattern, info: ModelInfo, checks: Mapping[str, float], details: Mapping[str, Scalar]) -> Header:
+    quantity, formula, explanation = PATTERN[job.kind]
+    return header(
+        "scores" if job.kind == "scores" else "pattern",
+        quantity,
+        formula,
+        head=head_name(job.layer, job.head),
+        unit="probability" if job.kind == "pattern" else "",
+        explanation=explanation,
+        convention=convention(info, job.run, kind=job.kind, weights="raw"),
+        checks=checks,
+        details=details,
+    )
+
+
+def qk_formula(job: QK | QKDistance) -> str:
+    """``x_i W_QK x_jᵀ`` or the scaled form, with positions where a term reads them."""
+    term = job.term if isinstance(job, QK) else "token-token"
+    query, key = ("p" if side == "position" else "x" for side in term.split("-"))
+    if job.form == "bilinear":
+        return f"{query}_i W_QK {key}_jᵀ"
+    return f"({query}_i W_Q + b_Q)·({key}_j W_K + b_K) / attn_scale"
+
+
+def normalised(formula: str, how: str, over: str) -> str:
+    """The formula of a normalised view; ``over`` names its baseline."""
+    return {
+        "none": formula,
+        "centered": f"{formula} − mean of its row over {over}",
+        "zscore": f"({formula} − mean) / std of its row over {over}",
+        "softmax": f"softmax of {formula} over {over}",
+    }[how]
+
+
+def over(job: QK | OV, other: str = "") -> str | None:
+    """The baseline in words; None where nothing is normalised."""
+    if job.normalize == "none":
+        return None
+    return "the shown cells" if job.baseline == "shown" else other or "the whole vocabulary"
+
+
+def qk(job: QK, info: ModelInfo, checks: Mapping[str, float], details: Mapping[str, Scalar], other: str) -> Header:
+    rotary, on_prompt = info.positions == "rotary", job.basis == "prompt"
+    explanation = "row = query, column = key: how much the row's token wants the column's token, by the weights alone"
+    if on_prompt:
+        explanation = "row = query, column = key: how much this position wants that one, as the head reads this prompt"
+    elif job.term != "token-token":
+        explanation = "row = query {}, column = key {}: how much the row wants the column, by the weights alone".format(
+            *job.term.split("-")
+        )
+    elif rotary:
+        explanation += f"; {ROTARY_LINE}"
+    baseline = over(job, other)
+    return header(
+        "qk",
+        f"QK circuit, {job.form}" + ("" if job.normalize == "none" else f", {job.normalize}"),
+        normalised(qk_formula(job), job.normalize, baseline or ""),
+        head=head_name(job.layer, job.head),
+        unit={"zscore": "σ", "softmax": "probability"}.get(job.normalize, ""),
+        explanation=explanation,
+        convention=convention(
+            info,
+            job.run if on_prompt else None,
+            weights=job.weights,
+            form=job.form,
+            normalize=job.normalize,
+            baseline=None if baseline is None else job.baseline,
+            basis=job.basis,
+            scale="attn_scale and biases in" if job.form == "scaled" else "attn_scale and biases left out",
+            offset=job.offset if rotary and not on_prompt else None,
+            positions="as in the prompt" if on_prompt else None,
+            term=job.term if info.positions == "learned" and not on_prompt else None,
+        ),
+        checks=checks,
+        details=details,
+    )
+
+
+def ov(job: OV, info: ModelInfo, details: Mapping[str, Scalar]) -> Header:
+    direct = job.head is None
+    formula = ("x_i W_U" if job.basis != "embed" else "W_E W_U") if direct else "x_i W_V W_O W_U"
+    who = (
+        "the token itself says about the next token" if direct else "the head adds when it attends fully to the source"
+    )
+    return header(
+        "ov",
+        ("direct path" if direct else "OV circuit") + ("" if job.normalize == "none" else f", {job.normalize}"),
+        normalised(formula, job.normalize, over(job) or ""),
+        head=None if job.head is None else head_name(job.layer, job.head),
+        unit={"zscore": "σ", "softmax": "probability"}.get(job.normalize, "logit"),
+        explanation=f"row = source, column = output: what {who}",
+        convention=convention(
+            info,
+            job.run if job.basis == "prompt" else None,
+            weights=job.weights,
+            normalize=job.normalize,
+            baseline=None if job.normalize == "none" else job.baseline,
+            basis=job.basis,
+            outputs="the whole vocabulary" if job.outputs is None else "shown tokens",
+        ),
+        details=details,
+    )
