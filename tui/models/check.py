@@ -1,0 +1,246 @@
+"""Self-check at load: what is read off the model against what the model computes, on a few tokens.
+
+Nothing about an architecture is taken from its config on trust (GPT-Neo's scale, GPT-J's pairs and partial rotary are
+wrong there). Every identity that a view relies on is tried in every layer; a view whose identity fails is not offered,
+and says why. An error is ``max|error| / max|value|``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..circuits.tensors import Trace
+from ..results import Capabilities
+from .trace import expand, used
+from .weights import attention_scale, read_norm, soft_cap
+
+if TYPE_CHECKING:
+    from .live import LiveModel
+
+N_TOKENS = 24
+LIMITS = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+"""In float32 errors under 5e-5 are rounding; a misread convention gives 1e-2 and more."""
+
+
+def token_sample(d_vocab: int, n_ctx: int, device: str | torch.device) -> Tensor:
+    """``[n]`` ids spread over the vocabulary, always the same."""
+    n = min(N_TOKENS, n_ctx)
+    return torch.tensor([(17 + 7919 * i) % d_vocab for i in range(n)], dtype=torch.int64, device=device)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What transformers' own forward gives, before TransformerLens replaces parts of it."""
+
+    logits: Tensor
+    """``[n, d_vocab]``."""
+    patterns: tuple[Tensor, ...]
+    """A layer: ``[n_heads, n, n]``; empty where the architecture returns none."""
+
+    @classmethod
+    def of(cls, model: Any, ids: Tensor) -> Reference:
+        with torch.inference_mode():
+            out = model(ids[None], output_attentions=True, use_cache=False)
+        patterns = tuple(p[0].float() for p in out.attentions or () if p is not None)
+        return cls(out.logits[0].float(), patterns)
+
+
+def error(got: Tensor, want: Tensor) -> float:
+    """``max|got − want| / max|want|``; infinite where anything is not finite or the shapes differ."""
+    if got.shape != want.shape or not bool(torch.isfinite(got).all()):
+        return float("inf")
+    return float((got - want).abs().max() / want.abs().max().clamp_min(1e-30))
+
+
+def embedding_factor(bridge: Any) -> float:
+    """What the stored embedding is multiplied by before it enters the stream (Gemma: √d_model)."""
+    scale = getattr(bridge.embed.original_component, "embed_scale", None)
+    return 1.0 if scale is None else float(scale)
+
+
+def self_check(
+    live: LiveModel, reference: Reference | None, check: Callable[[], None]
+) -> tuple[Capabilities, dict[str, float]]:
+    """Which views this model can have, and the errors found."""
+    cfg = live.bridge.cfg
+    ids = token_sample(cfg.d_vocab, cfg.n_ctx, live.device)
+    layers = range(live.n_layers)
+    trace = live.trace(ids, layers, check)
+    limit = LIMITS.get(next(live.bridge.original_model.parameters()).dtype, 1e-4)
+    checks: dict[str, float] = {}
+    if reference is not None:
+        checks["logits = transformers' own"] = error(trace.logits, reference.logits)
+        if len(reference.patterns) == live.n_layers and len(trace.patterns) == live.n_layers:
+            pairs = zip(layers, reference.patterns, strict=True)
+            checks["pattern = transformers' own"] = max(error(trace.patterns[i], p) for i, p in pairs)
+    with torch.inference_mode():
+        for name, function in _IDENTITIES.items():
+            check()
+            if function is _first_mlp and trace.mlp_out is None:
+                continue
+            checks[name] = function(live, trace)
+    effect = _edit_effect(live, ids, trace, check)
+    return _capabilities(live, trace, checks, effect, limit), checks
+
+
+def rebuilt_pattern(live: LiveModel, trace: Trace, layer: int) -> Tensor:
+    """``softmax(cap(q kᵀ / scale) + mask)`` from the trace's queries and keys, ``[n_heads, n, n]``."""
+    attn = live.bridge.blocks[layer].attn
+    scores = torch.einsum("qhd,khd->hqk", trace.queries[layer], trace.keys[layer]) / attention_scale(attn)
+    cap = soft_cap(attn)
+    if cap is not None:
+        scores = cap * torch.tanh(scores / cap)
+    if layer in trace.score_bias:
+        scores = scores + trace.score_bias[layer]
+    return scores.masked_fill(~trace.visible[layer], -torch.inf).softmax(-1)
+
+
+def _pattern(live: LiveModel, trace: Trace) -> float:
+    if len(trace.patterns) < live.n_layers or len(trace.queries) < live.n_layers:
+        return float("inf")
+    return max(error(rebuilt_pattern(live, trace, layer), p) for layer, p in trace.patterns.items())
+
+
+def _values(live: LiveModel, trace: Trace) -> float:
+    if len(trace.patterns) < live.n_layers or len(trace.values) < live.n_layers:
+        return float("inf")
+    z = (torch.einsum("hqk,khd->qhd", trace.patterns[i], trace.values[i]) for i in range(live.n_layers))
+    return max(error(own, trace.z[layer]) for layer, own in enumerate(z))
+
+
+def _reading(sides: str) -> Callable[[LiveModel, Trace], float]:
+    def reading(live: LiveModel, trace: Trace) -> float:
+        """The heads' q, k, v from the stream, the norm and the weights."""
+        cfg, worst = live.bridge.cfg, 0.0
+        for layer in range(live.n_layers):
+            if layer not in trace.queries:
+                return float("inf")
+            heads = [live.head(layer, h) for h in range(cfg.n_heads)]
+            x = heads[0].norm(trace.resid_pre[layer])
+            for side in sides:
+                own = torch.stack([x @ getattr(w, f"W_{side}") + getattr(w, f"b_{side}") for w in heads], dim=1)
+                if side != "V":
+                    own = used(live.bridge, layer, own, "q_norm" if side == "Q" else "k_norm", heads[0])
+                want = {"Q": trace.queries, "K": trace.keys, "V": trace.values}[side][layer]
+                worst = max(worst, error(expand(own, cfg.n_heads), want))
+        return worst
+
+    return reading
+
+
+def _writing(live: LiveModel, trace: Trace) -> float:
+    worst = 0.0
+    for layer in range(live.n_layers):
+        W_O = torch.stack([live.head(layer, h).W_O for h in range(live.bridge.cfg.n_heads)])
+        total = torch.einsum("nhd,hdm->nm", trace.z[layer], W_O)
+        if trace.attn_post_scale is not None:
+            total = total * trace.attn_post_scale[layer]
+        worst = max(worst, error(total + trace.b_O[layer], trace.attn_out[layer]))
+    return worst
+
+
+def _stream(live: LiveModel, trace: Trace) -> float:
+    total = trace.embed + (0.0 if trace.pos is None else trace.pos)
+    worst = error(total, trace.resid_pre[0])
+    for layer in range(live.n_layers):
+        total = total + trace.attn_out[layer]
+        if trace.mlp_out is not None:
+            total = total + trace.mlp_out[layer]
+        worst = max(worst, error(total, trace.resid_pre[layer + 1]))
+    return worst
+
+
+def _embedding(live: LiveModel, trace: Trace) -> float:
+    ends = live.ends
+    x = ends.W_E[trace.ids]
+    if ends.W_pos is not None:
+        x = x + ends.W_pos[: len(trace.ids)]
+    return error(x, trace.resid_pre[0])
+
+
+def _logits(live: LiveModel, trace: Trace) -> float:
+    ends = live.ends
+    logits = ends.final_norm(trace.resid_pre[-1]) @ ends.W_U
+    if ends.b_U is not None:
+        logits = logits + ends.b_U
+    if ends.logit_cap is not None:
+        logits = ends.logit_cap * torch.tanh(logits / ends.logit_cap)
+    return error(logits, trace.logits)
+
+
+def _first_mlp(live: LiveModel, trace: Trace) -> float:
+    mlp = live.ends.layer0_mlp
+    if mlp is None or trace.mlp_out is None:
+        return float("inf")
+    return error(mlp(trace.resid_pre[0] if trace.resid_mid is None else trace.resid_mid[0]), trace.mlp_out[0])
+
+
+_IDENTITIES: dict[str, Callable[[Any, Trace], float]] = {
+    "pattern = softmax(q·k / scale + mask)": _pattern,
+    "z = pattern · v": _values,
+    "q, k = norm(stream) W + b": _reading("QK"),
+    "v = norm(stream) W_V + b_V": _reading("V"),
+    "attention = Σ z W_O + b_O": _writing,
+    "stream = Σ components": _stream,
+    "embedding = W_E (+ W_pos)": _embedding,
+    "logits = norm(stream) W_U + b_U": _logits,
+    "MLP 0": _first_mlp,
+}
+
+
+def _edit_effect(live: LiveModel, ids: Tensor, trace: Trace, check: Callable[[], None]) -> float:
+    """By how much the logits change when the first layer's pattern is emptied: 0 where the edit is ignored."""
+    name = "blocks.0.attn.hook_pattern"
+    if 0 not in trace.patterns:
+        return 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where TransformerLens itself knows that the edit is lost, it warns
+        changed = live.trace(ids, (), check, [(name, torch.zeros_like)])
+    return error(changed.logits, trace.logits)
+
+
+def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effect: float, limit: float) -> Capabilities:
+    def failed(*starts: str) -> str:
+        """The sentence for the first of these identities that does not hold."""
+        for name, value in checks.items():
+            if name.startswith(starts) and not value <= limit:
+                return f"on this model “{name}” fails (error {value:.1e}, limit {limit:.0e})"
+        return ""
+
+    run = failed("logits = transformers", "pattern = transformers")
+    shown = run or ("" if trace.patterns else "this architecture does not show its attention pattern")
+    scores = shown or failed("pattern = softmax")
+    # The scale of a scaled QK value is known to be right only where the rebuilt pattern is.
+    qk = scores or failed("embedding", "q, k") or _joint_norm(live)
+    ov = run or failed("embedding", "v =", "z =", "attention", "logits = norm")
+    if not ov and live.ends.W_U.shape[1] != live.ends.W_E.shape[0]:
+        ov = "the output vocabulary is not the input vocabulary"
+    learned = live.ends.W_pos is not None
+    rotary = any(live.head(layer, 0).rotate is not None for layer in range(live.n_layers))
+    no_mlp = "this model has no MLPs" if live.ends.layer0_mlp is None else ""
+    return Capabilities(
+        pattern=shown,
+        scores=scores,
+        qk=qk,
+        ov=ov,
+        residual=run or failed("stream", "attention", "logits = norm"),
+        position_terms=qk or ("" if learned else "only models with learned positions have position terms"),
+        offset=qk or ("" if rotary else "only models with rotary positions have an offset"),
+        effective=no_mlp or qk or failed("MLP 0"),
+        pattern_edit=shown or ("" if effect > 0 else "this architecture ignores an edited pattern"),
+    )
+
+
+def _joint_norm(live: LiveModel) -> str:
+    """OLMo 2 normalises the queries of all heads at once: what one head reads depends on the others."""
+    for block in live.bridge.blocks:
+        w = read_norm(block.attn, "q_norm").w
+        if w is not None and w.ndim == 1 and w.numel() != live.bridge.cfg.d_head:
+            return "queries and keys are normalised over all heads at once, so one head has no QK circuit of its own"
+    return ""

@@ -1,0 +1,187 @@
+"""From what a user calls a model to the absolute folder that holds it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .errors import ModelError
+from .quiet import silence
+
+Kind = Literal["huggingface", "transformerlens"]
+
+FOLDER_FORM = "Or give a local folder in Hugging Face format: circuit-tui /path/to/folder"
+_HUB_NAME = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+_OTHERS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "*tokens*.json",
+    "spiece.model",
+)
+_PROBE_SECONDS = 8.0
+_PROBE = """
+import sys, urllib.error, urllib.request
+try:
+    urllib.request.urlopen(urllib.request.Request(sys.argv[1], method="HEAD"), timeout=float(sys.argv[2]))
+except urllib.error.HTTPError:
+    pass
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model's folder, before anything in it was read but ``config.json``."""
+
+    folder: Path
+    """Absolute, links resolved only where the user's own path had them."""
+    name: str
+    """Short name: ``demo``, the hub name, or the folder's own name."""
+    kind: Kind
+    config: dict[str, object]
+
+
+def find_model(source: str, progress: Callable[[str], None] = lambda stage: None) -> Found:
+    """``demo``, a folder, or a hub name → its folder. ModelError with what to do when there is none."""
+    source = source.strip() or "demo"
+    if source == "demo":
+        return _found(demo_folder(), "demo")
+    path = Path(source).expanduser()
+    looks_local = source.startswith(("/", "~", ".")) or (os.sep in source.rstrip(os.sep) and source.count("/") > 1)
+    if path.is_file():
+        raise ModelError(f"{source} is a file, not a model folder.", f"Give the folder that holds it: {path.parent}")
+    if path.is_dir() and (looks_local or (path / "config.json").exists() or not _HUB_NAME.fullmatch(source)):
+        return _found(path.absolute(), path.absolute().name)
+    if looks_local or not _HUB_NAME.fullmatch(source):
+        raise ModelError(
+            f"There is no folder {source}.", "Give a folder with config.json in it, or a hub name like gpt2."
+        )
+    folder = _cached(source) or _download(source, progress)
+    return _found(folder, source.rsplit("/", 1)[-1])
+
+
+def demo_folder() -> Path:
+    """The model that ships with the app: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    places = (package / "assets" / "demo", package.parent / "assets" / "demo")
+    for place in places:
+        if (place / "config.json").exists():
+            return place
+    raise ModelError(
+        "The embedded model is missing from this installation.",
+        f"Install again, or make it anew; looked in {places[-1]}.",
+    )
+
+
+def fingerprint(folder: Path) -> str:
+    """Digest of names, sizes and modification times of the folder's files: changes when weights are replaced."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.is_file():
+            stat = file.stat()
+            digest.update(f"{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _found(folder: Path, name: str) -> Found:
+    config = read_config(folder)
+    return Found(folder, name, "transformerlens" if _is_checkpoint(config) else "huggingface", config)
+
+
+def read_config(folder: Path) -> dict[str, object]:
+    """``config.json`` as a dict. ModelError when it is missing, no JSON, or not an object."""
+    file = folder / "config.json"
+    if not file.exists():
+        raise ModelError(f"{folder} has no config.json.", "Give a folder in Hugging Face or TransformerLens format.")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file} cannot be read as JSON: {error}.", "Copy or download the file again.") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{file} is not a model configuration.", "It must be a JSON object.")
+    return config
+
+
+def _is_checkpoint(config: dict[str, object]) -> bool:
+    """TransformerLens' own keys, and none of those by which transformers knows an architecture."""
+    own = {"n_layers", "d_model", "n_ctx"} <= config.keys() and bool({"d_head", "n_heads"} & config.keys())
+    return own and "model_type" not in config
+
+
+def _cached(name: str) -> Path | None:
+    """The snapshot folder of a hub name that was downloaded before, if its weights are there. Asks no network."""
+    silence()
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True)).absolute()
+    except (LocalEntryNotFoundError, OSError, ValueError):
+        return None
+    weights = [
+        *folder.glob("*.safetensors"),
+        *folder.glob("pytorch_model*.bin"),
+        *folder.glob("*.pth"),
+        *folder.glob("*.pt"),
+    ]
+    return folder if (folder / "config.json").exists() and weights else None
+
+
+def _download(name: str, progress: Callable[[str], None]) -> Path:
+    silence()
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    if constants.HF_HUB_OFFLINE:
+        raise ModelError(f"{name} is not in the local cache, and HF_HUB_OFFLINE is set.", FOLDER_FORM)
+    progress(f"looking for {name} on the hub")
+    if not _reachable(constants.ENDPOINT):
+        raise ModelError(f"{name} is not in the local cache, and {constants.ENDPOINT} cannot be reached.", FOLDER_FORM)
+    progress(f"downloading {name}")
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=[*_WEIGHTS, *_OTHERS], ignore_patterns=["*/*"]))
+        if not list(folder.glob("*.safetensors")):
+            snapshot_download(name, allow_patterns=["pytorch_model*.bin*"], ignore_patterns=["*/*"])
+    except GatedRepoError as error:
+        raise ModelError(
+            f"{name} is on the hub, but needs a login that accepted its terms.", "Run: hf auth login"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(
+            f"There is no model {name} on {constants.ENDPOINT} (or it is private).", FOLDER_FORM
+        ) from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"Downloading {name} failed: {_first_line(error)}", FOLDER_FORM) from error
+    return folder.absolute()
+
+
+def _reachable(url: str) -> bool:
+    """Whether anything answers within a few seconds: the hub's own client retries for minutes.
+
+    A process of its own, because no timeout of Python's reaches into the name resolution.
+    """
+    command = [sys.executable, "-c", _PROBE, url, str(_PROBE_SECONDS)]
+    try:
+        return (
+            subprocess.run(
+                command, capture_output=True, stdin=subprocess.DEVNULL, timeout=_PROBE_SECONDS + 2
+            ).returncode
+            == 0
+        )
+    except (subprocess.TimeoutExpired, OSError):
+        return False
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,91 @@
+"""A loaded model: the one object that jobs use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..circuits.tensors import Ends, HeadWeights, Trace
+from ..results import ModelInfo
+from .errors import ModelError
+from .tokens import Tokenizer
+from .trace import Hook, checked_ids, run_trace
+from .weights import read_ends, read_head
+
+
+def never() -> None:
+    """A ``check`` that never cancels."""
+
+
+class LiveModel:
+    """Weights, activations and tokens of one model. Not safe for two threads at once: hooks are shared."""
+
+    info: ModelInfo
+    tokens: Tokenizer
+
+    def __init__(self, bridge: Any, tokens: Tokenizer, embed_factor: float = 1.0) -> None:
+        self.bridge = bridge
+        self.tokens = tokens
+        self.embed_factor = embed_factor
+        self._ends: Ends | None = None
+        # A HeadWeights is a handful of views: the cache saves the reshaping of every access, 4 KB each.
+        self._head = lru_cache(maxsize=4096)(self._read_head)
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.bridge.blocks)
+
+    @property
+    def device(self) -> torch.device:
+        weight: Tensor = self.bridge.embed.W_E
+        return weight.device
+
+    def head(self, layer: int, head: int) -> HeadWeights:
+        """Raw float32 weights of one head. ModelError if there is no such head."""
+        if not (0 <= layer < self.n_layers and 0 <= head < self.bridge.cfg.n_heads):
+            last = f"L{self.n_layers - 1}H{self.bridge.cfg.n_heads - 1}"
+            raise ModelError(f"There is no head L{layer}H{head} in this model.", f"Heads run from L0H0 to {last}.")
+        return self._head(layer, head)
+
+    def _read_head(self, layer: int, head: int) -> HeadWeights:
+        return read_head(self.bridge, layer, head)
+
+    @property
+    def ends(self) -> Ends:
+        """Embedding, unembedding and final norm: float32, read once."""
+        if self._ends is None:
+            self._ends = read_ends(self.bridge, self.embed_factor)
+        return self._ends
+
+    def trace(
+        self,
+        ids: Sequence[int] | Tensor,
+        layers: Collection[int] = (),
+        check: Callable[[], None] = never,
+        interventions: Sequence[Hook] = (),
+    ) -> Trace:
+        """One forward pass of ``ids``; ``layers``: those whose patterns, queries, keys and values are kept.
+
+        ``check`` may raise to cancel, also in the middle of the pass. ModelError for ids that the model cannot take
+        (none, too many, out of range): nothing is cut.
+        """
+        cfg = self.bridge.cfg
+        values = checked_ids(ids, cfg.d_vocab, cfg.n_ctx).to(self.device)
+        for layer in layers:
+            if not 0 <= layer < self.n_layers:
+                raise ModelError(
+                    f"There is no layer {layer} in this model.", f"Layers run from 0 to {self.n_layers - 1}."
+                )
+        return run_trace(self.bridge, values, layers, self.head, check, interventions)
+
+    def close(self) -> None:
+        """Lets go of weights and caches. The object cannot be used afterwards."""
+        self._head.cache_clear()
+        self._ends = None
+        self.bridge = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

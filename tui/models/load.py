@@ -1,0 +1,217 @@
+"""Opens a model: find the folder, check its files, load the weights, check what they compute."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ..results import ModelInfo, ModelKey
+from .check import Reference, embedding_factor, self_check, token_sample
+from .checkpoint import boot_checkpoint, read_vocabulary
+from .errors import ModelError
+from .files import check_files, missing_weights
+from .find import Found, find_model, fingerprint
+from .live import LiveModel, never
+from .quiet import silence
+from .rotary import rotation
+from .tokens import HubTokenizer, ListTokenizer, Tokenizer
+from .weights import read_norm
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load(
+    source: str = "demo",
+    device: str = "auto",
+    dtype: str = "auto",
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda stage: None,
+    check: Callable[[], None] = never,
+) -> LiveModel:
+    """``demo``, a hub name or a folder → a model that is ready to be looked at.
+
+    device: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``. dtype: ``auto`` (float32 on the
+    CPU, the checkpoint's own elsewhere), ``float32``, ``bfloat16``, ``float16``. ``progress`` is told the stage;
+    ``check`` may raise between stages to cancel. ModelError with one sentence and a hint when the model cannot be used.
+    """
+    silence()
+    where = pick_device(device)
+    if threads is not None:
+        torch.set_num_threads(max(1, threads))
+
+    def stage(name: str) -> None:
+        check()
+        progress(name)
+
+    stage("reading config")
+    found = find_model(source, progress)
+    key_print = fingerprint(found.folder)
+    if found.kind == "transformerlens":
+        kind = pick_dtype(dtype, where, "float32")
+        stage("loading weights")
+        bridge, reference = boot_checkpoint(found, where, _DTYPES[kind]), None
+    else:
+        config = check_files(found)
+        kind = pick_dtype(dtype, where, str(getattr(config, "dtype", None) or "float32").removeprefix("torch."))
+        stage("loading weights")
+        bridge, reference = _boot(found, config, where, _DTYPES[kind], check)
+    tokens, notes = _tokenizer(found, bridge.cfg)
+    live = LiveModel(bridge, tokens, embedding_factor(bridge))
+    stage("self-check")
+    capabilities, checks = self_check(live, reference, check)
+    block, cfg = bridge.blocks[0], bridge.cfg
+    live.info = ModelInfo(
+        key=ModelKey(str(found.folder), key_print, kind, where),
+        name=found.name,
+        architecture="TransformerLens" if found.kind == "transformerlens" else str(config.architectures[0]),
+        n_layers=live.n_layers,
+        n_heads=cfg.n_heads,
+        n_key_value_heads=cfg.n_key_value_heads or cfg.n_heads,
+        d_model=cfg.d_model,
+        d_head=cfg.d_head,
+        d_vocab=cfg.d_vocab,
+        n_ctx=cfg.n_ctx,
+        n_parameters=sum(p.numel() for p in {id(p): p for p in bridge.original_model.parameters()}.values()),
+        positions=_positions(live),
+        norm=read_norm(bridge, "ln_final").kind,
+        has_mlp="mlp" in block._modules,
+        parallel_blocks="mlp" in block._modules and "hook_resid_mid" not in block.hook_aliases,
+        bos_id=tokens.bos_id,
+        bos_default=tokens.bos_id is not None and bool(getattr(cfg, "default_prepend_bos", True)),
+        capabilities=capabilities,
+        checks=checks,
+        notes=notes,
+    )
+    return live
+
+
+def pick_device(device: str) -> str:
+    """The device to run on, as torch names it. ModelError for one that is not there."""
+    name, _, index = device.partition(":")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cpu" and not index:
+        return "cpu"
+    if name == "mps" and not index:
+        if not torch.backends.mps.is_available():
+            raise ModelError("mps was asked for, but torch sees no Apple GPU.", "Use --device cpu.")
+        return "mps"
+    if name != "cuda" or (index and not index.isdigit()):
+        raise ModelError(f"{device} is not a device.", "Use auto, cpu, cuda, cuda:1 or mps.")
+    if not torch.cuda.is_available():
+        raise ModelError(f"{device} was asked for, but torch sees no CUDA device.", "Use --device cpu.")
+    number, count = int(index or 0), torch.cuda.device_count()
+    if number >= count:
+        raise ModelError(
+            f"{device} was asked for, but torch sees {count} CUDA devices.", f"Use cuda:0 to cuda:{count - 1}."
+        )
+    return f"cuda:{number}"
+
+
+def pick_dtype(dtype: str, device: str, stored: str) -> str:
+    """Name of the dtype to run in. 16-bit arithmetic is 12 times slower than float32 on a CPU, so never by itself."""
+    if dtype == "auto":
+        return "float32" if device == "cpu" or stored not in _DTYPES else stored
+    if dtype not in _DTYPES:
+        raise ModelError(f"{dtype} is not a dtype.", "Use auto, float32, bfloat16 or float16.")
+    return dtype
+
+
+def _boot(
+    found: Found, config: Any, device: str, dtype: torch.dtype, check: Callable[[], None]
+) -> tuple[Any, Reference]:
+    """Transformers' own model, what it computes for a few tokens, and TransformerLens' bridge around it."""
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            found.folder,
+            config=config,
+            dtype=dtype,
+            attn_implementation="eager",  # fused kernels give no pattern
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise ModelError(f"The weights in {found.folder} cannot be loaded: {error}", "Download them again.") from error
+    if report["missing_keys"]:
+        raise missing_weights(sorted(report["missing_keys"]), found.folder)
+    model = model.to(device).eval()
+    check()
+    reference = Reference.of(model, token_sample(config.get_text_config().vocab_size, _context(config), device))
+    check()
+    try:
+        bridge = TransformerBridge.boot_transformers(
+            str(found.folder), hf_model=model, dtype=dtype, device=device, tokenizer=_load_tokenizer(found)
+        )
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"TransformerLens cannot open {config.architectures[0]}: {error}", "Choose another model."
+        ) from error
+    bridge.cfg.n_ctx = _context(config)
+    bridge.eval()
+    return bridge, reference
+
+
+def _context(config: Any) -> int:
+    for name in ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len", "seq_length"):
+        if isinstance(length := getattr(config, name, None), int) and length > 0:
+            return length
+    return 2048
+
+
+def _load_tokenizer(found: Found) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
+    except Exception as error:
+        raise ModelError(
+            f"The tokenizer files in {found.folder} cannot be read: {error}", "Download them again."
+        ) from error
+
+
+def _tokenizer(found: Found, cfg: Any) -> tuple[Tokenizer, tuple[str, ...]]:
+    """The tokenizer, and notes about it. Loaded apart from the bridge's, to which TransformerLens adds tokens."""
+    if found.kind == "huggingface" or (found.folder / "tokenizer.json").exists():
+        if found.kind == "huggingface":
+            return HubTokenizer(_load_tokenizer(found), cfg.d_vocab, cfg.n_ctx), ()
+        return HubTokenizer(_fast_tokenizer(found), cfg.d_vocab, cfg.n_ctx), ()
+    bos = found.config.get("bos_token_id")
+    bos_id = bos if isinstance(bos, int) and 0 <= bos < cfg.d_vocab else None
+    if (strings := read_vocabulary(found.folder)) is not None:
+        return ListTokenizer(strings, cfg.d_vocab, cfg.n_ctx, bos_id), (
+            "prompts are tokens of vocab.json, with spaces",
+        )
+    special = () if bos_id is None else (bos_id,)
+    return Tokenizer(cfg.d_vocab, cfg.n_ctx, bos_id, special), ("no tokenizer: prompts are typed as token ids",)
+
+
+def _fast_tokenizer(found: Found) -> Any:
+    """``tokenizer.json`` without a transformers config beside it; special tokens from tokenizer_config.json, if any."""
+    from transformers import PreTrainedTokenizerFast
+
+    with contextlib.suppress(Exception):
+        if (found.folder / "tokenizer_config.json").exists():
+            return PreTrainedTokenizerFast.from_pretrained(found.folder, local_files_only=True)
+    try:
+        return PreTrainedTokenizerFast(tokenizer_file=str(found.folder / "tokenizer.json"))
+    except Exception as error:
+        raise ModelError(f"{found.folder / 'tokenizer.json'} cannot be read: {error}", "Copy it again.") from error
+
+
+def _positions(live: LiveModel) -> str:
+    cfg = live.bridge.cfg
+    if "pos_embed" in live.bridge._modules:
+        return "learned"
+    if any(rotation(live.bridge, layer) is not None for layer in range(live.n_layers)):
+        return "rotary"
+    return "alibi" if getattr(cfg, "positional_embedding_type", "") == "alibi" else "none"

@@ -1,0 +1,211 @@
+"""Text and token ids, both ways.
+
+Three kinds of vocabulary: a Hugging Face tokenizer, a plain list of token strings (``vocab.json`` beside a
+TransformerLens checkpoint), or none at all, where a prompt is typed as token ids. Text is ordinary text: control
+characters, markup and emoji are tokenized like anything else. Only the spelling of a special token (``<|endoftext|>``)
+becomes that token, as in the tokenizer itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache, cached_property
+from typing import Any
+
+from ..results import Tokens
+from .errors import ModelError
+
+_IDS = re.compile(r"[\d,:]+")
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+class Tokenizer:
+    """Base: token ids typed as numbers. ``d_vocab`` is the model's, which may be larger than the tokenizer's."""
+
+    def __init__(self, d_vocab: int, n_ctx: int, bos_id: int | None = None, special_ids: Sequence[int] = ()) -> None:
+        self.d_vocab, self.n_ctx, self.bos_id = d_vocab, n_ctx, bos_id
+        self.special_ids = frozenset(special_ids)
+
+    def encode(self, text: str, bos: bool) -> Tokens:
+        """A prompt. ModelError when it is empty, longer than the context, or cannot be tokenized; nothing is cut."""
+        ids = self._ids(text) if text else []
+        if bos:
+            if self.bos_id is None:
+                raise ModelError("This model's tokenizer has no BOS token.", "Switch BOS off.")
+            ids = [self.bos_id, *ids]
+        if not ids:
+            raise ModelError("The prompt is empty.", "Type some text, or switch BOS on.")
+        if len(ids) > self.n_ctx:
+            raise ModelError(
+                f"The prompt is {len(ids)} tokens long, but this model takes at most {self.n_ctx}.",
+                f"Shorten it by {len(ids) - self.n_ctx} tokens; nothing is cut for you.",
+            )
+        return self.named(ids, bos)
+
+    def words(self, text: str) -> Tokens:
+        """``"France, Paris, king"`` → one token a word, with a leading space if there is such a token, else without.
+
+        ``0:52`` and ``1,2,3`` (digits, commas and colons only) are token ids, ``a:b`` leaving b out. No BOS.
+        """
+        compact = text.strip()
+        if compact and _IDS.fullmatch(compact):
+            ids = self._listed(compact)
+        else:
+            ids = [self.single(word) for part in text.split(",") if (word := part.strip())]
+        if not ids:
+            raise ModelError("The token list is empty.", "Write words (France, Paris) or token ids (0:52 or 1,2,3).")
+        return self.named(ids, bos=False)
+
+    def named(self, ids: Sequence[int], bos: bool = False) -> Tokens:
+        """Token ids with their texts. ModelError for an id that does not exist."""
+        texts = tuple(self.text(i) for i in ids)
+        return Tokens(tuple(ids), texts, tuple(i in self.special_ids for i in ids), bos)
+
+    def text(self, token_id: int) -> str:
+        """One token as it reads in a text; bytes of an incomplete character as ``<0xE2>``."""
+        if not 0 <= token_id < self.d_vocab:
+            raise ModelError(
+                f"Token id {token_id} does not exist in this model.", f"Ids run from 0 to {self.d_vocab - 1}."
+            )
+        return self._text(token_id)
+
+    @cached_property
+    def all_texts(self) -> tuple[str, ...]:
+        """Texts of the whole vocabulary, made at first use (50,000 tokens: 0.1 s)."""
+        return tuple(self._text(i) for i in range(self.d_vocab))
+
+    def single(self, word: str) -> int:
+        """The one token that ``word`` is. ModelError with the split where it is several."""
+        ids = self._ids(word)
+        if len(ids) != 1:
+            raise ModelError(f'"{word}" is {len(ids)} token ids; write one a word.', "Separate token ids by commas.")
+        return ids[0]
+
+    def _listed(self, text: str) -> list[int]:
+        ids: list[int] = []
+        for part in text.split(","):
+            if not part:
+                continue
+            ends = part.split(":")
+            if len(ends) > 2 or not all(ends):
+                raise ModelError(f'"{part}" is not a range of token ids.', "Write 0:52 for the ids 0 to 51.")
+            start, stop = (int(ends[0]), int(ends[0]) + 1) if len(ends) == 1 else (int(ends[0]), int(ends[1]))
+            if stop > self.d_vocab:
+                raise ModelError(
+                    f"Token id {stop - 1} does not exist in this model.", f"Ids run from 0 to {self.d_vocab - 1}."
+                )
+            if stop <= start:
+                raise ModelError(f'"{part}" is an empty range of token ids.', "Write 0:52 for the ids 0 to 51.")
+            ids += range(start, stop)
+        return ids
+
+    def _ids(self, text: str) -> list[int]:
+        parts = re.split(r"[\s,]+", text.strip())
+        bad = next((p for p in parts if not p.isascii() or not p.isdigit()), None)
+        if bad is not None:
+            raise ModelError(f'"{bad}" is not a token id, and this model has no tokenizer.', "Type ids, such as 0 1 2.")
+        ids = [int(p) for p in parts]
+        for i in ids:
+            self.text(i)
+        return ids
+
+    def _text(self, token_id: int) -> str:
+        return str(token_id)
+
+
+class ListTokenizer(Tokenizer):
+    """A list of token strings: a prompt is strings of the list, separated by spaces."""
+
+    def __init__(self, strings: Sequence[str], d_vocab: int, n_ctx: int, bos_id: int | None = None) -> None:
+        super().__init__(d_vocab, n_ctx, bos_id, () if bos_id is None else (bos_id,))
+        self._strings = tuple(strings)
+        self._by_text = {text: i for i, text in reversed(list(enumerate(self._strings)))}
+
+    def _ids(self, text: str) -> list[int]:
+        return [self.single(part) for part in text.split()]
+
+    def single(self, word: str) -> int:
+        for form in (f" {word}", word):
+            if form in self._by_text:
+                return self._by_text[form]
+        raise ModelError(f'"{word}" is not in this model\'s vocabulary.', "Its tokens are listed in vocab.json.")
+
+    def _text(self, token_id: int) -> str:
+        return self._strings[token_id] if token_id < len(self._strings) else f"<{token_id}>"
+
+
+class HubTokenizer(Tokenizer):
+    """A Hugging Face tokenizer, fast or slow."""
+
+    def __init__(self, tokenizer: Any, d_vocab: int, n_ctx: int) -> None:
+        self._tokenizer = tokenizer
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        self._byte_level = backend is not None and "ByteLevel" in f"{backend.decoder} {backend.pre_tokenizer}"
+        added = {i: str(t) for i, t in tokenizer.added_tokens_decoder.items()}
+        self._added = {i: text for i, text in added.items() if i < d_vocab}
+        special = {i for i, t in tokenizer.added_tokens_decoder.items() if t.special} | set(tokenizer.all_special_ids)
+        bos = tokenizer.bos_token_id
+        super().__init__(d_vocab, n_ctx, bos if bos is not None and bos < d_vocab else None, sorted(special))
+
+    def _ids(self, text: str) -> list[int]:
+        try:
+            ids = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        except UnicodeEncodeError:  # a lone surrogate from a terminal that sent broken UTF-8
+            clean = text.encode("utf-8", "replace").decode("utf-8")
+            ids = self._tokenizer(clean, add_special_tokens=False, verbose=False)["input_ids"]
+        if bad := next((i for i in ids if i >= self.d_vocab), None):
+            raise ModelError(f"The tokenizer gives id {bad}, but the model has only {self.d_vocab} tokens.")
+        return list(ids)
+
+    def single(self, word: str) -> int:
+        unknown = self._tokenizer.unk_token_id
+        forms = [self._ids(f" {word}"), self._ids(word)]
+        for ids in forms:
+            if len(ids) == 1 and ids[0] != unknown:
+                return ids[0]
+        shown = min(forms, key=len)
+        if len(shown) <= 1:
+            raise ModelError(f'"{word}" is not in this model\'s vocabulary.', "Write words that are single tokens.")
+        split = " ".join(f'"{self.text(i)}"' for i in shown)
+        raise ModelError(f'"{word}" is {len(shown)} tokens: {split}.', "Write one token a word.")
+
+    def _text(self, token_id: int) -> str:
+        if token_id in self._added:
+            return self._added[token_id]
+        piece = self._tokenizer.convert_ids_to_tokens(token_id)
+        if piece is None:  # the model's vocabulary is padded beyond the tokenizer's
+            return f"<{token_id}>"
+        if isinstance(piece, bytes):
+            return spelled(piece)
+        if self._byte_level:
+            table = _byte_of_char()
+            if all(char in table for char in piece):
+                return spelled(bytes(table[char] for char in piece))
+            return str(piece)
+        if byte := _BYTE_TOKEN.fullmatch(piece):
+            return spelled(bytes([int(byte[1], 16)]))
+        if "▁" in piece:
+            return str(piece).replace("▁", " ")
+        return str(piece)
+
+
+def spelled(raw: bytes) -> str:
+    """UTF-8 with every byte that belongs to no complete character written ``<0xE2>``."""
+    out, rest = "", raw
+    while rest:
+        try:
+            return out + rest.decode("utf-8")
+        except UnicodeDecodeError as error:
+            bad = rest[error.start : error.end]
+            out += rest[: error.start].decode("utf-8") + "".join(f"<0x{byte:02X}>" for byte in bad)
+            rest = rest[error.end :]
+    return out
+
+
+@cache
+def _byte_of_char() -> dict[str, int]:
+    """The printable character that byte-level tokenizers write for each byte (GPT-2's table), inverted."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}

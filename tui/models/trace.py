@@ -1,0 +1,205 @@
+"""One forward pass with hooks: float32 copies of only what views show.
+
+Hooks live exactly as long as the pass. ``check`` runs in the hooks at both ends of every block and inside attention,
+so a cancel takes effect within a fraction of a block; whatever is raised, no hook is left (the bridge's own context
+removes them) and the model is as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..circuits.tensors import HeadWeights, Norm, Trace
+from .errors import ModelError
+from .weights import output_bias, plain, read_norm
+
+Hook = tuple[str, Callable[[Tensor], Tensor]]
+"""An intervention: name of a hook point and what its tensor becomes."""
+
+
+def checked_ids(ids: Sequence[int] | Tensor, d_vocab: int, n_ctx: int) -> Tensor:
+    """``[n]`` int64. Raises before the model sees ids that it cannot take: late errors are cryptic, on CUDA fatal."""
+    values = torch.as_tensor(ids, dtype=torch.int64).reshape(-1)
+    if not values.numel():
+        raise ModelError("There is nothing to run: the prompt has no tokens.", "Type some text, or switch BOS on.")
+    if values.numel() > n_ctx:
+        raise ModelError(
+            f"The prompt is {values.numel()} tokens long, but this model takes at most {n_ctx}.",
+            f"Shorten it by {values.numel() - n_ctx} tokens.",
+        )
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= d_vocab:
+        raise ModelError(
+            f"Token id {low if low < 0 else high} does not exist in this model.", f"Ids run from 0 to {d_vocab - 1}."
+        )
+    return values
+
+
+class Recording:
+    """The hooks of one pass and what they saw. ``layers``: those whose pattern, queries, keys and values are kept."""
+
+    def __init__(self, bridge: Any, n: int, layers: Collection[int], check: Callable[[], None]) -> None:
+        self.bridge, self.n, self.check = bridge, n, check
+        self.layers = sorted(set(layers))
+        self.seen: dict[str, Tensor] = {}
+        self.masks: dict[int, Tensor] = {}
+
+    def hooks(self) -> list[tuple[str, Callable[..., None]]]:
+        names = ["embed.hook_out"]
+        if "pos_embed" in self.bridge._modules:
+            names.append("pos_embed.hook_out")
+        last = len(self.bridge.blocks) - 1
+        for layer, block in enumerate(self.bridge.blocks):
+            at = f"blocks.{layer}."
+            names += [at + "hook_in", at + "hook_attn_out", at + "attn.hook_z"]
+            if "ln1_post" in block._modules:
+                names.append(at + "attn.hook_out")
+            if "mlp" in block._modules:
+                names.append(at + "hook_mlp_out")
+                if "hook_resid_mid" in block.hook_aliases:
+                    names.append(at + "hook_resid_mid")
+        names.append(f"blocks.{last}.hook_out")
+        for layer in self.layers:
+            names += [f"blocks.{layer}.attn.{kind}" for kind in ("hook_pattern", "hook_q", "hook_k", "hook_v")]
+        return [(name, self._keep(name)) for name in names]
+
+    def _keep(self, name: str) -> Callable[..., None]:
+        def keep(tensor: Tensor, hook: Any) -> None:
+            self.check()
+            value = tensor.detach()[0] if tensor.ndim > 2 else tensor.detach()
+            self.seen[name] = value.float() if value.dtype != torch.float32 else value.clone()
+
+        return keep
+
+    def watch_masks(self) -> list[Any]:
+        """Pre-hooks that keep the mask each attention is handed: the one certain source for sliding windows."""
+
+        def watch(layer: int) -> Any:
+            def keep(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
+                mask = kwargs.get("attention_mask")
+                if isinstance(mask, Tensor) and mask.ndim == 4:
+                    self.masks[layer] = mask[0].detach().clone()
+
+            return keep
+
+        blocks = self.bridge.blocks
+        return [blocks[i].attn.register_forward_pre_hook(watch(i), with_kwargs=True) for i in self.layers]
+
+    def stack(self, kind: str) -> Tensor | None:
+        names = [f"blocks.{layer}.{kind}" for layer in range(len(self.bridge.blocks))]
+        return torch.stack([self.seen[name] for name in names]) if all(name in self.seen for name in names) else None
+
+    def visible(self, layer: int) -> Tensor:
+        """``[n, n]`` or ``[n_heads, n, n]`` bool."""
+        causal = torch.ones(self.n, self.n, dtype=torch.bool, device=self.seen["embed.hook_out"].device).tril()
+        attn = self.bridge.blocks[layer].attn.original_component
+        own = getattr(attn, "bias", None)
+        if isinstance(own, Tensor) and own.dtype == torch.bool and own.ndim == 4:  # GPT-Neo's local attention
+            causal = causal & own[0, 0, : self.n, : self.n].to(causal.device)
+        mask = self.masks.get(layer)
+        if mask is None:
+            return causal
+        seen = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+        seen = seen[0] if seen.shape[0] == 1 else seen
+        return causal & seen[..., : self.n, : self.n]
+
+
+def run_trace(
+    bridge: Any,
+    ids: Tensor,
+    layers: Collection[int],
+    head: Callable[[int, int], HeadWeights],
+    check: Callable[[], None],
+    interventions: Sequence[Hook] = (),
+) -> Trace:
+    """One forward pass of checked ``ids [n]`` → Trace. Logits and activations are those of the changed model where
+    ``interventions`` change something."""
+    record = Recording(bridge, len(ids), layers, check)
+    changes = [(name, lambda tensor, hook, change=change: change(tensor)) for name, change in interventions]
+    check()
+    with torch.inference_mode():
+        handles = record.watch_masks()
+        try:
+            with bridge.hooks(fwd_hooks=[*changes, *record.hooks()]):
+                logits = bridge(ids[None], return_type="logits")
+        finally:
+            for handle in handles:
+                handle.remove()
+        check()
+        return _assemble(record, ids, plain(logits[0]), head)
+
+
+def _assemble(record: Recording, ids: Tensor, logits: Tensor, head: Callable[[int, int], HeadWeights]) -> Trace:
+    bridge, cfg = record.bridge, record.bridge.cfg
+    n, n_layers = len(ids), len(bridge.blocks)
+    seen = record.seen
+    pre = record.stack("hook_in")
+    attn_out, z = record.stack("hook_attn_out"), record.stack("attn.hook_z")
+    if pre is None or attn_out is None or z is None:
+        missing = "hook_in" if pre is None else "hook_attn_out" if attn_out is None else "attn.hook_z"
+        raise ModelError(f"This architecture does not show its {missing} in every layer.", "Choose another model.")
+    embed, pos = seen["embed.hook_out"], seen.get("pos_embed.hook_out")
+    queries, keys, values, patterns, visible = {}, {}, {}, {}, {}
+    for layer in record.layers:
+        at = f"blocks.{layer}.attn."
+        if at + "hook_pattern" in seen:
+            patterns[layer] = seen[at + "hook_pattern"]
+        if all(at + name in seen for name in ("hook_q", "hook_k", "hook_v")):
+            q, k, v = (seen[at + name].reshape(n, -1, cfg.d_head) for name in ("hook_q", "hook_k", "hook_v"))
+            queries[layer] = used(bridge, layer, q, "q_norm", head(layer, 0))
+            keys[layer] = expand(used(bridge, layer, k, "k_norm", head(layer, 0)), cfg.n_heads)
+            values[layer] = expand(v, cfg.n_heads)
+        visible[layer] = record.visible(layer)
+    return Trace(
+        ids=ids,
+        embed=embed,
+        pos=pos.expand(n, -1) if pos is not None else None,
+        resid_pre=torch.cat([pre, seen[f"blocks.{n_layers - 1}.hook_out"][None]]),
+        resid_mid=record.stack("hook_resid_mid"),
+        attn_out=attn_out,
+        mlp_out=record.stack("hook_mlp_out"),
+        z=z.reshape(n_layers, n, cfg.n_heads, -1),
+        b_O=torch.stack([output_bias(block.attn, cfg.d_model) for block in bridge.blocks]),
+        attn_post_scale=_post_scale(record),
+        logits=logits,
+        patterns=patterns,
+        queries=queries,
+        keys=keys,
+        values=values,
+        visible=visible,
+        score_bias={},
+    )
+
+
+def used(bridge: Any, layer: int, x: Tensor, norm_name: str, weights: HeadWeights) -> Tensor:
+    """``[n, heads, d_head]`` projected queries or keys → as attention used them: normalised, then rotated."""
+    norm = read_norm(bridge.blocks[layer].attn, norm_name)
+    if norm.kind != "none":
+        over_all = norm.w is not None and norm.w.ndim == 1 and norm.w.numel() == x.shape[1] * x.shape[2] != x.shape[2]
+        x = norm(x.flatten(1)).view_as(x) if over_all else norm(x)
+    if weights.rotate is None:
+        return x
+    positions = torch.arange(x.shape[0], device=x.device)
+    return torch.stack([weights.rotate(x[:, i].contiguous(), positions) for i in range(x.shape[1])], dim=1)
+
+
+def expand(x: Tensor, n_heads: int) -> Tensor:
+    """Grouped keys or values ``[n, groups, d_head]`` → one for each query head."""
+    return x if x.shape[1] == n_heads else x.repeat_interleave(n_heads // x.shape[1], dim=1)
+
+
+def _post_scale(record: Recording) -> Tensor | None:
+    """Post-norm blocks (Gemma 2 and 3, OLMo 2): what a head's write is multiplied by on its way into the stream."""
+    out = []
+    for layer, block in enumerate(record.bridge.blocks):
+        norm: Norm = read_norm(block, "ln1_post")
+        if norm.kind != "RMSNorm":
+            return None
+        raw = record.seen[f"blocks.{layer}.attn.hook_out"]
+        gain = norm.w if norm.w is not None else torch.ones_like(raw[0])
+        out.append(gain / norm.scale(raw))
+    return torch.stack(out)

@@ -1,0 +1,153 @@
+"""One head's weights, the norms and both ends of the stream, read off a loaded model as plain float32 tensors.
+
+Everything is raw: nothing is folded, centred or copied where a view will do. What is read here is compared with what
+the model computes when it is loaded (``check``), so a convention that is misread here switches views off.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..circuits.tensors import Ends, HeadWeights, Norm
+from .rotary import rotation
+
+NO_NORM = Norm("none", None, None, 0.0)
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """Float32, without gradient: a view where the model already runs in float32."""
+    return tensor.detach().float()
+
+
+def read_norm(block: Any, name: str) -> Norm:
+    """The norm called ``name`` (``ln1``, ``ln1_post``, ``q_norm``, …) of a bridge component; none where there is none.
+
+    Gemma stores its weight minus one; OLMo and the folded ``LNPre`` have no weight at all.
+    """
+    bridge = block._modules.get(name)
+    module = getattr(bridge, "original_component", None)
+    if module is None or isinstance(module, torch.nn.Identity):
+        return NO_NORM
+    kind = "RMSNorm" if bridge.uses_rms_norm else "LayerNorm"
+    w, b = getattr(module, "weight", None), getattr(module, "bias", None)
+    if w is not None:
+        w = plain(w) + 1.0 if bridge.uses_weight_offset else plain(w)
+    eps = next(
+        (e for a in ("eps", "variance_epsilon") if (e := getattr(module, a, None)) is not None), bridge.config.eps
+    )
+    return Norm(kind, w, None if b is None or kind == "RMSNorm" else plain(b), float(eps))
+
+
+def read_head(bridge: Any, layer: int, head: int) -> HeadWeights:
+    """Raw weights of one head; keys and values are those that this query head reads."""
+    attn, cfg = bridge.blocks[layer].attn, bridge.cfg
+    group = cfg.n_heads // (cfg.n_key_value_heads or cfg.n_heads)
+    shared = head // group
+    W_Q, W_K, W_V = plain(attn.W_Q[head]), plain(attn.W_K[shared]), plain(attn.W_V[shared])
+    q_norm, k_norm = (read_norm(attn, name) for name in ("q_norm", "k_norm"))
+    d_head = W_Q.shape[-1]
+    return HeadWeights(
+        layer=layer,
+        head=head,
+        W_Q=W_Q,
+        b_Q=_bias(attn, "b_Q", head, W_Q),
+        W_K=W_K,
+        b_K=_bias(attn, "b_K", shared, W_Q),
+        W_V=W_V,
+        b_V=_bias(attn, "b_V", shared, W_Q),
+        W_O=plain(attn.W_O[head]),
+        norm=read_norm(bridge.blocks[layer], "ln1"),
+        attn_scale=attention_scale(attn),
+        soft_cap=soft_cap(attn),
+        q_norm=_per_head(q_norm, head, d_head),
+        k_norm=_per_head(k_norm, shared, d_head),
+        rotate=rotation(bridge, layer),
+    )
+
+
+def output_bias(attn: Any, d_model: int) -> Tensor:
+    """``[d_model]``: what attention adds whatever the heads do; zeros where it has no bias."""
+    module = attn._modules["o"].original_component
+    bias = getattr(module, "bias", None)
+    return plain(bias) if bias is not None else torch.zeros(d_model, device=module.weight.device)
+
+
+def attention_scale(attn: Any) -> float:
+    """What scores are divided by. GPT-Neo divides by 1, Gemma by its own number, some GPT-2s by the layer as well."""
+    module = attn.original_component
+    if type(module).__name__.startswith("GPTNeoSelf"):
+        return 1.0
+    if type(module).__name__ == "NativeAttention":
+        return float(module.scale)
+    if (divisor := getattr(module, "scale_attn", None)) is not None:
+        return float(divisor)
+    if (factor := getattr(module, "scaling", None)) is not None:
+        return 1.0 / float(factor)
+    return math.sqrt(attn.W_Q.shape[-1])
+
+
+def soft_cap(attn: Any) -> float | None:
+    """The cap of ``cap·tanh(score/cap)``, where the attention has one."""
+    module = attn.original_component
+    cap = getattr(module, "attn_logit_softcapping", None) or getattr(module, "attn_scores_soft_cap", None)
+    return float(cap) if cap is not None and cap > 0 else None
+
+
+def read_ends(bridge: Any, embed_factor: float) -> Ends:
+    """Embedding and unembedding. ``embed_factor``: what the stored embedding is multiplied by on its way in."""
+    W_E = plain(bridge.embed.W_E)
+    if embed_factor != 1.0:
+        W_E = W_E * embed_factor
+    pos = bridge._modules.get("pos_embed")
+    bias = getattr(bridge.unembed.original_component, "bias", None)
+    cap = float(getattr(bridge.cfg, "output_logits_soft_cap", -1.0) or -1.0)
+    return Ends(
+        W_E=W_E,
+        W_pos=plain(pos.W_pos)[: bridge.cfg.n_ctx] if pos is not None else None,
+        W_U=plain(bridge.unembed.W_U),
+        b_U=plain(bias) if bias is not None and bool(bias.any()) else None,
+        final_norm=read_norm(bridge, "ln_final"),
+        logit_cap=cap if cap > 0 else None,
+        layer0_mlp=_first_mlp(bridge),
+    )
+
+
+def _first_mlp(bridge: Any) -> Callable[[Tensor], Tensor] | None:
+    """MLP 0 through the norm that it reads and the norm that follows it, where there are any."""
+    block = bridge.blocks[0]
+    mlp = block._modules.get("mlp")
+    if mlp is None or (mlp := mlp.original_component) is None:
+        return None
+    # The bridge keeps the name ``ln2`` even where a parallel block has one norm for both branches (GPT-J, Phi).
+    before = read_norm(block, "ln2" if block._modules.get("ln2") is not None or "ln2_post" in block._modules else "ln1")
+    after = read_norm(block, "ln2_post")
+    dtype = next(mlp.parameters()).dtype
+
+    def first_mlp(x: Tensor) -> Tensor:
+        with torch.inference_mode():
+            out = mlp(before(x).to(dtype)[None])
+            out = out[0] if isinstance(out, tuple) else out
+            return after(out[0].float())
+
+    return first_mlp
+
+
+def _bias(attn: Any, name: str, head: int, like: Tensor) -> Tensor:
+    projection = attn._modules[{"b_Q": "q", "b_K": "k", "b_V": "v"}[name]].original_component
+    if getattr(projection, "bias", None) is None:  # the bridge's own accessor raises
+        return torch.zeros(like.shape[-1], device=like.device)
+    return plain(getattr(attn, name)[head])
+
+
+def _per_head(norm: Norm, head: int, d_head: int) -> Norm | None:
+    """A query or key norm as one head sees it. A norm over all heads at once (OLMo 2) has no per-head form: none."""
+    if norm.kind == "none" or (norm.w is not None and norm.w.numel() != d_head and norm.w.ndim == 1):
+        return None
+    if norm.w is not None and norm.w.ndim == 2:
+        return Norm(norm.kind, norm.w[head], None if norm.b is None else norm.b[head], norm.eps)
+    return norm
