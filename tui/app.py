@@ -17,6 +17,7 @@ from textual.theme import Theme
 from .config import Options, read_history, write_history
 from .engine.engine import Bench, Engine, Event
 from .engine.jobs import Open
+from .engine.parts import needs
 from .screen import EngineEvent, Explorer
 from .state import EXAMPLE, Selection
 from .views.palette import Commands
@@ -60,7 +61,7 @@ class CircuitApp(App[None]):
         self.theme = options.theme if options.theme in self.available_themes else DARK.name
         self.set_keymap(dict(options.keys))
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
-        self.engine = Engine(self._emit, bench, needs=shared_parts)
+        self.engine = Engine(self._emit, bench, needs=needs)
         bos = {"auto": None, "on": True, "off": False}[options.bos]
         selection = Selection(
             open=Open(options.model, options.device, options.dtype, options.threads),
@@ -99,15 +100,17 @@ class CircuitApp(App[None]):
         from .export import write
 
         model, s = message.selection.model, message.selection
+        if model is None:
+            return
         stem = f"circuit-tui-{s.view}" + ("" if s.view == "residual" else f"-{s.name.replace(' ', '-')}")
-        path = next(p for p in map(Path, _names(stem)) if not p.exists())
         try:
-            write(message.result, path, "json", model=model, prompt=s.text, tokens=s.shown_tokens)
+            path = next(p for p in map(Path, _names(stem)) if not p.exists())
+            written = write(message.result, path, model, s.shown_tokens, s.text)
         except OSError as problem:
-            self.explorer.say(f"{path.resolve()} could not be written: {problem.strerror or problem}. "
-                              "Start circuit-tui in a folder with room that you may write to.")
+            self.explorer.say(f"{Path(stem).absolute()}.json could not be written: {problem.strerror or problem}. "
+                              "Start circuit-tui in a folder with room that you may write to.")  # fmt: skip
         else:
-            self.explorer.say(f"written: {path.resolve()}", good=True)
+            self.explorer.say(f"written: {written}", good=True)
 
 
 def _names(stem: str) -> Iterator[str]:

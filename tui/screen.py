@@ -226,11 +226,14 @@ class Explorer(Screen[None]):
             self._swap(heatmap, thumbnails)
             if heatmap.grid is not result:
                 heatmap.grid = result
-            heatmap.set_cursor(*state.cell_in_view(s))
+            heatmap.move_cursor(*state.cell_in_view(s))
             heatmap.stale = False
         else:
-            heatmap.stale = True
             heatmap.message = self._why_empty(job)
+            if heatmap.message and (job is None or job in self._failures):
+                heatmap.grid = None  # the sentence stands where the picture was
+                self._swap(heatmap, thumbnails)
+            heatmap.stale = True
         if header is not None or heatmap.grid is None:
             self.query_one("#title", Static).update(Content.styled(" " + captions.title(s, header), "bold"))
         if header is not None:
@@ -572,7 +575,7 @@ class Explorer(Screen[None]):
 
     def action_edge(self, side: int) -> None:
         if self.heatmap.display:
-            self.heatmap.action_edge(side)
+            self.heatmap.action_edge(0, side)
 
     def action_page(self, direction: int) -> None:
         if isinstance(self.focused, Bars):
@@ -592,8 +595,8 @@ class Explorer(Screen[None]):
     @on(Heatmap.CursorMoved)
     def _cursor_moved(self, message: Heatmap.CursorMoved) -> None:
         moved = state.with_cell(self.selection, message.row, message.col)
-        if moved == self.selection:
-            return
+        if moved == self.selection or (message.row, message.col) != self.heatmap.cursor:
+            return  # where it was set from, or a place it has left since
         self.selection = moved
         self._want()
         self._draw_lines()

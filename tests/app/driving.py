@@ -1,0 +1,63 @@
+"""Driving the app by keys in tests: an app on the recorded bench, and waiting for the worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from tests.app.recorded import RecordedBench
+from tui.app import CircuitApp
+from tui.config import Options
+from tui.screen import Explorer
+
+
+@asynccontextmanager
+async def driven(
+    size: tuple[int, int] = (120, 40), bench: RecordedBench | None = None, **options: Any
+) -> AsyncIterator[tuple[Explorer, Pilot[None]]]:
+    """The explorer on recorded results, loaded and drawn."""
+    made = bench or RecordedBench()
+    app = CircuitApp(Options(**options), bench=lambda: made)
+    app.explorer.draw_pause = 0.0
+    async with app.run_test(size=size) as pilot:
+        if made.gate.is_set():
+            await until(pilot, lambda: app.explorer.selection.tokens is not None or bool(app.explorer._failures))
+            await settled(app.explorer, pilot)
+        yield app.explorer, pilot
+
+
+async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for a condition; fails the test when it does not come true."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not true():
+        assert asyncio.get_running_loop().time() < deadline, "the condition did not come true"
+        await pilot.pause(0.01)
+
+
+async def settled(explorer: Explorer, pilot: Pilot[None]) -> None:
+    """Wait until everything that the selection needs is computed (or failed) and drawn."""
+    from tui import state
+
+    await until(
+        pilot,
+        lambda: all(
+            explorer.engine.cached(job) is not None or job in explorer._failures
+            for job in state.needs(explorer.selection)
+        ),
+    )
+    await pilot.pause(0.3)
+    await pilot.pause()
+
+
+def notice(explorer: Explorer) -> str:
+    return text_of(explorer, "#notice") if explorer.query_one("#notice").has_class("shown") else ""
+
+
+def text_of(explorer: Explorer, selector: str) -> str:
+    """What a line on the screen says."""
+    return str(explorer.query_one(selector, Static).render())

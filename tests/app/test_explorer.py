@@ -1,0 +1,379 @@
+"""The explorer driven by keys, on recorded results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input
+
+from tests.app.driving import driven, notice, settled, text_of, until
+from tests.app.recorded import RecordedBench
+from tui.engine.jobs import OV, QK, LayerPatterns, Pattern, Residual, Tokenize
+from tui.results import Gallery, Grid
+from tui.views.ask import Ask
+from tui.views.heatmap import Heatmap
+from tui.views.help import Help
+from tui.views.model_tree import ModelTree
+from tui.views.prompt import PromptInput, TokenStrip
+from tui.views.status import Status
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def test_it_opens_on_the_example_with_every_convention_in_view() -> None:
+    async with driven() as (explorer, _):
+        assert explorer.query_one(Status).conventions == "demo · cpu · float32 · processed weights · BOS"
+        assert explorer.heatmap.has_focus
+        grid = explorer.heatmap.grid
+        assert isinstance(grid, Grid)
+        assert grid.rows.labels == ("⟨bos⟩", " The", " capital", " of", " France", " is")
+        assert explorer.query_one(TokenStrip).predictions is not None
+        assert "pattern" in text_of(explorer, "#inspector")
+        assert "softmax(scaled) = pattern" in str(explorer.query_one("#view").border_subtitle)
+
+
+async def test_typing_recomputes_and_the_old_picture_stays_until_then() -> None:
+    bench = RecordedBench()
+    async with driven(bench=bench) as (explorer, pilot):
+        before = explorer.heatmap.grid
+        bench.gate.clear()
+        await pilot.press("i", *" in")
+        await pilot.pause(0.4)
+        assert explorer.heatmap.grid is before
+        bench.gate.set()
+        await settled(explorer, pilot)
+        assert explorer.heatmap.grid is not before
+        assert len(explorer.heatmap.grid.rows) == 7  # type: ignore[union-attr]
+        texts = [job.text for job in bench.computed if isinstance(job, Tokenize)]
+        assert texts == ["The capital of France is", "The capital of France is in"], "one pause, one computation"
+
+
+async def test_digits_change_the_view_and_comma_comes_back() -> None:
+    async with driven() as (explorer, pilot):
+        for key, view, kind in (("2", "QK", QK), ("3", "OV", OV), ("4", "residual", Residual), ("1", "pattern", Pattern)):
+            await pilot.press(key)
+            await settled(explorer, pilot)
+            assert view in text_of(explorer, "#title")
+            assert isinstance(explorer.engine.cached(kind_job(explorer, kind)), Grid)
+        await pilot.press("comma")
+        assert explorer.selection.view == "residual"
+        await pilot.press("comma", "comma", "full_stop")
+        assert explorer.selection.view == "ov"
+
+
+def kind_job(explorer: object, kind: type) -> object:
+    from tui import state
+
+    job = state.shown(explorer.selection)  # type: ignore[attr-defined]
+    assert isinstance(job, kind)
+    return job
+
+
+async def test_heads_and_layers_walk_and_the_tree_follows() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press("right_curly_bracket", "right_square_bracket", "right_square_bracket")
+        await settled(explorer, pilot)
+        assert explorer.selection.name == "L2H1"
+        node = explorer.query_one(ModelTree).cursor_node
+        assert node is not None
+        assert (node.data.layer, node.data.head) == (2, 1)  # type: ignore[union-attr]
+        await pilot.press("left_curly_bracket", "left_square_bracket")
+        assert explorer.selection.name == "L1H0"
+
+
+async def test_walking_the_tree_shows_its_heads() -> None:
+    async with driven() as (explorer, pilot):
+        explorer.query_one(ModelTree).focus()
+        await pilot.press("j", "j")
+        await settled(explorer, pilot)
+        assert explorer.selection.name == "L0H2"
+        await pilot.press("k")
+        assert explorer.selection.name == "L0H1"
+        assert "L0H1" in text_of(explorer, "#title")
+
+
+async def test_twenty_head_changes_while_the_worker_is_busy_compute_the_last_one_only() -> None:
+    bench = RecordedBench()
+    async with driven(bench=bench) as (explorer, pilot):
+        await pilot.press("2")
+        await settled(explorer, pilot)
+        bench.gate.clear()
+        bench.computed.clear()
+        await pilot.press(*["right_curly_bracket"] * 19)
+        bench.gate.set()
+        await settled(explorer, pilot)
+        heads = [job.head for job in bench.computed if isinstance(job, QK) and job.normalize == "none"]
+        assert explorer.selection.head == 3
+        assert heads[0] == 3
+        assert set(heads) <= {3, 2}, "the head, and its neighbour in idle time"
+
+
+async def test_the_cursor_moves_and_strip_and_inspector_follow() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press("home", "k", "l")
+        await pilot.pause()
+        assert explorer.heatmap.cursor == (4, 1)
+        assert explorer.selection.cell == (4, 1)
+        strip = explorer.query_one(TokenStrip)
+        assert (strip.row, strip.col) == (4, 1)
+        assert "·France → ·The" in text_of(explorer, "#inspector")
+
+
+async def test_one_cursor_is_shared_by_the_views() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press("k", "h", "2")
+        await settled(explorer, pilot)
+        assert explorer.heatmap.cursor == (4, 4)
+        inspector = text_of(explorer, "#inspector")
+        for word in ("pattern", "score", "QK", "(z ", "OV"):
+            assert word in inspector
+
+
+async def test_modes_cycle_through_thumbnails_and_enter_opens_one() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press("m", "m", "m")
+        await settled(explorer, pilot)
+        assert explorer.selection.mode == "all heads"
+        from tui import state
+
+        assert isinstance(explorer.engine.cached(state.shown(explorer.selection)), Gallery)  # type: ignore[arg-type]
+        await pilot.press("l", "enter")
+        await settled(explorer, pilot)
+        assert explorer.selection.name == "L0H1"
+        assert explorer.selection.mode == "pattern"
+        assert explorer.heatmap.has_focus
+
+
+async def test_normalisation_form_and_basis_are_named_in_the_title() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press("2", "n", "f", "b", "N")
+        await settled(explorer, pilot)
+        assert text_of(explorer, "#title").split(" · ")[1:] == [
+            "QK", "scaled", "centered over vocabulary", "normed", "token-token"]  # fmt: skip
+
+
+async def test_impossible_choices_say_why() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press("2", "b", "b")
+        assert "layer 0" in notice(explorer)
+        await pilot.press("o")
+        assert "no rotary" in notice(explorer)
+        await pilot.press("escape")
+        assert notice(explorer) == ""
+
+
+async def test_a_token_list_of_ones_own() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press("3", "t")
+        await pilot.pause()
+        assert isinstance(explorer.app.screen, Ask)
+        await pilot.press(*"Zanzibar", "enter")
+        await until(pilot, lambda: explorer.app.screen.query_one("#ask-problem").display)
+        assert explorer.app.screen.query_one(Input).value == "Zanzibar", "nothing lost"
+        explorer.app.screen.query_one(Input).value = "king, queen, Paris"
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(explorer.app.screen, Ask))
+        await settled(explorer, pilot)
+        assert explorer.heatmap.grid.rows.labels == (" king", " queen", " Paris")  # type: ignore[union-attr]
+        await pilot.press("t", "ctrl+u", "enter")
+        await settled(explorer, pilot)
+        assert len(explorer.heatmap.grid.rows) == 6, "an empty list is the prompt again"  # type: ignore[union-attr]
+
+
+async def test_the_answer_is_chosen_by_word() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press("4", "A", *"Paris, London", "enter")
+        await settled(explorer, pilot)
+        assert (explorer.selection.answer, explorer.selection.distractor) == (6, 7)
+        assert explorer.selection.measure == "answer"
+
+
+async def test_append_takes_the_prediction_after_the_last_position() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press("k", "k", "g")
+        await settled(explorer, pilot)
+        assert explorer.selection.text == "The capital of France is in"
+        assert explorer.query_one(PromptInput).value == explorer.selection.text
+
+
+async def test_the_history_is_on_up_and_down_and_keeps_the_draft() -> None:
+    async with driven() as (explorer, pilot):
+        field = explorer.query_one(PromptInput)
+        await pilot.press("i", *" Rome", "enter", "i", *" in", "up", "up")
+        remembered = field.value
+        await pilot.press("down", "down")
+        assert remembered.endswith(" Rome")
+        assert field.value.endswith(" Rome in")
+
+
+async def test_help_lists_every_command_and_runs_one() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(explorer.app.screen, Help)
+        await pilot.press(*"view 3", "enter")
+        await settled(explorer, pilot)
+        assert explorer.selection.view == "ov"
+
+
+async def test_the_palette_jumps_to_a_head() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press("colon", *"L2H3")
+        await pilot.pause(0.4)
+        await pilot.press("enter")
+        await until(pilot, lambda: explorer.selection.name == "L2H3")
+        explorer.jump(7, 0)
+        assert "there is no L7H0" in notice(explorer)
+
+
+async def test_the_direct_path_and_back_to_a_head() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press("0")
+        await settled(explorer, pilot)
+        assert "direct path" in text_of(explorer, "#title")
+        await pilot.press("2")
+        await settled(explorer, pilot)
+        assert "no head is selected" in explorer.heatmap.message
+        await pilot.press("right_curly_bracket")
+        await settled(explorer, pilot)
+        assert explorer.selection.name == "L0H0"
+
+
+async def test_a_job_that_raises_leaves_the_app_alive_with_the_sentence() -> None:
+    bench = RecordedBench()
+    async with driven(bench=bench) as (explorer, pilot):
+        bench.broken = OV
+        await pilot.press("3")
+        await until(pilot, lambda: "broken on purpose" in notice(explorer))
+        assert "Press 1 for another view." in explorer.heatmap.message
+        await pilot.press("1", "right_curly_bracket")
+        await settled(explorer, pilot)
+        assert explorer.heatmap.grid.header.head == "L0H1"  # type: ignore[union-attr]
+
+
+async def test_a_model_that_cannot_be_opened_leaves_the_old_one() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press("M", *"nowhere", "enter")
+        await until(pilot, lambda: "no model called nowhere" in notice(explorer))
+        assert explorer.selection.model is not None
+        await pilot.press("right_curly_bracket")
+        await settled(explorer, pilot)
+        assert explorer.heatmap.grid.header.head == "L0H1"  # type: ignore[union-attr]
+
+
+async def test_a_first_load_that_fails_says_how_to_choose_another_model() -> None:
+    async with driven(model="nowhere") as (explorer, pilot):
+        await until(pilot, lambda: "press M" in explorer.heatmap.message)
+        await pilot.press("M", *"demo", "enter")
+        await until(pilot, lambda: explorer.selection.tokens is not None)
+        await settled(explorer, pilot)
+        assert isinstance(explorer.heatmap.grid, Grid)
+
+
+async def test_what_is_typed_while_the_model_loads_is_kept() -> None:
+    bench = RecordedBench()
+    bench.gate.clear()
+    async with driven(bench=bench) as (explorer, pilot):
+        await pilot.press("i", *" in Rome")
+        await pilot.pause(0.3)
+        bench.gate.set()
+        await until(pilot, lambda: explorer.selection.tokens is not None)
+        await settled(explorer, pilot)
+        assert explorer.selection.text == "The capital of France is in Rome"
+        assert len(explorer.selection.tokens or ()) == 8
+
+
+async def test_a_prompt_that_is_too_long_is_refused_and_stays_to_be_shortened() -> None:
+    async with driven() as (explorer, pilot):
+        before = explorer.heatmap.grid
+        long = "word " * 2000
+        explorer.query_one(PromptInput).value = long
+        await until(pilot, lambda: "reads at most 60" in notice(explorer))
+        assert explorer.query_one(PromptInput).value == long
+        assert explorer.heatmap.grid is before
+        explorer.query_one(PromptInput).value = "Rome is"
+        await settled(explorer, pilot)
+        await until(pilot, lambda: notice(explorer) == "")
+        assert len(explorer.selection.tokens or ()) == 3
+
+
+HOSTILE = ["\x1b[31mred\x1b[0m", "[bold]markup[/bold] [/]", "日本語 トークン", "⏰ ✅ 👩‍👩‍👧", "e\u0301 \u200f \u0e33", "\t\x07\x00", ""]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_text_is_drawn_as_text(text: str) -> None:
+    async with driven(size=(80, 24), prompt=text) as (explorer, pilot):
+        for key in "1234":
+            await pilot.press(key)
+            await settled(explorer, pilot)
+        shot = explorer.app.export_screenshot()
+        assert "\x1b" not in shot
+        assert explorer.app.is_running
+
+
+async def test_export_writes_what_is_shown_and_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with driven() as (explorer, pilot):
+        await pilot.press("2")
+        await settled(explorer, pilot)
+        await pilot.press("e")
+        await until(pilot, lambda: "written" in notice(explorer))
+        path = tmp_path / "circuit-tui-qk-L0H0.json"
+        assert str(path) in notice(explorer)
+        values = json.loads(path.read_text())["values"]
+        assert len(values) == 6
+        await pilot.press("e")
+        await until(pilot, lambda: "L0H0-2.json" in notice(explorer))
+
+
+async def test_export_where_nothing_can_be_written_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with driven() as (explorer, pilot):
+        def refuse(*args: object, **kwargs: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("tui.export.write", refuse)
+        await pilot.press("e")
+        await until(pilot, lambda: "No space left" in notice(explorer))
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [(20, 5), (40, 12), (80, 24), (120, 40), (250, 70)])
+async def test_any_size_is_drawn(size: tuple[int, int]) -> None:
+    async with driven(size=size) as (explorer, pilot):
+        for key in ("2", "3", "4", "p", "p", "question_mark", "escape", "m"):
+            await pilot.press(key)
+            await pilot.pause()
+        await pilot.resize_terminal(100, 30)
+        await settled(explorer, pilot)
+        assert explorer.app.is_running
+
+
+async def test_q_leaves() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press("q")
+        await pilot.pause()
+        assert not explorer.app.is_running
+
+
+async def test_keys_can_be_remapped() -> None:
+    async with driven(keys={"view_ov": "v"}) as (explorer, pilot):
+        await pilot.press("v")
+        await settled(explorer, pilot)
+        assert explorer.selection.view == "ov"
+
+
+async def test_the_small_screen_shows_one_pane_at_a_time() -> None:
+    async with driven(size=(80, 24)) as (explorer, pilot):
+        panel, view = explorer.query_one("#panel"), explorer.query_one("#view")
+        assert not panel.display
+        await pilot.press("p")
+        await settled(explorer, pilot)
+        assert panel.display
+        assert not view.display
+        await pilot.press("escape")
+        await pilot.pause()
+        assert view.display
+        assert explorer.query_one(Heatmap).has_focus
