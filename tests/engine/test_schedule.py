@@ -314,7 +314,7 @@ def test_whatever_is_wanted_the_last_list_is_settled(make_rig: Callable[..., Rig
     del rig.events[:]
     fresh = [Plain("fresh"), *last]
     there = rig.engine.want(fresh)
-    wait_until(rig.events.idle())
+    wait_until(rig.events.settled(Plain("fresh")))
     wait_until(lambda: isinstance(rig.events[-1], Idle))
     for job in fresh:
         value = rig.engine.cached(job)

@@ -188,7 +188,7 @@ class Engine:
         Each other job is answered by Done or Failed, as long as it stays wanted, unless it had failed and was wanted
         all along.
         """
-        wish = tuple(dict.fromkeys(jobs))
+        wish = tuple(jobs)
         with self._changed:
             if wish != self._wish:
                 self._parts = {job: self._needs(job) for job in wish}
