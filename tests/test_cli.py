@@ -19,10 +19,8 @@ def test_defaults() -> None:
 
 
 def test_every_option() -> None:
-    given = cli.options(
-        ["gpt2", "--prompt", "a b", "--device", "cuda:1", "--dtype", "bfloat16", "--weights", "raw", "--bos", "off"]
-        + ["--threads", "3", "--color", "256", "--theme", "nord", "--no-mouse", "--log", "x.log"]
-    )
+    text = "gpt2 --device cuda:1 --dtype bfloat16 --weights raw --bos off --threads 3 --color 256 --theme nord"
+    given = cli.options([*text.split(), "--prompt", "a b", "--no-mouse", "--log", "x.log"])
     assert given == Options("gpt2", "a b", "cuda:1", "bfloat16", "raw", "off", 3, "256", "nord", False, "x.log")
 
 

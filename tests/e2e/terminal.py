@@ -230,3 +230,17 @@ class Terminal:
 
 def _set_size(descriptor: int, columns: int, rows: int) -> None:
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def assert_gone(pid: int, timeout: float = 2) -> float:
+    """Seconds until a process that is not ours has ended."""
+    start = time.monotonic()
+    while time.monotonic() - start < timeout:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return time.monotonic() - start
+        if state == "Z":
+            return time.monotonic() - start
+        time.sleep(0.02)
+    raise AssertionError(f"process {pid} is still there after {timeout} s")
