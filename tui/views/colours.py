@@ -197,9 +197,9 @@ def _neutral(scheme: Scheme) -> RGB:
 
 def _ramp(scheme: Scheme, name: str, neutral: RGB, count: int) -> list[RGB]:
     if scheme.mode == "256":
-        colours = [_xterm(index) for index in _XTERM[name, scheme.dark]]
-        # The neutral is one step of the ramp, of half the width of the others, as rounding to levels has it.
-        return [colours[min(len(colours) - 1, level * len(colours) // count)] for level in range(count)]
+        # The first eighth or so stays neutral: the darkest colours of the cube are loud beside a grey.
+        colours = [neutral, *map(_xterm, _XTERM[name, scheme.dark])]
+        return [colours[(level + 1) * len(colours) // (count + 1)] for level in range(count)]
     stops = [neutral, *_RAMPS[name, scheme.dark]]
     return [_between(stops, (level + 1) / count) for level in range(count)]
 

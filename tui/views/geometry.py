@@ -135,7 +135,7 @@ def lay(
     body = max(1, height - legend)
 
     widest = max(map(width, heads), default=0)
-    cell = _cell(n_rows, n_cols, canvas_width, max(1, body - 1 - axis), widest, fit)
+    cell = cell_size(n_rows, n_cols, canvas_width, max(1, body - 1 - axis), widest, fit)
     upright = bool(widest) and widest > cell[0] - 1 and cell[0] < READABLE
     lines = 0 if body < 4 or (widest > cell[0] - 1 and cell[0] < 4) else 1
     if upright and body >= 8:
@@ -145,10 +145,10 @@ def lay(
     elif upright:
         upright = False
     canvas_height = max(1, body - lines - axis)
-    cell = _cell(n_rows, n_cols, canvas_width, canvas_height, cell[0] if cell[0] >= READABLE else widest, fit)
+    cell = cell_size(n_rows, n_cols, canvas_width, canvas_height, cell[0] if cell[0] >= READABLE else widest, fit)
 
-    rows = _span(n_rows, canvas_height, cell[1], fit, origin[0])
-    cols = _span(n_cols, canvas_width, cell[0], fit, origin[1])
+    rows = lay_axis(n_rows, canvas_height, cell[1], fit, origin[0])
+    cols = lay_axis(n_cols, canvas_width, cell[0], fit, origin[1])
     row_labels = tuple(shorten(names[start], left) for start in rows.starts[:-1]) if left else ()
     # Shortened labels may all be narrower than the room: the canvas moves left with them.
     left = max(map(width, row_labels), default=0)
@@ -164,7 +164,7 @@ def _head(text: str, cols: Span, block: int, lines: int, upright: bool) -> str:
     return shorten(text, max(1, cols.edges[block + 1] - cols.edges[block] - 1))
 
 
-def _cell(n_rows: int, n_cols: int, columns: int, lines: int, wanted: int, fit: bool) -> tuple[int, int]:
+def cell_size(n_rows: int, n_cols: int, columns: int, lines: int, wanted: int, fit: bool) -> tuple[int, int]:
     """Columns and lines of a cell: room for its label, about square, never below 2×1 unless fitted."""
     tall = max(1, min(MAX_CELL[1], lines // max(1, n_rows)))
     wide = min(columns // max(1, n_cols), MAX_CELL[0], max(2 * tall, wanted + 1))
@@ -172,7 +172,8 @@ def _cell(n_rows: int, n_cols: int, columns: int, lines: int, wanted: int, fit: 
     return min(wide, columns), min(tall, max(1, (wide + 1) // 2))
 
 
-def _span(count: int, room: int, size: int, fit: bool, origin: int) -> Span:
+def lay_axis(count: int, room: int, size: int, fit: bool, origin: int = 0) -> Span:
+    """One axis of ``count`` cells of ``size`` characters in ``room``: blocks where fitted, else a window."""
     if count == 0:
         return Span((0,), (0,))
     if fit and count * size > room:

@@ -9,45 +9,35 @@ the cursor leaves it, not by a line at each key.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import ClassVar
+from collections.abc import Sequence
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
-from textual.widget import Widget
 
 from tui.results import Axis, Grid
 from tui.text import shorten, width
-from tui.views.colours import Mode, contrast
+from tui.views.colours import contrast
 from tui.views.plot import Picture, picture, printable
-from tui.views.surface import COMPONENTS, component_css, laid_over, message_strip, scheme_of
+from tui.views.surface import Drawing, laid_over
 
 Cell = tuple[int, int]
 
 
-class Heatmap(Widget, can_focus=True):
+class Heatmap(Drawing):
     """Draws a Grid; the cursor is one of its cells."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = COMPONENTS
-    DEFAULT_CSS = component_css("Heatmap")
 
     grid: reactive[Grid | None] = reactive(None, repaint=False)
     """The matrix shown. A new one keeps the cursor on its labels, else on its place, as far as there is one."""
     fit: reactive[bool] = reactive(False, repaint=False)
     """The whole matrix in the window, by block extremes, instead of a window that scrolls."""
-    stale: reactive[bool] = reactive(False, repaint=False)
-    """A newer result is being computed: said in the last line, the picture stays."""
-    message: reactive[str] = reactive("", repaint=False)
-    """What to say while there is no grid."""
-    mode: reactive[Mode | None] = reactive(None, repaint=False)
-    """Colours to draw with; None: those of the terminal."""
 
-    class CursorMoved(Message):
-        """The cursor is on another cell."""
+    class OnCell(Message):
+        """Something about one cell."""
 
         def __init__(self, heatmap: Heatmap, row: int, col: int) -> None:
             super().__init__()
@@ -57,7 +47,10 @@ class Heatmap(Widget, can_focus=True):
         def control(self) -> Heatmap:
             return self.heatmap
 
-    class Opened(CursorMoved):
+    class CursorMoved(OnCell):
+        """The cursor is on another cell."""
+
+    class Opened(OnCell):
         """Enter, or a click on the cell that has the cursor."""
 
     def __init__(self, grid: Grid | None = None, *, id: str | None = None, classes: str | None = None) -> None:
@@ -81,7 +74,7 @@ class Heatmap(Widget, can_focus=True):
         grid, size = self.grid, self.content_size
         if grid is None or not grid.values.size or not size.width or not size.height:
             return None
-        key = (id(grid), size, self.fit, self._origin, scheme_of(self, self.mode))
+        key = (id(grid), size, self.fit, self._origin, self.scheme)
         found = self._drawn.get(key)
         if found is None or found.grid is not grid:
             found = picture(grid, size.width, size.height, key[4], fit=self.fit, origin=self._origin)
@@ -163,20 +156,6 @@ class Heatmap(Widget, can_focus=True):
             self._scroll_to_cursor(shown)
         self.refresh()
 
-    def watch_stale(self) -> None:
-        self.refresh(Region(0, self.content_size.height - 1, self.content_size.width, 1))
-
-    def watch_message(self) -> None:
-        if self.picture is None:
-            self.refresh()
-
-    def watch_mode(self) -> None:
-        self.refresh()
-
-    def on_mount(self) -> None:
-        # A theme changes the colours that pictures are drawn in; their cache knows by the scheme in its key.
-        self.app.theme_changed_signal.subscribe(self, lambda _: self.refresh())
-
     def on_resize(self, event: events.Resize) -> None:
         if (shown := self.picture) is not None:
             self._scroll_to_cursor(shown)
@@ -193,25 +172,19 @@ class Heatmap(Widget, can_focus=True):
         else:
             self.set_cursor(*cell)
 
-    def get_content_width(self, container: Size, viewport: Size) -> int:
-        return container.width
+    @property
+    def stale_line(self) -> int:
+        return max(0, self.content_size.height - 1)
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return container.height
-
-    def render_line(self, y: int) -> Strip:
-        columns = self.content_size.width
+    def lines(self) -> Sequence[Strip] | None:
         shown = self.picture
-        if shown is None or y >= len(shown.strips):
-            words = self.message.splitlines() if shown is None else []
-            line = y - max(0, (self.content_size.height - len(words)) // 2)
-            text = words[line] if 0 <= line < len(words) else ""
-            return message_strip(text, columns, self.get_component_rich_style("plot--message"))
-        return self._with_stale(self._with_cursor(shown.strips[y], shown, y), shown, y)
+        return shown.strips if shown else None
 
-    def _with_cursor(self, strip: Strip, shown: Picture, y: int) -> Strip:
-        """A line of the picture with what the cursor changes on it."""
+    def line_with_cursor(self, strip: Strip, y: int) -> Strip:
         row, col = self._at
+        shown = self.picture
+        if shown is None:
+            return strip
         layout, grid = shown.layout, shown.grid
         style = self.get_component_rich_style("plot--cursor")
         cell = layout.region(row, col)
@@ -241,7 +214,7 @@ class Heatmap(Widget, can_focus=True):
         swatch = shown.swatch(*self._at)
         if swatch is not None and swatch.glyph:
             return [Segment(segment.text, (segment.style or Style()) + Style(reverse=True)) for segment in under]
-        scheme = scheme_of(self, self.mode)
+        scheme = self.scheme
         if scheme.glyphs:
             style = self.get_component_rich_style("plot--label") + Style(reverse=True)
             return [Segment(_cursor_text(cell.width, cell.height, line), style)]
@@ -249,12 +222,6 @@ class Heatmap(Widget, can_focus=True):
         red, green, blue = contrast(background)
         ink = Style.parse(f"bold rgb({red},{green},{blue}) on rgb({','.join(map(str, background))})")
         return [Segment(_cursor_text(cell.width, cell.height, line), ink)]
-
-    def _with_stale(self, strip: Strip, shown: Picture, y: int) -> Strip:
-        if not self.stale or y != shown.layout.height - 1:
-            return strip
-        text = shorten(" computing … ", strip.cell_length)
-        return laid_over(strip, 0, [Segment(text, self.get_component_rich_style("plot--cursor") + Style(reverse=True))])
 
     def _touched(self, shown: Picture | None, cell: Cell) -> list[Region]:
         if shown is None:

@@ -11,7 +11,6 @@ plotext has one figure for the whole process, so every drawing holds one lock; i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from threading import RLock
@@ -25,7 +24,7 @@ from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tui.results import Grid
+from tui.results import Grid, Result
 from tui.text import shorten, visible, width
 from tui.views.colours import RGB, Palette, Scale, Scheme, Swatch, mix, palette, scale_of
 from tui.views.geometry import Layout, block_extremes, extreme_cell, lay
@@ -330,6 +329,8 @@ def number(value: float, sign: bool = False) -> str:
     return ("−" if value < 0 else "+" if sign else "") + text
 
 
-def joined(parts: Sequence[Strip]) -> Strip:
-    """Strips beside each other."""
-    return Strip.join(parts)
+def svg(result: Result, width_: int = 120, height: int = 40) -> str:
+    """The picture of a Grid, Gallery, Table or Curve as a standalone SVG, with its title and its conventions."""
+    from tui.views.svg import svg_of  # it draws with this module
+
+    return svg_of(result, width_, height)
