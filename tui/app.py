@@ -15,7 +15,8 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from .config import Options, read_history, write_history
-from .engine.engine import Bench, Engine, Event
+from .engine.engine import Bench, Engine
+from .engine.events import Event
 from .engine.jobs import Open
 from .engine.parts import needs
 from .screen import EngineEvent, Explorer

@@ -23,7 +23,7 @@ from textual.widgets import Footer, Input, Static
 
 from . import captions, state
 from .commands import COMMANDS, by_id, display
-from .engine.engine import Done, Event, Failed, Idle, Partial, Progress
+from .engine.events import Done, Event, Failed, Idle, Partial, Progress
 from .engine.jobs import Job, NextTokens, Open, Tokenize, Words
 from .results import Curve, Gallery, Grid, ModelInfo, Result, Table, Tokens
 from .state import Selection
@@ -62,7 +62,7 @@ class ExportWanted(Message):
 class Asks(Protocol):
     """What the explorer asks of the engine."""
 
-    def want(self, jobs: Sequence[Job]) -> None: ...
+    def want(self, jobs: Sequence[Job]) -> dict[Job, Any]: ...
     def cached(self, job: Job) -> Any: ...
 
 
@@ -91,6 +91,7 @@ class Explorer(Screen[None]):
         self._drawing: Timer | None = None
         self._panel_timer: Timer | None = None
         self._drawn_at = 0.0
+        self._partial: dict[Job, Result] = {}
         self._started = False
         self._activity = "starting"
 
@@ -167,9 +168,13 @@ class Explorer(Screen[None]):
         if self.small and self.selection.panel >= 0 and not self._panel_open():
             panel = state.panel_job(self.selection)
             needed = [job for job in needed if job != panel or job in state.inspected(self.selection).listed()]
-        self.engine.want([*self._extra.values(), *needed])
+        there = self.engine.want([*self._extra.values(), *needed])
         current = set(needed)
         self._failures = {job: failed for job, failed in self._failures.items() if job in current}
+        for job, value in there.items():
+            if isinstance(job, Open | Tokenize | Words):  # cached, so no Done will come for it
+                self._done(Done(job, value, 0.0))
+                return
 
     def _schedule(self) -> None:
         """Draw now, or shortly if a picture was drawn just before: held keys give few pictures, the last one always."""
@@ -298,7 +303,11 @@ class Explorer(Screen[None]):
     _panel_asked = False
 
     def _cached(self, job: Job | None) -> Result | None:
-        return self.engine.cached(job) if job is not None else None
+        """The job's result, or what there is of it so far."""
+        if job is None:
+            return None
+        result: Result | None = self.engine.cached(job)
+        return self._partial.get(job) if result is None else result
 
     def say(self, sentence: str, good: bool = False) -> None:
         """A sentence above the inspector, until the next one; "" takes it away."""
@@ -321,6 +330,7 @@ class Explorer(Screen[None]):
         elif isinstance(event, Done):
             self._done(event)
         elif isinstance(event, Partial):
+            self._partial = {event.job: event.result}
             self._schedule()
         elif isinstance(event, Idle):
             self.query_one(Status).activity = self._activity
@@ -441,11 +451,7 @@ class Explorer(Screen[None]):
             self._problem(question, "the model is still loading; press enter again when it is there")
         else:
             self._extra[question] = Words(s.key, text)
-            known = self._cached(self._extra[question])
-            if isinstance(known, Tokens):
-                self._words_found(Words(s.key, text), known)
-            else:
-                self._want()
+            self._want()
 
     # --- prompt -----------------------------------------------------------------------------------------------------
 

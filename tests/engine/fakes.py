@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tui.engine.engine import Bench, Cancelled, Context, Done, Engine, Event, Failed, Idle
+from tui.engine.engine import Bench, Cancelled, Context, Engine
+from tui.engine.events import Done, Event, Failed, Idle
 from tui.engine.jobs import Job
 
 SOON = 5.0

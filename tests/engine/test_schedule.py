@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tui.engine.engine import Cancelled, Context, Done, Engine, Failed, Idle
+from tui.engine.engine import Cancelled, Context, Engine
+from tui.engine.events import Done, Failed, Idle
 from tui.engine.jobs import Job, Open
 
 from .fakes import SOON, Events, FakeBench, Forward, Head, Plain, Rig, needs, wait_until

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tui.engine.engine import FAULT_HINT, MEMORY_HINT, Context, Done, Engine, Event, Failed, Partial, Progress
+from tui.engine.engine import FAULT_HINT, MEMORY_HINT, Context, Engine
+from tui.engine.events import Done, Event, Failed, Partial, Progress
 from tui.engine.jobs import Open
 
 from .fakes import SOON, Events, FakeBench, Forward, Head, Plain, Rig, wait_until
