@@ -39,9 +39,7 @@ def run(installed: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProc
     """Python in another directory, where ``tui`` is the installed one."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     env |= {"PYTHONPATH": str(installed), "HF_HUB_OFFLINE": "1", "HOME": str(cwd)}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=180
-    )
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=180)
 
 
 def test_contents(wheel: Path) -> None:
@@ -67,7 +65,9 @@ def test_console_script(installed: Path) -> None:
 
 
 def test_finds_its_model(installed: Path, tmp_path: Path) -> None:
-    done = run(installed, tmp_path, "-m", "tui", "export", "tokens", "--prompt", "The capital of France is", "--format", "json")
+    done = run(
+        installed, tmp_path, "-m", "tui", "export", "tokens", "--prompt", "The capital of France is", "--format", "json"
+    )
     assert done.returncode == 0, done.stderr
     content = json.loads(done.stdout)
     assert [token["text"] for token in content["tokens"]][-2:] == [" France", " is"]

@@ -62,9 +62,7 @@ def colors(wish: str, environ: Mapping[str, str]) -> Colors:
     if colorterm in ("truecolor", "24bit") or term.endswith(("-direct", "-truecolor")):
         return "truecolor"
     if not term.startswith(("screen", "tmux")) and (
-        _is_one_of(term, _TRUECOLOR)
-        or environ.get("TERM_PROGRAM") in _TRUECOLOR_PROGRAMS
-        or "WT_SESSION" in environ
+        _is_one_of(term, _TRUECOLOR) or environ.get("TERM_PROGRAM") in _TRUECOLOR_PROGRAMS or "WT_SESSION" in environ
     ):
         return "truecolor"
     if term.endswith("-16color"):

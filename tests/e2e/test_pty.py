@@ -84,9 +84,7 @@ def test_narrow_link(start: Callable[..., Session], record_property: Record) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("moment", ["loading", "loaded"])
-def test_signal(
-    start: Callable[..., Session], number: signal.Signals, moment: str, record_property: Record
-) -> None:
+def test_signal(start: Callable[..., Session], number: signal.Signals, moment: str, record_property: Record) -> None:
     session = start()
     if moment == "loaded":
         session.open()
