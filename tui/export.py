@@ -10,7 +10,6 @@ import argparse
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, get_args
@@ -45,6 +44,25 @@ if TYPE_CHECKING:
 
 VIEWS = ("tokens", "pattern", "scores", "qk", "ov", "residual")
 HEAD = re.compile(r"L(\d+)(?:H(\d+))?$", re.IGNORECASE)
+
+
+ONLY: dict[str, tuple[tuple[str, ...], Any]] = {
+    "head": (("pattern", "scores", "qk", "ov"), None),
+    "form": (("qk",), "bilinear"),
+    "normalize": (("qk", "ov"), "none"),
+    "baseline": (("qk", "ov"), "shown"),
+    "basis": (("qk", "ov"), "embed"),
+    "term": (("qk",), "token-token"),
+    "offset": (("qk",), None),
+    "outputs": (("ov",), "shown"),
+    "kind": (("pattern",), "pattern"),
+    "measure": (("residual",), None),
+    "unit": (("residual",), "component"),
+    "position": (("residual",), None),
+    "answer": (("residual",), None),
+    "distractor": (("residual",), None),
+}
+"""Options that change only some views, and their defaults: elsewhere they are an error, never silently ignored."""
 
 
 class Usage(Exception):
@@ -140,19 +158,20 @@ def write(
 
 
 def save(data: bytes, path: Path) -> None:
-    """Write bytes whole or not at all: beside the target first, then renamed over it."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
+    """Write bytes whole or not at all: beside the target first, then renamed over it. OSError if that cannot be."""
+    path = path.resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_bytes(data)  # a pipe or a device: nothing to rename over
+        return
+    part = path.with_name(f".{path.name[:40]}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
+        os.replace(part, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -330,6 +349,9 @@ def _head(options: argparse.Namespace) -> tuple[int, int | None] | None:
 def _consistent(options: argparse.Namespace, head: tuple[int, int | None] | None) -> None:
     """What can be refused before a model is loaded."""
     view = options.view
+    for name, (views, default) in ONLY.items():
+        if view not in views and getattr(options, name) != default:
+            raise Usage(f"--{name} is for {' and '.join(views)}; {view} does not depend on it")
     if options.prompt is None and options.tokens is None and options.token_ids is None:
         raise Usage(f"{view} needs --prompt, --tokens or --token-ids")
     if options.token_ids is not None and not re.fullmatch(r"[\d,:\s]+", options.token_ids):

@@ -11,6 +11,7 @@ import json
 import math
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -36,7 +37,8 @@ def format_of(path: Path) -> str:
 
 
 def encode(result: Result, form: str, model: ModelInfo, tokens: Tokens | None = None, prompt: str = "") -> bytes:
-    """The whole file."""
+    """The whole file. A picture or table that a result does not have: ValueError."""
+    result = _with_bos(result, tokens)
     if form == "npz":
         return _npz(result, model, tokens, prompt)
     if form == "json":
@@ -46,6 +48,14 @@ def encode(result: Result, form: str, model: ModelInfo, tokens: Tokens | None = 
     if form == "svg":
         return svg(result).encode("utf-8", "backslashreplace")
     return text(result).encode("utf-8", "backslashreplace")
+
+
+def _with_bos(result: Result, tokens: Tokens | None) -> Result:
+    """Weights alone do not know whether the listed tokens began with a BOS; a file says so all the same."""
+    if tokens is None or isinstance(result, Tokens | ModelInfo) or "bos" in result.header.convention:
+        return result
+    convention = {"bos": tokens.bos, **result.header.convention}
+    return replace(result, header=replace(result.header, convention=convention))
 
 
 def document(result: Result, model: ModelInfo, tokens: Tokens | None, prompt: str) -> dict[str, Any]:
@@ -261,7 +271,10 @@ def text(result: Result) -> str:
     else:
         columns, rows = _as_table(result)
         special = result.special if isinstance(result, Tokens) else (False,) * len(rows)
-        body = [[_text_cell(cell, mark) for cell in row] for row, mark in zip(rows, special, strict=True)]
+        body = [
+            [_text_cell(cell, name == "token", mark) for name, cell in zip(columns, row, strict=True)]
+            for row, mark in zip(rows, special, strict=True)
+        ]
         blocks.append(_aligned([list(columns), *body]))
     if not isinstance(result, Tokens):
         blocks.append(_foot(result.header))
@@ -295,17 +308,22 @@ def _word(value: Scalar) -> str:
 
 
 def _text_grid(grid: Grid) -> str:
-    head = [f"{grid.rows.name}\\{grid.cols.name}", *map(visible, grid.cols.labels)]
+    head = [f"{grid.rows.name}\\{grid.cols.name}", *_printed(grid.cols)]
     body = [
-        [visible(label), *("." if np.isnan(cell) else _number(float(cell)) for cell in line)]
-        for label, line in zip(grid.rows.labels, grid.values, strict=True)
+        [label, *("." if np.isnan(cell) else _number(float(cell)) for cell in line)]
+        for label, line in zip(_printed(grid.rows), grid.values, strict=True)
     ]
     return _aligned([head, *body])
 
 
-def _text_cell(cell: Any, special: bool = False) -> str:
+def _printed(axis: Axis) -> list[str]:
+    """Tokens with their spaces made visible; other labels as they are."""
+    return [_plain(label) if axis.ids is None else visible(label) for label in axis.labels]
+
+
+def _text_cell(cell: Any, token: bool, special: bool) -> str:
     if isinstance(cell, str):
-        return visible(cell, special)
+        return visible(cell, special) if token else _plain(cell)
     if isinstance(cell, float | np.floating):
         return _number(float(cell))
     return "" if cell is None else str(cell)

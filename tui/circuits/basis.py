@@ -42,7 +42,7 @@ def read(x: Tensor, basis: str, norm: Norm, processed: bool) -> Tensor:
 
 
 def positions(ends: Ends, count: int | None, basis: str) -> Tensor:
-    """``[count, d_model]``: learned positions 0 … count−1 (None: all), to be ``read`` like tokens (bases embed, normed)."""
+    """``[count, d_model]``: learned positions 0 … count−1 (None: all), ``read`` like tokens (bases embed, normed)."""
     if ends.W_pos is None:
         raise Refusal("Position terms need learned positions, and this model has none.", "Use the term token-token.")
     if basis not in ("embed", "normed"):

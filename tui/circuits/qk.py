@@ -128,10 +128,10 @@ def by_distance(head: HeadWeights, x_query: Tensor, x_key: Tensor, form: str, ma
 
 
 def rank(left: Tensor, right: Tensor) -> int:
-    """Numerical rank of ``left rightᵀ`` (both ``[d_model, d_head]``) from its d_head × d_head core, in float64.
+    """Numerical rank of ``left rightᵀ`` (both ``[d_model, d_head]``) from its d_head × d_head core.
 
     Singular values below ``max(d_model, d_head) · ε(float32)`` of the largest count as zero: weights are float32.
     """
-    core = torch.linalg.qr(double(left), mode="r").R @ torch.linalg.qr(double(right), mode="r").R.mT
+    core = double(torch.linalg.qr(left, mode="r").R) @ double(torch.linalg.qr(right, mode="r").R).mT
     values = torch.linalg.svdvals(core)
     return int((values > values.max() * max(left.shape) * torch.finfo(torch.float32).eps).sum())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .run import Bench, Context
 
 SUM = "max |stream − Σ parts|"
+RELATIVE = "max |stream − Σ parts| / max |stream|"
 LOGIT = "max |Σ parts − logit|"
 CAPPED = "soft-capped logits are not additive: these parts sum to the logit before the cap"
 
@@ -55,7 +56,7 @@ def residual_grid(job: Residual, bench: Bench, ctx: Context) -> Grid:
     rounding = trace.resid_pre[-1] - total
     checks = {
         SUM: float(rounding.abs().max()),
-        "relative": float(rounding.abs().max() / trace.resid_pre[-1].abs().max()),
+        RELATIVE: float(rounding.abs().max() / trace.resid_pre[-1].abs().max()),
     }
     values = torch.stack(rows)
     if towards is not None and job.answer is not None:
@@ -85,7 +86,7 @@ def residual_parts(job: ResidualParts, bench: Bench, ctx: Context) -> Table:
     values = torch.cat([parts.values, parts.rounding[None]])[:, 0]
     norms = _lengths(values, bench, processed).tolist()
     rounding = float(parts.rounding.abs().max())
-    checks = {SUM: rounding, "relative": rounding / float(parts.stream.abs().max())}
+    checks = {SUM: rounding, RELATIVE: rounding / float(parts.stream.abs().max())}
     names = [*parts.names, "rounding"]
     columns: tuple[str, ...] = ("part", "norm")
     rows: list[tuple[Scalar, ...]] = list(zip(names, norms, strict=True))
