@@ -135,12 +135,16 @@ class Terminal:
         """Wait until the screen holds a text, or a function of it is true."""
         start = time.monotonic()
         while True:
+            ended = self.process.poll() is not None
+            if ended:
+                self._reader.join(1)
             text = self.text
             if (what in text) if isinstance(what, str) else what(text):
                 return text
-            if time.monotonic() - start > timeout:
-                raise AssertionError(f"{what!r} not on the screen after {timeout} s, exit code "
-                                     f"{self.process.poll()}:\n{text}")  # fmt: skip
+            seconds = time.monotonic() - start
+            if ended or seconds > timeout:
+                state = f"exit code {self.process.returncode}" if ended else "still running"
+                raise AssertionError(f"{what!r} not on the screen after {seconds:.1f} s, {state}:\n{text}")
             time.sleep(0.02)
 
     # what is done to it
