@@ -15,7 +15,8 @@ from tui.text import shorten, width
 from tui.views import plot
 from tui.views.colours import RGB, Scheme, mix, palette
 
-_EIGHTHS = " ▏▎▍▌▋▊▉"
+EIGHTHS = " ▏▎▍▌▋▊▉"
+"""Blocks that fill a character from the left: the end of a bar."""
 _INKS: dict[bool, tuple[RGB, ...]] = {
     True: ((90, 170, 240), (240, 150, 60), (110, 205, 130), (235, 120, 170), (190, 190, 90), (170, 140, 240)),
     False: ((20, 90, 180), (190, 80, 10), (20, 120, 60), (180, 30, 110), (110, 105, 0), (100, 60, 190)),
@@ -178,12 +179,12 @@ def _draw_bar(sheet: Any, zero: int, line: int, eighths: int, ink: RGB, scheme: 
     body, background = ("█", scheme.surface) if scheme.glyphs else (" ", ink)
     plot.write(sheet, start, line, body * full, ink, background)
     if part and eighths > 0:
-        plot.write(sheet, start + full, line, _EIGHTHS[part], ink, scheme.surface)
+        plot.write(sheet, start + full, line, EIGHTHS[part], ink, scheme.surface)
     elif part and scheme.glyphs:
         plot.write(sheet, start - 1, line, "▐", ink, scheme.surface)
     elif part:
         # No block fills from the right: the rest of the column is drawn over the ink.
-        plot.write(sheet, start - 1, line, _EIGHTHS[8 - part], scheme.surface, ink)
+        plot.write(sheet, start - 1, line, EIGHTHS[8 - part], scheme.surface, ink)
 
 
 def curve_chart(curve: Curve, columns: int, lines: int, scheme: Scheme) -> tuple[Strip, ...]:

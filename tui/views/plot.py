@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib import import_module
 from threading import RLock
 from typing import Any
 
@@ -329,8 +330,7 @@ def number(value: float, sign: bool = False) -> str:
     return ("−" if value < 0 else "+" if sign else "") + text
 
 
-def svg(result: Result, width_: int = 120, height: int = 40) -> str:
+def svg_of(result: Result, columns: int = 120, lines: int = 40) -> str:
     """The picture of a Grid, Gallery, Table or Curve as a standalone SVG, with its title and its conventions."""
-    from tui.views.svg import svg_of  # it draws with this module
-
-    return svg_of(result, width_, height)
+    # `svg` stands above this module and its widgets: the name is here for those who want any picture at all.
+    return str(import_module("tui.views.svg").svg_of(result, columns, lines))

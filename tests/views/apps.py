@@ -1,0 +1,74 @@
+"""The smallest application around one widget, with the messages that it posts."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.strip import Strip
+
+from tui.views.chart import Bars
+from tui.views.colours import Mode
+from tui.views.gallery import Thumbnails
+from tui.views.heatmap import Heatmap
+from tui.views.surface import Drawing
+
+
+class Stage(App[None]):
+    CSS = "Drawing { border: round $border; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(key, f"go({down},{right})") for key, down, right in
+          (("down", 1, 0), ("up", -1, 0), ("right", 0, 1), ("left", 0, -1))),
+        Binding("enter", "on('open')"), Binding("z", "on('fit')"),
+        Binding("home", "edge(-1)"), Binding("end", "edge(1)"), Binding("pagedown", "page(1)"),
+    ]  # fmt: skip
+
+    def __init__(self, widget: Drawing, theme: str | None = None, mode: Mode = "truecolor") -> None:
+        super().__init__()
+        self.widget = widget
+        widget.mode = mode
+        self.wanted_theme = theme
+        self.said: list[Message] = []
+
+    def compose(self) -> ComposeResult:
+        yield self.widget
+
+    def on_mount(self) -> None:
+        if self.wanted_theme:
+            self.theme = self.wanted_theme
+        self.widget.focus()
+
+    def action_go(self, down: int, right: int) -> None:
+        if isinstance(self.widget, Bars):
+            self.widget.action_cursor(down)
+        elif isinstance(self.widget, Heatmap | Thumbnails):
+            self.widget.action_cursor(down, right)
+
+    def action_on(self, name: str) -> None:
+        getattr(self.widget, f"action_{name}")()
+
+    def action_edge(self, side: int) -> None:
+        self.widget.action_edge(side)
+
+    def action_page(self, side: int) -> None:
+        self.widget.action_page(side)
+
+    def on_heatmap_cursor_moved(self, message: Message) -> None:
+        self.said.append(message)
+
+    on_heatmap_opened = on_bars_cursor_moved = on_bars_opened = on_heatmap_cursor_moved
+    on_thumbnails_cursor_moved = on_thumbnails_opened = on_heatmap_cursor_moved
+
+    def names(self) -> list[tuple[str, ...]]:
+        """What was said: class name and numbers."""
+        out = []
+        for message in self.said:
+            numbers = [getattr(message, name) for name in ("row", "col", "index") if hasattr(message, name)]
+            out.append((type(message).__name__, *map(str, numbers)))
+        return out
+
+    def lines(self) -> list[Strip]:
+        """The widget's content as rendered now."""
+        return [self.widget.render_line(y) for y in range(self.widget.content_size.height)]

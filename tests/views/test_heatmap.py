@@ -1,0 +1,323 @@
+"""The heatmap under keys: cursor, scroll, fit, focus of labels, and what it costs on the wire."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from textual.geometry import Region
+
+from tests.views.apps import Stage
+from tests.views.grids import WEIRD, assert_clean, attention, grid_of, random_grid
+from tui.results import Axis
+from tui.views import heatmap as heatmap_module
+from tui.views.heatmap import Heatmap
+
+
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> object:
+    """A call that makes plotext unreachable from here on."""
+
+    def forbid() -> None:
+        def fail(*args: object, **kwargs: object) -> None:
+            raise AssertionError("plotext was asked")
+
+        monkeypatch.setattr(heatmap_module, "picture", fail)
+
+    return forbid
+
+
+async def test_keys_move_the_cursor_and_say_so() -> None:
+    app = Stage(Heatmap(random_grid(5, 6)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("down", "down", "right", "up", "left", "left", "enter", "end")
+        assert app.names() == [
+            ("CursorMoved", "1", "0"), ("CursorMoved", "2", "0"), ("CursorMoved", "2", "1"), ("CursorMoved", "1", "1"),
+            ("CursorMoved", "1", "0"), ("Opened", "1", "0"), ("CursorMoved", "1", "5"),
+        ]  # fmt: skip
+        assert app.widget.cursor == (1, 5)
+
+
+async def test_a_cursor_move_draws_nothing_and_refreshes_only_what_changed(
+    no_drawing: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = Heatmap(random_grid(20, 20))
+    app = Stage(widget)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        no_drawing()
+        asked: list[tuple[Region, ...]] = []
+        refresh = widget.refresh
+        monkeypatch.setattr(
+            widget, "refresh", lambda *regions, **kw: (asked.append(regions), refresh(*regions, **kw))[1]
+        )
+        for key in ("down", "right", "right", "up"):
+            await pilot.press(key)
+        await pilot.pause()
+        assert len(asked) == 4
+        for regions in asked:
+            assert regions
+            assert sum(region.area for region in regions) <= 2 * (5 + 1 + 16 + 5)
+        app.lines()
+
+
+@pytest.mark.parametrize("mode", ["truecolor", "256", "16", "none"])
+@pytest.mark.parametrize("fit", [False, True], ids=["native", "fit"])
+@pytest.mark.parametrize("size", [(120, 40), (60, 14), (24, 8)], ids=str)
+async def test_the_cursor_laid_over_is_the_picture_of_a_fresh_widget(
+    size: tuple[int, int], fit: bool, mode: str
+) -> None:
+    grid = random_grid(40, 30, masked=0.1)
+    walked, fresh = Heatmap(grid), Heatmap(grid)
+    app, other = Stage(walked, mode=mode), Stage(fresh, mode=mode)
+    async with app.run_test(size=size) as pilot, other.run_test(size=size) as second:
+        walked.fit = fresh.fit = fit
+        await pilot.pause()
+        for cell in ((3, 4), (39, 29), (20, 2), (0, 0), (7, 28)):
+            walked.set_cursor(*cell)
+            await pilot.pause()
+            fresh._origin = walked._origin
+            fresh.set_cursor(*cell)
+            await second.pause()
+            assert_clean(app.lines(), *walked.content_size)
+            assert app.lines() == other.lines()
+            assert walked.picture is not None
+            region = walked.picture.cell_region(*cell)
+            assert region is not None
+            assert walked.content_region.reset_offset.contains_region(region)
+
+
+async def test_what_is_on_the_screen_after_moves_is_what_a_full_redraw_shows() -> None:
+    widget = Heatmap(random_grid(30, 30))
+    app = Stage(widget)
+    async with app.run_test(size=(100, 30)) as pilot:
+        for keys in (["down"] * 5, ["right"] * 7, ["end"], ["pagedown"] * 3, ["z"], ["left"]):
+            await pilot.press(*keys)
+        await pilot.pause()
+        before = [strip.text for strip in app.screen._compositor.render_strips()]
+        widget.refresh()
+        await pilot.pause()
+        assert [strip.text for strip in app.screen._compositor.render_strips()] == before
+
+
+async def test_leaving_the_window_scrolls_by_half_of_it() -> None:
+    widget = Heatmap(random_grid(200, 8))
+    app = Stage(widget)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert widget.picture is not None
+        shown = len(widget.picture.layout.rows)
+        starts = set()
+        for _ in range(60):
+            widget.action_cursor(1, 0)
+            starts.add(widget.picture.layout.rows.starts[0])
+        assert widget.cursor == (60, 0)
+        assert len(starts) <= 2 + 60 // (shown // 2)
+        widget.action_edge(0, 1)
+        assert widget.cursor == (199, 0)
+        assert widget.picture.cell_region(199, 0) is not None
+
+
+async def test_in_a_fitted_matrix_a_step_goes_to_the_cell_that_the_block_shows() -> None:
+    values = np.zeros((100, 300), dtype=np.float32)
+    values[57, 123] = -9.0
+    widget = Heatmap(grid_of(values))
+    app = Stage(widget)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("z")
+        picture = widget.picture
+        assert picture is not None
+        assert picture.is_blocked
+        block = picture.block_of(57, 123)
+        assert block is not None
+        widget.set_cursor(*picture.cell_of((block[0], block[1] - 1)))
+        widget.action_cursor(0, 1)
+        assert widget.cursor == (57, 123)
+        await pilot.press("z")
+        assert widget.picture is not None
+        assert widget.picture.cell_region(57, 123) is not None
+
+
+async def test_a_new_grid_keeps_the_cursor_on_its_labels() -> None:
+    first = grid_of(np.eye(4), [" The", " capital", " of", " France"])
+    longer = grid_of(np.eye(5), ["⟨bos⟩", " The", " capital", " of", " France"])
+    widget = Heatmap(first)
+    app = Stage(widget)
+    async with app.run_test(size=(80, 24)) as pilot:
+        widget.set_cursor(3, 2)
+        widget.grid = longer
+        await pilot.pause()
+        assert widget.cursor == (4, 3)
+        assert app.names()[-1] == ("CursorMoved", "4", "3")
+        widget.grid = grid_of(np.eye(2), ["a", "b"])
+        assert widget.cursor == (1, 1)
+        widget.grid = grid_of(np.zeros((0, 0)))
+        widget.grid = longer
+        await pilot.pause()
+        assert widget.cursor == (1, 1)
+
+
+async def test_whoever_sets_grid_and_cursor_together_hears_nothing_else() -> None:
+    widget = Heatmap(grid_of(np.eye(3), ["a", "b", "c"]))
+    app = Stage(widget)
+    async with app.run_test(size=(80, 24)) as pilot:
+        widget.set_cursor(0, 1)
+        await pilot.pause()
+        app.said.clear()
+        widget.grid = grid_of(np.eye(3), ["b", "a", "c"])
+        widget.set_cursor(0, 1)
+        await pilot.pause()
+        assert app.names() == []
+
+
+async def test_same_head_again_is_not_drawn_again(no_drawing: object) -> None:
+    one, two = random_grid(8, 8, 1), random_grid(8, 8, 2)
+    widget = Heatmap(one)
+    app = Stage(widget)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        widget.grid = two
+        await pilot.pause()
+        no_drawing()
+        widget.grid = one
+        await pilot.pause()
+        app.lines()
+
+
+async def test_a_click_sets_the_cursor_and_a_second_opens() -> None:
+    widget = Heatmap(random_grid(6, 6))
+    app = Stage(widget)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert widget.picture is not None
+        region = widget.picture.cell_region(4, 2)
+        assert region is not None
+        for _ in range(2):
+            await pilot.click(widget, offset=(region.x + 1, region.y + 1))
+        assert app.names() == [("CursorMoved", "4", "2"), ("Opened", "4", "2")]
+        await pilot.click(widget, offset=(1, 1))
+        assert widget.cursor == (4, 2)
+
+
+@pytest.mark.parametrize("size", [(20, 5), (21, 6), (12, 4), (5, 3), (3, 3), (2, 2), (1, 1)], ids=str)
+async def test_small_windows_show_what_fits(size: tuple[int, int]) -> None:
+    for grid in (attention(12), grid_of(np.random.default_rng(0).normal(size=(17, 17)), WEIRD), None):
+        widget = Heatmap(grid)
+        widget.message = "no pattern yet: type a prompt"
+        app = Stage(widget)
+        async with app.run_test(size=size) as pilot:
+            await pilot.press("down", "right", "z", "down", "pagedown", "enter", "z", "end")
+            assert all(strip.cell_length == widget.content_size.width for strip in app.lines())
+
+
+async def test_resizing_keeps_the_cursor_in_sight() -> None:
+    widget = Heatmap(random_grid(60, 60))
+    app = Stage(widget)
+    async with app.run_test(size=(120, 40)) as pilot:
+        widget.set_cursor(25, 50)
+        for size in ((60, 16), (20, 5), (100, 30)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert widget.picture is not None
+            assert widget.picture.cell_region(25, 50) is not None
+
+
+async def test_nothing_to_show_says_why() -> None:
+    widget = Heatmap()
+    widget.message = "no pattern yet:\ntype a prompt"
+    app = Stage(widget)
+    async with app.run_test(size=(60, 12)) as pilot:
+        await pilot.press("down", "enter", "z")
+        text = "\n".join(strip.text for strip in app.lines())
+        assert "no pattern yet:" in text
+        assert "type a prompt" in text
+        assert app.names() == []
+
+
+async def test_an_old_picture_is_marked_and_stays() -> None:
+    widget = Heatmap(attention(8))
+    app = Stage(widget)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        before = app.lines()
+        widget.stale = True
+        await pilot.pause()
+        assert "computing" in app.lines()[-1].text
+        assert app.lines()[:-1] == before[:-1]
+        widget.stale = False
+        assert app.lines() == before
+
+
+async def test_the_labels_of_the_cursor_are_marked() -> None:
+    widget = Heatmap(grid_of(np.eye(3), ["alpha", "beta", "gamma"]))
+    app = Stage(widget)
+    async with app.run_test(size=(80, 24)) as pilot:
+        widget.set_cursor(2, 1)
+        await pilot.pause()
+        accent = widget.get_component_rich_style("plot--cursor").color
+        marked = [segment.text.strip() for strip in app.lines() for segment in strip
+                  if segment.style and segment.style.color == accent]  # fmt: skip
+        assert "gamma" in marked
+        assert "beta" in marked
+        assert any("▼" in text for text in marked)
+
+
+@pytest.mark.parametrize("theme", ["textual-light", "nord", "solarized-light", "gruvbox"])
+async def test_pictures_stand_on_the_surface_of_the_theme(theme: str) -> None:
+    widget = Heatmap(attention(8))
+    app = Stage(widget)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.theme = theme
+        await pilot.pause()
+        surface = widget.background_colors[1].rgb
+        picture = widget.picture
+        assert picture is not None
+        assert widget.scheme.surface == surface
+        assert widget.scheme.dark == (not theme.endswith("light"))
+        corner = next(iter(picture.strips[0])).style
+        assert corner is not None
+        assert corner.bgcolor is not None
+        assert tuple(corner.bgcolor.get_truecolor()) == surface
+        assert_clean(app.lines(), *widget.content_size)
+
+
+async def test_the_terminal_decides_the_colours_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    widget = Heatmap(random_grid(4, 4))
+    app = Stage(widget)
+    widget.mode = None
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.pause()
+        assert widget.scheme.mode == "none"
+        assert any("+" in strip.text for strip in app.lines()[2:-1])
+
+
+async def test_a_cursor_move_costs_2_kb_at_64_by_64() -> None:
+    """Bytes of the very update that Textual would write, over 300 moves of an arrow key and 100 jumps."""
+    rng = np.random.default_rng(0)
+    for grid in (attention(64), random_grid(64, 64)):
+        widget = Heatmap(grid)
+        app = Stage(widget)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.pause()
+            sizes = []
+            for _ in range(300):
+                shown = widget.picture
+                step = ((0, 1), (0, -1), (1, 0), (-1, 0))[rng.integers(4)]
+                widget.action_cursor(*step)
+                if widget.picture is not shown:
+                    await pilot.pause()
+                    continue
+                app.screen._compositor.update_widgets({widget})
+                update = app.screen._compositor.render_update(screen_stack=app.screen_stack)
+                if update is not None:
+                    sizes.append(len(update.render_segments(app.console)))
+            assert np.percentile(sizes, 95) <= 2000, np.percentile(sizes, [50, 95, 100])
+
+
+async def test_axis_names_may_be_missing() -> None:
+    grid = grid_of(np.eye(3))
+    bare = type(grid)(grid.header, grid.values, Axis("", grid.rows.labels), Axis("", grid.cols.labels), True)
+    app = Stage(Heatmap(bare))
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.pause()
+        assert "row" in app.lines()[-1].text

@@ -1,0 +1,309 @@
+"""The picture of a grid, read back character by character."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import sys
+import threading
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+from rich.color import Color, ColorSystem
+
+from tests.views.grids import (
+    WEIRD,
+    assert_clean,
+    attention,
+    curve_of,
+    gallery_of,
+    grid_of,
+    random_grid,
+    shown,
+    table_of,
+)
+from tui.views import plot
+from tui.views.colours import Scale, Scheme, contrast, luminance, palette, scale_of
+from tui.views.geometry import block_extremes
+from tui.views.plot import picture, printable, svg_of
+
+LIGHT = Scheme(surface=(224, 224, 224), text=(30, 30, 30), muted=(90, 90, 90), frame=(170, 170, 170), dark=False)
+SCHEMES = [Scheme(), LIGHT, Scheme(mode="256"), Scheme(mode="16"), Scheme(mode="none")]
+NAMES = ["truecolor", "light", "256", "16", "none"]
+SIZES = [(120, 40), (80, 24), (61, 17), (30, 9), (20, 5), (12, 3), (3, 2), (1, 1)]
+
+
+def wrong_cells(drawn: plot.Picture, scheme: Scheme) -> int:
+    """Cells whose rectangle is not, in every character, the swatch of their level."""
+    values, layout = drawn.grid.values, drawn.layout
+    lines = [shown(strip) for strip in drawn.strips]
+    extremes = block_extremes(values, layout.rows.starts, layout.cols.starts, drawn.grid.diverging)
+    levels = drawn.scale.levels(extremes, len(drawn.palette))
+    wrong = 0
+    for down in range(levels.shape[0]):
+        for across in range(levels.shape[1]):
+            region = layout.block_region(down, across)
+            level = levels[down, across]
+            swatch = drawn.palette.swatches[level] if level >= 0 else None
+            text = swatch.text(region.width) if swatch else " " * region.width
+            background = swatch.background if swatch else scheme.surface
+            for y in range(region.y, region.bottom):
+                found = lines[y][region.x : region.right]
+                wrong += found != [(char, background) for char in text]
+    return wrong
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=NAMES)
+@pytest.mark.parametrize("fit", [False, True], ids=["native", "fit"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (12, 12), (24, 24), (64, 64), (500, 3), (3, 500)], ids=str)
+def test_every_cell_is_where_the_picture_says_in_its_colour(shape: tuple[int, int], fit: bool, scheme: Scheme) -> None:
+    for diverging in (True, False):
+        grid = random_grid(*shape, seed=sum(shape), diverging=diverging, masked=0.2)
+        for size in SIZES:
+            drawn = picture(grid, *size, scheme, fit=fit, origin=(shape[0] // 3, shape[1] // 3))
+            assert_clean(drawn.strips, *size)
+            assert wrong_cells(drawn, scheme) == 0
+
+
+@pytest.mark.parametrize("fit", [False, True], ids=["native", "fit"])
+def test_screen_and_cell_map_to_each_other(fit: bool) -> None:
+    grid = random_grid(50, 90, masked=0.3)
+    drawn = picture(grid, 80, 24, fit=fit, origin=(7, 11))
+    seen = 0
+    for row in range(50):
+        for col in range(90):
+            region = drawn.cell_region(row, col)
+            if region is None:
+                assert not fit
+                continue
+            seen += 1
+            for x, y in ((region.x, region.y), (region.right - 1, region.bottom - 1)):
+                cell = drawn.cell_at(x, y)
+                assert cell is not None
+                assert drawn.cell_region(*cell) == region
+                assert fit or cell == (row, col)
+    assert seen == (50 * 90 if fit else len(drawn.layout.rows) * len(drawn.layout.cols))
+    assert drawn.cell_at(0, drawn.layout.top) is None
+    assert drawn.cell_at(drawn.layout.right, drawn.layout.top) is None
+
+
+def test_a_matrix_larger_than_the_window_starts_at_its_origin_and_stays_inside() -> None:
+    grid = random_grid(64, 64)
+    assert picture(grid, 80, 24, origin=(5, 9)).cell_at(40, 20) is not None
+    assert picture(grid, 80, 24, origin=(5, 9)).layout.rows.starts[0] == 5
+    assert picture(grid, 80, 24, origin=(500, 500)).layout.rows.starts[-1] == 64
+    assert "6–" in picture(grid, 80, 24, origin=(5, 9)).strips[-1].text
+
+
+@pytest.mark.parametrize("diverging", [True, False])
+def test_one_hot_cell_is_seen_wherever_it_is(diverging: bool) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        shape = rng.integers(1, 300, size=2)
+        values = rng.normal(size=shape) * 0.01 if diverging else rng.random(shape) * 0.01
+        values[rng.random(shape) < 0.5] = np.nan
+        hot = tuple(int(rng.integers(n)) for n in shape)
+        values[hot] = -5.0 if diverging else 5.0
+        drawn = picture(grid_of(values, diverging=diverging), *map(int, rng.integers(20, 120, size=2)), fit=True)
+        block = drawn.block_of(*hot)
+        assert drawn.cell_of(block) == hot
+        assert drawn.levels[block] == (0 if diverging else len(drawn.palette) - 1)
+
+
+def test_blocks_show_the_signed_largest_magnitude_never_the_mean() -> None:
+    values = np.array([[1, -2, np.nan, np.nan], [0.5, 1.5, np.nan, -0.1]], dtype=np.float32)
+    assert block_extremes(values, (0, 2), (0, 2, 4), True).tolist() == [[-2.0, pytest.approx(-0.1)]]
+    assert block_extremes(values, (0, 2), (0, 2, 4), False).tolist() == [[1.5, pytest.approx(-0.1)]]
+    assert np.isnan(block_extremes(values, (0, 1), (2, 4), True)).all()
+
+
+@pytest.mark.parametrize("values", [
+    np.full((5, 5), np.nan), np.full((5, 5), np.inf), np.full((5, 5), -np.inf), np.zeros((5, 5)), np.full((5, 5), 7.0),
+    np.array([[np.nan, np.inf], [-np.inf, 1.0]]), np.array([[3.4e38, -3.4e38]]), np.full((3, 3), 1e-40),
+    np.zeros((0, 0)), np.zeros((0, 5)), np.zeros((5, 0)),
+], ids=lambda v: f"{v.shape}-{v.ravel()[:1]}")  # fmt: skip
+def test_values_that_break_plots_do_not(values: np.ndarray) -> None:
+    for diverging in (True, False):
+        for scheme in SCHEMES:
+            for size in SIZES:
+                for fit in (True, False):
+                    drawn = picture(grid_of(values, diverging=diverging), *size, scheme, fit=fit)
+                    assert_clean(drawn.strips, *size)
+                    assert wrong_cells(drawn, scheme) == 0
+
+
+def test_infinity_is_the_end_of_the_scale_and_does_not_stretch_it() -> None:
+    values = np.array([[-np.inf, -1.0, 0.0, 1.0, np.inf]])
+    scale = scale_of(values, True)
+    assert scale == Scale(-1.0, 1.0)
+    assert scale.levels(values, 41).tolist() == [[0, 0, 20, 40, 40]]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=NAMES)
+def test_labels_of_any_text_leave_every_line_in_place(scheme: Scheme) -> None:
+    values = np.random.default_rng(2).normal(size=(len(WEIRD), len(WEIRD)))
+    grid = grid_of(values, WEIRD)
+    for size in [*SIZES, (200, 60), (40, 30)]:
+        for fit in (True, False):
+            drawn = picture(grid, *size, scheme, fit=fit)
+            assert_clean(drawn.strips, *size)
+            assert wrong_cells(drawn, scheme) == 0
+
+
+def test_everyone_agrees_on_the_width_of_every_character_that_is_printed() -> None:
+    for code in [*range(0x3000), *range(0xA000, 0xB000), *range(0x1F000, 0x1FB00), *range(0x20000, 0x20100)]:
+        text = printable(chr(code))
+        assert plot.library().colorize(text).matrix().width() == cell_len(text)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES[:3], ids=NAMES[:3])
+def test_zero_is_neutral_and_not_the_background(scheme: Scheme) -> None:
+    for diverging in (True, False):
+        colours = palette(scheme, diverging)
+        zero = colours.swatches[len(colours) // 2 if diverging else 0].background
+        distance = sum(abs(a - b) for a, b in zip(zero, scheme.surface, strict=True))
+        assert distance >= 20
+        assert max(zero) - min(zero) <= 12
+        assert len({swatch.background for swatch in colours.swatches}) >= 10
+
+
+@pytest.mark.parametrize("scheme", SCHEMES[:2], ids=NAMES[:2])
+def test_lightness_climbs_from_zero_to_both_ends(scheme: Scheme) -> None:
+    sign = 1 if scheme.dark else -1
+    lightness = [sign * luminance(swatch.background) for swatch in palette(scheme, False).swatches]
+    assert lightness == sorted(lightness)
+    lightness = [sign * luminance(swatch.background) for swatch in palette(scheme, True).swatches]
+    middle = len(lightness) // 2
+    assert lightness[middle:] == sorted(lightness[middle:])
+    assert lightness[middle::-1] == sorted(lightness[middle::-1])
+
+
+def test_no_palette_is_white_or_has_more_than_64_colours() -> None:
+    for scheme in SCHEMES:
+        for diverging in (True, False):
+            backgrounds = {swatch.background for swatch in palette(scheme, diverging).swatches}
+            assert len(backgrounds) <= 64
+            assert (255, 255, 255) not in backgrounds
+
+
+@pytest.mark.parametrize("dark", [True, False], ids=["dark", "light"])
+def test_256_colours_reach_the_terminal_as_the_indices_that_were_picked(dark: bool) -> None:
+    scheme = Scheme(mode="256") if dark else Scheme(mode="256", surface=(224, 224, 224), text=(30, 30, 30), dark=False)
+    surface = Color.from_rgb(*scheme.surface).downgrade(ColorSystem.EIGHT_BIT).number
+    for diverging in (True, False):
+        for swatch in palette(scheme, diverging).swatches:
+            sent = Color.from_rgb(*swatch.background).downgrade(ColorSystem.EIGHT_BIT)
+            if max(swatch.background) - min(swatch.background) > 12:
+                assert tuple(sent.get_truecolor()) == swatch.background
+            assert sent.number != surface
+
+
+def test_without_colours_size_and_sign_are_characters() -> None:
+    values = np.array([[-1.0, -0.3, 0.0, 0.3, 1.0, np.nan]])
+    drawn = picture(grid_of(values), 60, 9, Scheme(mode="none"))
+    line = drawn.strips[drawn.layout.top].text
+    cells = [line[r.x : r.right].strip() for r in (drawn.cell_region(0, i) for i in range(6)) if r]
+    assert [cell[:1] for cell in cells] == ["−", "−", "·", "+", "+", ""]
+    assert "█" in cells[0]
+    assert "█" not in cells[1]
+    colours = {style.bgcolor for strip in drawn.strips for _, style, _ in strip if style}
+    assert len(colours) == 1
+
+
+def test_a_theme_is_painted_on_every_character_none_is_left_white() -> None:
+    drawn = picture(random_grid(6, 6), 60, 20, LIGHT)
+    cells = {swatch.background for swatch in drawn.palette.swatches}
+    backgrounds = {colour for strip in drawn.strips for _, colour in shown(strip)}
+    assert backgrounds <= cells | {LIGHT.surface}
+
+
+def test_the_colour_bar_says_the_ends_of_the_scale() -> None:
+    last = picture(grid_of(np.array([[-4.1, 2.0]])), 80, 20).strips[-1].text
+    assert "−4.10" in last
+    assert "+4.10" in last
+    last = picture(grid_of(np.array([[0.1, 0.75]]), diverging=False), 80, 20).strips[-1].text
+    assert " 0 " in last
+    assert "0.750" in last
+
+
+def test_pictures_on_one_scale_are_comparable() -> None:
+    scale = Scale(0.0, 4.0)
+    drawn = picture(grid_of(np.array([[1.0, 2.0]]), diverging=False), 40, 10, scale=scale)
+    assert drawn.scale == scale
+    assert drawn.levels.tolist() == scale.levels(np.array([[1.0, 2.0]]), len(drawn.palette)).tolist()
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (0.0, "0"), (1.0, "1.00"), (-4.137, "−4.14"), (123.4, "123"), (0.0123, "0.0123"), (1e-6, "1.0e−6"),
+    (-2.5e12, "−2.5e12"), (float("nan"), "–"), (float("inf"), "∞"),
+])  # fmt: skip
+def test_numbers_are_short(value: float, text: str) -> None:
+    assert plot.number(value) == text
+
+
+def test_the_cursor_is_read_on_every_colour() -> None:
+    for scheme in SCHEMES[:3]:
+        for swatch in palette(scheme, True).swatches:
+            light, dark = sorted((luminance(swatch.background), luminance(contrast(swatch.background))), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_many_drawings_cost_no_memory() -> None:
+    grids = [random_grid(64, 64, seed) for seed in range(4)]
+    for grid in grids * 10:
+        picture(grid, 120, 40)
+    gc.collect()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for grid in grids * 75:
+        picture(grid, 120, 40)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / (
+        1024 if sys.platform != "darwin" else 2**20
+    )
+    assert grown < 8, f"{grown:.1f} MiB in 300 drawings"
+
+
+def test_drawings_from_several_threads_do_not_mix() -> None:
+    grids = [random_grid(20, 20, seed) for seed in range(4)]
+    alone = [[strip.text for strip in picture(grid, 80, 30).strips] for grid in grids]
+    wrong: list[int] = []
+
+    def draw(index: int) -> None:
+        for _ in range(10):
+            drawn = picture(grids[index], 80, 30)
+            if [strip.text for strip in drawn.strips] != alone[index] or wrong_cells(drawn, Scheme()):
+                wrong.append(index)
+
+    threads = [threading.Thread(target=draw, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("result", [
+    attention(12), random_grid(200, 300), grid_of(np.zeros((0, 0))), grid_of(np.eye(len(WEIRD)), WEIRD),
+    table_of([1.0, -2.0, None, 0.0]), table_of([]), curve_of([1, 2, np.nan, 3]), gallery_of(4),
+], ids=["attention", "large", "empty", "weird", "table", "no rows", "curve", "gallery"])  # fmt: skip
+def test_svg_is_whole_and_fetches_nothing(result: object) -> None:
+    text = svg_of(result)
+    root = ET.fromstring(text.encode("utf-8"))
+    assert root.tag.endswith("svg")
+    assert "L1H3 · attention pattern · softmax(qk)" in text
+    assert "url(" not in text
+    assert text.count("http") == 1  # the namespace
+    if result is not None and hasattr(result, "values") and result.values.shape == (12, 12):
+        assert text.count("<rect") > 30
+
+
+def test_svg_of_a_matrix_has_the_colour_of_every_cell() -> None:
+    grid = random_grid(5, 5)
+    drawn = picture(grid, 120, 37, fit=True)
+    text = svg_of(grid)
+    for row in range(5):
+        for col in range(5):
+            swatch = drawn.swatch(row, col)
+            assert swatch is not None
+            assert "#{:02x}{:02x}{:02x}".format(*swatch.background) in text
