@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__, config, terminal
+from . import __version__, config, process, terminal
 from .config import Options
 
 PROGRAM = "circuit-tui"
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _export(arguments: Sequence[str]) -> NoReturn:
     """Headless: the numbers on standard output or in a file."""
     os.environ.update({name: value for name, value in terminal.QUIET.items() if name not in os.environ})
-    from . import export, process
+    from . import export
 
     arguments_parser = Parser(prog=f"{PROGRAM} export", allow_abbrev=False)
     export.add_arguments(arguments_parser)
@@ -124,44 +124,46 @@ def _open(opt: Options) -> NoReturn:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         refuse(f"Input and output must be a terminal: use `{PROGRAM} export` for numbers without a screen.")
     log = _open_log(opt)
+    # Before the import of Textual, which reads them then.
     drawn = terminal.colors(opt.color, os.environ)
     for name, value in terminal.environment(opt, os.environ).items():
         if value is None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-
-    import faulthandler
-    import logging
-
-    from . import process
-    from .app import CircuitApp
-
-    app = CircuitApp(replace(opt, color=drawn))
-    warden = process.Warden(lambda code: app.exit(return_code=code))
-    code = 1
-    with process.quiet(log):
-        faulthandler.enable(2)
-        # Held before Textual replaces sys.stderr by a capture that drops what it gets.
-        logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        logging.captureWarnings(True)
-        warden.start()
-        try:
-            app.run(mouse=opt.mouse)
-            code = app.return_code or 0
-        except Exception:
-            logging.exception("the app ended on an error")
-            warden.restore_terminal()
+    code = _run(replace(opt, color=drawn), log)
     if code == 1:
         where = opt.log or config.log_file()
         sys.stderr.write(f"{PROGRAM}: Ended on an error; the details are at the end of {where}.\n")
     process.leave(code)
 
 
+def _run(opt: Options, log: int) -> int:
+    """The app until it ends; its exit code. Whatever is written meanwhile goes to the log."""
+    import faulthandler
+    import logging
+
+    from .app import CircuitApp
+
+    with process.quiet(log):
+        faulthandler.enable(2)
+        # Held before Textual replaces sys.stderr by a capture that drops what it gets.
+        logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.captureWarnings(True)
+        app = CircuitApp(opt)
+        warden = process.Warden(lambda code: app.exit(return_code=code))
+        warden.start()
+        try:
+            app.run(mouse=opt.mouse)
+        except Exception:
+            logging.exception("the app ended on an error")
+            warden.restore_terminal()
+            return 1
+        return app.return_code or 0
+
+
 def _open_log(opt: Options) -> int:
     """The log's descriptor. A default place that cannot be written to is no reason not to start; ``--log`` is."""
-    from . import process
-
     try:
         if opt.log is None:
             config.state_directory().mkdir(parents=True, exist_ok=True, mode=0o700)

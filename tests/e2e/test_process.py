@@ -96,6 +96,7 @@ def test_crash_leaves_a_sentence_and_the_traceback_in_the_log(sample: Start, tmp
     assert b"Ended on an error" in terminal.raw
     assert b"RuntimeError" not in terminal.raw
     assert "broken on purpose" in log_of(tmp_path)
+    assert "\x1b" not in log_of(tmp_path)
 
 
 def test_size_is_the_terminal_s(sample: Start) -> None:
