@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .run import Bench, Context
 
 SOFTMAX = "max |softmax(scaled) − pattern|"
+SOFTMAX_OF_SCORES = "max |softmax(scores) − pattern|"
 HEADS = "max |concat(z) W_O − Σ z_h W_O^h|"
 OUTPUT = "max |Σ z_h W_O^h + b_O − attention output|"
 CELLS = 100_000_000
@@ -55,7 +56,11 @@ def pattern(job: Pattern, bench: Bench, ctx: Context) -> Grid:
         values = attention.value_weighted(head, trace)
     checks: dict[str, float] = {}
     if not bench.info.capabilities.scores:
-        checks[SOFTMAX] = attention.softmax_error(attention.scaled_on_prompt(head, trace), trace, job.layer, job.head)
+        # From the weights and the stream; where one head has no QK circuit of its own, from the model's q and k.
+        of_weights = not bench.info.capabilities.qk
+        scores = (attention.scaled_on_prompt if of_weights else attention.activation_scores)(head, trace)
+        name = SOFTMAX if of_weights else SOFTMAX_OF_SCORES
+        checks[name] = attention.softmax_error(scores, trace, job.layer, job.head)
     whole, output = ctx.get(HeadSum(job.run, job.layer))
     checks |= {HEADS: whole, OUTPUT: output}
     rank = Rank(job.run.model, job.layer, job.head, "raw", "QK")
@@ -179,7 +184,7 @@ def _qk_on_prompt(job: QK, head: HeadWeights, details: Mapping[str, Scalar], ben
 
 def _qk_details(bench: Bench, head: HeadWeights, rank: Rank, ctx: Context) -> dict[str, Scalar]:
     d = bench.info.d_model
-    if head.q_norm is not None or head.k_norm is not None:
+    if head.q_norm is not None or head.k_norm is not None or bench.info.capabilities.qk:
         return {"attn_scale": head.attn_scale, "W_QK": "not one form: queries and keys are normalised on the way"}
     return {"attn_scale": head.attn_scale, "W_QK": f"[{d}, {d}], rank {ctx.get(rank)}"}
 

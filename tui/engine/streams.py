@@ -114,6 +114,8 @@ def residual_parts(job: ResidualParts, bench: Bench, ctx: Context) -> Table:
 
 def head_input(job: HeadInput, bench: Bench, ctx: Context) -> Table:
     bench.need("residual")
+    if job.side != "v":
+        bench.need("qk")
     trace, head = bench.trace(job.run, None, ctx), bench.head(job.layer, job.head, "raw")
     at = job.position % len(job.run.ids)
     parts = residual.split(trace, _writers(bench, job.unit), job.layer, slice(at, at + 1))

@@ -1,0 +1,97 @@
+"""OV, its full-vocabulary rows and ranks, and the direct path, against float64."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from tests.circuits.conftest import IDS, Pair
+from tests.circuits.desk import Desk, error
+from tests.circuits.reference import normalised
+from tui.circuits.errors import Refusal
+from tui.circuits.ov import Ranked
+from tui.engine.jobs import OV, Baseline, Normalize, OVRow, Weights
+
+SOURCES, OUTPUTS = (259, 260, 65, 3), (260, 257, 259, 70, 3)
+LAYER, HEAD = 1, 3
+
+
+def source(pair: Pair, basis: str, weights: str, head: int | None) -> np.ndarray:
+    """X over the vocabulary; on the direct path the norm is the final one."""
+    if head is not None or basis == "embed":
+        return pair.want.basis(basis, weights, LAYER)
+    rows = pair.want.W_E + (pair.want.mlp(0, pair.want.W_E) if basis == "effective" else 0.0)
+    return pair.want.final.bare(rows) if weights == "processed" else pair.want.final(rows)
+
+
+@pytest.mark.parametrize("weights", get_args(Weights))
+@pytest.mark.parametrize("basis", ["embed", "normed", "effective"])
+@pytest.mark.parametrize("head", [HEAD, None])
+def test_tokens(pair: Pair, weights: Weights, basis: str, head: int | None) -> None:
+    full = pair.want.ov(LAYER, head, weights, source(pair, basis, weights, head))[list(SOURCES)]
+    for how, over in product(get_args(Normalize), get_args(Baseline)):
+        want = normalised(full[:, OUTPUTS], how, full if over == "vocabulary" else None)
+        grid = pair.desk.get(OV(pair.desk.key, LAYER, head, SOURCES, OUTPUTS, weights, how, over, basis))  # type: ignore[arg-type]
+        assert error(grid.values, want) < 1e-5, (how, over)
+        whole = pair.desk.get(OV(pair.desk.key, LAYER, head, SOURCES, None, weights, how, over, basis))  # type: ignore[arg-type]
+        assert error(whole.values, normalised(full, how)) < 1e-5, (how, over)
+        assert len(whole.cols) == pair.desk.info.d_vocab
+        assert whole.cols.labels[259] == " France"
+
+
+@pytest.mark.parametrize("weights", get_args(Weights))
+def test_prompt(pair: Pair, weights: Weights) -> None:
+    desk = pair.desk
+    want = pair.want.ov(LAYER, HEAD, weights, pair.want.read(pair.run.stream[LAYER], weights, LAYER))
+    job = OV(desk.key, LAYER, HEAD, (), OUTPUTS, weights, basis="prompt", run=desk.run(*IDS))
+    grid = desk.get(job)
+    assert error(grid.values, want[:, OUTPUTS]) < 1e-5
+    assert grid.rows.ids == IDS
+    row = desk.get(OVRow(desk.key, LAYER, HEAD, IDS[4], (3,), 5, weights, "prompt", desk.run(*IDS), 4))
+    assert error([r[4] for r in row.rows], [want[4, r[3]] for r in row.rows]) < 1e-5
+
+
+@pytest.mark.parametrize("weights", get_args(Weights))
+@pytest.mark.parametrize("head", [HEAD, None])
+def test_row_and_ranks(pair: Pair, weights: Weights, head: int | None) -> None:
+    want = pair.want.ov(LAYER, head, weights, source(pair, "embed", weights, head))[260]
+    table = pair.desk.get(OVRow(pair.desk.key, LAYER, head, 260, OUTPUTS, 6, weights))
+    order = np.argsort(-want)
+    parts: dict[str, list[tuple[int, str, int, float]]] = {"promoted": [], "suppressed": [], "shown": []}
+    for part, rank, token, ids, value in table.rows:
+        parts[part].append((rank, token, ids, value))
+        assert rank == 1 + (want > want[ids]).sum()
+        assert value == pytest.approx(want[ids], abs=1e-5 * np.abs(want).max())
+    assert [r[2] for r in parts["promoted"]] == order[:6].tolist()
+    assert [r[2] for r in parts["suppressed"]] == order[::-1][:6].tolist()
+    assert [r[2] for r in parts["shown"]] == list(OUTPUTS)
+    assert parts["shown"][0][1] == " Paris"
+
+
+def test_ties_share_the_smaller_rank() -> None:
+    values = torch.tensor([1.0, 3.0, 3.0, 2.0])
+    row = Ranked(values.topk(1).indices, values.topk(1, largest=False).indices, values)
+    assert row.ranks(values).tolist() == [4, 1, 1, 3]
+
+
+def test_refusals(pair: Pair) -> None:
+    desk = pair.desk
+    with pytest.raises(Refusal, match="direct path"):
+        desk.get(OV(desk.key, 0, None, SOURCES, OUTPUTS, basis="prompt", run=desk.run(*IDS)))
+    with pytest.raises(Refusal, match="not for layer 0"):
+        desk.get(OV(desk.key, 0, 0, SOURCES, OUTPUTS, basis="effective"))
+    with pytest.raises(Refusal, match="cells"):
+        desk.get(OV(desk.key, 0, 0, (1,) * 400_000, None))
+
+
+def test_induction_head_copies(induction: Desk) -> None:
+    """Its full OV circuit is the identity minus 1/V, because W_U is centred over the vocabulary."""
+    size = induction.info.d_vocab
+    grid = induction.get(OV(induction.key, 1, 0, tuple(range(size)), None))
+    assert np.abs(grid.values - (np.eye(size) - 1 / size)).max() < 1e-6
+    raw = induction.get(OV(induction.key, 1, 0, tuple(range(size)), None, "raw"))
+    assert np.abs(raw.values - np.eye(size)).max() < 1e-6
