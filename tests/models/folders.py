@@ -214,12 +214,14 @@ def induction_checkpoint(
 ) -> Path:
     """The known answer: a hand-built attention-only model of two layers without norms, with one-hot embeddings.
 
-    d_model = n_tokens (this token) + n_ctx (position) + n_tokens (token before) + n_tokens (output). L0H0 attends from i to i−1 by
-    position and copies that token into the third part; L1H0 matches this token against the previous-token part
-    (K-composition) and copies the attended token to the output: after ``… A B … A`` it attends to B and predicts B. Each
-    layer's second head is empty. ``sign`` −1 negates W_O of the induction head. Scores are saturated (``strength``): on
-    distinct repeated tokens both heads score at least 1 − 1e-6; the full OV circuit of L1H0 is the identity (with W_U
-    centred over the vocabulary: minus 1/V), its copying score ``sign``.
+    The stream has four parts: this token, its position, the token before, and the output. L0H0 attends from i to i−1 by
+    position and copies that token into the third part. L1H0 matches this token against the token before
+    (K-composition) and copies the token that it attends to into the output, which W_U reads: after ``… A B … A`` it
+    attends to B and predicts B. Each layer's second head is empty.
+
+    Scores are saturated (``strength``): on distinct repeated tokens both heads score at least 1 − 1e-6. The full OV
+    circuit of L1H0 is the identity (with W_U centred over the vocabulary: minus 1/V) times ``sign``, and so is its
+    copying score: ``sign`` −1 negates its W_O.
     """
     d_head = max(n_tokens, n_ctx)
     d_model = 3 * n_tokens + n_ctx

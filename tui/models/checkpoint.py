@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import ModelError
+from .errors import ModelError, first_line
 from .files import AGAIN, missing_weights, safetensors_header
 from .find import Found
 
@@ -74,7 +74,7 @@ def read_checkpoint_config(found: Found) -> Any:
         return TransformerBridgeConfig.from_dict(given)
     except Exception as error:
         raise ModelError(
-            f"{found.folder / 'config.json'} is not valid: {error}", "Compare it with the original."
+            f"{found.folder / 'config.json'} is not valid: {first_line(error)}.", "Compare it with the original."
         ) from error
 
 
@@ -172,7 +172,7 @@ def boot_checkpoint(found: Found, device: str, dtype: torch.dtype) -> Any:
         converted = convert_tl_checkpoint({key: value.to(dtype) for key, value in state.items()}, bridge.cfg)
         bridge.load_state_dict(converted, strict=True)
     except (ValueError, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"TransformerLens cannot load this checkpoint: {error}") from error
+        raise ModelError(f"TransformerLens cannot load this checkpoint: {first_line(error)}.") from error
     scale = _scale(found.config, cfg.d_head)
     for block in bridge.blocks:
         block.attn.original_component.scale = scale
@@ -198,7 +198,7 @@ def read_vocabulary(folder: Path) -> list[str] | None:
         if isinstance(strings, dict):
             strings = [text for text, _ in sorted(strings.items(), key=lambda item: int(item[1]))]
     except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"{file} cannot be read as JSON: {error}.", AGAIN) from error
+        raise ModelError(f"{file} cannot be read as JSON: {first_line(error)}.", AGAIN) from error
     if not isinstance(strings, list) or not all(isinstance(text, str) for text in strings):
         raise ModelError(f"{file} is not a list of token strings.", 'Write ["a", "b", …] in order of the token ids.')
     return strings

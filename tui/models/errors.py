@@ -13,3 +13,8 @@ class ModelError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+def first_line(error: BaseException) -> str:
+    """A library's message on one line: its first sentence says what, the rest how to program around it."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -12,7 +12,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from .errors import ModelError
+from .errors import ModelError, first_line
 from .find import Found
 from .quiet import silence
 
@@ -66,7 +66,7 @@ def _read_architecture(found: Found) -> Any:
         config = AutoConfig.from_pretrained(found.folder, local_files_only=True)
     except Exception as error:
         raise ModelError(
-            f"{found.folder / 'config.json'} is not valid: {error}", "Compare it with the original."
+            f"{found.folder / 'config.json'} is not valid: {first_line(error)}.", "Compare it with the original."
         ) from error
     config.architectures = [str(architecture)]
     return config
@@ -99,10 +99,11 @@ def _sharded(index: Path) -> Shapes:
     for name in sorted(set(where.values())):
         if not (index.parent / name).exists():
             raise ModelError(f"{index.parent} lacks {name}, one of the model's weight files.", AGAIN)
-        shapes.update(safetensors_header(index.parent / name))
-    absent = [key for key in where if key not in shapes]
-    if absent:
-        raise ModelError(f"{where[absent[0]]} lacks {absent[0]}, which the index says it holds.", AGAIN)
+        held = safetensors_header(index.parent / name)
+        absent = [key for key, file in where.items() if file == name and key not in held]
+        if absent:
+            raise ModelError(f"{name} lacks {absent[0]}, which the index says it holds.", AGAIN)
+        shapes.update(held)
     return shapes
 
 
@@ -147,7 +148,7 @@ def expected_shapes(config: Any) -> tuple[Shapes, set[str], str]:
             model = AutoModelForCausalLM.from_config(config)
     except Exception as error:
         raise ModelError(
-            f"config.json describes no model that can be built: {error}", "Compare it with the original."
+            f"config.json describes no model that can be built: {first_line(error)}.", "Compare it with the original."
         ) from error
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters(remove_duplicate=False)}
     tied = getattr(model, "all_tied_weights_keys", None) or {}

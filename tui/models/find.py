@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .errors import ModelError
+from .errors import ModelError, first_line
 from .quiet import silence
 
 Kind = Literal["huggingface", "transformerlens"]
@@ -30,7 +30,7 @@ _OTHERS = (
     "*tokens*.json",
     "spiece.model",
 )
-_PROBE_SECONDS = 8.0
+_PROBE_SECONDS = 6.0
 _PROBE = """
 import sys, urllib.error, urllib.request
 try:
@@ -67,8 +67,10 @@ def find_model(source: str, progress: Callable[[str], None] = lambda stage: None
         raise ModelError(
             f"There is no folder {source}.", "Give a folder with config.json in it, or a hub name like gpt2."
         )
-    folder = _cached(source) or _download(source, progress)
-    return _found(folder, source.rsplit("/", 1)[-1])
+    folder = _cached(source)
+    if folder is None and path.is_dir():
+        return _found(path.absolute(), path.absolute().name)  # which says that config.json is missing
+    return _found(folder or _download(source, progress), source.rsplit("/", 1)[-1])
 
 
 def demo_folder() -> Path:
@@ -107,7 +109,9 @@ def read_config(folder: Path) -> dict[str, object]:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{file} cannot be read as JSON: {error}.", "Copy or download the file again.") from error
+        raise ModelError(
+            f"{file} cannot be read as JSON: {first_line(error)}.", "Copy or download the file again."
+        ) from error
     if not isinstance(config, dict):
         raise ModelError(f"{file} is not a model configuration.", "It must be a JSON object.")
     return config
@@ -162,7 +166,7 @@ def _download(name: str, progress: Callable[[str], None]) -> Path:
             f"There is no model {name} on {constants.ENDPOINT} (or it is private).", FOLDER_FORM
         ) from error
     except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"Downloading {name} failed: {_first_line(error)}", FOLDER_FORM) from error
+        raise ModelError(f"Downloading {name} failed: {first_line(error)}.", FOLDER_FORM) from error
     return folder.absolute()
 
 
@@ -181,7 +185,3 @@ def _reachable(url: str) -> bool:
         )
     except (subprocess.TimeoutExpired, OSError):
         return False
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

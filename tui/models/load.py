@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from ..results import ModelInfo, ModelKey
 from .check import Reference, embedding_factor, self_check, token_sample
 from .checkpoint import boot_checkpoint, read_vocabulary
-from .errors import ModelError
+from .errors import ModelError, first_line
 from .files import check_files, missing_weights
 from .find import Found, find_model, fingerprint
 from .live import LiveModel, never
@@ -46,27 +47,41 @@ def load(
         check()
         progress(name)
 
+    tokens: Tokenizer
+    reference: Reference | None
     stage("reading config")
     found = find_model(source, progress)
     key_print = fingerprint(found.folder)
-    if found.kind == "transformerlens":
-        kind = pick_dtype(dtype, where, "float32")
-        stage("loading weights")
-        bridge, reference = boot_checkpoint(found, where, _DTYPES[kind]), None
-    else:
-        config = check_files(found)
-        kind = pick_dtype(dtype, where, str(getattr(config, "dtype", None) or "float32").removeprefix("torch."))
-        stage("loading weights")
-        bridge, reference = _boot(found, config, where, _DTYPES[kind], check)
-    tokens, notes = _tokenizer(found, bridge.cfg)
-    live = LiveModel(bridge, tokens, embedding_factor(bridge))
-    stage("self-check")
-    capabilities, checks = self_check(live, reference, check)
+    # A caller may be in inference mode; weights made there could never again be differentiated through.
+    with torch.inference_mode(False), torch.no_grad():
+        if found.kind == "transformerlens":
+            kind = pick_dtype(dtype, where, "float32")
+            stage("loading weights")
+            bridge, reference = boot_checkpoint(found, where, _DTYPES[kind]), None
+            tokens, notes = _checkpoint_tokenizer(found, bridge.cfg)
+            architecture = "TransformerLens"
+            n_parameters = sum(p.numel() for p in bridge.original_model.parameters())
+        else:
+            config = check_files(found)
+            hub_tokenizer = _hub_tokenizer(found)
+            kind = pick_dtype(dtype, where, str(getattr(config, "dtype", None) or "float32").removeprefix("torch."))
+            stage("loading weights")
+            model, reference = _load_weights(found, config, where, _DTYPES[kind], check)
+            n_parameters = sum(p.numel() for p in model.parameters())
+            bridge = _bridge(found, config, model, copy.deepcopy(hub_tokenizer))
+            # TransformerLens adds tokens to the tokenizer that it is given: ours stays as it was saved.
+            tokens, notes = HubTokenizer(hub_tokenizer, bridge.cfg.d_vocab, bridge.cfg.n_ctx), ()
+            architecture = str(config.architectures[0])
+        bridge.eval()
+        live = LiveModel(bridge, tokens, embedding_factor(bridge))
+        stage("self-check")
+        capabilities, checks = self_check(live, reference, check)
     block, cfg = bridge.blocks[0], bridge.cfg
+    has_mlp = "mlp" in block._modules
     live.info = ModelInfo(
         key=ModelKey(str(found.folder), key_print, kind, where),
         name=found.name,
-        architecture="TransformerLens" if found.kind == "transformerlens" else str(config.architectures[0]),
+        architecture=architecture,
         n_layers=live.n_layers,
         n_heads=cfg.n_heads,
         n_key_value_heads=cfg.n_key_value_heads or cfg.n_heads,
@@ -74,11 +89,11 @@ def load(
         d_head=cfg.d_head,
         d_vocab=cfg.d_vocab,
         n_ctx=cfg.n_ctx,
-        n_parameters=sum(p.numel() for p in {id(p): p for p in bridge.original_model.parameters()}.values()),
+        n_parameters=n_parameters,
         positions=_positions(live),
         norm=read_norm(bridge, "ln_final").kind,
-        has_mlp="mlp" in block._modules,
-        parallel_blocks="mlp" in block._modules and "hook_resid_mid" not in block.hook_aliases,
+        has_mlp=has_mlp,
+        parallel_blocks=has_mlp and "hook_resid_mid" not in block.hook_aliases,
         bos_id=tokens.bos_id,
         bos_default=tokens.bos_id is not None and bool(getattr(cfg, "default_prepend_bos", True)),
         capabilities=capabilities,
@@ -120,11 +135,10 @@ def pick_dtype(dtype: str, device: str, stored: str) -> str:
     return dtype
 
 
-def _boot(
+def _load_weights(
     found: Found, config: Any, device: str, dtype: torch.dtype, check: Callable[[], None]
 ) -> tuple[Any, Reference]:
-    """Transformers' own model, what it computes for a few tokens, and TransformerLens' bridge around it."""
-    from transformer_lens.model_bridge import TransformerBridge
+    """Transformers' own model, and what it computes for a few tokens before anything is changed in it."""
     from transformers import AutoModelForCausalLM
 
     try:
@@ -136,61 +150,65 @@ def _boot(
             local_files_only=True,
             output_loading_info=True,
         )
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
-        raise ModelError(f"The weights in {found.folder} cannot be loaded: {error}", "Download them again.") from error
+        raise ModelError(
+            f"The weights in {found.folder} cannot be loaded: {first_line(error)}.", "Download them again."
+        ) from error
     if report["missing_keys"]:
         raise missing_weights(sorted(report["missing_keys"]), found.folder)
     model = model.to(device).eval()
     check()
-    reference = Reference.of(model, token_sample(config.get_text_config().vocab_size, _context(config), device))
-    check()
+    return model, Reference.of(model, token_sample(config.vocab_size, context_length(config), device))
+
+
+def _bridge(found: Found, config: Any, model: Any, tokenizer: Any) -> Any:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    parameter = next(model.parameters())
     try:
         bridge = TransformerBridge.boot_transformers(
-            str(found.folder), hf_model=model, dtype=dtype, device=device, tokenizer=_load_tokenizer(found)
+            str(found.folder), hf_model=model, dtype=parameter.dtype, device=parameter.device, tokenizer=tokenizer
         )
-    except ModelError:
+    except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
         raise ModelError(
-            f"TransformerLens cannot open {config.architectures[0]}: {error}", "Choose another model."
+            f"TransformerLens cannot open {config.architectures[0]}: {first_line(error)}.", "Choose another model."
         ) from error
-    bridge.cfg.n_ctx = _context(config)
-    bridge.eval()
-    return bridge, reference
+    bridge.cfg.n_ctx = context_length(config)
+    return bridge
 
 
-def _context(config: Any) -> int:
+def context_length(config: Any) -> int:
+    """How many tokens the model takes, by transformers' config."""
     for name in ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len", "seq_length"):
         if isinstance(length := getattr(config, name, None), int) and length > 0:
             return length
     return 2048
 
 
-def _load_tokenizer(found: Found) -> Any:
+def _hub_tokenizer(found: Found) -> Any:
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
     except Exception as error:
         raise ModelError(
-            f"The tokenizer files in {found.folder} cannot be read: {error}", "Download them again."
+            f"The tokenizer files in {found.folder} cannot be read: {first_line(error)}.", "Download them again."
         ) from error
 
 
-def _tokenizer(found: Found, cfg: Any) -> tuple[Tokenizer, tuple[str, ...]]:
-    """The tokenizer, and notes about it. Loaded apart from the bridge's, to which TransformerLens adds tokens."""
-    if found.kind == "huggingface" or (found.folder / "tokenizer.json").exists():
-        if found.kind == "huggingface":
-            return HubTokenizer(_load_tokenizer(found), cfg.d_vocab, cfg.n_ctx), ()
-        return HubTokenizer(_fast_tokenizer(found), cfg.d_vocab, cfg.n_ctx), ()
+def _checkpoint_tokenizer(found: Found, cfg: Any) -> tuple[Tokenizer, tuple[str, ...]]:
+    """The tokenizer of a TransformerLens checkpoint and a note about it: tokenizer.json, vocab.json, or token ids."""
     bos = found.config.get("bos_token_id")
     bos_id = bos if isinstance(bos, int) and 0 <= bos < cfg.d_vocab else None
+    if (found.folder / "tokenizer.json").exists():
+        return HubTokenizer(_fast_tokenizer(found), cfg.d_vocab, cfg.n_ctx, bos_id), ()
     if (strings := read_vocabulary(found.folder)) is not None:
-        return ListTokenizer(strings, cfg.d_vocab, cfg.n_ctx, bos_id), (
-            "prompts are tokens of vocab.json, with spaces",
-        )
+        note = "prompts are tokens of vocab.json with spaces between them"
+        return ListTokenizer(strings, cfg.d_vocab, cfg.n_ctx, bos_id), (note,)
     special = () if bos_id is None else (bos_id,)
     return Tokenizer(cfg.d_vocab, cfg.n_ctx, bos_id, special), ("no tokenizer: prompts are typed as token ids",)
 
@@ -205,7 +223,9 @@ def _fast_tokenizer(found: Found) -> Any:
     try:
         return PreTrainedTokenizerFast(tokenizer_file=str(found.folder / "tokenizer.json"))
     except Exception as error:
-        raise ModelError(f"{found.folder / 'tokenizer.json'} cannot be read: {error}", "Copy it again.") from error
+        raise ModelError(
+            f"{found.folder / 'tokenizer.json'} cannot be read: {first_line(error)}.", "Copy it again."
+        ) from error
 
 
 def _positions(live: LiveModel) -> str:

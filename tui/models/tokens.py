@@ -16,7 +16,7 @@ from typing import Any
 from ..results import Tokens
 from .errors import ModelError
 
-_IDS = re.compile(r"[\d,:]+")
+_IDS = re.compile(r"[0-9,:]+")
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -101,7 +101,7 @@ class Tokenizer:
         return ids
 
     def _ids(self, text: str) -> list[int]:
-        parts = re.split(r"[\s,]+", text.strip())
+        parts = text.replace(",", " ").split()
         bad = next((p for p in parts if not p.isascii() or not p.isdigit()), None)
         if bad is not None:
             raise ModelError(f'"{bad}" is not a token id, and this model has no tokenizer.', "Type ids, such as 0 1 2.")
@@ -138,22 +138,19 @@ class ListTokenizer(Tokenizer):
 class HubTokenizer(Tokenizer):
     """A Hugging Face tokenizer, fast or slow."""
 
-    def __init__(self, tokenizer: Any, d_vocab: int, n_ctx: int) -> None:
+    def __init__(self, tokenizer: Any, d_vocab: int, n_ctx: int, bos_id: int | None = None) -> None:
         self._tokenizer = tokenizer
         backend = getattr(tokenizer, "backend_tokenizer", None)
         self._byte_level = backend is not None and "ByteLevel" in f"{backend.decoder} {backend.pre_tokenizer}"
         added = {i: str(t) for i, t in tokenizer.added_tokens_decoder.items()}
         self._added = {i: text for i, text in added.items() if i < d_vocab}
         special = {i for i, t in tokenizer.added_tokens_decoder.items() if t.special} | set(tokenizer.all_special_ids)
-        bos = tokenizer.bos_token_id
+        bos = tokenizer.bos_token_id if bos_id is None else bos_id
         super().__init__(d_vocab, n_ctx, bos if bos is not None and bos < d_vocab else None, sorted(special))
 
     def _ids(self, text: str) -> list[int]:
-        try:
-            ids = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        except UnicodeEncodeError:  # a lone surrogate from a terminal that sent broken UTF-8
-            clean = text.encode("utf-8", "replace").decode("utf-8")
-            ids = self._tokenizer(clean, add_special_tokens=False, verbose=False)["input_ids"]
+        clean = text.encode("utf-8", "replace").decode("utf-8")  # a terminal that sends broken UTF-8: lone surrogates
+        ids = self._tokenizer(clean, add_special_tokens=False, verbose=False)["input_ids"]
         if bad := next((i for i in ids if i >= self.d_vocab), None):
             raise ModelError(f"The tokenizer gives id {bad}, but the model has only {self.d_vocab} tokens.")
         return list(ids)

@@ -125,7 +125,7 @@ def run_trace(
         handles = record.watch_masks()
         try:
             with bridge.hooks(fwd_hooks=[*changes, *record.hooks()]):
-                logits = bridge(ids[None], return_type="logits")
+                logits = bridge(ids[None], return_type="logits", use_cache=False)
         finally:
             for handle in handles:
                 handle.remove()

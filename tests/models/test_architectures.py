@@ -1,0 +1,150 @@
+"""Every architecture: the trace against transformers' own eager forward of a model that nothing else has touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.models.conftest import ARCHITECTURES
+from tui.models import check
+from tui.models.check import error, rebuilt_pattern, self_check
+from tui.models.live import LiveModel, never
+
+IDS = [3, 200, 260, 261, 7, 262, 263, 41, 260, 264, 12, 265, 9, 266, 150, 33]
+"""Longer than the windows of 6."""
+ONLY_LEARNED = "only models with learned positions have position terms"
+ONLY_ROTARY = "only models with rotary positions have an offset"
+IGNORES = "this architecture ignores an edited pattern"
+JOINT = "queries and keys are normalised over all heads at once, so one head has no QK circuit of its own"
+
+Models = Callable[[str], LiveModel]
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def own_forward(folder: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
+    with torch.inference_mode():
+        return model(torch.tensor([IDS]), output_attentions=True, output_hidden_states=True)
+
+
+def test_trace_is_transformers_own(name: str, model_of: Models, folder_of: Callable[[str], Path]) -> None:
+    live, own = model_of(name), own_forward(folder_of(name))
+    trace = live.trace(IDS, range(live.n_layers))
+    assert error(trace.logits, own.logits[0]) < 5e-6
+    for layer in range(live.n_layers):
+        assert error(trace.resid_pre[layer], own.hidden_states[layer][0]) < 5e-6
+        assert error(trace.patterns[layer], own.attentions[layer][0]) < 5e-6
+
+
+def test_parts_fit_together(name: str, model_of: Models) -> None:
+    live = model_of(name)
+    info = live.info
+    trace = live.trace(IDS, range(live.n_layers))
+    n = len(IDS)
+    assert trace.resid_pre.shape == (info.n_layers + 1, n, info.d_model)
+    assert trace.z.shape == (info.n_layers, n, info.n_heads, info.d_head)
+    assert (trace.resid_mid is None) == info.parallel_blocks
+    total = trace.embed + (0 if trace.pos is None else trace.pos)
+    for layer in range(info.n_layers):
+        assert torch.equal(trace.patterns[layer] > 0, trace.visible[layer].expand_as(trace.patterns[layer]))
+        assert error(rebuilt_pattern(live, trace, layer), trace.patterns[layer]) < 5e-6
+        writes = torch.stack([trace.z[layer, :, h] @ live.head(layer, h).W_O for h in range(info.n_heads)]).sum(0)
+        if trace.attn_post_scale is not None:
+            writes = writes * trace.attn_post_scale[layer]
+        total = total + writes + trace.b_O[layer]
+        if trace.mlp_out is not None:
+            total = total + trace.mlp_out[layer]
+    assert error(total, trace.resid_pre[-1]) < 1e-5
+
+
+def test_capabilities(name: str, model_of: Models) -> None:
+    info = model_of(name).info
+    assert all(value < 1e-5 for value in info.checks.values()), info.checks
+    off = {key: reason for key, reason in vars(info.capabilities).items() if reason}
+    expected = {"position_terms": ONLY_LEARNED} if info.positions == "rotary" else {"offset": ONLY_ROTARY}
+    if name in ("gpt_neo", "gptj"):
+        expected["pattern_edit"] = IGNORES
+    if name == "olmo2":
+        expected = dict.fromkeys(("qk", "position_terms", "offset", "effective"), JOINT)
+    assert off == expected
+
+
+def test_scaled_scores_from_the_weights_alone(name: str, model_of: Models) -> None:
+    """softmax((norm(x) W_Q + b_Q) · (norm(x) W_K + b_K) / scale) is the model's pattern, head by head."""
+    live = model_of(name)
+    if live.info.capabilities.qk:
+        pytest.skip(live.info.capabilities.qk)
+    trace = live.trace(IDS, range(live.n_layers))
+    positions = torch.arange(len(IDS))
+    for layer in range(live.n_layers):
+        for head in range(live.info.n_heads):
+            w = live.head(layer, head)
+            x = w.norm(trace.resid_pre[layer])
+            q, k = x @ w.W_Q + w.b_Q, x @ w.W_K + w.b_K
+            q, k = (q if w.q_norm is None else w.q_norm(q)), (k if w.k_norm is None else w.k_norm(k))
+            if w.rotate is not None:
+                q, k = w.rotate(q, positions), w.rotate(k, positions)
+            scores = q @ k.T / w.attn_scale
+            if w.soft_cap is not None:
+                scores = w.soft_cap * torch.tanh(scores / w.soft_cap)
+            pattern = scores.masked_fill(~trace.visible[layer], -torch.inf).softmax(-1)
+            assert error(pattern, trace.patterns[layer][head]) < 5e-6
+
+
+def test_rotation_depends_on_the_distance_alone(name: str, model_of: Models) -> None:
+    live = model_of(name)
+    rotate = live.head(0, 0).rotate
+    assert (rotate is None) == (live.info.positions != "rotary")
+    if rotate is None:
+        return
+    torch.manual_seed(0)
+    q, k = torch.randn(1, live.info.d_head), torch.randn(1, live.info.d_head)
+    at = torch.tensor
+    near = rotate(q, at([5])) @ rotate(k, at([2])).T
+    far = rotate(q, at([23])) @ rotate(k, at([20])).T
+    other = rotate(q, at([23])) @ rotate(k, at([2])).T
+    assert torch.allclose(near, far, atol=1e-5)
+    assert not torch.allclose(near, other, atol=1e-3)
+    assert torch.allclose(rotate(q, at([0])), q, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "lost"),
+    [
+        ("gpt2", "attention_scale", {"scores", "qk", "position_terms", "offset", "effective"}),
+        ("gemma2", "soft_cap", {"scores", "qk", "position_terms", "offset", "effective"}),
+    ],
+)
+def test_a_misread_convention_switches_views_off(
+    monkeypatch: pytest.MonkeyPatch, model_of: Models, name: str, wrong: str, lost: set[str]
+) -> None:
+    live = model_of(name)
+    monkeypatch.setattr(check, wrong, lambda attn: 2.0)
+    capabilities, checks = self_check(live, None, never)
+    assert checks["pattern = softmax(q·k / scale + mask)"] > 1e-3
+    off = {key for key, reason in vars(capabilities).items() if "fails" in reason}
+    assert off == lost
+    assert not capabilities.pattern
+    assert not capabilities.ov
+
+
+def test_bfloat16(folder_of: Callable[[str], Path]) -> None:
+    from tui.models.load import load
+
+    live = load(str(folder_of("llama")), device="cpu", dtype="bfloat16")
+    assert live.info.key.dtype == "bfloat16"
+    assert live.head(1, 2).W_Q.dtype == torch.float32
+    trace = live.trace(IDS, [1])
+    assert trace.logits.dtype == trace.patterns[1].dtype == trace.resid_pre.dtype == torch.float32
+    assert max(live.info.checks.values()) < 3e-2
+    assert not live.info.capabilities.pattern

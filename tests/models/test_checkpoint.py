@@ -1,0 +1,233 @@
+"""TransformerLens checkpoints against a float64 forward in numpy, written here from the formulas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.models.folders import induction_checkpoint, random_checkpoint, tl_checkpoint
+from tui.models.errors import ModelError
+from tui.models.load import load
+
+IDS = [3, 1, 4, 1, 5, 9, 2, 6]
+
+
+def forward(config: dict[str, Any], state: dict[str, Tensor]) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """HookedTransformer in float64: logits ``[n, d_vocab]``, patterns ``[n_heads, n, n]``, the final stream."""
+    w = {key: value.double().numpy() for key, value in state.items()}
+    kind = config["normalization_type"]
+
+    def norm(x: np.ndarray, at: str) -> np.ndarray:
+        if kind is None:
+            return x
+        if kind.startswith("LN"):
+            x = x - x.mean(-1, keepdims=True)
+        x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5)
+        return x * w.get(f"{at}.w", 1.0) + w.get(f"{at}.b", 0.0)
+
+    scale = config.get("attn_scale", 8**0.5) if config.get("use_attn_scale", True) else 1.0
+    n = len(IDS)
+    x = w["embed.W_E"][IDS] + w["pos_embed.W_pos"][:n]
+    patterns = []
+    for layer in range(config["n_layers"]):
+        at = f"blocks.{layer}."
+        read = norm(x, at + "ln1")
+        q, k, v = (
+            np.einsum("nd,hdk->hnk", read, w[at + f"attn.W_{s}"]) + w[at + f"attn.b_{s}"][:, None] for s in "QKV"
+        )
+        scores = np.where(np.tril(np.ones((n, n), bool)), q @ k.transpose(0, 2, 1) / scale, -np.inf)
+        pattern = np.exp(scores - scores.max(-1, keepdims=True))
+        pattern /= pattern.sum(-1, keepdims=True)
+        patterns.append(pattern)
+        x = x + np.einsum("hnk,hkd->nd", pattern @ v, w[at + "attn.W_O"]) + w[at + "attn.b_O"]
+        if not config["attn_only"]:
+            inner = norm(x, at + "ln2") @ w[at + "mlp.W_in"] + w[at + "mlp.b_in"]
+            gelu = 0.5 * inner * (1 + np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner**3)))
+            x = x + gelu @ w[at + "mlp.W_out"] + w[at + "mlp.b_out"]
+    return norm(x, "ln_final") @ w["unembed.W_U"] + w["unembed.b_U"], patterns, x
+
+
+@pytest.mark.parametrize("form", ["pt", "pth", "safetensors"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"normalization_type": "LNPre"},
+        {"normalization_type": "RMS"},
+        {"normalization_type": None, "attn_only": True, "act_fn": None},
+        {"use_attn_scale": False},
+        {"attn_scale": 2.0},
+    ],
+    ids=["LN", "LNPre", "RMS", "attention only", "no scale", "own scale"],
+)
+def test_against_float64(tmp_path: Path, changes: dict[str, Any], form: str) -> None:
+    config, state = random_checkpoint(**changes)
+    live = load(str(tl_checkpoint(tmp_path / "toy", config, state, form)), device="cpu")
+    logits, patterns, stream = forward(config, state)
+    trace = live.trace(IDS, [0, 1])
+    assert np.abs(trace.logits.numpy() - logits).max() / np.abs(logits).max() < 1e-5
+    assert np.abs(trace.resid_pre[-1].numpy() - stream).max() / np.abs(stream).max() < 1e-5
+    for layer in range(2):
+        assert np.abs(trace.patterns[layer].numpy() - patterns[layer]).max() < 1e-5
+    for h in range(4):
+        head = live.head(1, h)
+        for part in ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V"):
+            assert torch.equal(getattr(head, part), state[f"blocks.1.attn.{part}"][h])
+    assert torch.equal(live.ends.W_E, state["embed.W_E"])
+    assert torch.equal(live.ends.W_U, state["unembed.W_U"])
+    assert live.ends.b_U is not None
+    assert torch.equal(live.ends.b_U, state["unembed.b_U"])
+    assert max(live.info.checks.values()) < 1e-5
+    # Its hook_attn_scores holds the pattern: nothing here may rely on that hook, and edits must count.
+    assert not live.info.capabilities.scores
+    assert not live.info.capabilities.pattern_edit
+
+
+def test_info(tmp_path: Path) -> None:
+    info = load(str(tl_checkpoint(tmp_path / "toy", *random_checkpoint())), device="cpu").info
+    assert (info.name, info.architecture, info.positions, info.norm) == (
+        "toy",
+        "TransformerLens",
+        "learned",
+        "LayerNorm",
+    )
+    assert (info.bos_id, info.bos_default) == (None, False)
+    assert info.notes == ("no tokenizer: prompts are typed as token ids",)
+
+
+def test_induction_model(tmp_path: Path) -> None:
+    live = load(str(induction_checkpoint(tmp_path / "induction")), device="cpu")
+    ids = [*range(8), *range(8)]
+    trace = live.trace(ids, [0, 1])
+    for i in range(2, 16):
+        assert trace.patterns[0][0, i, i - 1] >= 1 - 1e-6
+    for i in range(8):
+        assert trace.patterns[1][0, 8 + i, i + 1] >= 1 - 1e-6
+    assert trace.logits[8:].argmax(-1).tolist() == [1, 2, 3, 4, 5, 6, 7, 0]
+    head, ends = live.head(1, 0), live.ends
+    assert torch.equal(ends.W_E @ head.W_V @ head.W_O @ ends.W_U, torch.eye(16))
+    assert not live.head(0, 1).W_Q.any()
+    assert live.info.capabilities.effective == "this model has no MLPs"
+    assert live.tokens.encode("a b a", bos=False).ids == (0, 1, 0)
+
+
+def test_negated_induction_model(tmp_path: Path) -> None:
+    live = load(str(induction_checkpoint(tmp_path / "negated", sign=-1.0, form="safetensors")), device="cpu")
+    head, ends = live.head(1, 0), live.ends
+    assert torch.equal(ends.W_E @ head.W_V @ head.W_O @ ends.W_U, -torch.eye(16))
+
+
+def test_wrapped_state_dict_and_absent_biases(tmp_path: Path) -> None:
+    config, state = random_checkpoint()
+    bare = {key: value for key, value in state.items() if ".b_" not in key}
+    folder = tl_checkpoint(tmp_path / "toy", config, bare)
+    torch.save({"state_dict": bare, "step": 3}, folder / "model.pt")
+    live = load(str(folder), device="cpu")
+    assert not live.head(0, 0).b_Q.any()
+    zeros = {**bare, **{key: torch.zeros_like(value) for key, value in state.items() if ".b_" in key}}
+    logits, _, _ = forward(config, zeros)
+    assert np.abs(live.trace(IDS).logits.numpy() - logits).max() / np.abs(logits).max() < 1e-5
+
+
+def test_other_output_vocabulary(tmp_path: Path) -> None:
+    config, state = random_checkpoint(d_vocab_out=49)
+    state["unembed.W_U"], state["unembed.b_U"] = state["unembed.W_U"][:, :49], state["unembed.b_U"][:49]
+    info = load(str(tl_checkpoint(tmp_path / "toy", config, state)), device="cpu").info
+    assert info.capabilities.ov == "the output vocabulary is not the input vocabulary"
+    assert not info.capabilities.qk
+
+
+def refused(tmp_path: Path, config: dict[str, Any], state: dict[str, Tensor]) -> str:
+    with pytest.raises(ModelError) as raised:
+        load(str(tl_checkpoint(tmp_path / "toy", config, state)), device="cpu")
+    return raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"use_local_attn": True}, "This checkpoint uses local attention, which TransformerLens cannot load"),
+        ({"parallel_attn_mlp": True}, "This checkpoint uses parallel blocks"),
+        ({"positional_embedding_type": "rotary"}, "Checkpoints with rotary positions cannot be loaded yet."),
+        ({"positional_embedding_type": "shortformer"}, "Checkpoints with shortformer positions cannot be loaded"),
+        ({"attention_dir": "bidirectional"}, "This checkpoint attends in both directions."),
+        ({"normalization_type": "Batch"}, "normalization_type Batch is not known."),
+        ({"act_fn": "sine"}, "TransformerLens cannot load this checkpoint: Unsupported act_fn"),
+    ],
+)
+def test_what_the_native_model_would_compute_wrong_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    config, state = random_checkpoint()
+    assert message in refused(tmp_path, config | changes, state)
+
+
+def test_config_lacks_a_size(tmp_path: Path) -> None:
+    config, state = random_checkpoint()
+    del config["d_vocab"]
+    assert "config.json lacks d_vocab." in refused(tmp_path, config, state)
+
+
+def test_layer_missing(tmp_path: Path) -> None:
+    config, state = random_checkpoint()
+    kept = {key: value for key, value in state.items() if not key.startswith("blocks.1.")}
+    message = refused(tmp_path, config, kept)
+    assert "Weights are missing from" in message
+    assert "blocks.1.attn.W_Q and 9 more" in message
+
+
+def test_wrong_shape(tmp_path: Path) -> None:
+    config, state = random_checkpoint()
+    state["blocks.0.attn.W_K"] = torch.zeros(8, 32, 4)
+    message = refused(tmp_path, config, state)
+    assert message == "blocks.0.attn.W_K has shape 8×32×4, but config.json asks for 4×32×8."
+
+
+def test_unknown_weight(tmp_path: Path) -> None:
+    config, state = random_checkpoint()
+    state["blocks.0.attn.W_extra"] = torch.zeros(3)
+    assert "blocks.0.attn.W_extra is not a weight of the model" in refused(tmp_path, config, state)
+
+
+def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
+    config, state = random_checkpoint()
+    folder = tl_checkpoint(tmp_path / "toy", config, state)
+    torch.save({"oops": print}, folder / "model.pt")
+    with pytest.raises(ModelError, match="cannot be read as a state dict"):
+        load(str(folder), device="cpu")
+    (folder / "model.pt").write_bytes(b"not a pickle")
+    with pytest.raises(ModelError, match="cannot be read as a state dict"):
+        load(str(folder), device="cpu")
+
+
+def test_none_and_several_weight_files(tmp_path: Path) -> None:
+    folder = tl_checkpoint(tmp_path / "toy", *random_checkpoint())
+    (folder / "other.pth").write_bytes((folder / "model.pt").read_bytes())
+    with pytest.raises(ModelError, match="has 2 weight files"):
+        load(str(folder), device="cpu")
+    for file in folder.glob("*.pt*"):
+        file.unlink()
+    with pytest.raises(ModelError, match="has no weights"):
+        load(str(folder), device="cpu")
+
+
+def test_checkpoint_with_a_tokenizer(tmp_path: Path) -> None:
+    from tests.models.folders import tokenizer_files
+
+    size = tokenizer_files(tmp_path / "toy")
+    live = load(str(tl_checkpoint(tmp_path / "toy", *random_checkpoint(d_vocab=size))), device="cpu")
+    assert live.tokens.encode(" France is", bos=True).texts == ("<|bos|>", " France", " is")
+    assert live.info.bos_default
+
+
+@pytest.mark.parametrize("text", ['{"a": 0', "[1, 2]", '"a"'])
+def test_broken_vocabulary(tmp_path: Path, text: str) -> None:
+    folder = tl_checkpoint(tmp_path / "toy", *random_checkpoint())
+    (folder / "vocab.json").write_text(text)
+    with pytest.raises(ModelError, match=r"vocab\.json"):
+        load(str(folder), device="cpu")
