@@ -243,12 +243,14 @@ def _curves(curve: Curve, columns: int, lines: int, inks: Sequence[RGB], scheme:
 
 
 def round_ticks(low: float, high: float, count: int) -> list[float]:
-    """About ``count`` round numbers in a range."""
-    rough = (high - low) / max(1, count)
-    power = 10.0 ** np.floor(np.log10(rough))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
-    first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
-    return [float(f"{i * step:.12g}") for i in range(first, last + 1)] or [low, high]
+    """About ``count`` round numbers in a range, at least two."""
+    power = 10.0 ** np.floor(np.log10((high - low) / max(1, count)))
+    choices = []
+    for step in (power * factor for factor in (0.5, 1, 2, 5, 10)):
+        first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
+        choices.append([float(f"{i * step:.12g}") for i in range(first, last + 1)])
+    good = [ticks for ticks in choices if len(ticks) >= 2]
+    return min(good, key=lambda ticks: abs(len(ticks) - count)) if good else [low, high]
 
 
 def _limits(low: float, high: float) -> tuple[float, float]:

@@ -232,40 +232,43 @@ def _unhindered(layout: Layout) -> list[int]:
 
 
 def _insert_heads(sheet: Any, layout: Layout, scheme: Scheme) -> None:
-    """Column labels that stand: plotext has no such ticks, so each is a text turned upright, its end at the axis."""
+    """Column labels that stand, each with its end at the axis: plotext has no such ticks."""
     if not layout.upright:
         return
+    columns = layout.cols.size
+    lines = [[" "] * columns for _ in range(layout.label_lines)]
     for i, text in enumerate(layout.col_labels):
-        place = layout.cols.edges[i]
-        room = layout.cols.edges[i + 1] - place
-        if room == 1 and i % 2:
+        place, end = layout.cols.edges[i], layout.cols.edges[i + 1]
+        if end - place == 1 and i % 2:
             continue  # letters that touch on both sides are read by nobody
-        middle = (room - 1) // 2
-        first = layout.label_lines - len(text)
-        for line, char in enumerate(text):
-            char = char if width(char) <= room else "?"
-            write(sheet, layout.left + place + middle, first + line, char, scheme.muted, scheme.surface)
+        middle = (place + end - 1) // 2
+        for line, char in enumerate(text, layout.label_lines - len(text)):
+            if width(char) == 1 or middle + 1 == end:
+                lines[line][middle] = char if width(char) == 1 else "?"
+            else:
+                lines[line][middle : middle + 2] = char, ""
+    for line, chars in enumerate(lines):
+        write(sheet, layout.left, line, "".join(chars), scheme.muted, scheme.surface)
 
 
 def insert_cells(sheet: Any, levels: np.ndarray, layout: Layout, colours: Palette) -> None:
     """Insert one plotext block for every run of equal cells in a row."""
+    insert, swatches = sheet.insert, colours.swatches
     x = [layout.left + edge for edge in layout.cols.edges]
-    y = [layout.top + edge for edge in layout.rows.edges]
-    for down, row in enumerate(levels.tolist()):
-        tall, start = y[down + 1] - y[down], 0
-        for across in range(1, len(row) + 1):
-            if across < len(row) and row[across] == row[start]:
-                continue
-            if row[start] >= 0:
-                widths = tuple(x[i + 1] - x[i] for i in range(start, across))
-                sheet.insert(x[start], y[down], _block(colours.swatches[row[start]], widths, tall))
-            start = across
-
-
-def _block(swatch: Swatch, widths: tuple[int, ...], tall: int) -> Any:
-    if not swatch.glyph:
-        return _plain_block(swatch.background, sum(widths), tall)
-    return _glyph_block(swatch, widths, tall)
+    for down, row in enumerate(levels):
+        y = layout.top + layout.rows.edges[down]
+        tall = layout.rows.edges[down + 1] - layout.rows.edges[down]
+        ends = [*(np.flatnonzero(row[1:] != row[:-1]) + 1).tolist(), len(row)]
+        start = 0
+        for end, level in zip(ends, row[[end - 1 for end in ends]].tolist(), strict=True):
+            if level >= 0:
+                swatch = swatches[level]
+                if swatch.glyph:
+                    widths = tuple(x[i + 1] - x[i] for i in range(start, end))
+                    insert(x[start], y, _glyph_block(swatch, widths, tall))
+                else:
+                    insert(x[start], y, _plain_block(swatch.background, x[end] - x[start], tall))
+            start = end
 
 
 @lru_cache(maxsize=4096)
