@@ -10,7 +10,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, get_args
 
@@ -26,7 +26,6 @@ from .engine.jobs import (
     Normalize,
     Open,
     Pattern,
-    PatternKind,
     Residual,
     ResidualParts,
     Run,
@@ -117,7 +116,9 @@ def export(options: argparse.Namespace) -> int:
         context = InPlace(Bench(), sys.stderr if sys.stderr.isatty() else None)
         try:
             model: ModelInfo = context.get(Open(options.model, options.device, options.dtype, options.threads))
-            tokens, result = _compute(options, head, model, context)
+            tokens = _tokens(options, model, context)
+            ask = Ask(options, head, model, tokens, context)
+            result = tokens if options.view == "tokens" else context.get(_job(ask))
         finally:
             context.quiet()
         data = encode(result, form, model, tokens, options.prompt or "")
@@ -211,14 +212,35 @@ class InPlace:
             self._terminal.flush()
 
 
-def _compute(
-    options: argparse.Namespace, head: tuple[int, int | None] | None, model: ModelInfo, context: InPlace
-) -> tuple[Tokens, Result]:
-    tokens = _tokens(options, model, context)
-    if options.view == "tokens":
-        return tokens, tokens
-    job = JOBS[options.view](options, head, model, tokens, context)
-    return tokens, context.get(job)
+@dataclass(frozen=True)
+class Ask:
+    """One export: what was asked for, the model, and the tokens."""
+
+    options: argparse.Namespace
+    head: tuple[int, int | None] | None
+    """Layer and head; no head: the whole layer."""
+    model: ModelInfo
+    tokens: Tokens
+    context: InPlace
+
+    @property
+    def run(self) -> Run:
+        return Run(self.model.key, self.tokens.ids, self.tokens.bos)
+
+    @property
+    def basis_run(self) -> Run | None:
+        """The forward pass behind basis ``prompt``."""
+        return self.run if self.options.basis == "prompt" else None
+
+    def word(self, name: str) -> int | None:
+        """The one token that an option names."""
+        text = getattr(self.options, name)
+        if text is None:
+            return None
+        ids: tuple[int, ...] = self.context.get(Words(self.model.key, text)).ids
+        if len(ids) != 1:
+            raise Usage(f"--{name} takes one token, not {len(ids)}")
+        return ids[0]
 
 
 def _tokens(options: argparse.Namespace, model: ModelInfo, context: InPlace) -> Tokens:
@@ -232,109 +254,36 @@ def _tokens(options: argparse.Namespace, model: ModelInfo, context: InPlace) -> 
     return text
 
 
-def _run(model: ModelInfo, tokens: Tokens) -> Run:
-    return Run(model.key, tokens.ids, tokens.bos)
-
-
-def _pattern(
-    options: argparse.Namespace,
-    head: tuple[int, int | None] | None,
-    model: ModelInfo,
-    tokens: Tokens,
-    context: InPlace,
-) -> Job:
-    assert head is not None
-    if head[1] is None:
-        return LayerPatterns(_run(model, tokens), head[0])
-    kind: PatternKind = "scores" if options.view == "scores" else options.kind
-    return Pattern(_run(model, tokens), head[0], head[1], kind)
-
-
-def _qk(
-    options: argparse.Namespace,
-    head: tuple[int, int | None] | None,
-    model: ModelInfo,
-    tokens: Tokens,
-    context: InPlace,
-) -> Job:
-    assert head is not None
-    assert head[1] is not None
-    if options.offset is not None and model.positions != "rotary":
+def _job(ask: Ask) -> Job:
+    """The job that the app would ask for."""
+    o, model, ids = ask.options, ask.model, ask.tokens.ids
+    layer, head = ask.head or (0, None)
+    if o.view == "residual":
+        return _residual(ask)
+    if o.view == "ov":
+        outputs = None if o.outputs == "all" else ids
+        return OV(model.key, layer, head, ids, outputs, o.weights, o.normalize, o.baseline, o.basis, ask.basis_run)
+    if head is None:
+        return LayerPatterns(ask.run, layer)
+    if o.view in ("pattern", "scores"):
+        return Pattern(ask.run, layer, head, "scores" if o.view == "scores" else o.kind)
+    if o.offset is not None and model.positions != "rotary":
         raise Usage(f"--offset is for rotary positions; {model.name} has {model.positions} ones")
     return QK(
-        model.key,
-        head[0],
-        head[1],
-        tokens.ids,
-        tokens.ids,
-        options.weights,
-        options.form,
-        options.normalize,
-        options.baseline,
-        options.basis,
-        options.offset or 0,
-        options.term,
-        _run(model, tokens) if options.basis == "prompt" else None,
-    )
+        model.key, layer, head, ids, ids, o.weights, o.form, o.normalize, o.baseline, o.basis, o.offset or 0, o.term,
+        ask.basis_run,
+    )  # fmt: skip
 
 
-def _ov(
-    options: argparse.Namespace,
-    head: tuple[int, int | None] | None,
-    model: ModelInfo,
-    tokens: Tokens,
-    context: InPlace,
-) -> Job:
-    layer, index = head or (0, None)
-    return OV(
-        model.key,
-        layer,
-        index,
-        tokens.ids,
-        None if options.outputs == "all" else tokens.ids,
-        options.weights,
-        options.normalize,
-        options.baseline,
-        options.basis,
-        _run(model, tokens) if options.basis == "prompt" else None,
-    )
-
-
-def _residual(
-    options: argparse.Namespace,
-    head: tuple[int, int | None] | None,
-    model: ModelInfo,
-    tokens: Tokens,
-    context: InPlace,
-) -> Job:
-    answer, distractor = (_word(name, getattr(options, name), model, context) for name in ("answer", "distractor"))
-    measure: Measure = options.measure or ("norm" if answer is None else "answer")
-    run = _run(model, tokens)
-    if options.position is None:
-        return Residual(run, options.weights, measure, answer, distractor, options.unit)
-    if not -len(tokens) <= options.position < len(tokens):
-        raise Usage(f"--position {options.position}: the prompt has {len(tokens)} tokens")
-    position = options.position % len(tokens)
-    return ResidualParts(run, position, options.weights, options.unit, measure, answer, distractor)
-
-
-JOBS: dict[str, Callable[..., Job]] = {
-    "pattern": _pattern,
-    "scores": _pattern,
-    "qk": _qk,
-    "ov": _ov,
-    "residual": _residual,
-}
-
-
-def _word(name: str, text: str | None, model: ModelInfo, context: InPlace) -> int | None:
-    """The one token that an option names."""
-    if text is None:
-        return None
-    ids = context.get(Words(model.key, text)).ids
-    if len(ids) != 1:
-        raise Usage(f"--{name} takes one token, not {len(ids)}")
-    return int(ids[0])
+def _residual(ask: Ask) -> Job:
+    o, answer, distractor = ask.options, ask.word("answer"), ask.word("distractor")
+    measure: Measure = o.measure or ("norm" if answer is None else "answer")
+    if o.position is None:
+        return Residual(ask.run, o.weights, measure, answer, distractor, o.unit)
+    count = len(ask.tokens)
+    if not -count <= o.position < count:
+        raise Usage(f"--position {o.position}: there are {count} tokens")
+    return ResidualParts(ask.run, o.position % count, o.weights, o.unit, measure, answer, distractor)
 
 
 def _head(options: argparse.Namespace) -> tuple[int, int | None] | None:

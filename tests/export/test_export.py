@@ -1,0 +1,305 @@
+"""``circuit-tui export``: the files, the words on stderr, the exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import errno
+import io
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.circuits.desk import Desk
+from tests.models.folders import gpt2_folder, induction_checkpoint, llama_folder
+from tui import export, formats
+from tui.engine.jobs import QK, Pattern, ResidualParts
+from tui.results import Axis, Curve, Grid, Header, frozen
+
+PROMPT = "the capital of France is"
+KEYS = {
+    *("view", "model", "head", "prompt", "tokens", "rows", "cols", "values"),
+    *("quantity", "formula", "convention", "checks", "versions"),
+}
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return gpt2_folder(tmp_path_factory.mktemp("export") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def desk(gpt2: Path) -> Desk:
+    return Desk(gpt2)
+
+
+def run(model: Path, *arguments: str) -> int:
+    """The exit code of ``circuit-tui export …``, in this process."""
+    parser = argparse.ArgumentParser(prog="circuit-tui export")
+    export.add_arguments(parser)
+    try:
+        options = parser.parse_args([*arguments, "--model", str(model), "--device", "cpu"])
+    except SystemExit as exit:
+        return int(exit.code or 0)
+    return export.export(options)
+
+
+def document(model: Path, tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    out = tmp_path / "out.json"
+    assert run(model, *arguments, "--out", str(out)) == 0
+    read: dict[str, Any] = json.loads(out.read_text())
+    return read
+
+
+def test_json_says_everything(gpt2: Path, tmp_path: Path, desk: Desk) -> None:
+    got = document(gpt2, tmp_path, "pattern", "--prompt", PROMPT, "--head", "L1H2")
+    assert set(got) >= KEYS
+    assert (got["view"], got["model"], got["head"], got["prompt"]) == ("pattern", "tiny", "L1H2", PROMPT)
+    assert got["tokens"][0] == {"id": 269, "text": "<|bos|>"}
+    assert got["rows"]["labels"] == [token["text"] for token in got["tokens"]]
+    ids = tuple(token["id"] for token in got["tokens"])
+    want = desk.get(Pattern(desk.run(*ids, bos=True), 1, 2)).values
+    assert (np.array(got["values"], dtype=np.float32) == want)[~np.isnan(want)].all()
+    assert got["values"][0][1:] == [None] * (len(ids) - 1)
+    assert got["convention"]["bos"] is True
+    assert {"weights", "dtype", "device"} <= set(got["convention"])
+    assert got["checks"]["max |softmax(scaled) − pattern|"] < 1e-5
+    assert {"circuit-tui", "torch", "transformer-lens", "numpy", "python"} <= set(got["versions"])
+    assert all(got["versions"].values())
+
+
+def test_defaults_are_the_article_s(gpt2: Path, tmp_path: Path, desk: Desk) -> None:
+    got = document(gpt2, tmp_path, "qk", "--tokens", "France, Paris, king", "--head", "L1H3")
+    assert [token["text"] for token in got["tokens"]] == [" France", " Paris", " king"]
+    assert got["formula"] == "x_i W_QK x_jᵀ"
+    said = {"bos": False, "form": "bilinear", "normalize": "none", "basis": "embed", "weights": "processed"}
+    assert said.items() <= got["convention"].items()
+    ids = tuple(token["id"] for token in got["tokens"])
+    assert (np.array(got["values"], dtype=np.float32) == desk.get(QK(desk.key, 1, 3, ids, ids)).values).all()
+
+
+def test_options_reach_the_job(gpt2: Path, tmp_path: Path) -> None:
+    got = document(
+        gpt2, tmp_path, "qk", "--token-ids", "0:4,9", "--head", "l1h3", "--form", "scaled", "--normalize", "zscore",
+        "--baseline", "vocabulary", "--basis", "normed", "--weights", "raw", "--term", "token-position",
+    )  # fmt: skip
+    assert [token["id"] for token in got["tokens"]] == [0, 1, 2, 3, 9]
+    said = {"form": "scaled", "normalize": "zscore", "baseline": "vocabulary", "basis": "normed", "weights": "raw"}
+    assert (said | {"term": "token-position"}).items() <= got["convention"].items()
+    assert got["cols"] == {"name": "key position", "labels": ["0", "1", "2", "3", "4"]}
+
+
+def test_views(gpt2: Path, tmp_path: Path) -> None:
+    tokens = document(gpt2, tmp_path, "tokens", "--prompt", PROMPT, "--bos", "off")
+    assert [token["text"] for token in tokens["tokens"]][-2:] == [" France", " is"]
+    assert tokens["convention"]["bos"] is False
+    layer = document(gpt2, tmp_path, "pattern", "--prompt", PROMPT, "--head", "L1")
+    assert [grid["head"] for grid in layer["grids"]] == ["L1H0", "L1H1", "L1H2", "L1H3"]
+    scores = document(gpt2, tmp_path, "scores", "--prompt", PROMPT, "--head", "L1H0")
+    assert scores["view"] == "scores"
+    whole = document(gpt2, tmp_path, "ov", "--tokens", "France", "--head", "L0H0", "--outputs", "all")
+    assert len(whole["values"][0]) == 270
+    direct = document(gpt2, tmp_path, "ov", "--tokens", "France")
+    assert (direct["head"], direct["formula"]) == (None, "W_E W_U")
+    stream = document(gpt2, tmp_path, "residual", "--prompt", PROMPT, "--unit", "head")
+    assert stream["rows"]["labels"][:3] == ["embed", "pos", "L0H0"]
+    parts = document(gpt2, tmp_path, "residual", "--prompt", PROMPT, "--position", "-1", "--answer", "Paris")
+    assert parts["columns"] == ["part", "norm", "answer"]
+    assert parts["convention"]["answer"] == " Paris"
+    assert parts["checks"]["max |Σ parts − logit|"] < 1e-4
+    prompt = document(gpt2, tmp_path, "qk", "--prompt", PROMPT, "--head", "L1H0", "--basis", "prompt")
+    assert prompt["values"][0][1] is None
+
+
+def test_rotary_offset(tmp_path: Path) -> None:
+    folder = llama_folder(tmp_path / "llama")
+    near = document(folder, tmp_path, "qk", "--tokens", "France, Paris", "--head", "L1H0")
+    far = document(folder, tmp_path, "qk", "--tokens", "France, Paris", "--head", "L1H0", "--offset", "5")
+    assert (near["convention"]["offset"], far["convention"]["offset"]) == (0, 5)
+    assert near["values"] != far["values"]
+
+
+def test_checkpoint_known_answer(tmp_path: Path) -> None:
+    folder = induction_checkpoint(tmp_path / "induction")
+    got = document(folder, tmp_path, "ov", "--token-ids", "0:16", "--head", "L1H0")
+    assert np.abs(np.array(got["values"]) - (np.eye(16) - 1 / 16)).max() < 1e-6
+
+
+def test_numbers_survive_every_format(gpt2: Path, tmp_path: Path) -> None:
+    """JSON, CSV and NPZ carry the same float32 values; masked cells are null, empty, NaN."""
+    asked = ("scores", "--prompt", PROMPT, "--head", "L0H1")
+    for form in ("json", "csv", "npz", "txt"):
+        assert run(gpt2, *asked, "--out", str(tmp_path / f"a.{form}")) == 0
+    plain = json.loads((tmp_path / "a.json").read_text())
+    want = np.array([[np.nan if cell is None else cell for cell in row] for row in plain["values"]], dtype=np.float32)
+    rows = list(csv.reader((tmp_path / "a.csv").open(encoding="utf-8")))
+    assert rows[0] == ["query\\key", *plain["cols"]["labels"]]
+    assert [row[0] for row in rows[1:]] == plain["rows"]["labels"]
+    read = np.array([[float(cell or "nan") for cell in row[1:]] for row in rows[1:]], dtype=np.float32)
+    arrays = np.load(tmp_path / "a.npz")
+    for other in (read, arrays["values"]):
+        assert np.array_equal(other, want, equal_nan=True)
+    assert arrays["rows"].tolist() == plain["rows"]["labels"]
+    assert arrays["cols"].tolist() == plain["cols"]["labels"]
+    meta = json.loads(str(arrays["meta"]))
+    assert meta == {name: value for name, value in plain.items() if name != "values"}
+    text = (tmp_path / "a.txt").read_text()
+    assert "L0H1 · attention scores" in text
+    assert "·France" in text
+    assert "bos on" in text
+
+
+def test_picture(gpt2: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.svg"
+    assert run(gpt2, "pattern", "--prompt", PROMPT, "--head", "L0H1", "--out", str(out)) == 0
+    assert ElementTree.fromstring(out.read_text()).tag.endswith("svg")
+
+
+def test_text_goes_to_stdout_and_nothing_to_stderr(gpt2: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    capfdbinary.readouterr()
+    assert run(gpt2, "qk", "--tokens", "France, Paris", "--head", "L0H0") == 0
+    out, err = capfdbinary.readouterr()
+    assert err == b""
+    assert out.decode().splitlines()[0] == "L0H0 · QK circuit, bilinear: x_i W_QK x_jᵀ"
+    assert "\x1b" not in out.decode()
+
+
+def test_other_results_can_be_written(desk: Desk, tmp_path: Path) -> None:
+    """``e`` writes whatever is shown, from the result itself."""
+    run = desk.run(1, 2, 3)
+    table = desk.get(ResidualParts(run, 2))
+    for form in ("json", "csv", "npz", "txt"):
+        path = tmp_path / f"table.{form}"
+        assert export.write(table, path, desk.info) == path
+    lines = list(csv.reader((tmp_path / "table.csv").open()))
+    assert lines[0] == ["part", "norm"]
+    assert np.load(tmp_path / "table.npz")["part"].tolist() == [row[0] for row in table.rows]
+    header = Header("qk", "curve", "f")
+    curve = Curve(header, "distance", "score", frozen(np.arange(3)), {"a → b": frozen(np.arange(3) / 2)})
+    for form in ("json", "csv", "npz", "txt"):
+        export.write(curve, tmp_path / f"curve.{form}", desk.info)
+    assert (tmp_path / "curve.csv").read_text().splitlines()[1:] == ["0.0,0.0", "1.0,0.5", "2.0,1.0"]
+    with pytest.raises(ValueError, match="ending"):
+        export.write(table, tmp_path / "table.pdf", desk.info)
+
+
+USAGE = [
+    (["qk", "--tokens", "France"], "needs --head"),
+    (["qk", "--head", "L0H0"], "needs --prompt, --tokens or --token-ids"),
+    (["qk", "--head", "X1", "--tokens", "France"], "written L1H3"),
+    (["qk", "--head", "L1", "--tokens", "France"], "names a layer"),
+    (["qk", "--head", "L0H0", "--tokens", "France", "--basis", "prompt"], "needs --prompt"),
+    (["qk", "--head", "L0H0", "--tokens", "France", "--offset", "2"], "rotary"),
+    (["qk", "--head", "L0H0", "--token-ids", "one"], "written 1,2,3 or 0:52"),
+    (["qk", "--head", "L0H0", "--tokens", "France", "--out", "a.pdf"], "says no format"),
+    (["qk", "--head", "L0H0", "--tokens", "France", "--out", "no/such/a.csv"], "no such folder"),
+    (["pattern", "--head", "L0H0", "--prompt", "the", "--normalize", "zscore"], "does not depend on it"),
+    (["residual", "--prompt", "the", "--measure", "answer"], "needs --answer"),
+    (["residual", "--prompt", "the", "--position", "9"], "there are 4 tokens"),
+    (["residual", "--prompt", "the", "--answer", "Paris, France"], "takes one token"),
+    (["nothing", "--prompt", "the"], "invalid choice"),
+    (["qk", "--head", "L0H0", "--tokens", "a", "--prompt", "b"], "not allowed with"),
+]
+FAILURES = [
+    (["qk", "--head", "L5H0", "--tokens", "France"], "L5H0 does not exist"),
+    (["qk", "--head", "L0H0", "--tokens", "Franceland"], '"Franceland" is 10 tokens'),
+    (["qk", "--head", "L0H0", "--token-ids", "0:999"], "998 does not exist"),
+    (["qk", "--head", "L0H0", "--tokens", "France", "--basis", "effective"], "not for layer 0"),
+    (["pattern", "--head", "L0H0", "--prompt", "the " * 40], "at most 32"),
+    (["pattern", "--head", "L0H0", "--prompt", "", "--bos", "off"], "empty"),
+    (["tokens", "--prompt", "the", "--format", "svg"], "no picture"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), USAGE, ids=[" ".join(a)[:40] for a, _ in USAGE])
+def test_usage(gpt2: Path, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(gpt2, *arguments) == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), FAILURES, ids=[" ".join(a)[:40] for a, _ in FAILURES])
+def test_failures_are_one_sentence(
+    gpt2: Path, tmp_path: Path, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.json"
+    assert run(gpt2, *arguments, *(() if "--format" in arguments else ("--out", str(out)))) == 1
+    said = capsys.readouterr()
+    assert sentence in said.err
+    assert len(said.err.splitlines()) == 1
+    assert said.out == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_space_leaves_the_old_file(
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "out.json"
+    out.write_text("as it was")
+    monkeypatch.setattr("os.fsync", full)
+    assert run(gpt2, "qk", "--tokens", "France", "--head", "L0H0", "--out", str(out)) == 1
+    assert capsys.readouterr().err == "circuit-tui: No space left on device\n"
+    assert out.read_text() == "as it was"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_folder_is_no_file(gpt2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out.json").mkdir()
+    assert run(gpt2, "tokens", "--prompt", "the", "--out", str(tmp_path / "out.json")) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_a_link_is_followed(gpt2: Path, tmp_path: Path) -> None:
+    (tmp_path / "real.json").write_text("")
+    (tmp_path / "out.json").symlink_to(tmp_path / "real.json")
+    assert run(gpt2, "tokens", "--prompt", "the", "--out", str(tmp_path / "out.json")) == 0
+    assert (tmp_path / "out.json").is_symlink()
+    assert json.loads((tmp_path / "real.json").read_text())["view"] == "tokens"
+
+
+def test_hostile_tokens_are_safe_in_text_and_whole_in_data(desk: Desk) -> None:
+    labels = ("\x1b[31m", "\x9b", "a\nb", "é́", "北京", "\ud800", "[red]", 'say "no", please')
+    axis = Axis("query", labels, tuple(range(len(labels))))
+    grid = Grid(Header("qk", "x", "y"), frozen(np.eye(len(labels))), axis, axis, True)
+    for form in ("txt", "csv"):
+        text = formats.encode(grid, form, desk.info).decode("utf-8")
+        assert not {"\x1b", "\x9b", "\x00"} & set(text)
+    rows = list(csv.reader(io.StringIO(formats.encode(grid, "csv", desk.info).decode("utf-8"))))
+    assert len(rows) == len(labels) + 1
+    assert rows[0][-1] == labels[-1]
+    plain = formats.encode(grid, "json", desk.info)
+    assert plain.isascii()
+    assert tuple(json.loads(plain)["rows"]["labels"]) == labels
+    formats.encode(grid, "npz", desk.info)
+
+
+def test_progress_is_for_terminals() -> None:
+    terminal = io.StringIO()
+    context = export.InPlace(None, terminal)  # type: ignore[arg-type]
+    context.progress("loading weights")
+    context.progress("keys", 1, 4)
+    context.progress("keys", 1, 4)
+    context.quiet()
+    assert terminal.getvalue() == "\r\x1b[Kloading weights\r\x1b[Kkeys 25 %\r\x1b[K"
+    silent = export.InPlace(None, None)  # type: ignore[arg-type]
+    silent.progress("loading weights")
+    silent.quiet()
+
+
+def test_whole_program(gpt2: Path, tmp_path: Path) -> None:
+    """In a process of its own: exit code, the file, and not a byte anywhere else."""
+    out = tmp_path / "ov.csv"
+    command = [sys.executable, "-m", "tui", "export", "ov", "--model", str(gpt2), "--head", "L1H2"]
+    done = subprocess.run([*command, "--tokens", "France, Paris", "--out", str(out)], capture_output=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert out.read_text().startswith("source\\output, France, Paris\n")
