@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,11 +46,15 @@ class Session:
     def type_prompt(self) -> None:
         """Replace the example prompt, a character at a time."""
         with self._step("prompt"):
-            self.terminal.press("i", "ctrl+u")
+            edit_prompt(self.terminal)
             for character in PROMPT:
                 self.terminal.send(character)
-            self.terminal.wait_for(lambda text: PROMPT in text and re.search(r"→ ·Mary \d", text), 30)
-            self.terminal.press("escape")
+                time.sleep(0.01)
+            self.terminal.wait_for(PROMPT)
+            self.terminal.press("enter")
+            self.terminal.settle()
+            self.terminal.press("end", "end", "down", "ctrl+d", "ctrl+d")  # the last row: what comes after the prompt
+            self.terminal.wait_for("→ ·Mary ", 30)
 
     def walk_heads(self, steps: int = 6) -> list[int]:
         """Next head, again and again. Bytes of each."""
@@ -114,9 +119,18 @@ class Session:
         self.costs[name] = self.costs.get(name, 0) + cost[0]
 
 
+def edit_prompt(terminal: Terminal) -> None:
+    """Into the prompt's field, and empty it."""
+    terminal.press("i")
+    terminal.wait_for(lambda text: "quit" not in text.splitlines()[-1])  # the footer knows who has the focus
+    terminal.press("ctrl+u")
+    # Textual runs bindings after they have bubbled up, and characters at once: what is typed too soon comes first.
+    terminal.wait_for(lambda text: text.splitlines()[1].strip() == "Prompt ▸")
+
+
 def title_of(text: str) -> str:
     """The line that says which head is drawn how, without the tree to its left; empty before it is there."""
-    found = re.search(r"\b(L\d+(H\d+)?|direct path)\b[^\n│]* · [^\n│]*", text)
+    found = re.search(r"\b(L\d+(H\d+)?|direct path|residual stream)\b[^\n│]* · [^\n│]*", text)
     return found.group() if found else ""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.scenario import CONVENTIONS, LOAD, Session
+from tests.e2e.scenario import CONVENTIONS, LOAD, Session, edit_prompt
 from tests.e2e.terminal import APP, LINK, Terminal, environment
 
 pytestmark = pytest.mark.e2e
@@ -146,7 +146,7 @@ def test_typed_while_loading(start: Callable[..., Session]) -> None:
     """What is typed before the model is there counts."""
     session = start()
     session.terminal.wait_for("Prompt ▸")
-    session.terminal.press("i", "ctrl+u")
+    edit_prompt(session.terminal)
     session.terminal.send("The capital of Japan is")
     session.terminal.wait_for("→ ·Tokyo", LOAD)
 
@@ -176,7 +176,7 @@ def test_prompt_full_of_traps(start: Callable[..., Session]) -> None:
     """Control characters, markup, wide and combining characters, and 10,000 characters pasted at once."""
     session = start()
     session.open()
-    session.terminal.press("i", "ctrl+u")
+    edit_prompt(session.terminal)
     traps = "[bold red]x[/] [/ \\[ é 日本 👩‍👩‍👧 \u0301 \u202e abc ก็"
     session.terminal.send(f"\x1b[200~{traps}\x1b[201~")
     session.terminal.settle(0.6)
