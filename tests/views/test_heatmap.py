@@ -10,7 +10,7 @@ from tests.views.apps import Stage
 from tests.views.grids import WEIRD, assert_clean, attention, grid_of, random_grid
 from tui.results import Axis
 from tui.views import heatmap as heatmap_module
-from tui.views.heatmap import Heatmap
+from tui.views.heatmap import Cut, Heatmap
 
 
 @pytest.fixture
@@ -86,17 +86,45 @@ async def test_the_cursor_laid_over_is_the_picture_of_a_fresh_widget(
             assert walked.content_region.reset_offset.contains_region(region)
 
 
-async def test_what_is_on_the_screen_after_moves_is_what_a_full_redraw_shows() -> None:
-    widget = Heatmap(random_grid(30, 30))
+def on_screen(app: Stage) -> list[list[tuple[str, object]]]:
+    """What the terminal was told to show in the widget's content: character and style of every column."""
+    region = app.widget.content_region
+    strips = app.screen._compositor.render_strips()[region.y : region.bottom]
+    return [
+        [(char, style) for text, style, _ in strip.crop(region.x, region.right) for char in text] for strip in strips
+    ]
+
+
+async def test_what_is_on_the_screen_after_moves_is_what_the_widget_draws() -> None:
+    widget = Heatmap(random_grid(30, 60))
     app = Stage(widget)
-    async with app.run_test(size=(100, 30)) as pilot:
-        for keys in (["down"] * 5, ["right"] * 7, ["end"], ["pagedown"] * 3, ["z"], ["left"]):
-            await pilot.press(*keys)
+    async with app.run_test(size=(120, 30)) as pilot:
+        for keys in (["down"] * 5, ["right"] * 30, ["end"], ["pagedown"] * 3, ["z"], ["left"] * 9, ["z", "home"]):
+            for key in keys:
+                await pilot.press(key)
+            await pilot.pause()
+            # Through the same filters as the screen: the widget's own lines, drawn now.
+            wanted = [[(char, style) for text, style, _ in strip for char in text] for strip in app.lines()]
+            assert [[char for char, _ in line] for line in on_screen(app)] == [[c for c, _ in line] for line in wanted]
+            found = [[style.bgcolor for _, style in line] for line in on_screen(app)]
+            assert found == [[style.bgcolor for _, style in line] for line in wanted]
+        widget.grid = random_grid(12, 12)
         await pilot.pause()
-        before = [strip.text for strip in app.screen._compositor.render_strips()]
-        widget.refresh()
-        await pilot.pause()
-        assert [strip.text for strip in app.screen._compositor.render_strips()] == before
+        assert [[c for c, _ in line] for line in on_screen(app)] == [list(strip.text) for strip in app.lines()]
+
+
+async def test_wide_characters_are_never_cut() -> None:
+    widget = Heatmap(grid_of(np.random.default_rng(0).normal(size=(30, 30)), ["日本語の", "a", "中国"]))
+    app = Stage(widget)
+    for size in ((120, 30), (119, 40), (90, 30)):
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            assert any(cut.display for cut in widget.query(Cut))
+            assert [[c for c, _ in line] for line in on_screen(app)] == [list(strip.text) for strip in app.lines()]
+            for _ in range(25):
+                await pilot.press("right")
+            assert [[c for c, _ in line] for line in on_screen(app)] == [list(strip.text) for strip in app.lines()]
+        app = Stage(widget := Heatmap(widget.grid))
 
 
 async def test_leaving_the_window_scrolls_by_half_of_it() -> None:
@@ -291,8 +319,9 @@ async def test_the_terminal_decides_the_colours_unless_told(monkeypatch: pytest.
         assert any("+" in strip.text for strip in app.lines()[2:-1])
 
 
-async def test_a_cursor_move_costs_2_kb_at_64_by_64() -> None:
-    """Bytes of the very update that Textual would write, over 300 moves of an arrow key and 100 jumps."""
+async def test_a_cursor_move_costs_2_kb_at_64_by_64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes of the very update that Textual would write, in the longest colours."""
+    monkeypatch.setenv("COLORTERM", "truecolor")
     rng = np.random.default_rng(0)
     for grid in (attention(64), random_grid(64, 64)):
         widget = Heatmap(grid)
@@ -307,7 +336,7 @@ async def test_a_cursor_move_costs_2_kb_at_64_by_64() -> None:
                 if widget.picture is not shown:
                     await pilot.pause()
                     continue
-                app.screen._compositor.update_widgets({widget})
+                app.screen._compositor.update_widgets({widget, *widget.query(Cut)})
                 update = app.screen._compositor.render_update(screen_stack=app.screen_stack)
                 if update is not None:
                     sizes.append(len(update.render_segments(app.console)))
