@@ -64,6 +64,7 @@ class Asks(Protocol):
 
     def want(self, jobs: Sequence[Job]) -> dict[Job, Any]: ...
     def cached(self, job: Job) -> Any: ...
+    def retry(self, job: Job) -> None: ...
 
 
 class Explorer(Screen[None]):
@@ -158,16 +159,16 @@ class Explorer(Screen[None]):
             self._past.append(self.selection)
             self._future.clear()
         self.selection = selection
+        job = state.shown(selection)
+        if job is not None and self._failures.pop(job, None):
+            self.engine.retry(job)  # it failed in idle time; now somebody asks for it
         self._want()
         self._schedule()
 
     def _want(self) -> None:
         if not self._started:
             return
-        needed = state.needs(self.selection)
-        if self.small and self.selection.panel >= 0 and not self._panel_open():
-            panel = state.panel_job(self.selection)
-            needed = [job for job in needed if job != panel or job in state.inspected(self.selection).listed()]
+        needed = state.needs(self.selection, with_panel=self._panel_open())
         there = self.engine.want([*self._extra.values(), *needed])
         current = set(needed)
         self._failures = {job: failed for job, failed in self._failures.items() if job in current}
@@ -231,7 +232,7 @@ class Explorer(Screen[None]):
             self._swap(heatmap, thumbnails)
             if heatmap.grid is not result:
                 heatmap.grid = result
-            heatmap.move_cursor(*state.cell_in_view(s))
+            heatmap.set_cursor(*state.cell_in_view(s))
             heatmap.stale = False
         else:
             heatmap.message = self._why_empty(job)
@@ -396,6 +397,8 @@ class Explorer(Screen[None]):
                 self._problem(question, sentence)
                 return
         self._failures[event.job] = event
+        if event.job in state.prefetched(s):
+            return  # nobody asked for it yet; it is said when somebody does
         self._activity = "failed"
         if isinstance(event.job, Open) and s.opened is not None and event.job == s.open:
             self.selection = replace(s, open=s.opened)  # the model that was there stays
@@ -463,7 +466,7 @@ class Explorer(Screen[None]):
 
     def _commit(self) -> None:
         self._typing = None
-        text = self.query_one(PromptInput).value
+        text = self.query_one(PromptInput).prompt
         if text != self.selection.text:
             self.change(replace(self.selection, text=text))
 
@@ -487,8 +490,7 @@ class Explorer(Screen[None]):
             self.say("no prediction yet: wait for the prompt to be computed")
             return
         field = self.query_one(PromptInput)
-        field.value = s.text + str(table.rows[0][table.columns.index("token")])
-        field.cursor_position = len(field.value)
+        field.prompt = s.text + str(table.rows[0][table.columns.index("token")])
         self._commit()
 
     def action_toggle_bos(self) -> None:
@@ -581,7 +583,7 @@ class Explorer(Screen[None]):
 
     def action_edge(self, side: int) -> None:
         if self.heatmap.display:
-            self.heatmap.action_edge(0, side)
+            self.heatmap.action_edge(side)
 
     def action_page(self, direction: int) -> None:
         if isinstance(self.focused, Bars):

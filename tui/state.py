@@ -362,7 +362,7 @@ def next_tokens(s: Selection) -> NextTokens | None:
     return NextTokens(run, s.position) if run else None
 
 
-def needs(s: Selection) -> list[Job]:
+def needs(s: Selection, with_panel: bool = True) -> list[Job]:
     """Everything that the screen shows of this selection, most important first, neighbouring heads last."""
     if s.model is None or s.open != s.opened:
         return [s.open]
@@ -374,8 +374,14 @@ def needs(s: Selection) -> list[Job]:
     if s.words and s.listed_of != Words(s.model.key, s.words):
         wanted.append(Words(s.model.key, s.words))
     last = next_tokens(replace(s, row=-1))
-    wanted += [shown(s), next_tokens(s), last, panel_job(s), *inspected(s).listed()]
-    for step in (1, -1):
-        if s.head is not None and 0 <= s.head + step < s.model.n_heads:
-            wanted.append(shown(replace(s, head=s.head + step)))
-    return list(dict.fromkeys(job for job in wanted if job is not None))
+    wanted += [shown(s), next_tokens(s), last, panel_job(s) if with_panel else None, *inspected(s).listed()]
+    return list(dict.fromkeys(job for job in (*wanted, *prefetched(s)) if job is not None))
+
+
+def prefetched(s: Selection) -> list[Job]:
+    """What the neighbouring heads would show: computed in idle time, so that the next head is there at once."""
+    if s.model is None or s.head is None:
+        return []
+    heads = (head for head in (s.head + 1, s.head - 1) if 0 <= head < s.model.n_heads)
+    jobs = (shown(replace(s, head=head)) for head in heads)
+    return [job for job in jobs if job is not None and job != shown(s)]

@@ -60,3 +60,18 @@ def shorten(text: str, columns: int) -> str:
             break
         out, used = out + char, used + step
     return out + "…"
+
+
+_FIELD = {code: 0x2400 + code for code in range(0x20)} | {0x0A: ord("⏎"), 0x09: ord("⇥"), 0x7F: ord("␡")}
+_FIELD |= {code: 0xE000 + code for code in range(0x80, 0xA0)}
+_PROMPT = {picture: code for code, picture in _FIELD.items()}
+
+
+def field_text(prompt: str) -> str:
+    """A prompt as a one-line field can hold it: control characters, newline and tab as their pictures."""
+    return prompt.translate(_FIELD)
+
+
+def prompt_text(field: str) -> str:
+    """The prompt that a field's text stands for: the inverse of ``field_text``, so ``⏎`` is a newline."""
+    return field.translate(_PROMPT)

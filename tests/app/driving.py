@@ -47,7 +47,7 @@ async def settled(explorer: Explorer, pilot: Pilot[None]) -> None:
         pilot,
         lambda: all(
             explorer.engine.cached(job) is not None or job in explorer._failures
-            for job in state.needs(explorer.selection)
+            for job in state.needs(explorer.selection, explorer._panel_open())
         ),
     )
     await pilot.pause(0.3)

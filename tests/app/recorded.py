@@ -19,7 +19,7 @@ from tui.results import (
 )  # fmt: skip
 
 KEY = ModelKey("/recorded", "0", "float32", "cpu")
-WORDS = ["⟨bos⟩", " The", " capital", " of", " France", " is", " Paris", " London", " king", " queen", " Rome", " in"]
+WORDS = ["<|bos|>", " The", " capital", " of", " France", " is", " Paris", " London", " king", " queen", " Rome", " in"]
 LAYERS, HEADS = 4, 4
 
 
@@ -73,7 +73,7 @@ class RecordedBench:
         words = [" " + word for word in job.text.split()]
         if len(words) > 60:
             raise Refused(f"The prompt is {len(words)} tokens long; this model reads at most 60.", "Shorten it.")
-        return tokens([*(["⟨bos⟩"] if job.bos else []), *words], job.bos)
+        return tokens([*(["<|bos|>"] if job.bos else []), *words], job.bos)
 
     def _words(self, job: Words) -> Tokens:
         words = [word.strip() for word in job.text.split(",")]
@@ -158,7 +158,7 @@ def head(view: str, quantity: str, formula: str, where: str | None = None, check
 
 def tokens(texts: list[str], bos: bool) -> Tokens:
     ids = tuple(WORDS.index(t) if t in WORDS else 20 + sum(map(ord, t)) % 1000 for t in texts)
-    return Tokens(ids, tuple(texts), tuple(t == "⟨bos⟩" for t in texts), bos)
+    return Tokens(ids, tuple(texts), tuple(t == "<|bos|>" for t in texts), bos)
 
 
 def axis(name: str, ids: tuple[int, ...]) -> Axis:

@@ -12,7 +12,7 @@ from tui.engine.jobs import OV, QK, LayerPatterns, Open, OVRow, Pattern, Residua
 from tui.results import Capabilities
 from tui.state import Selection
 
-PROMPT = tokens(["⟨bos⟩", " The", " capital", " of"], True)
+PROMPT = tokens(["<|bos|>", " The", " capital", " of"], True)
 
 
 def loaded(**changes: object) -> Selection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
@@ -14,11 +15,14 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from ..results import Table, Tokens
-from ..text import shorten, visible, width
+from ..text import field_text, prompt_text, shorten, visible, width
 
 
 class PromptInput(Input):
-    """The text field, with the history on up and down."""
+    """The text field, with the history on up and down.
+
+    Newlines, tabs and control characters stand in it as their pictures (``⏎``), so a pasted text keeps its lines.
+    """
 
     BINDINGS = [
         Binding("up", "older", "older", show=False),
@@ -30,11 +34,27 @@ class PromptInput(Input):
         """The user is done typing (esc or enter)."""
 
     def __init__(self, text: str, history: Sequence[str]) -> None:
-        super().__init__(text, compact=True, id="prompt-input", select_on_focus=False)
+        super().__init__(field_text(text), compact=True, id="prompt-input", select_on_focus=False)
         self.history = list(history)
         self._place = len(self.history)
-        self._draft = text
+        self._draft = self.value
         self.cursor_blink = False  # a blinking cursor writes to the terminal for ever
+
+    @property
+    def prompt(self) -> str:
+        """The prompt that is typed, control characters and all."""
+        return prompt_text(self.value)
+
+    @prompt.setter
+    def prompt(self, text: str) -> None:
+        self.value = field_text(text)
+        self.cursor_position = len(self.value)
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Textual's own field would keep the first line and drop the rest without a word."""
+        event.prevent_default()
+        event.stop()
+        self.replace(field_text(event.text.replace("\r\n", "\n").replace("\r", "\n")), *self.selection)
 
     def remember(self, text: str) -> None:
         """Put a prompt at the end of the history, unless it stands there already."""
@@ -55,8 +75,7 @@ class PromptInput(Input):
     def _recall(self, place: int) -> None:
         if 0 <= place <= len(self.history):
             self._place = place
-            self.value = self._draft if place == len(self.history) else self.history[place]
-            self.cursor_position = len(self.value)
+            self.prompt = prompt_text(self._draft) if place == len(self.history) else self.history[place]
 
     def action_leave(self) -> None:
         self.post_message(self.Left())
