@@ -62,7 +62,7 @@ def gpt2_folder(path: Path, **config: Any) -> Path:
     return hf_folder(path, "GPT2Config", "GPT2LMHeadModel", **{**small, **config})
 
 
-_ROTARY = {
+_ROTARY: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_hidden_layers": 2,

@@ -9,17 +9,20 @@ from typing import Any
 import pytest
 import torch
 
+from tests.models import folders
 from tests.models.conftest import ARCHITECTURES
 from tui.models import check
 from tui.models.check import error, rebuilt_pattern, self_check
+from tui.models.errors import ModelError
 from tui.models.live import LiveModel, never
+from tui.models.load import load
 
 IDS = [3, 200, 260, 261, 7, 262, 263, 41, 260, 264, 12, 265, 9, 266, 150, 33]
 """Longer than the windows of 6."""
-ONLY_LEARNED = "only models with learned positions have position terms"
-ONLY_ROTARY = "only models with rotary positions have an offset"
-IGNORES = "this architecture ignores an edited pattern"
-JOINT = "queries and keys are normalised over all heads at once, so one head has no QK circuit of its own"
+ONLY_LEARNED = "Only models with learned positions have position terms."
+ONLY_ROTARY = "Only models with rotary positions have an offset."
+IGNORES = "This architecture ignores an edited pattern."
+JOINT = "Queries and keys are normalised over all heads at once: one head has no QK circuit of its own."
 
 Models = Callable[[str], LiveModel]
 
@@ -132,15 +135,109 @@ def test_a_misread_convention_switches_views_off(
     monkeypatch.setattr(check, wrong, lambda attn: 2.0)
     capabilities, checks = self_check(live, None, never)
     assert checks["pattern = softmax(q·k / scale + mask)"] > 1e-3
-    off = {key for key, reason in vars(capabilities).items() if "fails" in reason}
+    off = {key for key, reason in vars(capabilities).items() if "does not hold" in reason}
     assert off == lost
     assert not capabilities.pattern
     assert not capabilities.ov
 
 
-def test_bfloat16(folder_of: Callable[[str], Path]) -> None:
-    from tui.models.load import load
+SMALL = folders._ROTARY
+OTHERS: dict[str, tuple[str, str, dict[str, Any], set[str] | str]] = {
+    # What is off, or the sentence that refuses: never a wrong number, never a crash.
+    "phi": ("PhiConfig", "PhiForCausalLM", {**SMALL, "partial_rotary_factor": 0.5}, set()),
+    "gemma": ("GemmaConfig", "GemmaForCausalLM", {**SMALL, "num_key_value_heads": 1, "head_dim": 8}, set()),
+    "mixtral": (
+        "MixtralConfig",
+        "MixtralForCausalLM",
+        {**SMALL, "num_key_value_heads": 2, "num_local_experts": 3},
+        set(),
+    ),
+    "llama 3.1": (
+        "LlamaConfig",
+        "LlamaForCausalLM",
+        {
+            **SMALL,
+            "attention_bias": True,
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 10000.0,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 16,
+            },
+        },
+        set(),
+    ),
+    "GPT-2 scaled by the layer": (
+        "GPT2Config",
+        "GPT2LMHeadModel",
+        {"n_positions": 32, "n_embd": 32, "n_layer": 3, "n_head": 4, "scale_attn_by_inverse_layer_idx": True},
+        set(),
+    ),
+    "GPT-2 unscaled, which TransformerLens scales": (
+        "GPT2Config",
+        "GPT2LMHeadModel",
+        {"n_positions": 32, "n_embd": 32, "n_layer": 2, "n_head": 4, "scale_attn_weights": False},
+        {"pattern", "scores", "qk", "ov", "residual", "effective", "pattern_edit"},
+    ),
+    "opt": (
+        "OPTConfig",
+        "OPTForCausalLM",
+        {
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "ffn_dim": 64,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 32,
+            "word_embed_proj_dim": 32,
+            "init_std": 0.3,
+        },
+        {"effective", "pattern_edit"},
+    ),
+    "bloom, ALiBi and a norm after the embedding": (
+        "BloomConfig",
+        "BloomForCausalLM",
+        {"hidden_size": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.3},
+        {"scores", "qk", "ov", "residual", "effective"},
+    ),
+    "gpt_oss, attention sinks": (
+        "GptOssConfig",
+        "GptOssForCausalLM",
+        {**SMALL, "head_dim": 8, "num_key_value_heads": 2, "num_local_experts": 3, "num_experts_per_tok": 2},
+        {"scores", "qk", "effective"},
+    ),
+    "mamba": (
+        "MambaConfig",
+        "MambaForCausalLM",
+        {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4},
+        "MambaForCausalLM has layers without attention heads, so there is no circuit to show.",
+    ),
+    "biogpt": (
+        "BioGptConfig",
+        "BioGptForCausalLM",
+        {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48},
+        "TransformerLens does not know BioGptForCausalLM.",
+    ),
+}
 
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_architectures_are_right_or_off(kind: str, tmp_path: Path) -> None:
+    config_name, model_name, config, outcome = OTHERS[kind]
+    folder = folders.hf_folder(tmp_path / "model", config_name, model_name, **{"initializer_range": 0.3, **config})
+    if isinstance(outcome, str):
+        with pytest.raises(ModelError) as raised:
+            load(str(folder), device="cpu")
+        assert raised.value.message == outcome
+        return
+    capabilities = load(str(folder), device="cpu").info.capabilities
+    off = {key: reason for key, reason in vars(capabilities).items() if reason}
+    assert off.keys() - {"position_terms", "offset"} == outcome, off
+    assert all(reason.endswith(".") for reason in off.values())
+
+
+def test_bfloat16(folder_of: Callable[[str], Path]) -> None:
     live = load(str(folder_of("llama")), device="cpu", dtype="bfloat16")
     assert live.info.key.dtype == "bfloat16"
     assert live.head(1, 2).W_Q.dtype == torch.float32

@@ -112,7 +112,7 @@ def test_induction_model(tmp_path: Path) -> None:
     head, ends = live.head(1, 0), live.ends
     assert torch.equal(ends.W_E @ head.W_V @ head.W_O @ ends.W_U, torch.eye(16))
     assert not live.head(0, 1).W_Q.any()
-    assert live.info.capabilities.effective == "this model has no MLPs"
+    assert live.info.capabilities.effective == "This model has no MLPs."
     assert live.tokens.encode("a b a", bos=False).ids == (0, 1, 0)
 
 
@@ -138,7 +138,7 @@ def test_other_output_vocabulary(tmp_path: Path) -> None:
     config, state = random_checkpoint(d_vocab_out=49)
     state["unembed.W_U"], state["unembed.b_U"] = state["unembed.W_U"][:, :49], state["unembed.b_U"][:49]
     info = load(str(tl_checkpoint(tmp_path / "toy", config, state)), device="cpu").info
-    assert info.capabilities.ov == "the output vocabulary is not the input vocabulary"
+    assert info.capabilities.ov == "The output vocabulary of this model is not its input vocabulary."
     assert not info.capabilities.qk
 
 

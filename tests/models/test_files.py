@@ -180,3 +180,13 @@ def test_pickled_weights(folder: Path) -> None:
 def test_weights_under_another_name(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "weights.safetensors")
     assert refusal(folder).message == f"{folder} has no model.safetensors."
+
+
+def test_config_that_loads_but_cannot_run(tmp_path: Path) -> None:
+    """Mixtral's 8 key/value heads by default, on a model of 4: shapes agree, the forward does not."""
+    from tests.models.folders import _ROTARY, hf_folder
+
+    config = {**_ROTARY, "num_local_experts": 2}
+    other = hf_folder(tmp_path / "mixtral", "MixtralConfig", "MixtralForCausalLM", **config)
+    with pytest.raises(ModelError, match="transformers cannot run this model"):
+        load(str(other), device="cpu")

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..circuits.tensors import Trace
 from ..results import Capabilities
+from .errors import ModelError, first_line
 from .trace import expand, used
 from .weights import attention_scale, read_norm, soft_cap
 
@@ -47,7 +48,7 @@ class Reference:
     def of(cls, model: Any, ids: Tensor) -> Reference:
         with torch.inference_mode():
             out = model(ids[None], output_attentions=True, use_cache=False)
-        patterns = tuple(p[0].float() for p in out.attentions or () if p is not None)
+        patterns = tuple(p[0].float() for p in getattr(out, "attentions", None) or () if p is not None)
         return cls(out.logits[0].float(), patterns)
 
 
@@ -71,7 +72,12 @@ def self_check(
     cfg = live.bridge.cfg
     ids = token_sample(cfg.d_vocab, cfg.n_ctx, live.device)
     layers = range(live.n_layers)
-    trace = live.trace(ids, layers, check)
+    try:
+        trace = live.trace(ids, layers, check)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error_:
+        raise ModelError(f"TransformerLens cannot run this model: {first_line(error_)}.", "Choose another.") from error_
     limit = LIMITS.get(next(live.bridge.original_model.parameters()).dtype, 1e-4)
     checks: dict[str, float] = {}
     if reference is not None:
@@ -84,7 +90,10 @@ def self_check(
             check()
             if function is _first_mlp and trace.mlp_out is None:
                 continue
-            checks[name] = function(live, trace)
+            try:
+                checks[name] = function(live, trace)
+            except Exception:  # an architecture that is put together otherwise: its views stay off, the others work
+                checks[name] = float("inf")
     effect = _edit_effect(live, ids, trace, check)
     return _capabilities(live, trace, checks, effect, limit), checks
 
@@ -210,30 +219,30 @@ def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effec
         """The sentence for the first of these identities that does not hold."""
         for name, value in checks.items():
             if name.startswith(starts) and not value <= limit:
-                return f"on this model “{name}” fails (error {value:.1e}, limit {limit:.0e})"
+                return f"On this model “{name}” does not hold (error {value:.1e}, limit {limit:.0e})."
         return ""
 
     run = failed("logits = transformers", "pattern = transformers")
-    shown = run or ("" if trace.patterns else "this architecture does not show its attention pattern")
+    shown = run or ("" if trace.patterns else "This architecture does not show its attention pattern.")
     scores = shown or failed("pattern = softmax")
     # The scale of a scaled QK value is known to be right only where the rebuilt pattern is.
     qk = scores or failed("embedding", "q, k") or _joint_norm(live)
     ov = run or failed("embedding", "v =", "z =", "attention", "logits = norm")
     if not ov and live.ends.W_U.shape[1] != live.ends.W_E.shape[0]:
-        ov = "the output vocabulary is not the input vocabulary"
+        ov = "The output vocabulary of this model is not its input vocabulary."
     learned = live.ends.W_pos is not None
     rotary = any(live.head(layer, 0).rotate is not None for layer in range(live.n_layers))
-    no_mlp = "this model has no MLPs" if live.ends.layer0_mlp is None else ""
+    no_mlp = "This model has no MLPs." if live.ends.layer0_mlp is None else ""
     return Capabilities(
         pattern=shown,
         scores=scores,
         qk=qk,
         ov=ov,
         residual=run or failed("stream", "attention", "logits = norm"),
-        position_terms=qk or ("" if learned else "only models with learned positions have position terms"),
-        offset=qk or ("" if rotary else "only models with rotary positions have an offset"),
+        position_terms=qk or ("" if learned else "Only models with learned positions have position terms."),
+        offset=qk or ("" if rotary else "Only models with rotary positions have an offset."),
         effective=no_mlp or qk or failed("MLP 0"),
-        pattern_edit=shown or ("" if effect > 0 else "this architecture ignores an edited pattern"),
+        pattern_edit=shown or ("" if effect > 0 else "This architecture ignores an edited pattern."),
     )
 
 
@@ -242,5 +251,5 @@ def _joint_norm(live: LiveModel) -> str:
     for block in live.bridge.blocks:
         w = read_norm(block.attn, "q_norm").w
         if w is not None and w.ndim == 1 and w.numel() != live.bridge.cfg.d_head:
-            return "queries and keys are normalised over all heads at once, so one head has no QK circuit of its own"
+            return "Queries and keys are normalised over all heads at once: one head has no QK circuit of its own."
     return ""

@@ -58,6 +58,10 @@ def _read_architecture(found: Found) -> Any:
         if not str(architecture).endswith("Model"):
             raise ModelError(f"{architecture} is not a text decoder.", TEXT_DECODERS)
         architecture = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type]
+    from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
+
+    if architecture not in SUPPORTED_ARCHITECTURES:
+        raise ModelError(f"TransformerLens does not know {architecture}.", TEXT_DECODERS)
     if given.get("quantization_config"):
         raise ModelError(
             "The weights of this model are quantised, so its circuits cannot be read.", "Use the float version."
@@ -158,9 +162,12 @@ def expected_shapes(config: Any) -> tuple[Shapes, set[str], str]:
 def check_shapes(given: Shapes, config: Any, folder: Path) -> None:
     """The names and shapes in the files against those that the config asks for.
 
-    A name may carry the body's prefix (``transformer.h.0…``) or not (``h.0…``): both are found on the hub. Names that
-    transformers renames as it loads are judged after loading (``load``).
+    A name may carry the body's prefix (``transformer.h.0…``) or not (``h.0…``): both are found on the hub. Weights that
+    transformers renames or merges as it loads (experts) are judged after loading (``load``).
     """
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+    merged = get_checkpoint_conversion_mapping(config.model_type) is not None
     expected, tied, prefix = expected_shapes(config)
     found = {key if key in expected else prefix + key: shape for key, shape in given.items()}
     wrong = [key for key, shape in found.items() if key in expected and shape != expected[key]]
@@ -173,7 +180,7 @@ def check_shapes(given: Shapes, config: Any, folder: Path) -> None:
     absent = [key for key in expected if key not in found and key not in tied]
     renamed = {shape for key, shape in found.items() if key not in expected}
     lost = [key for key in absent if expected[key] not in renamed]
-    if lost:
+    if lost and not merged:
         raise missing_weights(lost, folder)
 
 

@@ -156,7 +156,7 @@ def _download(name: str, progress: Callable[[str], None]) -> Path:
     try:
         folder = Path(snapshot_download(name, allow_patterns=[*_WEIGHTS, *_OTHERS], ignore_patterns=["*/*"]))
         if not list(folder.glob("*.safetensors")):
-            snapshot_download(name, allow_patterns=["pytorch_model*.bin*"], ignore_patterns=["*/*"])
+            snapshot_download(name, allow_patterns=["pytorch_model*.bin*", "*.pth", "*.pt"], ignore_patterns=["*/*"])
     except GatedRepoError as error:
         raise ModelError(
             f"{name} is on the hub, but needs a login that accepted its terms.", "Run: hf auth login"

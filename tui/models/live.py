@@ -32,8 +32,10 @@ class LiveModel:
         self.tokens = tokens
         self.embed_factor = embed_factor
         self._ends: Ends | None = None
-        # A HeadWeights is a handful of views: the cache saves the reshaping of every access, 4 KB each.
-        self._head = lru_cache(maxsize=4096)(self._read_head)
+        # In float32 a HeadWeights is a handful of views (4 KB) and only the reshaping is saved; of a model that runs in
+        # 16 bits each is a copy, so only the heads at hand are kept.
+        views = bridge.embed.W_E.dtype == torch.float32
+        self._head = lru_cache(maxsize=4096 if views else 64)(self._read_head)
 
     @property
     def n_layers(self) -> int:

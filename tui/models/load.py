@@ -13,7 +13,7 @@ from ..results import ModelInfo, ModelKey
 from .check import Reference, embedding_factor, self_check, token_sample
 from .checkpoint import boot_checkpoint, read_vocabulary
 from .errors import ModelError, first_line
-from .files import check_files, missing_weights
+from .files import TEXT_DECODERS, check_files, missing_weights
 from .find import Found, find_model, fingerprint
 from .live import LiveModel, never
 from .quiet import silence
@@ -74,6 +74,7 @@ def load(
             architecture = str(config.architectures[0])
         bridge.eval()
         live = LiveModel(bridge, tokens, embedding_factor(bridge))
+        _ = live.ends  # made here, outside inference mode
         stage("self-check")
         capabilities, checks = self_check(live, reference, check)
     block, cfg = bridge.blocks[0], bridge.cfg
@@ -160,7 +161,15 @@ def _load_weights(
         raise missing_weights(sorted(report["missing_keys"]), found.folder)
     model = model.to(device).eval()
     check()
-    return model, Reference.of(model, token_sample(config.vocab_size, context_length(config), device))
+    try:
+        reference = Reference.of(model, token_sample(config.vocab_size, context_length(config), device))
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"transformers cannot run this model: {first_line(error)}.", "Compare config.json with the original."
+        ) from error
+    return model, reference
 
 
 def _bridge(found: Found, config: Any, model: Any, tokenizer: Any) -> Any:
@@ -177,6 +186,11 @@ def _bridge(found: Found, config: Any, model: Any, tokenizer: Any) -> Any:
         raise ModelError(
             f"TransformerLens cannot open {config.architectures[0]}: {first_line(error)}.", "Choose another model."
         ) from error
+    if not all("attn" in block._modules for block in getattr(bridge, "blocks", None) or [bridge]):
+        raise ModelError(
+            f"{config.architectures[0]} has layers without attention heads, so there is no circuit to show.",
+            TEXT_DECODERS,
+        )
     bridge.cfg.n_ctx = context_length(config)
     return bridge
 
@@ -234,4 +248,5 @@ def _positions(live: LiveModel) -> str:
         return "learned"
     if any(rotation(live.bridge, layer) is not None for layer in range(live.n_layers)):
         return "rotary"
-    return "alibi" if getattr(cfg, "positional_embedding_type", "") == "alibi" else "none"
+    kind = str(getattr(cfg, "positional_embedding_type", ""))
+    return kind if kind in ("rotary", "alibi") else "none"

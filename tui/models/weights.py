@@ -100,7 +100,10 @@ def soft_cap(attn: Any) -> float | None:
 
 def read_ends(bridge: Any, embed_factor: float) -> Ends:
     """Embedding and unembedding. ``embed_factor``: what the stored embedding is multiplied by on its way in."""
-    W_E = plain(bridge.embed.W_E)
+    stored, unembed = bridge.embed.W_E, bridge.unembed.W_U
+    W_E = plain(stored)
+    tied = unembed.data_ptr() == stored.data_ptr()
+    W_U = W_E.T if tied else plain(unembed)
     if embed_factor != 1.0:
         W_E = W_E * embed_factor
     pos = bridge._modules.get("pos_embed")
@@ -108,13 +111,19 @@ def read_ends(bridge: Any, embed_factor: float) -> Ends:
     cap = float(getattr(bridge.cfg, "output_logits_soft_cap", -1.0) or -1.0)
     return Ends(
         W_E=W_E,
-        W_pos=plain(pos.W_pos)[: bridge.cfg.n_ctx] if pos is not None else None,
-        W_U=plain(bridge.unembed.W_U),
+        W_pos=_positions(pos, bridge.cfg.n_ctx) if pos is not None else None,
+        W_U=W_U,
         b_U=plain(bias) if bias is not None and bool(bias.any()) else None,
         final_norm=read_norm(bridge, "ln_final"),
         logit_cap=cap if cap > 0 else None,
         layer0_mlp=_first_mlp(bridge),
     )
+
+
+def _positions(pos: Any, n_ctx: int) -> Tensor:
+    """``[n_ctx, d_model]``. OPT keeps two rows before position 0."""
+    first = int(getattr(pos.original_component, "offset", 0))
+    return plain(pos.W_pos)[first : first + n_ctx]
 
 
 def _first_mlp(bridge: Any) -> Callable[[Tensor], Tensor] | None:
