@@ -134,6 +134,53 @@ def test_wrapped_state_dict_and_absent_biases(tmp_path: Path) -> None:
     assert np.abs(live.trace(IDS).logits.numpy() - logits).max() / np.abs(logits).max() < 1e-5
 
 
+def test_config_as_hooked_transformer_writes_it(tmp_path: Path) -> None:
+    """All its fields, with dtype and device as text and most of them null."""
+    config, state = random_checkpoint()
+    written = {
+        "model_name": "custom",
+        "eps": 1e-5,
+        "use_attn_result": False,
+        "use_attn_scale": True,
+        "attn_scale": 8**0.5,
+        "use_split_qkv_input": True,
+        "use_local_attn": False,
+        "original_architecture": None,
+        "from_checkpoint": False,
+        "checkpoint_index": None,
+        "tokenizer_name": "EleutherAI/gpt-neox-20b",
+        "window_size": None,
+        "attn_types": None,
+        "init_mode": "gpt2",
+        "device": "cuda",
+        "n_devices": 1,
+        "attention_dir": "causal",
+        "seed": 3,
+        "initializer_range": 0.02,
+        "init_weights": True,
+        "positional_embedding_type": "standard",
+        "final_rms": False,
+        "d_vocab_out": 50,
+        "parallel_attn_mlp": False,
+        "rotary_dim": None,
+        "n_params": 12345,
+        "gated_mlp": False,
+        "default_prepend_bos": True,
+        "dtype": "torch.float32",
+        "n_key_value_heads": None,
+        "post_embedding_ln": False,
+        "rotary_base": 10000,
+        "attn_scores_soft_cap": -1.0,
+        "output_logits_soft_cap": -1.0,
+        "num_experts": None,
+        "use_hook_tokens": False,
+        "weird_future_field": [1],
+    }
+    live = load(str(tl_checkpoint(tmp_path / "toy", {**config, **written}, state)), device="cpu")
+    logits, _, _ = forward(config, state)
+    assert np.abs(live.trace(IDS).logits.numpy() - logits).max() / np.abs(logits).max() < 1e-5
+
+
 def test_other_output_vocabulary(tmp_path: Path) -> None:
     config, state = random_checkpoint(d_vocab_out=49)
     state["unembed.W_U"], state["unembed.b_U"] = state["unembed.W_U"][:, :49], state["unembed.b_U"][:49]

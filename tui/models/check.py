@@ -135,7 +135,7 @@ def _reading(sides: str) -> Callable[[LiveModel, Trace], float]:
             for side in sides:
                 own = torch.stack([x @ getattr(w, f"W_{side}") + getattr(w, f"b_{side}") for w in heads], dim=1)
                 if side != "V":
-                    own = used(live.bridge, layer, own, "q_norm" if side == "Q" else "k_norm", heads[0])
+                    own = used(live.bridge.blocks[layer].attn, own, f"{side.lower()}_norm", heads[0].rotate)
                 want = {"Q": trace.queries, "K": trace.keys, "V": trace.values}[side][layer]
                 worst = max(worst, error(expand(own, cfg.n_heads), want))
         return worst
@@ -231,7 +231,7 @@ def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effec
     if not ov and live.ends.W_U.shape[1] != live.ends.W_E.shape[0]:
         ov = "The output vocabulary of this model is not its input vocabulary."
     learned = live.ends.W_pos is not None
-    rotary = any(live.head(layer, 0).rotate is not None for layer in range(live.n_layers))
+    rotary = any(live.rotation(layer) is not None for layer in range(live.n_layers))
     no_mlp = "This model has no MLPs." if live.ends.layer0_mlp is None else ""
     return Capabilities(
         pattern=shown,

@@ -26,6 +26,7 @@ _UNSUPPORTED = (
     ("use_normalization_before_and_after", "norms after attention and MLP"),
     ("num_experts", "mixtures of experts"),
     ("shortformer_pos", "shortformer positions"),
+    ("post_embedding_ln", "a norm after the embedding"),
     ("use_qk_norm", "query and key norms"),
     ("scale_attn_by_inverse_layer_idx", "attention scaled by the layer"),
 )

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..circuits.tensors import Ends, HeadWeights, Trace
 from ..results import ModelInfo
 from .errors import ModelError
+from .rotary import Rotate, rotation
 from .tokens import Tokenizer
 from .trace import Hook, checked_ids, run_trace
 from .weights import read_ends, read_head
@@ -32,6 +33,7 @@ class LiveModel:
         self.tokens = tokens
         self.embed_factor = embed_factor
         self._ends: Ends | None = None
+        self._rotations: dict[int, Rotate | None] = {}
         # In float32 a HeadWeights is a handful of views (4 KB) and only the reshaping is saved; of a model that runs in
         # 16 bits each is a copy, so only the heads at hand are kept.
         views = bridge.embed.W_E.dtype == torch.float32
@@ -54,7 +56,13 @@ class LiveModel:
         return self._head(layer, head)
 
     def _read_head(self, layer: int, head: int) -> HeadWeights:
-        return read_head(self.bridge, layer, head)
+        return read_head(self.bridge, layer, head, self.rotation(layer))
+
+    def rotation(self, layer: int) -> Rotate | None:
+        """The layer's rotary code: ``rotate(x [n, d_head], positions [n])``; None where it rotates nothing."""
+        if layer not in self._rotations:
+            self._rotations[layer] = rotation(self.bridge, layer)
+        return self._rotations[layer]
 
     @property
     def ends(self) -> Ends:
@@ -82,7 +90,7 @@ class LiveModel:
                 raise ModelError(
                     f"There is no layer {layer} in this model.", f"Layers run from 0 to {self.n_layers - 1}."
                 )
-        return run_trace(self.bridge, values, layers, self.head, check, interventions)
+        return run_trace(self.bridge, values, layers, self.rotation, check, interventions)
 
     def close(self) -> None:
         """Lets go of weights and caches. The object cannot be used afterwards."""

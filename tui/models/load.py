@@ -17,7 +17,6 @@ from .files import TEXT_DECODERS, check_files, missing_weights
 from .find import Found, find_model, fingerprint
 from .live import LiveModel, never
 from .quiet import silence
-from .rotary import rotation
 from .tokens import HubTokenizer, ListTokenizer, Tokenizer
 from .weights import read_norm
 
@@ -246,7 +245,7 @@ def _positions(live: LiveModel) -> str:
     cfg = live.bridge.cfg
     if "pos_embed" in live.bridge._modules:
         return "learned"
-    if any(rotation(live.bridge, layer) is not None for layer in range(live.n_layers)):
+    if any(live.rotation(layer) is not None for layer in range(live.n_layers)):
         return "rotary"
     kind = str(getattr(cfg, "positional_embedding_type", ""))
     return kind if kind in ("rotary", "alibi") else "none"

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..circuits.tensors import HeadWeights, Norm, Trace
+from ..circuits.tensors import Norm, Trace
 from .errors import ModelError
+from .rotary import Rotate
 from .weights import output_bias, plain, read_norm
 
 Hook = tuple[str, Callable[[Tensor], Tensor]]
@@ -112,7 +113,7 @@ def run_trace(
     bridge: Any,
     ids: Tensor,
     layers: Collection[int],
-    head: Callable[[int, int], HeadWeights],
+    rotation: Callable[[int], Rotate | None],
     check: Callable[[], None],
     interventions: Sequence[Hook] = (),
 ) -> Trace:
@@ -130,10 +131,10 @@ def run_trace(
             for handle in handles:
                 handle.remove()
         check()
-        return _assemble(record, ids, plain(logits[0]), head)
+        return _assemble(record, ids, plain(logits[0]), rotation)
 
 
-def _assemble(record: Recording, ids: Tensor, logits: Tensor, head: Callable[[int, int], HeadWeights]) -> Trace:
+def _assemble(record: Recording, ids: Tensor, logits: Tensor, rotation: Callable[[int], Rotate | None]) -> Trace:
     bridge, cfg = record.bridge, record.bridge.cfg
     n, n_layers = len(ids), len(bridge.blocks)
     seen = record.seen
@@ -150,8 +151,9 @@ def _assemble(record: Recording, ids: Tensor, logits: Tensor, head: Callable[[in
             patterns[layer] = seen[at + "hook_pattern"]
         if all(at + name in seen for name in ("hook_q", "hook_k", "hook_v")):
             q, k, v = (seen[at + name].reshape(n, -1, cfg.d_head) for name in ("hook_q", "hook_k", "hook_v"))
-            queries[layer] = used(bridge, layer, q, "q_norm", head(layer, 0))
-            keys[layer] = expand(used(bridge, layer, k, "k_norm", head(layer, 0)), cfg.n_heads)
+            attn, rotate = bridge.blocks[layer].attn, rotation(layer)
+            queries[layer] = used(attn, q, "q_norm", rotate)
+            keys[layer] = expand(used(attn, k, "k_norm", rotate), cfg.n_heads)
             values[layer] = expand(v, cfg.n_heads)
         visible[layer] = record.visible(layer)
     return Trace(
@@ -175,16 +177,17 @@ def _assemble(record: Recording, ids: Tensor, logits: Tensor, head: Callable[[in
     )
 
 
-def used(bridge: Any, layer: int, x: Tensor, norm_name: str, weights: HeadWeights) -> Tensor:
+def used(attn: Any, x: Tensor, norm_name: str, rotate: Rotate | None) -> Tensor:
     """``[n, heads, d_head]`` projected queries or keys → as attention used them: normalised, then rotated."""
-    norm = read_norm(bridge.blocks[layer].attn, norm_name)
+    norm = read_norm(attn, norm_name)
+    n, heads, d_head = x.shape
     if norm.kind != "none":
-        over_all = norm.w is not None and norm.w.ndim == 1 and norm.w.numel() == x.shape[1] * x.shape[2] != x.shape[2]
+        over_all = norm.w is not None and norm.w.ndim == 1 and norm.w.numel() == heads * d_head != d_head
         x = norm(x.flatten(1)).view_as(x) if over_all else norm(x)
-    if weights.rotate is None:
+    if rotate is None:
         return x
-    positions = torch.arange(x.shape[0], device=x.device)
-    return torch.stack([weights.rotate(x[:, i].contiguous(), positions) for i in range(x.shape[1])], dim=1)
+    positions = torch.arange(n, device=x.device).repeat(heads)
+    return rotate(x.transpose(0, 1).reshape(-1, d_head), positions).view(heads, n, d_head).transpose(0, 1)
 
 
 def expand(x: Tensor, n_heads: int) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..circuits.tensors import Ends, HeadWeights, Norm
-from .rotary import rotation
+from .rotary import Rotate
 
 NO_NORM = Norm("none", None, None, 0.0)
 
@@ -43,8 +43,8 @@ def read_norm(block: Any, name: str) -> Norm:
     return Norm(kind, w, None if b is None or kind == "RMSNorm" else plain(b), float(eps))
 
 
-def read_head(bridge: Any, layer: int, head: int) -> HeadWeights:
-    """Raw weights of one head; keys and values are those that this query head reads."""
+def read_head(bridge: Any, layer: int, head: int, rotate: Rotate | None) -> HeadWeights:
+    """Raw weights of one head, with its layer's rotation; keys and values are those that this query head reads."""
     attn, cfg = bridge.blocks[layer].attn, bridge.cfg
     group = cfg.n_heads // (cfg.n_key_value_heads or cfg.n_heads)
     shared = head // group
@@ -66,7 +66,7 @@ def read_head(bridge: Any, layer: int, head: int) -> HeadWeights:
         soft_cap=soft_cap(attn),
         q_norm=_per_head(q_norm, head, d_head),
         k_norm=_per_head(k_norm, shared, d_head),
-        rotate=rotation(bridge, layer),
+        rotate=rotate,
     )
 
 
