@@ -23,7 +23,8 @@ def grid_of(values: np.ndarray, labels: Sequence[str] | None = None, diverging: 
     values = np.asarray(values, dtype=np.float32)
     names = [tuple((labels or [f" t{i}" for i in range(n)])[i % len(labels or range(n))] for i in range(n))
              for n in values.shape]  # fmt: skip
-    return Grid(HEADER, frozen(values), Axis("query", names[0]), Axis("key", names[1]), diverging)
+    return Grid(HEADER, frozen(values), Axis("query", names[0], tuple(range(len(names[0])))),
+                Axis("key", names[1], tuple(range(len(names[1])))), diverging)  # fmt: skip
 
 
 def random_grid(rows: int, cols: int, seed: int = 0, diverging: bool = True, masked: float = 0.0) -> Grid:

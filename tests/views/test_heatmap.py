@@ -11,6 +11,7 @@ from tests.views.grids import WEIRD, assert_clean, attention, grid_of, random_gr
 from tui.results import Axis
 from tui.views import heatmap as heatmap_module
 from tui.views.heatmap import Cut, Heatmap
+from tui.views.surface import STALE_AFTER
 
 
 @pytest.fixture
@@ -269,6 +270,8 @@ async def test_an_old_picture_is_marked_and_stays() -> None:
         before = app.lines()
         widget.stale = True
         await pilot.pause()
+        assert app.lines() == before  # a result that comes at once does not flicker
+        await pilot.pause(STALE_AFTER + 0.2)
         assert "computing" in app.lines()[-1].text
         assert app.lines()[:-1] == before[:-1]
         widget.stale = False

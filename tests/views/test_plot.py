@@ -24,6 +24,7 @@ from tests.views.grids import (
     shown,
     table_of,
 )
+from tui.results import Axis
 from tui.views import plot
 from tui.views.colours import Scale, Scheme, contrast, luminance, palette, scale_of
 from tui.views.geometry import block_extremes
@@ -150,6 +151,18 @@ def test_labels_of_any_text_leave_every_line_in_place(scheme: Scheme) -> None:
             drawn = picture(grid, *size, scheme, fit=fit)
             assert_clean(drawn.strips, *size)
             assert wrong_cells(drawn, scheme) == 0
+
+
+def test_special_tokens_are_told_from_text() -> None:
+    assert printable("<|bos|>") == "⟨bos⟩"
+    assert printable("<|not a token") == "<|not·a·token"
+
+
+def test_blanks_are_seen_in_tokens_and_not_in_words() -> None:
+    assert plot.axis_label(Axis("key", (" France",), (1,)), 0) == "·France"
+    assert plot.axis_label(Axis("component", ("rounding  error",)), 0) == "rounding error"
+    assert plot.axis_label(Axis("component", ("\x1b[31m",)), 0) == "␛[31m"
+    assert plot.axis_label(Axis("component", ("",)), 0) == "∅"
 
 
 def test_everyone_agrees_on_the_width_of_every_character_that_is_printed() -> None:

@@ -56,28 +56,37 @@ def bar_chart(table: Table, columns: int, lines: int, scheme: Scheme, first: int
     count = min(len(table.rows), lines - top)
     first = max(0, min(first, len(table.rows) - count))
     texts, numbers = _columns(table)
-    label = [" ".join(_text(row[i]) for i in texts) for row in table.rows[first : first + count]]
-    label_end = min(max(map(width, label), default=0), max(4, columns // 3) if numbers else columns)
-    cells = {i: _values([row[i] for row in table.rows], slice(first, first + count)) for i in numbers}
+    window = slice(first, first + count)
+    cells = {i: _values([row[i] for row in table.rows], window) for i in numbers}
     sizes = {i: max(width(_head(table, i)), *map(width, texts_of)) for i, texts_of in cells.items() if texts_of}
-    shown = _fitting(table, numbers, sizes, columns - label_end - 1)
+    heading, label = _labels(table, texts, window)
+    bar = table.columns.index(table.bar) if table.bar in table.columns else -1
+    room = max(columns // 3, columns - 12 - sizes.get(bar, 0)) if numbers else columns
+    label_end = min(max(map(width, label), default=0), max(4, room))
+    shown = _fitting(bar, numbers, sizes, columns - label_end - 1)
     value_start = columns - sum(sizes[i] + 1 for i in shown)
     with plot.DRAWING:
         sheet = plot.blank(columns, max(1, lines), scheme)
         if top:
-            _write_heading(sheet, table, texts, shown, sizes, value_start, scheme, (first, count))
+            if count < len(table.rows):
+                heading += f"  {first + 1}–{first + count}/{len(table.rows)}"
+            ink = mix(scheme.muted, scheme.surface, 0.3)
+            plot.write(sheet, 0, 0, shorten(heading, value_start), ink, scheme.surface)
         for line, text in enumerate(label):
             plot.write(sheet, 0, top + line, shorten(text, label_end), scheme.text, scheme.surface)
         place = value_start
         for i in shown:
+            if top:
+                head = _head(table, i)
+                plot.write(sheet, place + 1 + sizes[i] - width(head), 0, head, ink, scheme.surface)
             for line, text in enumerate(cells[i]):
                 x = place + 1 + sizes[i] - width(text)
                 plot.write(sheet, x, top + line, text, scheme.muted, scheme.surface)
             place += sizes[i] + 1
         room = value_start - label_end - 2
-        if table.bar in table.columns and room >= 6:
-            values = np.array([_real(row[table.columns.index(str(table.bar))]) for row in table.rows])
-            _draw_bars(sheet, values, slice(first, first + count), (label_end + 1, top), room, scheme)
+        if bar >= 0 and room >= 6:
+            values = np.array([_real(row[bar]) for row in table.rows])
+            _draw_bars(sheet, values, window, (label_end + 1, top), room, scheme)
         strips = plot.strips_of(sheet, columns)
     return BarChart(strips, table, first, count, top, label_end, value_start)
 
@@ -89,9 +98,23 @@ def _columns(table: Table) -> tuple[list[int], list[int]]:
     return list(range(last + 1)), list(range(last + 1, len(table.columns)))
 
 
-def _fitting(table: Table, numbers: Sequence[int], sizes: dict[int, int], room: int) -> list[int]:
-    bar = table.columns.index(table.bar) if table.bar in table.columns else -1
-    room -= 8 if bar >= 0 and room >= 20 else 0  # the bars' share
+def _labels(table: Table, texts: Sequence[int], window: slice) -> tuple[str, list[str]]:
+    """The columns before the bar under each other, and their heading: numbers to the right, words to the left."""
+    heading, lines = "", [""] * len(table.rows[window])
+    for i in texts:
+        head, cells = plot.words(table.columns[i]), [_text(row[i]) for row in table.rows[window]]
+        size = max(map(width, cells), default=0)
+        wordy = any(isinstance(row[i], str) for row in table.rows)
+        for line, cell in enumerate(cells):
+            space = " " * (size - width(cell))
+            lines[line] += (" " if lines[line] else "") + (cell + space if wordy else space + cell)
+        # A heading longer than its column runs on: what stands below it is what counts.
+        heading += (" " if heading else "") + (head.ljust(size) if wordy else shorten(head, max(size, 4)).rjust(size))
+    return heading.rstrip(), [line.rstrip() for line in lines]
+
+
+def _fitting(bar: int, numbers: Sequence[int], sizes: dict[int, int], room: int) -> list[int]:
+    room -= 8 if bar >= 0 and room >= 16 else 0  # the bars' share
     kept: list[int] = []
     for i in sorted(numbers, key=lambda i: (i != bar, i)):
         if i in sizes and sum(sizes[k] + 1 for k in kept) + sizes[i] + 1 <= room:
@@ -100,29 +123,7 @@ def _fitting(table: Table, numbers: Sequence[int], sizes: dict[int, int], room: 
 
 
 def _head(table: Table, column: int) -> str:
-    return shorten(plot.printable(table.columns[column]), 12)
-
-
-def _write_heading(
-    sheet: Any,
-    table: Table,
-    texts: Sequence[int],
-    shown: Sequence[int],
-    sizes: dict[int, int],
-    place: int,
-    scheme: Scheme,
-    window: tuple[int, int],
-) -> None:
-    ink = mix(scheme.muted, scheme.surface, 0.3)
-    first, count = window
-    words = " ".join(plot.printable(table.columns[i]) for i in texts)
-    if count < len(table.rows):
-        words += f"  {first + 1}–{first + count}/{len(table.rows)}"
-    plot.write(sheet, 0, 0, shorten(words, place), ink, scheme.surface)
-    for i in shown:
-        head = _head(table, i)
-        plot.write(sheet, place + 1 + sizes[i] - width(head), 0, head, ink, scheme.surface)
-        place += sizes[i] + 1
+    return shorten(plot.words(table.columns[column]), 12)
 
 
 def _text(value: Scalar) -> str:
@@ -196,17 +197,17 @@ def curve_chart(curve: Curve, columns: int, lines: int, scheme: Scheme) -> tuple
         # A name too long for the line ends the legend: the last series are the least.
         place = 0
         for i, name in enumerate(curve.series):
-            text = shorten(plot.printable(name), columns - place - 2)
+            text = shorten(plot.words(name), columns - place - 2)
             if lines >= 4 and len(curve.series) > 1 and text:
                 plot.write(sheet, place, 0, "━ " + text, inks[i % len(inks)], scheme.surface)
                 place += width(text) + 4
         if lines >= 4 and len(curve.series) == 1:
-            plot.write(sheet, 0, 0, shorten(plot.printable(curve.y_name), columns), scheme.muted, scheme.surface)
+            plot.write(sheet, 0, 0, shorten(plot.words(curve.y_name), columns), scheme.muted, scheme.surface)
         canvas = _curves(curve, columns, lines - 2 if lines >= 4 else lines, inks, scheme)
         if canvas is not None:
             sheet.insert(0, 1 if lines >= 4 else 0, canvas)
         if lines >= 4:
-            name = shorten(plot.printable(curve.x_name), columns)
+            name = shorten(plot.words(curve.x_name), columns)
             plot.write(sheet, max(0, (columns - width(name)) // 2), lines - 1, name, scheme.muted, scheme.surface)
         return plot.strips_of(sheet, columns)
 

@@ -80,7 +80,7 @@ def wall(gallery: Gallery, columns: int, lines: int, scheme: Scheme, first: int 
 
 def title_of(grid: Grid) -> str:
     """Two spaces for the cursor's mark, and the head."""
-    return "  " + plot.printable(grid.header.head or grid.header.quantity)
+    return "  " + plot.words(grid.header.head or grid.header.quantity)
 
 
 def _arrangement(gallery: Gallery, columns: int, lines: int) -> tuple[int, tuple[int, int]]:

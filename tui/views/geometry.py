@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from textual.geometry import Region
 
-from tui.results import Grid
+from tui.results import Axis, Grid
 from tui.text import shorten, width
 
 MAX_CELL = (12, 4)
@@ -120,14 +120,14 @@ def lay(
     grid: Grid,
     width_: int,
     height: int,
-    label: Callable[[str], str],
+    label: Callable[[Axis, int], str],
     fit: bool = False,
     origin: tuple[int, int] = (0, 0),
 ) -> Layout:
     """The layout of a grid in ``width_`` × ``height`` characters; ``origin`` is its first cell where it scrolls."""
     n_rows, n_cols = grid.values.shape
-    names = [label(text) for text in grid.rows.labels[: max(n_rows, 1)]]
-    heads = [label(text) for text in grid.cols.labels[: max(n_cols, 1)]]
+    names = [label(grid.rows, i) for i in range(min(n_rows, len(grid.rows)))]
+    heads = [label(grid.cols, i) for i in range(min(n_cols, len(grid.cols)))]
     axis = height >= 9 and width_ >= 30
     legend = height >= 6
     room = 0 if width_ < 14 else min(16, max(5, width_ // 5))

@@ -26,7 +26,7 @@ from textual.widget import Widget
 from tui.results import Axis, Grid
 from tui.text import shorten, width
 from tui.views.colours import contrast
-from tui.views.plot import Picture, picture, printable
+from tui.views.plot import Picture, axis_label, picture
 from tui.views.surface import Drawing, laid_over
 
 Cell = tuple[int, int]
@@ -255,7 +255,7 @@ class Heatmap(Drawing):
             strip = laid_over(strip, cell.x, self._cell(strip, shown, cell, y - cell.y))
         label = layout.row_label_region(row)
         if label is not None and label.y == y:
-            text = shorten(printable(grid.rows.labels[row]), label.width)
+            text = shorten(axis_label(grid.rows, row), label.width)
             text = " " * (label.width - width(text)) + text
             strip = laid_over(strip, label.x, [Segment(text, style)])
         if layout.axis and y == layout.top - 1:
@@ -265,7 +265,7 @@ class Heatmap(Drawing):
             strip = laid_over(strip, cell.x, [Segment(mark.ljust(cell.width, "─"), style)])
         head = layout.col_label_region(col)
         if head is not None and not layout.upright and y == 0:
-            text = shorten(printable(grid.cols.labels[col]), head.width)
+            text = shorten(axis_label(grid.cols, col), head.width)
             strip = laid_over(strip, head.x, [Segment(text + " " * (head.width - width(text)), style)])
         return strip
 

@@ -25,12 +25,13 @@ from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tui.results import Grid, Result
+from tui.results import Axis, Grid, Result
 from tui.text import shorten, visible, width
 from tui.views.colours import RGB, Palette, Scale, Scheme, Swatch, mix, palette, scale_of
 from tui.views.geometry import Layout, block_extremes, extreme_cell, lay
 
 DRAWING = RLock()
+_SPECIAL = re.compile(r"<\|[^<>|\s]{1,32}\|>")
 _CODES = re.compile("((?:\x1b\\[[0-9;]*m)+)([^\x1b]*)")
 
 
@@ -108,7 +109,7 @@ def picture(
     scheme = scheme or Scheme()
     width_, height = max(1, width_), max(1, height)
     with DRAWING:
-        layout = lay(grid, width_, height, printable, fit, origin)
+        layout = lay(grid, width_, height, axis_label, fit, origin)
         scale = scale or scale_of(grid.values, grid.diverging)
         colours = palette(scheme, grid.diverging)
         shown = block_extremes(grid.values, layout.rows.starts, layout.cols.starts, grid.diverging)
@@ -162,12 +163,26 @@ def pixel(foreground: RGB | None, background: RGB | None, style: str | None = No
 
 @lru_cache(maxsize=4096)
 def printable(label: str) -> str:
-    """A label in which plotext, Rich and `tui.text.width` agree on the width of every character."""
-    text = visible(label)
+    """A label in which plotext, Rich and `tui.text.width` agree on the width of every character.
+
+    An axis does not say which tokens are special; their texts do: ``<|bos|>`` is written ``⟨bos⟩``.
+    """
+    text = visible(label, special=bool(_SPECIAL.fullmatch(label)))
     if text.isascii():
         return text
     text = "".join(char if _agreed(char) else f"<U+{ord(char):04X}>" for char in text)
     return text if cell_len(text) == width(text) else text.encode("ascii", "namereplace").decode()
+
+
+def words(text: str) -> str:
+    """Text that is ours, not a token's: its blanks stay blanks."""
+    return " ".join(map(printable, text.split())) or "∅"
+
+
+def axis_label(axis: Axis, place: int) -> str:
+    """A label of an axis as it is printed: a token's blanks are seen, a component's name is words."""
+    text = axis.labels[place]
+    return printable(text) if axis.ids is not None else words(text)
 
 
 @lru_cache(maxsize=4096)
@@ -308,7 +323,7 @@ def _insert_legend(sheet: Any, grid: Grid, layout: Layout, colours: Palette, sca
 def axes_line(grid: Grid, layout: Layout, columns: int) -> str:
     """Names of the axes, and of a larger matrix the part that is shown: what fits of it."""
     rows, cols, count = layout.rows, layout.cols, grid.values.shape
-    names = f"↓ {printable(grid.rows.name or 'row')}  → {printable(grid.cols.name or 'column')}"
+    names = f"↓ {words(grid.rows.name or 'row')}  → {words(grid.cols.name or 'column')}"
     part = ""
     if grid.values.size and (rows.starts[-1] - rows.starts[0], cols.starts[-1] - cols.starts[0]) != count:
         part = f"{rows.starts[0] + 1}–{rows.starts[-1]}/{count[0]} × {cols.starts[0] + 1}–{cols.starts[-1]}/{count[1]}"

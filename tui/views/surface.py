@@ -11,10 +11,14 @@ from textual.color import Color
 from textual.geometry import Region, Size
 from textual.reactive import reactive
 from textual.strip import Strip
+from textual.timer import Timer
 from textual.widget import Widget
 
 from tui.text import shorten, visible, width
 from tui.views.colours import RGB, Mode, Scheme, mode_of
+
+STALE_AFTER = 0.25
+"""Seconds."""
 
 
 class Drawing(Widget, can_focus=True):
@@ -30,7 +34,7 @@ class Drawing(Widget, can_focus=True):
     """
 
     stale: reactive[bool] = reactive(False, repaint=False)
-    """A newer result is being computed: one line says so, the picture stays."""
+    """A newer result is being computed: one line says so after a moment, the picture stays."""
     message: reactive[str] = reactive("", repaint=False)
     """What to say while there is nothing to draw; may have several lines."""
     mode: reactive[Mode | None] = reactive(None, repaint=False)
@@ -72,8 +76,23 @@ class Drawing(Widget, can_focus=True):
         """The line that says that the picture is old."""
         return 0
 
+    _marked = False
+    _marking: Timer | None = None
+
     def watch_stale(self) -> None:
-        self.refresh(Region(0, self.stale_line, max(1, self.content_size.width), 1))
+        # A result that comes at once must not flicker, nor send the line twice.
+        if self._marking is not None:
+            self._marking.stop()
+            self._marking = None
+        if self.stale:
+            self._marking = self.set_timer(STALE_AFTER, lambda: self._mark(True))
+        else:
+            self._mark(False)
+
+    def _mark(self, marked: bool) -> None:
+        if marked != self._marked:
+            self._marked = marked
+            self.refresh(Region(0, self.stale_line, max(1, self.content_size.width), 1))
 
     def watch_message(self) -> None:
         if self.lines() is None:
@@ -106,7 +125,7 @@ class Drawing(Widget, can_focus=True):
             text = words[line] if 0 <= line < len(words) else ""
             return _words(text, size.width, self.get_component_rich_style("plot--message"))
         strip = self.line_with_cursor(strips[y], y)
-        if self.stale and y == self.stale_line:
+        if self._marked and y == self.stale_line:
             style = self.get_component_rich_style("plot--cursor") + Style(reverse=True)
             strip = laid_over(strip, 0, [Segment(shorten(" computing … ", size.width), style)])
         return strip

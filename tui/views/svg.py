@@ -33,14 +33,14 @@ def svg_of(result: Result, columns: int = 120, lines: int = 40) -> str:
 def title_line(header: Header) -> str:
     """``L1H3 · QK circuit, bilinear · W_E W_QK W_Eᵀ``."""
     parts = (header.head, header.quantity, header.formula, header.unit)
-    return " · ".join(" ".join(map(plot.printable, part.split())) for part in parts if part)
+    return " · ".join(plot.words(part) for part in parts if part)
 
 
 def convention_line(header: Header) -> str:
     """The conventions in force and the errors of the checks."""
     facts = [f"{name} {_fact(value)}" for name, value in header.convention.items() if value not in (None, "")]
     facts += [f"{name} {error:.1e}" for name, error in header.checks.items()]
-    return " · ".join(" ".join(map(plot.printable, fact.split())) for fact in facts)
+    return " · ".join(plot.words(fact) for fact in facts)
 
 
 def _fact(value: Scalar) -> str:
