@@ -87,7 +87,9 @@ class Session:
     def resize(self, columns: int, rows: int) -> None:
         """Another window size."""
         with self._step(f"resize {columns}×{rows}"):
+            before = self.terminal.count
             self.terminal.resize(columns, rows)
+            self.terminal.wait_for(lambda _: self.terminal.count > before)
             self.terminal.settle(0.4)
             text = self.terminal.wait_for(lambda text: head_of(text))
         assert "circuit-tui" in text.splitlines()[0]
@@ -122,8 +124,13 @@ class Session:
 def edit_prompt(terminal: Terminal) -> None:
     """Into the prompt's field, and empty it."""
     terminal.press("i")
-    terminal.wait_for(lambda text: "quit" not in text.splitlines()[-1])  # the footer knows who has the focus
-    terminal.press("ctrl+u")
+    terminal.wait_for(lambda text: "commands" not in text.splitlines()[-1])  # the footer knows who has the focus
+    clear_prompt(terminal)
+
+
+def clear_prompt(terminal: Terminal) -> None:
+    """Empty the prompt's field, which has the focus."""
+    terminal.press("end", "ctrl+u")
     # Textual runs bindings after they have bubbled up, and characters at once: what is typed too soon comes first.
     terminal.wait_for(lambda text: text.splitlines()[1].strip() == "Prompt ▸")
 

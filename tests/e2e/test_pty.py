@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.scenario import CONVENTIONS, LOAD, Session, edit_prompt
+from tests.e2e.scenario import CONVENTIONS, LOAD, Session, clear_prompt, edit_prompt
 from tests.e2e.terminal import APP, LINK, Terminal, environment
 
 pytestmark = pytest.mark.e2e
@@ -82,9 +82,16 @@ def test_narrow_link(start: Callable[..., Session], record_property: Record) -> 
     session.quit()
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("moment", ["loading", "loaded"])
-def test_signal(start: Callable[..., Session], number: signal.Signals, moment: str, record_property: Record) -> None:
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("loading", signal.SIGHUP),
+        ("loading", signal.SIGTERM),
+        ("loading", signal.SIGINT),
+        ("loaded", signal.SIGTERM),
+    ],
+)
+def test_signal(start: Callable[..., Session], moment: str, number: signal.Signals, record_property: Record) -> None:
     session = start()
     if moment == "loaded":
         session.open()
@@ -105,8 +112,7 @@ def test_quit_while_loading(start: Callable[..., Session], record_property: Reco
     session.terminal.assert_restored()
 
 
-@pytest.mark.parametrize("ignored", [False, True], ids=["SIGHUP", "SIGHUP ignored"])
-@pytest.mark.parametrize("moment", ["loading", "loaded"])
+@pytest.mark.parametrize(("moment", "ignored"), [("loading", False), ("loading", True), ("loaded", True)])
 def test_window_closed(tmp_path: Path, moment: str, ignored: bool) -> None:
     prefix = ("sh", "-c", "trap '' HUP; exec \"$@\"", "sh") if ignored else ()
     with Terminal([*prefix, *APP], environment(tmp_path), tmp_path) as terminal:
@@ -117,27 +123,21 @@ def test_window_closed(tmp_path: Path, moment: str, ignored: bool) -> None:
         terminal.ended(2)
 
 
-@pytest.mark.parametrize("size", [(20, 5), (1, 1), (49, 11), (80, 24), (300, 90)])
-def test_any_size(start: Callable[..., Session], size: tuple[int, int]) -> None:
-    """Nothing but the program's own drawing, and it still takes keys."""
-    session = start(size=size)
-    session.terminal.settle(1.5, LOAD)
-    session.terminal.press("}", "2", "z", "left")
-    session.terminal.settle(0.5, LOAD)
-    session.terminal.resize(100, 30)
-    session.terminal.wait_for(CONVENTIONS, LOAD)
-    assert "Traceback" not in session.terminal.text
-    session.quit()
-    assert session.terminal.process.returncode == 0
-
-
-def test_resized_while_loading(start: Callable[..., Session]) -> None:
-    session = start()
-    session.terminal.wait_for("Prompt ▸")
-    for size in ((80, 24), (20, 5), (200, 60), (120, 40)):
+def test_any_size(start: Callable[..., Session]) -> None:
+    """Nothing but the program's own drawing at any size, while loading and after; it still takes keys."""
+    session = start(size=(20, 5))
+    session.terminal.settle(1, LOAD)
+    for size in ((80, 24), (1, 1), (200, 60), (120, 40)):
         session.terminal.resize(*size)
         time.sleep(0.3)
     session.terminal.wait_for(CONVENTIONS, LOAD)
+    for size in ((20, 5), (1, 1), (49, 11), (300, 90)):
+        session.terminal.resize(*size)
+        session.terminal.press("}", "2", "z", "left", "m", "1")
+        session.terminal.settle(0.5, LOAD)
+    session.terminal.resize(100, 30)
+    session.terminal.wait_for(CONVENTIONS)
+    assert "Traceback" not in session.terminal.text
     session.quit()
     assert session.terminal.process.returncode == 0
 
@@ -183,7 +183,7 @@ def test_prompt_full_of_traps(start: Callable[..., Session]) -> None:
     session.terminal.send(f"\x1b[200~{'word ' * 2000}\x1b]0;title\x07\x1b[31m\x1b[201~")
     session.terminal.wait_for("64", 30)  # the model's context, in the sentence that refuses
     session.terminal.settle(0.6)
-    session.terminal.press("ctrl+u")
+    clear_prompt(session.terminal)
     session.terminal.send("The capital of Japan is")
     session.terminal.wait_for("→ ·Tokyo", 30)
     session.terminal.press("escape")
