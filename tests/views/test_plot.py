@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import resource
+import subprocess
 import sys
 import threading
+import time
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -24,7 +26,7 @@ from tests.views.grids import (
     shown,
     table_of,
 )
-from tui.results import Axis
+from tui.results import Axis, Grid, frozen
 from tui.views import plot
 from tui.views.colours import Scale, Scheme, contrast, luminance, palette, scale_of
 from tui.views.geometry import block_extremes
@@ -248,6 +250,33 @@ def test_pictures_on_one_scale_are_comparable() -> None:
     assert drawn.levels.tolist() == scale.levels(np.array([[1.0, 2.0]]), len(drawn.palette)).tolist()
 
 
+def test_the_cells_stay_in_place_while_the_labels_scroll() -> None:
+    labels = ["x"] * 100 + ["longer"] + ["y"] * 100
+    grid = grid_of(np.zeros((201, 5)), labels)
+    layouts = [picture(grid, 60, 20, origin=(row, 0)).layout for row in (0, 50, 95, 180)]
+    assert len({(layout.left, layout.top) for layout in layouts}) == 1
+
+
+def test_a_vocabulary_of_columns_is_drawn_in_no_time() -> None:
+    values = np.random.default_rng(0).normal(size=(12, 50_257)).astype(np.float32)
+    header, labels = attention(2).header, tuple(f" w{i}" for i in range(50_257))
+    grid = Grid(
+        header, frozen(values), Axis("source", labels[:12], (0,) * 12), Axis("output", labels, (0,) * 50_257), True
+    )
+    picture(grid, 120, 40)
+    start = time.perf_counter()
+    for fit in (True, False):
+        assert_clean(picture(grid, 120, 40, fit=fit).strips, 120, 40)
+    assert time.perf_counter() - start < 3 * 0.15
+
+
+def test_labels_may_be_missing() -> None:
+    grid = grid_of(np.zeros((5, 5)))
+    bare = Grid(grid.header, grid.values, Axis("row", ()), Axis("column", ("a",)), True)
+    for size in SIZES:
+        assert_clean(picture(bare, *size).strips, *size)
+
+
 @pytest.mark.parametrize(("value", "text"), [
     (0.0, "0"), (1.0, "1.00"), (-4.137, "−4.14"), (123.4, "123"), (0.0123, "0.0123"), (1e-6, "1.0e−6"),
     (-2.5e12, "−2.5e12"), (float("nan"), "–"), (float("inf"), "∞"),
@@ -320,3 +349,27 @@ def test_svg_of_a_matrix_has_the_colour_of_every_cell() -> None:
             swatch = drawn.swatch(row, col)
             assert swatch is not None
             assert "#{:02x}{:02x}{:02x}".format(*swatch.background) in text
+
+
+def test_drawing_keeps_its_budget() -> None:
+    """Three times the budgets of tests/benchmarks, for a suite that runs beside others."""
+    small, large = random_grid(64, 64), random_grid(1024, 1024)
+    for grid, fit, seconds in ((small, False, 3 * 0.040), (large, True, 3 * 0.080)):
+        picture(grid, 120, 40, fit=fit)
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            picture(grid, 120, 40, fit=fit)
+            times.append(time.perf_counter() - start)
+        assert sorted(times)[3] <= seconds
+
+
+def test_plotext_is_imported_by_the_first_drawing_only() -> None:
+    code = (
+        "import sys\n"
+        "import tui.views.chart, tui.views.gallery, tui.views.heatmap, tui.views.plot as plot, tui.views.svg\n"
+        "assert 'plotext' not in sys.modules\n"
+        "plot.warm()\n"
+        "assert 'plotext' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

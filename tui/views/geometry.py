@@ -20,6 +20,8 @@ from tui.text import shorten, width
 
 MAX_CELL = (12, 4)
 """Largest cell in columns and lines: a 2×2 matrix should not become a wall."""
+SAMPLE = 256
+"""Labels that decide how much room labels get: an axis may hold a vocabulary of 50,257."""
 READABLE = 6
 """Columns from which a shortened label on its side can be told from its neighbours."""
 
@@ -126,8 +128,8 @@ def lay(
 ) -> Layout:
     """The layout of a grid in ``width_`` × ``height`` characters; ``origin`` is its first cell where it scrolls."""
     n_rows, n_cols = grid.values.shape
-    names = [label(grid.rows, i) for i in range(min(n_rows, len(grid.rows)))]
-    heads = [label(grid.cols, i) for i in range(min(n_cols, len(grid.cols)))]
+    names = [label(grid.rows, i) for i in range(min(n_rows, SAMPLE))]
+    heads = [label(grid.cols, i) for i in range(min(n_cols, SAMPLE))]
     axis = height >= 9 and width_ >= 30
     legend = height >= 6
     room = 0 if width_ < 14 else min(16, max(5, width_ // 5))
@@ -140,9 +142,8 @@ def lay(
     upright = bool(widest) and widest > cell[0] - 1 and cell[0] < READABLE
     lines = 0 if body < 4 or (widest > cell[0] - 1 and cell[0] < 4) else 1
     if upright and body >= 8:
-        heads = [text[1:] if text[:1] == "·" and len(text) > 1 else text for text in heads]  # no line for a space mark
         spare = body - axis - n_rows * max(1, cell[1])
-        lines = min(max(map(len, heads)), max(body // 4, spare))
+        lines = min(max(len(_standing(text)) for text in heads), max(body // 4, spare))
     elif upright:
         upright = False
     canvas_height = max(1, body - lines - axis)
@@ -150,19 +151,25 @@ def lay(
 
     rows = lay_axis(n_rows, canvas_height, cell[1], fit, origin[0])
     cols = lay_axis(n_cols, canvas_width, cell[0], fit, origin[1])
-    row_labels = tuple(shorten(names[start], left) for start in rows.starts[:-1]) if left else ()
-    # Shortened labels may all be narrower than the room: the canvas moves left with them.
-    left = max(map(width, row_labels), default=0)
-    col_labels = tuple(_head(heads[start], cols, i, lines, upright) for i, start in enumerate(cols.starts[:-1]))
+    row_labels = tuple(shorten(label(grid.rows, start), left) for start in rows.starts[:-1]) if left else ()
+    if row_labels:  # plotext makes room for the widest label shown: with one of full width the cells stay in place
+        row_labels = (" " * (left - width(row_labels[0])) + row_labels[0], *row_labels[1:])
+    col_labels: tuple[str, ...] = ()
+    if lines:
+        shown = [label(grid.cols, start) for start in cols.starts[:-1]]
+        gaps = [end - start - 1 for start, end in pairwise(cols.edges)]
+        col_labels = tuple(
+            shorten(_standing(text), lines) if upright else shorten(text, max(1, gap))
+            for text, gap in zip(shown, gaps, strict=True)
+        )
     top = lines + axis
-    return Layout(width_, height, left + axis, top, rows, cols, row_labels, col_labels if lines else (), upright, lines,
+    return Layout(width_, height, left + axis, top, rows, cols, row_labels, col_labels, upright, lines,
                   axis, legend)  # fmt: skip
 
 
-def _head(text: str, cols: Span, block: int, lines: int, upright: bool) -> str:
-    if upright:
-        return shorten(text, lines)
-    return shorten(text, max(1, cols.edges[block + 1] - cols.edges[block] - 1))
+def _standing(text: str) -> str:
+    """A label for standing: no line for a space mark."""
+    return text[1:] if text[:1] == "·" and len(text) > 1 else text
 
 
 def cell_size(n_rows: int, n_cols: int, columns: int, lines: int, wanted: int, fit: bool) -> tuple[int, int]:
