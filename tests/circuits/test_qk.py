@@ -114,6 +114,7 @@ def test_conventions_are_said(pair: Pair) -> None:
         ({"basis": "prompt"}, "needs a prompt"),
         ({"layer": 2}, "L2H2 does not exist"),
         ({"rows": (1, 999)}, "999 is not in the vocabulary"),
+        ({"rows": (1,) * 20_000, "cols": (1,) * 20_000}, "20,000 × 20,000 cells"),
         ({"rows": (-1,)}, "-1 is not in the vocabulary"),
     ],
 )

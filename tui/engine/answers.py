@@ -120,7 +120,13 @@ def qk(job: QK, bench: Bench, ctx: Context) -> Grid:
     )
 
 
+def _fits(rows: int, cols: int) -> None:
+    if rows * cols > CELLS:
+        raise Refusal(f"{rows:,} × {cols:,} cells are more than the {CELLS:,} of one grid.", "List fewer tokens.")
+
+
 def _refuse(job: QK, bench: Bench) -> None:
+    _fits(len(job.rows), len(job.cols))
     if job.basis == "prompt" and job.term != "token-token":
         raise Refusal("Basis prompt has no position terms: the stream holds both.", "Choose basis embed.")
     if job.basis == "prompt" and job.normalize != "none" and job.baseline == "vocabulary":
@@ -213,11 +219,7 @@ def qk_distance(job: QKDistance, bench: Bench, ctx: Context) -> Curve:
 def ov(job: OV, bench: Bench, ctx: Context) -> Grid:
     bench.need("ov")
     y, head = _source(job, bench, ctx)
-    total = len(y) * (bench.info.d_vocab if job.outputs is None else len(job.outputs))
-    if total > CELLS:
-        raise Refusal(
-            f"{total:,} cells are more than the {CELLS:,} that one grid may have.", "List fewer source tokens."
-        )
+    _fits(len(y), bench.info.d_vocab if job.outputs is None else len(job.outputs))
     unembed = bench.unembedding(job.weights)
     if job.outputs is None:
         values = ov_circuit.all_outputs(unembed, y, ctx.check)
