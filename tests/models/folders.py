@@ -191,6 +191,8 @@ def random_checkpoint(seed: int = 0, **changes: Any) -> tuple[dict[str, Any], di
     torch.manual_seed(seed)
     d, h, k, v, m = (config[key] for key in ("d_model", "n_heads", "d_head", "d_vocab", "d_mlp"))
     shapes: dict[str, tuple[int, ...]] = {"embed.W_E": (v, d), "pos_embed.W_pos": (config["n_ctx"], d)}
+    if config.get("positional_embedding_type") == "rotary":
+        del shapes["pos_embed.W_pos"]
     norms = {"LN": ("w", "b"), "RMS": ("w",)}.get(config["normalization_type"], ())
     for layer in range(config["n_layers"]):
         at = f"blocks.{layer}."

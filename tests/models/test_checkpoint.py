@@ -32,7 +32,17 @@ def forward(config: dict[str, Any], state: dict[str, Tensor]) -> tuple[np.ndarra
 
     scale = config.get("attn_scale", 8**0.5) if config.get("use_attn_scale", True) else 1.0
     n = len(IDS)
-    x = w["embed.W_E"][IDS] + w["pos_embed.W_pos"][:n]
+    rotary = config.get("positional_embedding_type") == "rotary"
+    x = w["embed.W_E"][IDS] + (0.0 if rotary else w["pos_embed.W_pos"][:n])
+
+    def rotate(x: np.ndarray) -> np.ndarray:
+        """Adjacent pairs as complex numbers."""
+        if not rotary:
+            return x
+        turned = x[..., 0::2] + 1j * x[..., 1::2]
+        turned = turned * np.exp(1j * np.arange(n)[:, None] * 10000.0 ** (-np.arange(0, 8, 2) / 8))
+        return np.stack([turned.real, turned.imag], axis=-1).reshape(x.shape)
+
     patterns = []
     for layer in range(config["n_layers"]):
         at = f"blocks.{layer}."
@@ -40,6 +50,7 @@ def forward(config: dict[str, Any], state: dict[str, Tensor]) -> tuple[np.ndarra
         q, k, v = (
             np.einsum("nd,hdk->hnk", read, w[at + f"attn.W_{s}"]) + w[at + f"attn.b_{s}"][:, None] for s in "QKV"
         )
+        q, k = rotate(q), rotate(k)
         scores = np.where(np.tril(np.ones((n, n), bool)), q @ k.transpose(0, 2, 1) / scale, -np.inf)
         pattern = np.exp(scores - scores.max(-1, keepdims=True))
         pattern /= pattern.sum(-1, keepdims=True)
@@ -62,8 +73,9 @@ def forward(config: dict[str, Any], state: dict[str, Tensor]) -> tuple[np.ndarra
         {"normalization_type": None, "attn_only": True, "act_fn": None},
         {"use_attn_scale": False},
         {"attn_scale": 2.0},
+        {"positional_embedding_type": "rotary", "rotary_adjacent_pairs": True},
     ],
-    ids=["LN", "LNPre", "RMS", "attention only", "no scale", "own scale"],
+    ids=["LN", "LNPre", "RMS", "attention only", "no scale", "own scale", "rotary"],
 )
 def test_against_float64(tmp_path: Path, changes: dict[str, Any], form: str) -> None:
     config, state = random_checkpoint(**changes)

@@ -26,7 +26,7 @@ def refusal(folder: Path) -> ModelError:
     stages: list[str] = []
     with pytest.raises(ModelError) as raised:
         load(str(folder), device="cpu", progress=stages.append)
-    assert stages == ["reading config"], "refused before any weight is loaded"
+    assert "loading weights" not in stages, "refused before any weight is loaded"
     error = raised.value
     assert error.hint
     assert "\n" not in error.message

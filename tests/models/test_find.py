@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -98,6 +99,12 @@ def test_cached_hub_name_needs_no_network(
     assert found.name == "tiny"
     assert load("someone/tiny", device="cpu").info.name == "tiny"
 
+    snapshot.unlink()
+    shutil.copytree(folder_of("gpt2"), snapshot)
+    (snapshot / "model.safetensors.index.json").write_text('{"weight_map": {"a": "gone.safetensors"}}')
+    with pytest.raises(ModelError, match="not in the local cache"):
+        find_model("someone/tiny")
+
 
 def test_unknown_name_offline() -> None:
     with pytest.raises(ModelError) as raised:
@@ -164,7 +171,8 @@ def test_info(gpt2: LiveModel, llama: LiveModel, folder_of: Callable[[str], Path
 def test_stages_and_cancel(folder_of: Callable[[str], Path]) -> None:
     stages: list[str] = []
     load(str(folder_of("gpt2")), device="cpu", progress=stages.append)
-    assert stages == ["reading config", "loading weights", "self-check"]
+    reading = ["reading config", "importing transformer_lens", "checking files"]
+    assert stages == [*reading, "loading weights", "self-check"]
 
     class Cancelled(Exception):
         pass

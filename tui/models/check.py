@@ -76,8 +76,10 @@ def self_check(
         trace = live.trace(ids, layers, check)
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error_:
-        raise ModelError(f"TransformerLens cannot run this model: {first_line(error_)}.", "Choose another.") from error_
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as failure:
+        raise ModelError(
+            f"TransformerLens cannot run this model: {first_line(failure)}.", "Choose another."
+        ) from failure
     limit = LIMITS.get(next(live.bridge.original_model.parameters()).dtype, 1e-4)
     checks: dict[str, float] = {}
     if reference is not None:

@@ -86,8 +86,10 @@ def read_shapes(folder: Path) -> Shapes:
     binary = folder / "pytorch_model.bin"
     if binary.exists():
         return _binary(binary)
+    if (folder / "pytorch_model.bin.index.json").exists():
+        raise ModelError(f"{folder} holds its weights in several pickled files.", "Convert them to safetensors.")
     others = sorted(folder.glob("*.safetensors"))
-    if others or (folder / "pytorch_model.bin.index.json").exists():
+    if others:
         raise ModelError(
             f"{folder} has no model.safetensors.", "Name the weights model.safetensors, or add their index file."
         )

@@ -133,13 +133,17 @@ def _cached(name: str) -> Path | None:
         folder = Path(snapshot_download(name, local_files_only=True)).absolute()
     except (LocalEntryNotFoundError, OSError, ValueError):
         return None
-    weights = [
-        *folder.glob("*.safetensors"),
-        *folder.glob("pytorch_model*.bin"),
-        *folder.glob("*.pth"),
-        *folder.glob("*.pt"),
-    ]
-    return folder if (folder / "config.json").exists() and weights else None
+    weights = [file for end in ("safetensors", "bin", "pth", "pt") for file in folder.glob(f"*.{end}")]
+    shards = {shard for index in folder.glob("*.index.json") for shard in _shards(index)}
+    whole = weights and all((folder / shard).exists() for shard in shards)
+    return folder if whole and (folder / "config.json").exists() else None
+
+
+def _shards(index: Path) -> set[str]:
+    try:
+        return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return set()
 
 
 def _download(name: str, progress: Callable[[str], None]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,9 @@ def load(
     stage("reading config")
     found = find_model(source, progress)
     key_print = fingerprint(found.folder)
+    stage("importing transformer_lens")
+    importlib.import_module("transformer_lens.model_bridge")
+    stage("checking files")
     # A caller may be in inference mode; weights made there could never again be differentiated through.
     with torch.inference_mode(False), torch.no_grad():
         if found.kind == "transformerlens":
