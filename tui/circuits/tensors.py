@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Norm:
-    """A normalisation as stored: LayerNorm ``(x − mean)/√(var + eps)·w + b``, RMSNorm ``x/√(mean x² + eps)·w``, or none."""
+    """A norm as stored: LayerNorm ``(x − mean)/√(var + eps)·w + b``, RMSNorm ``x/√(mean x² + eps)·w``, or none."""
 
     kind: str
     """``LayerNorm``, ``RMSNorm`` or ``none``."""
@@ -75,7 +75,7 @@ class HeadWeights:
     k_norm: Norm | None = None
     """Query/key norm over d_head (Qwen3, Gemma 3), applied before rotation."""
     rotate: Callable[[Tensor, Tensor], Tensor] | None = None
-    """``rotate(x [n, d_head], positions [n] int64) → [n, d_head]`` by the model's own rotary code; None without rotary."""
+    """``rotate(x [n, d_head], positions [n] int64) → [n, d_head]`` by the model's own code; None without rotary."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class Ends:
     logit_cap: float | None = None
     """Logits become ``cap·tanh(logit/cap)``."""
     layer0_mlp: Callable[[Tensor], Tensor] | None = None
-    """``x [n, d_model] → MLP0(ln2₀(x)) [n, d_model]`` for basis ``effective`` (parallel blocks: their own input norm)."""
+    """``x [n, d_model] → MLP0(ln2₀(x)) [n, d_model]`` for basis ``effective`` (parallel blocks: their input norm)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ class Trace:
     b_O: Tensor
     """``[n_layers, d_model]``: attention output bias (zeros without)."""
     attn_post_scale: Tensor | None
-    """``[n_layers, n, d_model]``: post-norm blocks: a head's write is ``(z_h W_O^h) * attn_post_scale``; None without."""
+    """``[n_layers, n, d_model]``: with post-norms a head's write is ``(z_h W_O^h) * attn_post_scale``; else None."""
     logits: Tensor
     """``[n, d_vocab]`` the model's own output."""
     patterns: Mapping[int, Tensor]
@@ -128,7 +128,7 @@ class Trace:
     queries: Mapping[int, Tensor]
     keys: Mapping[int, Tensor]
     values: Mapping[int, Tensor]
-    """layer → ``[n, n_heads, d_head]`` as attention used them: after q/k norm and rotation; keys and values expanded to query heads."""
+    """layer → ``[n, n_heads, d_head]`` as attention used them: after q/k norm and rotation, one for each query head."""
     visible: Mapping[int, Tensor]
     """layer → ``[n, n]`` bool (or ``[n_heads, n, n]``): which keys a query may see (causal, sliding window)."""
     score_bias: Mapping[int, Tensor]

@@ -164,9 +164,9 @@ class OV(Job):
 
 @dataclass(frozen=True)
 class OVRow(Job):
-    """One source token's full-vocabulary OV row → ``Table``: top k promoted, top k suppressed, and each of ``outputs``.
+    """One source token's full-vocabulary OV row → ``Table``: k promoted, k suppressed, each of ``outputs``.
 
-    Columns: part (promoted | suppressed | shown), rank (1 = most promoted; ties share the smaller rank), token, id, value.
+    Columns: part (promoted | suppressed | shown), rank (1 = most promoted; ties share the smaller), token, id, value.
     """
 
     model: ModelKey
@@ -201,7 +201,8 @@ class Residual(Job):
 
 @dataclass(frozen=True)
 class ResidualParts(Job):
-    """The stream at one position as a sum → ``Table`` in model order (embed, pos, heads or layers, biases, MLPs, rounding).
+    """The stream at one position as a sum → ``Table`` in model order (embed, pos, heads or layers, biases, MLPs,
+    rounding).
 
     Columns: part, norm, and answer when an answer is set. Its check is the difference between the sum and the stream.
     """
@@ -219,7 +220,8 @@ class ResidualParts(Job):
 class HeadInput(Job):
     """What a head reads at one position: its q, k or v split by earlier components → ``Table`` (part, share).
 
-    share = ``(part's vector) · v / ‖v‖²`` for the head's q, k or v vector v, through the norm's frozen scale: shares sum to 1.
+    share = ``(part's vector) · v / ‖v‖²`` for the head's q, k or v vector v, through the norm's frozen scale:
+    shares sum to 1.
     """
 
     run: Run
