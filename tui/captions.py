@@ -16,6 +16,10 @@ Segments = list[tuple[str, str]]
 _LABEL, _VALUE, _STRONG = "$text-muted", "$text", "bold $text"
 
 
+def _share(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
 def number(value: float | None, digits: int = 2) -> str:
     """A value as the screen prints it: fixed where that reads well, exponent where not, never ``nan``."""
     if value is None or math.isnan(value):
@@ -68,15 +72,21 @@ def title(s: Selection, header: Header | None) -> str:
 
 def _normalisation(s: Selection) -> str:
     if s.normalize == "none":
-        return "raw values"
-    return f"{s.normalize} over {'shown tokens' if s.baseline == 'shown' else 'vocabulary'}"
+        return ""
+    return f"{s.normalize}/{s.baseline}"
 
 
 def checks(header: Header) -> str:
     """The identities that hold on these numbers, each with its largest error, then further facts."""
-    out = [f"{name} ±{error(value)}" for name, value in header.checks.items()]
-    out += [f"{name} {value}" if value not in ("", None) else name for name, value in header.details.items()]
+    out = [f"{_identity(name)} ±{error(value)}" for name, value in header.checks.items()]
+    out += [f"{name} {_word(value)}" if value not in ("", None) else name for name, value in header.details.items()]
     return "  ·  ".join(out)
+
+
+def _identity(name: str) -> str:
+    """``max |a − b|`` as the identity that it measures: ``a = b``."""
+    inside = name.removeprefix("max |").removesuffix("|")
+    return inside.replace(" − ", " = ", 1) if inside != name else name
 
 
 def about(s: Selection, header: Header | None) -> str:
@@ -92,7 +102,10 @@ def about(s: Selection, header: Header | None) -> str:
 
 
 def _word(value: Scalar) -> str:
-    return {True: "on", False: "off", None: "–"}.get(value, str(value)) if not isinstance(value, float) else number(value)
+    if isinstance(value, float):
+        return number(value)
+    return {True: "on", False: "off", None: "–"}.get(value, str(value)) if not isinstance(value, int) or isinstance(
+        value, bool) else str(value)  # fmt: skip
 
 
 def inspector(s: Selection, cached: Callable[[Job], Result | None]) -> Segments:
@@ -108,7 +121,7 @@ def inspector(s: Selection, cached: Callable[[Job], Result | None]) -> Segments:
     pattern, scores = _at(cached, jobs.pattern, row, col), _at(cached, jobs.scores, row, col)
     if jobs.pattern is not None:
         masked = pattern is not None and math.isnan(pattern)
-        out += _field("pattern", "masked" if masked else number(pattern, 3))
+        out += _field("pattern", "masked" if masked else _share(pattern))
         out += [] if masked else _field("score", number(scores))
     if jobs.qk is not None:
         out += _field("QK", number(_at(cached, jobs.qk, row, col)))
@@ -181,6 +194,19 @@ def panel_title(s: Selection, result: Result | None) -> str:
     if name in reads:
         return f"{s.name} {reads[name]} at {position}"
     return f"{'after' if name == 'next tokens' else 'stream at'} {position}"
+
+
+def for_panel(result: Result | None) -> Result | None:
+    """A table as the narrow side panel shows it: the token with its rank and number, no ids, no cell's own rows."""
+    if not isinstance(result, Table) or "token" not in result.columns:
+        return result
+    kept = [name for name in ("rank", "token", result.bar) if name in result.columns]
+    at = [result.columns.index(name) for name in kept if name is not None]
+    part = result.columns.index("part") if "part" in result.columns else None
+    rows = [row for row in result.rows if part is None or row[part] != "shown"]
+    rows.sort(key=lambda row: row[at[0]])  # type: ignore[arg-type, return-value]
+    columns = tuple(result.columns[index] for index in at)
+    return Table(result.header, columns, tuple(tuple(row[index] for index in at) for row in rows), result.bar)
 
 
 def header_of(result: Result | None) -> Header | None:

@@ -83,6 +83,7 @@ class Explorer(Screen[None]):
         self.history = list(history)
         self.draw_pause = draw_pause
         """Seconds between two redraws while heads fly by: a slow link must not queue pictures nobody will see."""
+        self.typing_pause, self.panel_pause = TYPING_PAUSE, PANEL_PAUSE
         self._past: list[Selection] = []
         self._future: list[Selection] = []
         self._failures: dict[Job, Failed] = {}
@@ -93,6 +94,7 @@ class Explorer(Screen[None]):
         self._panel_timer: Timer | None = None
         self._drawn_at = 0.0
         self._partial: dict[Job, Result] = {}
+        self._panel_made: tuple[Result | None, Result | None] = (None, None)
         self._started = False
         self._activity = "starting"
 
@@ -109,6 +111,7 @@ class Explorer(Screen[None]):
                 yield Static(id="explanation")
                 yield Heatmap()
                 yield Thumbnails()
+                yield Static(id="checks")
             with Vertical(id="panel"):
                 yield Bars()
                 yield Plot()
@@ -244,7 +247,7 @@ class Explorer(Screen[None]):
             self.query_one("#title", Static).update(Content.styled(" " + captions.title(s, header), "bold"))
         if header is not None:
             self.query_one("#explanation", Static).update(Content(" " + header.explanation))
-            pane.border_subtitle = Content(captions.checks(header))
+            self.query_one("#checks", Static).update(Content(" " + captions.checks(header)))
 
     def _swap(self, to: Heatmap | Thumbnails, off: Heatmap | Thumbnails) -> None:
         if to.display and not off.display:
@@ -283,7 +286,7 @@ class Explorer(Screen[None]):
             if self.focused is not None and pane in self.focused.ancestors:
                 self._focus_view()
             return
-        result = self._cached(state.panel_job(s))
+        result = self._panel_result(self._cached(state.panel_job(s)))
         bars, plot = self.query_one(Bars), self.query_one(Plot)
         pane.border_title = Content(captions.panel_title(s, result))
         if isinstance(result, Table):
@@ -296,6 +299,13 @@ class Explorer(Screen[None]):
                 plot.curve = result
         header = captions.header_of(result)
         pane.border_subtitle = Content(captions.checks(header) if header else "")
+
+    def _panel_result(self, result: Result | None) -> Result | None:
+        """The result in the panel's form, the same object as long as the result is the same: an equal one would be
+        drawn again."""
+        if self._panel_made[0] is not result:
+            self._panel_made = (result, captions.for_panel(result))
+        return self._panel_made[1]
 
     def _panel_open(self) -> bool:
         """On a small screen the panel replaces the picture, so it waits there for the user to ask (``p``)."""
@@ -462,7 +472,7 @@ class Explorer(Screen[None]):
     def _typed(self, event: Input.Changed) -> None:
         if self._typing is not None:
             self._typing.stop()
-        self._typing = self.set_timer(TYPING_PAUSE, self._commit)
+        self._typing = self.set_timer(self.typing_pause, self._commit)
 
     def _commit(self) -> None:
         self._typing = None
@@ -611,7 +621,7 @@ class Explorer(Screen[None]):
         if self._panel_open():
             if self._panel_timer is not None:
                 self._panel_timer.stop()
-            self._panel_timer = self.set_timer(PANEL_PAUSE, self._draw_panel)
+            self._panel_timer = self.set_timer(self.panel_pause, self._draw_panel)
 
     @on(Heatmap.Opened)
     def _opened_cell(self, message: Heatmap.Opened) -> None:

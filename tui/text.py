@@ -15,7 +15,7 @@ def visible(text: str, special: bool = False) -> str:
     joiners, bidirectional controls, surrogates and emoji of uncertain width are written as ``<U+0301>``.
     A special token (``<|bos|>``) is written ``⟨bos⟩``.
     """
-    if special:
+    if special or (text.startswith("<|") and text.endswith("|>")):
         text = text.strip("<|>[]") or text
         return f"⟨{''.join(map(_printable, text))}⟩"
     return "".join(map(_printable, text)) or "∅"

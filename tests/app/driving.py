@@ -23,7 +23,8 @@ async def driven(
     """The explorer on recorded results, loaded and drawn."""
     made = bench or RecordedBench()
     app = CircuitApp(Options(**options), bench=lambda: made)
-    app.explorer.draw_pause = 0.0
+    app.explorer.draw_pause, app.explorer.panel_pause = 0.0, 0.01
+    app.explorer.typing_pause = 0.05
     async with app.run_test(size=size) as pilot:
         if made.gate.is_set():
             await until(pilot, lambda: app.explorer.selection.tokens is not None or bool(app.explorer._failures))
@@ -43,6 +44,7 @@ async def settled(explorer: Explorer, pilot: Pilot[None]) -> None:
     """Wait until everything that the selection needs is computed (or failed) and drawn."""
     from tui import state
 
+    await pilot.pause(explorer.typing_pause)
     await until(
         pilot,
         lambda: all(
@@ -50,7 +52,7 @@ async def settled(explorer: Explorer, pilot: Pilot[None]) -> None:
             for job in state.needs(explorer.selection, explorer._panel_open())
         ),
     )
-    await pilot.pause(0.3)
+    await pilot.pause(0.05)
     await pilot.pause()
 
 

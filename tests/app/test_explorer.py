@@ -31,7 +31,7 @@ async def test_it_opens_on_the_example_with_every_convention_in_view() -> None:
         assert grid.rows.labels == ("<|bos|>", " The", " capital", " of", " France", " is")
         assert explorer.query_one(TokenStrip).predictions is not None
         assert "pattern" in text_of(explorer, "#inspector")
-        assert "softmax(scaled) = pattern" in str(explorer.query_one("#view").border_subtitle)
+        assert "softmax(scaled) = pattern" in text_of(explorer, "#checks")
 
 
 async def test_typing_recomputes_and_the_old_picture_stays_until_then() -> None:
@@ -151,7 +151,7 @@ async def test_normalisation_form_and_basis_are_named_in_the_title() -> None:
         await pilot.press("2", "n", "f", "b", "N")
         await settled(explorer, pilot)
         assert text_of(explorer, "#title").split(" · ")[1:] == [
-            "QK", "scaled", "centered over vocabulary", "normed", "token-token"]  # fmt: skip
+            "QK", "scaled", "centered/vocabulary", "normed", "token-token"]  # fmt: skip
 
 
 async def test_impossible_choices_say_why() -> None:
