@@ -237,6 +237,12 @@ def test_other_architectures_are_right_or_off(kind: str, tmp_path: Path) -> None
     assert all(reason.endswith(".") for reason in off.values())
 
 
+def test_errors_that_are_no_numbers_count_as_infinite() -> None:
+    one, nan = torch.ones(2), torch.tensor([1.0, torch.nan])
+    assert error(one, nan) == error(nan, one) == error(one, torch.ones(3)) == torch.inf
+    assert error(one, one) == 0.0
+
+
 def test_bfloat16(folder_of: Callable[[str], Path]) -> None:
     live = load(str(folder_of("llama")), device="cpu", dtype="bfloat16")
     assert live.info.key.dtype == "bfloat16"

@@ -54,7 +54,7 @@ class Reference:
 
 def error(got: Tensor, want: Tensor) -> float:
     """``max|got − want| / max|want|``; infinite where anything is not finite or the shapes differ."""
-    if got.shape != want.shape or not bool(torch.isfinite(got).all()):
+    if got.shape != want.shape or not bool(torch.isfinite(got).all() and torch.isfinite(want).all()):
         return float("inf")
     return float((got - want).abs().max() / want.abs().max().clamp_min(1e-30))
 
@@ -94,6 +94,8 @@ def self_check(
                 continue
             try:
                 checks[name] = function(live, trace)
+            except torch.OutOfMemoryError:
+                raise
             except Exception:  # an architecture that is put together otherwise: its views stay off, the others work
                 checks[name] = float("inf")
     effect = _edit_effect(live, ids, trace, check)
