@@ -159,6 +159,8 @@ class Terminal:
         """Press keys by name, or by the character they type."""
         for key in keys:
             self.send(KEYS.get(key, key))
+            if key == "escape":
+                time.sleep(0.15)  # else it and the next key are alt with that key
 
     def resize(self, columns: int, rows: int) -> None:
         """Another window size; the kernel tells the child."""
