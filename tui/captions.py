@@ -78,7 +78,8 @@ def _normalisation(s: Selection) -> str:
 
 def checks(header: Header) -> str:
     """The identities that hold on these numbers, each with its largest error, then further facts."""
-    out = [f"{_identity(name)} ±{error(value)}" for name, value in header.checks.items()]
+    named = [(name, value) for name, value in header.checks.items() if "/ max" not in name]  # once is enough here
+    out = [f"{_identity(name)} ±{error(value)}" for name, value in named]
     out += [f"{name} {_word(value)}" if value not in ("", None) else name for name, value in header.details.items()]
     return "  ·  ".join(out)
 

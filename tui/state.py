@@ -197,6 +197,8 @@ def _why_not(s: Selection, name: str, value: str) -> str:
             return "basis prompt reads the typed prompt: clear the token list (t) first"
         if value == "prompt" and s.head is None:
             return "the direct path has no prompt basis"
+    if name == "baseline" and value == "vocabulary" and s.basis == "prompt":
+        return "basis prompt knows no vocabulary: its rows are normalised over the shown tokens"
     if name == "term" and value != "token-token" and model.capabilities.position_terms:
         return model.capabilities.position_terms
     return ""
@@ -224,7 +226,7 @@ def settle(s: Selection) -> Selection:
     layer = max(0, min(s.layer, model.n_layers - 1))
     head = None if s.head is None else max(0, min(s.head, model.n_heads - 1))
     s = replace(s, layer=layer, head=head)
-    for name in ("basis", "term"):
+    for name in ("basis", "term", "baseline"):
         if any(value == getattr(s, name) and reason for value, reason in options(s, name)):
             s = replace(s, **{name: options(s, name)[0][0]})
     if s.term != "token-token" and s.basis in ("effective", "prompt"):

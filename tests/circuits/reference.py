@@ -102,10 +102,10 @@ class Model:
                 write = np.nan_to_num(pattern) @ v @ head.W_O
                 out.parts.append((f"L{layer}H{index}", write))
                 x = x + write
-            out.parts.append((f"L{layer} attention bias", np.broadcast_to(self.b_O[layer], x.shape)))
+            out.parts.append((f"L{layer}.bias", np.broadcast_to(self.b_O[layer], x.shape)))
             x = x + self.b_O[layer]
             write = self.mlp(layer, x)
-            out.parts.append((f"L{layer} MLP", write))
+            out.parts.append((f"L{layer}.mlp", write))
             x = x + write
             out.scores.append(scores)
             out.patterns.append(patterns)

@@ -23,11 +23,11 @@ def parts_of(pair: Pair, unit: str, layers: int = 2) -> dict[str, np.ndarray]:
     for name, value in pair.run.parts:
         if name[0] == "L" and int(name[1]) >= layers:
             continue
-        if name.endswith("attention bias") and not value.any():
+        if name.endswith(".bias") and not value.any():
             continue
-        layer = name.partition("H")[0].partition(" ")[0]
+        layer = name.partition("H")[0].partition(".")[0]
         if unit == "component" and ("H" in name or "bias" in name):
-            name = f"{layer} attention"
+            name = f"{layer}.attn"
         out[name] = out.get(name, 0.0) + value
     return out
 
@@ -74,7 +74,7 @@ def test_parts_sum_to_the_logit(pair: Pair, weights: Weights, unit: Unit, distra
         wanted = logits[at, ANSWER] - (logits[at].mean() if distractor is None else logits[at, distractor])
         assert sum(row[2] for row in table.rows) == pytest.approx(wanted, abs=1e-5 * np.abs(logits).max())
         want = parts_of(pair, unit)
-        assert [row[0] for row in table.rows] == [*want, "rounding", "bias"]
+        assert [row[0] for row in table.rows] == [*want, "rounding", "unembed.bias"]
         norms = [np.linalg.norm(shown(pair, value, weights)[at]) for value in want.values()]
         assert error([row[1] for row in table.rows[:-2]], norms) < 1e-5
         assert table.columns == ("part", "norm", "answer")
@@ -134,7 +134,7 @@ def test_a_bias_of_the_unembedding_is_a_part(tmp_path: Path) -> None:
         of_norm = state["ln_final.b"].numpy() @ state["unembed.W_U"].numpy()
         bias = b_U + of_norm
         other = bias.mean() if distractor is None else bias[distractor]
-        assert table.rows[-1][0] == "bias"
+        assert table.rows[-1][0] == "unembed.bias"
         assert table.rows[-1][2] == pytest.approx(bias[5] - other, abs=1e-5)
 
 

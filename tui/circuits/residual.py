@@ -54,11 +54,11 @@ def components(
         yield "pos", trace.pos[positions]
     for layer in range(len(trace.attn_out) if layers is None else layers):
         if W_O is None:
-            yield f"L{layer} attention", trace.attn_out[layer][positions]
+            yield f"L{layer}.attn", trace.attn_out[layer][positions]
         else:
             yield from _attention(trace, layer, W_O(layer), positions)
         if trace.mlp_out is not None:
-            yield f"L{layer} MLP", trace.mlp_out[layer][positions]
+            yield f"L{layer}.mlp", trace.mlp_out[layer][positions]
 
 
 def _attention(trace: Trace, layer: int, W_O: Sequence[Tensor], positions: slice) -> Iterator[tuple[str, Tensor]]:
@@ -71,7 +71,7 @@ def _attention(trace: Trace, layer: int, W_O: Sequence[Tensor], positions: slice
     bias = trace.b_O[layer]
     if bias.any():
         write = bias.expand(len(z), -1)
-        yield f"L{layer} attention bias", write if post is None else write * post
+        yield f"L{layer}.bias", write if post is None else write * post
 
 
 def split(

@@ -97,7 +97,7 @@ def residual_parts(job: ResidualParts, bench: Bench, ctx: Context) -> Table:
         checks[LOGIT] = abs(float(shares.sum()) + towards.bias - float(wanted))
         columns = ("part", "norm", "answer")
         # The bias writes nothing to the stream: norm 0.
-        rows = [*zip(names, norms, shares.tolist(), strict=True), ("bias", 0.0, towards.bias)]
+        rows = [*zip(names, norms, shares.tolist(), strict=True), ("unembed.bias", 0.0, towards.bias)]
     header = words.header(
         "residual",
         f"parts of the stream at position {at}",
