@@ -19,7 +19,7 @@ from .engine.engine import Bench, Engine
 from .engine.events import Event
 from .engine.jobs import Open
 from .engine.parts import needs
-from .screen import EngineEvent, Explorer
+from .screen import EngineEvent, Explorer, ExportWanted
 from .state import EXAMPLE, Selection
 from .views.palette import Commands
 
@@ -39,7 +39,9 @@ LIGHT = Theme(
 def make_bench() -> Bench:
     """The worker's bench; importing it brings in torch, so it is called in the worker's thread."""
     from .engine.run import Bench as RealBench
+    from .views.plot import warm
 
+    warm()  # plotext too, so that the first picture does not wait for its import
     return RealBench()
 
 
@@ -51,7 +53,6 @@ class CircuitApp(App[None]):
     COMMANDS = {Commands}
     COMMAND_PALETTE_BINDING = "ctrl+p"
     ENABLE_COMMAND_PALETTE = True
-    BINDINGS = []
 
     def __init__(self, options: Options, bench: Callable[[], Bench] = make_bench) -> None:
         """``bench`` is where jobs are computed: tests bring their own."""

@@ -25,8 +25,8 @@ def number(value: float | None, digits: int = 2) -> str:
     if value is None or math.isnan(value):
         return "–"
     if value == 0 or 10**-digits <= abs(value) < 10_000:
-        return f"{value:.{digits}f}"
-    return f"{value:.1e}"
+        return f"{value:.{digits}f}".replace("-", "−")
+    return f"{value:.1e}".replace("-", "−")
 
 
 def error(value: float) -> str:
@@ -51,7 +51,7 @@ def tabs(s: Selection) -> Segments:
 
 
 def title(s: Selection, header: Header | None) -> str:
-    """``L1H3 · QK · centered · embed``: what is drawn, with every option that changes its numbers."""
+    """``L1H3 · QK · bilinear · centered/shown · embed``: what is drawn, with every option that changes its numbers."""
     place = s.name
     if s.view == "pattern":
         parts = [place if s.mode != "all heads" else f"L{s.layer}", s.mode]
@@ -60,7 +60,7 @@ def title(s: Selection, header: Header | None) -> str:
         if s.model is not None and not s.model.capabilities.offset and s.basis != "prompt":
             parts.append(f"offset {s.offset}")
         if s.model is not None and not s.model.capabilities.position_terms:
-            parts.append(s.term)
+            parts.append("" if s.term == "token-token" else s.term)
     elif s.view == "ov":
         parts = [place, "OV" if s.head is not None else "W_E W_U", _normalisation(s), s.basis]
     else:
@@ -105,8 +105,9 @@ def about(s: Selection, header: Header | None) -> str:
 def _word(value: Scalar) -> str:
     if isinstance(value, float):
         return number(value)
-    return {True: "on", False: "off", None: "–"}.get(value, str(value)) if not isinstance(value, int) or isinstance(
-        value, bool) else str(value)  # fmt: skip
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "–" if value is None else str(value)
 
 
 def inspector(s: Selection, cached: Callable[[Job], Result | None]) -> Segments:
@@ -146,7 +147,8 @@ def _writes(s: Selection, cached: Callable[[Job], Result | None], row: int, col:
     best = table.rows[0] if table.rows else None
     if best is None:
         return []
-    return [("  OV → ", _LABEL), (visible(str(best[token])), "bold $success"), (f" {float(best[value] or 0):+.2f}", _VALUE)]
+    strength = f" {float(best[value] or 0):+.2f}".replace("-", "−")
+    return [("  OV → ", _LABEL), (visible(str(best[token])), "bold $success"), (strength, _VALUE)]
 
 
 def _stream_cell(s: Selection, cached: Callable[[Job], Result | None]) -> Segments:

@@ -252,7 +252,7 @@ def svg(result: Result) -> str:
     """The picture at 120×40, as the app draws it."""
     if isinstance(result, Tokens | ModelInfo):
         raise ValueError("this view has no picture: write it as json, csv, npz or txt")
-    from .views.plot import svg_of
+    from .views.svg import svg_of
 
     return svg_of(result, *PICTURE)
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from .later import numpy as np
 
 Scalar = str | int | float | bool | None
 
@@ -22,7 +26,7 @@ class ModelKey:
     folder: str
     """Absolute folder that the weights were read from."""
     fingerprint: str
-    """Digest of names, sizes and modification times of the folder's files: weights replaced on disk are another model."""
+    """Digest of names, sizes and times of the folder's files: weights replaced on disk are another model."""
     dtype: str
     """``float32``, ``bfloat16`` or ``float16``."""
     device: str
@@ -94,7 +98,7 @@ class Tokens:
 
     ids: tuple[int, ...]
     texts: tuple[str, ...]
-    """Each token as it reads in the text (`` France`` with its space); bytes of an incomplete character as ``<0xE2>``."""
+    """Each token as it reads in the text, with its space; bytes of an incomplete character as ``<0xE2>``."""
     special: tuple[bool, ...]
     bos: bool
     """Whether ``ids[0]`` is a BOS that was prepended."""
@@ -156,7 +160,8 @@ class Grid:
     @property
     def mask(self) -> np.ndarray:
         """``[rows, cols]`` bool: True where there is a number to show."""
-        return ~np.isnan(self.values)
+        shown: np.ndarray = ~np.isnan(self.values)
+        return shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +204,7 @@ def head_name(layer: int, head: int | None = None) -> str:
 
 def frozen(values: np.ndarray) -> np.ndarray:
     """A float32 array that nobody can write to, safe to share between threads."""
-    out = np.ascontiguousarray(values, dtype=np.float32)
+    out: np.ndarray = np.ascontiguousarray(values, dtype=np.float32)
     if out is values:
         out = out.copy()
     out.flags.writeable = False

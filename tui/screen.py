@@ -163,7 +163,8 @@ class Explorer(Screen[None]):
             self._future.clear()
         self.selection = selection
         job = state.shown(selection)
-        if job is not None and self._failures.pop(job, None):
+        if job is not None and job in self._failures:
+            del self._failures[job]
             self.engine.retry(job)  # it failed in idle time; now somebody asks for it
         self._want()
         self._schedule()
@@ -457,9 +458,10 @@ class Explorer(Screen[None]):
                 self.change(replace(s, open=replace(s.open, source=text)))
         elif not text:
             self._settled(question)
-            clear = {"words": "", "listed": None, "listed_of": None} if question == "words" else {
-                "answer": None, "distractor": None}  # fmt: skip
-            self.change(replace(s, **clear))  # type: ignore[arg-type]
+            if question == "words":
+                self.change(replace(s, words="", listed=None, listed_of=None))
+            else:
+                self.change(replace(s, answer=None, distractor=None))
         elif s.key is None:
             self._problem(question, "the model is still loading; press enter again when it is there")
         else:
@@ -710,10 +712,14 @@ class Explorer(Screen[None]):
         """Run a command by its id."""
         self.call_later(self.run_action, by_id(command_id).action)
 
+    def _run_chosen(self, command_id: str | None) -> None:
+        if command_id is not None:
+            self.run_entry(command_id)
+
     def action_help(self) -> None:
         header = captions.header_of(self._cached(state.shown(self.selection)))
         about = captions.about(self.selection, header)
-        self.app.push_screen(Help(self.palette_entries(), about), lambda chosen: chosen and self.run_entry(chosen))
+        self.app.push_screen(Help(self.palette_entries(), about), self._run_chosen)
 
     def action_palette(self) -> None:
         self.app.action_command_palette()
@@ -722,7 +728,7 @@ class Explorer(Screen[None]):
         self.app.action_change_theme()
 
     def action_choose_model(self) -> None:
-        self._ask("model", "Model", "", "demo, a hub name such as gpt2, or a folder in Hugging Face or TransformerLens format")
+        self._ask("model", "Model", "", "demo, a hub name such as gpt2, or a folder in either format: see the README")
 
     def action_export(self) -> None:
         result = self._cached(state.shown(self.selection))

@@ -43,6 +43,7 @@ TITLES: dict[View, str] = {"pattern": "Pattern", "qk": "QK", "ov": "OV", "residu
 Mode = Literal["pattern", "scores", "value-weighted", "all heads"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
+DEMO = Open()
 EXAMPLE = "The capital of France is"
 
 
@@ -50,7 +51,7 @@ EXAMPLE = "The capital of France is"
 class Selection:
     """Everything that decides what is on the screen."""
 
-    open: Open = Open()
+    open: Open = DEMO
     """The model that is asked for."""
     opened: Open | None = None
     """The job that ``model`` answers: another model is being loaded while they differ."""

@@ -37,9 +37,7 @@ def _printable(char: str) -> str:
 
 def _has_firm_width(code: int, char: str) -> bool:
     """Whether terminals agree on the width: emoji in the Basic Multilingual Plane and Thai-like scripts are not."""
-    if unicodedata.east_asian_width(char) in "WF" and 0x2000 <= code < 0x2E80:
-        return False
-    return True
+    return not (unicodedata.east_asian_width(char) in "WF" and 0x2000 <= code < 0x2E80)
 
 
 def width(text: str) -> int:

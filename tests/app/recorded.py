@@ -11,11 +11,34 @@ from typing import Any
 import numpy as np
 
 from tui.engine.jobs import (
-    OV, QK, HeadInput, Job, LayerPatterns, NextTokens, Open, OVRow, Pattern, QKDistance, Residual, ResidualParts,
-    Tokenize, Words,
+    OV,
+    QK,
+    HeadInput,
+    Job,
+    LayerPatterns,
+    NextTokens,
+    Open,
+    OVRow,
+    Pattern,
+    QKDistance,
+    Residual,
+    ResidualParts,
+    Tokenize,
+    Words,
 )  # fmt: skip
 from tui.results import (
-    Axis, Capabilities, Curve, Gallery, Grid, Header, ModelInfo, ModelKey, Table, Tokens, frozen, head_name,
+    Axis,
+    Capabilities,
+    Curve,
+    Gallery,
+    Grid,
+    Header,
+    ModelInfo,
+    ModelKey,
+    Table,
+    Tokens,
+    frozen,
+    head_name,
 )  # fmt: skip
 
 KEY = ModelKey("/recorded", "0", "float32", "cpu")
@@ -132,7 +155,8 @@ class RecordedBench:
         n, parts = len(job.run.ids), part_names()
         values = np.abs(numbers(1, 1, len(parts), n))
         header = head("residual", "what each component writes", "‖write‖")
-        return Grid(header, frozen(values), Axis("component", parts), axis("position", job.run.ids), job.measure != "norm")
+        rows, cols = Axis("component", parts), axis("position", job.run.ids)
+        return Grid(header, frozen(values), rows, cols, job.measure != "norm")
 
     def _residualparts(self, job: ResidualParts) -> Table:
         rows = tuple((name, float(v)) for name, v in zip(part_names(), numbers(2, 2, 1, 99)[0], strict=False))
@@ -152,7 +176,9 @@ class RecordedBench:
         return Grid(header, frozen(values), axis(names[0], ids), axis(names[1], ids), diverging)
 
 
-def head(view: str, quantity: str, formula: str, where: str | None = None, checks: Any = None, words: str = "") -> Header:
+def head(
+    view: str, quantity: str, formula: str, where: str | None = None, checks: Any = None, words: str = ""
+) -> Header:
     return Header(view, quantity, formula, "", where, words or quantity, {"bos": True}, checks or {})
 
 

@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from tests.app.driving import driven, notice, settled, text_of, until
 from tests.app.recorded import RecordedBench
-from tui.engine.jobs import OV, QK, LayerPatterns, Pattern, Residual, Tokenize
+from tui.engine.jobs import OV, QK, Pattern, Residual, Tokenize
 from tui.results import Gallery, Grid
 from tui.views.ask import Ask
 from tui.views.heatmap import Heatmap
@@ -52,7 +52,8 @@ async def test_typing_recomputes_and_the_old_picture_stays_until_then() -> None:
 
 async def test_digits_change_the_view_and_comma_comes_back() -> None:
     async with driven() as (explorer, pilot):
-        for key, view, kind in (("2", "QK", QK), ("3", "OV", OV), ("4", "residual", Residual), ("1", "pattern", Pattern)):
+        views = (("2", "QK", QK), ("3", "OV", OV), ("4", "residual", Residual), ("1", "pattern", Pattern))
+        for key, view, kind in views:
             await pilot.press(key)
             await settled(explorer, pilot)
             assert view in text_of(explorer, "#title")
@@ -148,10 +149,10 @@ async def test_modes_cycle_through_thumbnails_and_enter_opens_one() -> None:
 
 async def test_normalisation_form_and_basis_are_named_in_the_title() -> None:
     async with driven() as (explorer, pilot):
-        await pilot.press("2", "n", "f", "b", "N")
+        await pilot.press("2", "n", "f", "b", "N", "m")
         await settled(explorer, pilot)
         assert text_of(explorer, "#title").split(" · ")[1:] == [
-            "QK", "scaled", "centered/vocabulary", "normed", "token-token"]  # fmt: skip
+            "QK", "scaled", "centered/vocabulary", "normed", "token-position"]  # fmt: skip
 
 
 async def test_impossible_choices_say_why() -> None:
@@ -302,7 +303,15 @@ async def test_a_prompt_that_is_too_long_is_refused_and_stays_to_be_shortened() 
         assert len(explorer.selection.tokens or ()) == 3
 
 
-HOSTILE = ["\x1b[31mred\x1b[0m", "[bold]markup[/bold] [/]", "日本語 トークン", "⏰ ✅ 👩‍👩‍👧", "e\u0301 \u200f \u0e33", "\t\x07\x00", ""]
+HOSTILE = [
+    "\x1b[31mred\x1b[0m",
+    "[bold]markup[/bold] [/]",
+    "日本語 トークン",
+    "⏰ ✅ 👩‍👩‍👧",
+    "e\u0301 \u200f \u0e33",
+    "\t\x07\x00",
+    "",
+]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -331,7 +340,7 @@ async def test_export_writes_what_is_shown_and_says_where(tmp_path: Path, monkey
         await until(pilot, lambda: "L0H0-2.json" in notice(explorer))
 
 
-async def test_export_where_nothing_can_be_written_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_export_without_room_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     async with driven() as (explorer, pilot):
         def refuse(*args: object, **kwargs: object) -> None:

@@ -30,7 +30,8 @@ from tui.results import Axis, Grid, frozen
 from tui.views import plot
 from tui.views.colours import Scale, Scheme, contrast, luminance, palette, scale_of
 from tui.views.geometry import block_extremes
-from tui.views.plot import picture, printable, svg_of
+from tui.views.plot import picture, printable
+from tui.views.svg import svg_of
 
 LIGHT = Scheme(surface=(224, 224, 224), text=(30, 30, 30), muted=(90, 90, 90), frame=(170, 170, 170), dark=False)
 SCHEMES = [Scheme(), LIGHT, Scheme(mode="256"), Scheme(mode="16"), Scheme(mode="none")]

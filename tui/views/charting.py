@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from textual.strip import Strip
 
 from tui.results import Curve, Scalar, Table
 from tui.text import shorten, width
 from tui.views import plot
 from tui.views.colours import RGB, Scheme, mix, palette
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from tui.later import numpy as np
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 """Blocks that fill a character from the left: the end of a bar."""

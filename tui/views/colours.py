@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from rich.color import Color, ColorSystem
 from textual.app import App
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from tui.later import numpy as np
 
 Mode = Literal["truecolor", "256", "16", "none"]
 RGB = tuple[int, int, int]
@@ -154,7 +158,7 @@ def mix(first: RGB, second: RGB, share: float) -> RGB:
 def luminance(colour: RGB) -> float:
     """Relative luminance, 0 to 1."""
     red, green, blue = ((c / 255) ** 2.2 for c in colour)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return float(0.2126 * red + 0.7152 * green + 0.0722 * blue)
 
 
 def contrast(colour: RGB) -> RGB:
@@ -211,15 +215,15 @@ def _between(stops: Sequence[RGB], place: float) -> RGB:
     return _from_oklab([float(np.interp(at, steps, lab[:, axis])) for axis in range(3)])
 
 
-_TO_LMS = np.array([[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
-                    [0.0883024619, 0.2817188376, 0.6299787005]])  # fmt: skip
-_TO_LAB = np.array([[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
-                    [0.0259040371, 0.7827717662, -0.8086757660]])  # fmt: skip
+_TO_LMS = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
+           [0.0883024619, 0.2817188376, 0.6299787005]]  # fmt: skip
+_TO_LAB = [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
+           [0.0259040371, 0.7827717662, -0.8086757660]]  # fmt: skip
 
 
 def _oklab(colour: RGB) -> np.ndarray:
     linear = (np.array(colour) / 255) ** 2.2
-    return np.asarray(_TO_LAB @ np.cbrt(_TO_LMS @ linear))
+    return np.asarray(np.array(_TO_LAB) @ np.cbrt(np.array(_TO_LMS) @ linear))
 
 
 def _from_oklab(lab: Sequence[float]) -> RGB:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
 from rich.style import Style
 from textual import events
 from textual.geometry import Region
@@ -19,6 +19,11 @@ from tui.views import plot
 from tui.views.colours import Scheme, palette, scale_of
 from tui.views.geometry import Layout, block_extremes, cell_size, lay_axis
 from tui.views.surface import Drawing, restyled
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from tui.later import numpy as np
 
 SMALLEST = (8, 3)
 """Below 8×3 characters a pattern is no longer seen: then thumbnails scroll."""

@@ -11,12 +11,17 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import numpy as np
 from textual.geometry import Region
 
 from tui.results import Axis, Grid
 from tui.text import shorten, width
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from tui.later import numpy as np
 
 MAX_CELL = (12, 4)
 """Largest cell in columns and lines: a 2×2 matrix should not become a wall."""

@@ -30,7 +30,8 @@ class Help(ModalScreen[str | None]):
 
     DEFAULT_CSS = """
     Help { align: center middle; }
-    Help > Vertical { width: 100; max-width: 96%; height: 90%; background: $panel; border: round $primary; padding: 0 1; }
+    Help > Vertical { width: 100; max-width: 96%; height: 90%; background: $panel; border: round $primary; }
+    Help > Vertical { padding: 0 1; }
     Help OptionList { height: 1fr; background: $panel; border: none; padding: 0; }
     Help #help-about { height: auto; color: $text-muted; }
     """

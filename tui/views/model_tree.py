@@ -37,29 +37,29 @@ class ModelTree(Tree[Place]):
         self.show_root = False
         self.guide_depth = 2
         self.auto_expand = False
-        self._nodes: dict[Place, TreeNode[Place]] = {}
+        self._branches: dict[Place, TreeNode[Place]] = {}
         self._announced = Place()
 
-    def build(self, n_layers: int, n_heads: int, has_mlp: bool, labels: Mapping[tuple[int, int], str] = {}) -> None:  # noqa: B006
+    def build(self, n_layers: int, n_heads: int, has_mlp: bool, labels: Mapping[tuple[int, int], str] = {}) -> None:
         """The tree of a model; ``labels`` are words beside a head's name."""
         self.clear()
-        self._nodes = {}
+        self._branches = {}
         self._add(self.root, "direct path", Place())
         for layer in range(n_layers):
             node = self.root.add(f"L{layer}", Place(layer), expand=True)
-            self._nodes[Place(layer)] = node
+            self._branches[Place(layer)] = node
             for head in range(n_heads):
                 self._add(node, f"H{head} {labels.get((layer, head), '')}".rstrip(), Place(layer, head))
             if has_mlp:
                 self._add(node, "MLP", Place(layer, mlp=True))
 
     def _add(self, parent: TreeNode[Place], label: str, place: Place) -> None:
-        self._nodes[place] = parent.add_leaf(label, place)
+        self._branches[place] = parent.add_leaf(label, place)
 
     def point(self, layer: int, head: int | None) -> None:
         """Put the cursor on a head (None: the direct path) without announcing it."""
         place = Place() if head is None else Place(layer, head)
-        node = self._nodes.get(place)
+        node = self._branches.get(place)
         if node is None or (self.cursor_node is node):
             return
         self._announced = place

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 
 from .help import Entry
 
@@ -28,8 +29,8 @@ class Commands(Provider):
     async def discover(self) -> Hits:
         explorer = cast(Explorer, self.screen)
         for entry in explorer.palette_entries():
-            yield DiscoveryHit(f"{entry.label}  [{entry.keys}]".replace("[", r"\["), _runs(explorer, entry), entry.label,
-                               entry.help)
+            name = f"{entry.label}  ({entry.keys})"
+            yield DiscoveryHit(Content(name), _runs(explorer, entry), entry.label, entry.help)
 
     async def search(self, query: str) -> Hits:
         explorer = cast(Explorer, self.screen)

@@ -13,11 +13,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib import import_module
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.cells import cell_len
 from rich.color import Color
 from rich.segment import Segment
@@ -25,10 +23,15 @@ from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tui.results import Axis, Grid, Result
+from tui.results import Axis, Grid
 from tui.text import shorten, visible, width
 from tui.views.colours import RGB, Palette, Scale, Scheme, Swatch, mix, palette, scale_of
 from tui.views.geometry import Layout, block_extremes, extreme_cell, lay
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from tui.later import numpy as np
 
 DRAWING = RLock()
 _SPECIAL = re.compile(r"<\|[^<>|\s]{1,32}\|>")
@@ -346,9 +349,3 @@ def number(value: float, sign: bool = False) -> str:
     else:
         text = f"{size:.{max(0, 2 - max(-2, int(np.floor(np.log10(size)))))}f}" if size < 100 else f"{size:.0f}"
     return ("−" if value < 0 else "+" if sign else "") + text
-
-
-def svg_of(result: Result, columns: int = 120, lines: int = 40) -> str:
-    """The picture of a Grid, Gallery, Table or Curve as a standalone SVG, with its title and its conventions."""
-    # `svg` stands above this module and its widgets: the name is here for those who want any picture at all.
-    return str(import_module("tui.views.svg").svg_of(result, columns, lines))

@@ -118,7 +118,8 @@ class TokenStrip(Widget):
         predicted = self._predicted(total // 2)
         ids = self.size.height > 1
         names = [visible(t, s) for t, s in zip(self.tokens.texts, self.tokens.special, strict=True)]
-        cells = [max(width(name), len(str(token)) if ids else 0) for name, token in zip(names, self.tokens.ids, strict=True)]
+        numbers = [str(token) if ids else "" for token in self.tokens.ids]
+        cells = [max(width(name), len(number)) for name, number in zip(names, numbers, strict=True)]
         first, last = self._window(cells, total - predicted.cell_length - 4)
         lead, tail = ("‹" if first else " "), ("›" if last < len(names) else " ")
         line, below = Content(lead), Content(" ")
@@ -127,8 +128,7 @@ class TokenStrip(Widget):
             bar = "│" if index + 1 < last else ""
             pad = " " * (cells[index] - width(names[index]))
             line = Content.assemble(line, (names[index] + pad, style), (bar, "$text-disabled"))
-            number = str(self.tokens.ids[index]).ljust(cells[index])
-            below = Content.assemble(below, (number, "$text-disabled"), (bar, "$text-disabled"))
+            below = Content.assemble(below, (numbers[index].ljust(cells[index]) + bar, "$text-disabled"))
         line = Content.assemble(line, tail, "  ", predicted)
         return Content("\n").join([line, below]) if ids else line
 
@@ -138,7 +138,7 @@ class TokenStrip(Widget):
         return "$text on $accent-muted" if index == self.col else "$text"
 
     def _window(self, cells: list[int], room: int) -> tuple[int, int]:
-        """[first, last) tokens that fit in ``room`` columns with the row's token among them, as many before as after."""
+        """[first, last) tokens that fit in ``room`` columns: the row's, and as many before as after."""
         if not cells:
             return 0, 0
         first = last = min(self.row, len(cells) - 1)

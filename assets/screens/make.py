@@ -1,0 +1,87 @@
+"""Redraws the README's pictures: the app itself, on the embedded model, driven by keys. ``make screens``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from pathlib import Path
+
+os.environ |= {"TEXTUAL_COLOR_SYSTEM": "truecolor", "TEXTUAL_ANIMATIONS": "none", "HF_HUB_OFFLINE": "1"}
+os.environ.pop("NO_COLOR", None)
+
+from textual.pilot import Pilot
+
+from tui import state
+from tui.app import CircuitApp
+from tui.config import Options
+
+HERE = Path(__file__).parent
+SIZE = (120, 40)
+PROMPT = "The capital of France is"
+
+SCREENS: dict[str, tuple[str, ...]] = {
+    "pattern": (":", "{fact}", "1"),
+    "heads": (":", "{fact}", "1", "m", "m", "m"),
+    "qk": (":", "{partner}", "2", "t", "France, Paris, Spain, Madrid, king, queen, man, woman", "n"),
+    "ov": (":", "{fact}", "3", "t", "France, Paris, Spain, Madrid, king, queen, hot, cold"),
+    "residual": ("4", "m"),
+}
+"""Picture → what is pressed; ``:`` takes the next entry as a jump, ``t`` as a token list."""
+
+
+async def take(name: str, presses: tuple[str, ...], heads: dict[str, str]) -> None:
+    """Start the app, press the keys, wait for every result, write the screen."""
+    app = CircuitApp(Options(color="truecolor", prompt=PROMPT))
+    async with app.run_test(size=SIZE) as pilot:
+        await computed(app, pilot)
+        keys = iter(presses)
+        for key in keys:
+            if key == ":":
+                layer, head = map(int, re.findall(r"\d+", heads[next(keys).strip("{}")]))
+                app.explorer.jump(layer, head)
+            elif key == "t":
+                await pilot.press("t", *next(keys), "enter")
+                await pilot.pause(0.5)
+            else:
+                await pilot.press(key)
+            await computed(app, pilot)
+        app.explorer._activity = ""  # milliseconds differ from run to run, pictures should not
+        app.explorer._draw()
+        await pilot.pause()
+        svg = re.sub(r"@font-face \{.*?\}\s*", "", app.export_screenshot(title="circuit-tui"), flags=re.DOTALL)
+        (HERE / f"{name}.svg").write_text(svg, "utf-8")
+
+
+async def computed(app: CircuitApp, pilot: Pilot[None]) -> None:
+    """Wait until everything that the screen needs is there and drawn."""
+    explorer = app.explorer
+    while explorer.selection.tokens is None or not all(
+        app.engine.cached(job) is not None for job in state.needs(explorer.selection)
+    ):
+        await pilot.pause(0.05)
+    await pilot.pause(0.5)
+
+
+def best_heads() -> dict[str, str]:
+    """The heads that the model's own evaluation names."""
+    import json
+
+    figures = json.loads((HERE.parent / "demo" / "evaluation.json").read_text("utf-8"))
+
+    def of(word: str) -> str:
+        return next(str(figure["head"]) for name, figure in figures.items() if word in name and figure["head"])
+
+    return {"fact": of("country → capital, top 1"), "partner": of("partner"), "induction": of("induction")}
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or list(SCREENS)
+    for name in wanted:
+        asyncio.run(take(name, SCREENS[name], best_heads()))
+        print(HERE / f"{name}.svg")
+
+
+if __name__ == "__main__":
+    main()
