@@ -71,10 +71,17 @@ class Explorer(Screen[None]):
     """The one screen."""
 
     BINDINGS = [
-        Binding(",".join(command.keys), command.action, command.label, show=command.footer, id=command.id,
-                key_display=display(command.keys[0]))
+        Binding(
+            ",".join(command.keys),
+            command.action,
+            command.footer or command.label,
+            show=bool(command.footer),
+            id=command.id,
+            key_display=display(command.keys[0]),
+            group=Binding.Group(command.footer, compact=True) if command.footer in ("head", "layer") else None,
+        )
         for command in COMMANDS
-    ]  # fmt: skip
+    ]
 
     def __init__(self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float) -> None:
         super().__init__()
@@ -101,6 +108,9 @@ class Explorer(Screen[None]):
     # --- layout -----------------------------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
+        # Classes first: on a screen that has its widgets each costs the first paint 30 ms.
+        self._fit_to(self.app.size.width, self.app.size.height)
+        self.set_class(self._panel_open(), "panel-open")
         yield Status()
         yield PromptLine(self.selection.text, self.history)
         yield TokenStrip()
@@ -112,7 +122,7 @@ class Explorer(Screen[None]):
                 yield Heatmap()
                 yield Thumbnails()
                 yield Static(id="checks")
-            with Vertical(id="panel"):
+            with Vertical(id="panel", classes="" if self._panel_open() else "closed"):
                 yield Bars()
                 yield Plot()
         yield Static(id="notice")
@@ -124,7 +134,6 @@ class Explorer(Screen[None]):
         self.query_one(Thumbnails).display = False
         self.query_one(Plot).display = False
         self.heatmap.focus()
-        self._fit_to(self.app.size.width, self.app.size.height)
         self._draw()
         # The first paint comes before the worker starts importing torch.
         self.call_after_refresh(self.set_timer, 0.01, self._start)
@@ -139,9 +148,8 @@ class Explorer(Screen[None]):
 
     def _fit_to(self, width: int, height: int) -> None:
         """Breakpoints: below 100×30 narrow tree and one pane at a time, below 50×12 the picture alone."""
-        self.set_class(width < 100 or height < 30, "small")
-        self.set_class(width < 50 or height < 12, "tiny")
-        self.set_class(height >= 36, "roomy")
+        small, tiny = width < 100 or height < 30, width < 50 or height < 12
+        self.update_classes({"small": small, "tiny": tiny, "roomy": height >= 36})
 
     @property
     def heatmap(self) -> Heatmap:

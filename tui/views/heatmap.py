@@ -16,7 +16,6 @@ from typing import Self
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.app import ComposeResult
 from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
@@ -94,10 +93,6 @@ class Heatmap(Drawing):
         # key: an id may be used again after its grid is gone.
         self._drawn: OrderedDict[tuple[object, ...], Picture] = OrderedDict()
         self.set_reactive(Heatmap.grid, grid)
-
-    def compose(self) -> ComposeResult:
-        for _ in range(8):
-            yield Cut(self)
 
     @property
     def cursor(self) -> Cell:
@@ -229,9 +224,13 @@ class Heatmap(Drawing):
                 if layout.left + edge >= last + CUT:
                     last = layout.left + edge
                     places.append(Region(last, layout.top, 1, layout.rows.size))
-        for cut, place in zip_longest(self.query_children(Cut), places):
-            if cut is not None:
-                cut.put(place or Region())
+        cuts = list(self.query_children(Cut))
+        if self.is_attached and len(cuts) < len(places):
+            more = [Cut(self) for _ in places[len(cuts) :]]
+            self.mount(*more)
+            cuts += more
+        for cut, place in zip_longest(cuts, places[: len(cuts)]):
+            cut.put(place or Region())
 
     @property
     def stale_line(self) -> int:
