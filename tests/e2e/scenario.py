@@ -123,9 +123,9 @@ class Session:
 
 def edit_prompt(terminal: Terminal) -> None:
     """Into the prompt's field, and empty it."""
-    terminal.wait_for(lambda text: "commands" in text.splitlines()[-1])  # the footer knows who has the focus
+    terminal.wait_for(": commands")  # the footer knows who has the focus
     terminal.press("i")
-    terminal.wait_for(lambda text: "commands" not in text.splitlines()[-1])
+    terminal.wait_for(lambda text: ": commands" not in text)
     clear_prompt(terminal)
 
 
