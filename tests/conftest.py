@@ -11,6 +11,8 @@ import pytest
 
 # Before anything of ours is imported: Textual and the model libraries read these at import.
 for name in [*os.environ]:
+    if name.startswith("TEXTUAL_SNAPSHOT"):
+        continue  # the snapshot plugin tells its workers this way
     if name.startswith(("TEXTUAL", "SSH_", "TMUX")) or name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "STY"):
         del os.environ[name]
 _HOME = tempfile.mkdtemp(prefix="circuit-tui-tests-")
@@ -20,6 +22,7 @@ os.environ |= {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
     "TERM": "xterm-256color",
+    "TEXTUAL_COLOR_SYSTEM": "truecolor",
     "TOKENIZERS_PARALLELISM": "false",
     "TQDM_DISABLE": "1",
     "TRANSFORMERS_VERBOSITY": "error",

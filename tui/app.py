@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -54,8 +56,13 @@ class CircuitApp(App[None]):
     COMMAND_PALETTE_BINDING = "ctrl+p"
     ENABLE_COMMAND_PALETTE = True
 
-    def __init__(self, options: Options, bench: Callable[[], Bench] = make_bench) -> None:
-        """``bench`` is where jobs are computed: tests bring their own."""
+    def __init__(
+        self,
+        options: Options,
+        bench: Callable[[], Bench] = make_bench,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """``bench`` is where jobs are computed and ``clock`` times them: tests bring their own."""
         super().__init__()
         self.options = options
         self.register_theme(DARK)
@@ -63,7 +70,7 @@ class CircuitApp(App[None]):
         self.theme = options.theme if options.theme in self.available_themes else DARK.name
         self.set_keymap(dict(options.keys))
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
-        self.engine = Engine(self._emit, bench, needs=needs)
+        self.engine = Engine(self._emit, bench, needs=needs, clock=clock)
         bos = {"auto": None, "on": True, "off": False}[options.bos]
         selection = Selection(
             open=Open(options.model, options.device, options.dtype, options.threads),
@@ -81,6 +88,7 @@ class CircuitApp(App[None]):
         return self.explorer
 
     def on_mount(self) -> None:
+        self.explorer.call_after_refresh(gc.enable)
         self.engine.start()
         loop = asyncio.get_running_loop()
         for name in ("SIGHUP", "SIGTERM", "SIGINT"):

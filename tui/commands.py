@@ -23,7 +23,8 @@ class Command:
     help: str
     """One sentence: what it does and, where it matters, what it does not."""
     group: str
-    footer: bool = False
+    footer: str = ""
+    """Its word in the footer, "" to stay out of it; neighbours with the same word share one place there."""
     views: tuple[str, ...] = ()
     """The views in which it means something; empty: everywhere."""
 
@@ -36,24 +37,24 @@ _DISPLAY = {
 
 COMMANDS: tuple[Command, ...] = (
     Command("help", ("question_mark", "f1"), "help", "help", "This list; type to search it, enter runs the entry.",
-            "App", footer=True),
+            "App", footer="help"),
     Command("palette", ("colon", "ctrl+p"), "palette", "commands", "Command palette; L10H2 jumps to that head.",
-            "App", footer=True),
+            "App", footer="commands"),
     Command("prompt", ("i",), "edit_prompt", "prompt",
             "Edit the prompt; results follow as you type. Up and down walk the history, esc or enter leaves.",
-            "Prompt", footer=True),
+            "Prompt", footer="prompt"),
     Command("append", ("g", "ctrl+n"), "append_token", "append token",
             "Append the likeliest next token to the prompt.", "Prompt"),
     Command("words", ("t",), "edit_words", "token list",
             "Tokens for QK and OV other than the prompt's: France, Paris, king or ids 0:52. Empty: the prompt's again.",
             "Prompt", views=("qk", "ov")),
     Command("bos", ("B",), "toggle_bos", "BOS", "Put a BOS token before the prompt, or not.", "Prompt"),
-    Command("head_next", ("right_curly_bracket",), "step_head(1)", "head +", "Next head.", "Go", footer=True),
-    Command("head_previous", ("left_curly_bracket",), "step_head(-1)", "head −", "Previous head.", "Go", footer=True),
-    Command("layer_next", ("right_square_bracket",), "step_layer(1)", "layer +", "Next layer, same head.", "Go",
-            footer=True),
+    Command("head_previous", ("left_curly_bracket",), "step_head(-1)", "head −", "Previous head.", "Go", footer="head"),
+    Command("head_next", ("right_curly_bracket",), "step_head(1)", "head +", "Next head.", "Go", footer="head"),
     Command("layer_previous", ("left_square_bracket",), "step_layer(-1)", "layer −", "Previous layer, same head.",
-            "Go", footer=True),
+            "Go", footer="layer"),
+    Command("layer_next", ("right_square_bracket",), "step_layer(1)", "layer +", "Next layer, same head.", "Go",
+            footer="layer"),
     Command("direct", ("0",), "direct_path", "direct path",
             "No head: the direct path W_E W_U in OV, the model's bigrams. Any head key returns to a head.", "Go"),
     Command("view_pattern", ("1",), "view('pattern')", "pattern", "View 1: what the head attends to on the prompt.",
@@ -78,7 +79,7 @@ COMMANDS: tuple[Command, ...] = (
             "a value.", "Look"),
     Command("mode", ("m",), "cycle_mode", "mode",
             "Pattern: pattern, scores, value-weighted, all heads. QK: the token and position terms. Residual: norm or "
-            "the answer's direction.", "Look", footer=True),
+            "the answer's direction.", "Look", footer="mode"),
     Command("normalize", ("n",), "cycle('normalize')", "normalise",
             "none, centered (row mean removed), zscore, softmax.", "Look", views=("qk", "ov")),
     Command("baseline", ("N",), "cycle('baseline')", "baseline",
@@ -101,13 +102,13 @@ COMMANDS: tuple[Command, ...] = (
             "processed: norms folded, writing weights centred. raw: as stored.", "Look"),
     Command("panel", ("p",), "cycle_panel", "side panel",
             "Next side panel, then none: next tokens, distances, outputs, parts, what the head reads.", "Look",
-            footer=True),
+            footer="panel"),
     Command("tree", ("H",), "toggle_tree", "tree", "Show or fold the tree of heads.", "Look"),
     Command("export", ("e",), "export", "export", "Write what is shown to a JSON file here and print its path.", "App",
-            footer=True),
+            footer="export"),
     Command("models", ("M",), "choose_model", "model", "Open another model: demo, a hub name, or a folder.", "App"),
     Command("themes", ("T",), "choose_theme", "theme", "Choose a colour theme.", "App"),
-    Command("quit", ("q",), "quit", "quit", "Leave.", "App", footer=True),
+    Command("quit", ("q",), "quit", "quit", "Leave.", "App", footer="quit"),
 )  # fmt: skip
 
 

@@ -163,13 +163,13 @@ def _direction(job: Residual | ResidualParts, bench: Bench) -> residual.Directio
 def _explain(job: Residual | ResidualParts, bench: Bench) -> str:
     where = "row = component, column = position: " if isinstance(job, Residual) else ""
     if job.measure == "norm" or job.answer is None:
-        return f"{where}the length of the vector that the component adds to the stream"
+        return f"{where}length of what it adds to the stream"
     toward = f"toward {bench.texts((job.answer,))[0]!r}"
     if job.distractor is not None:
         toward += f" and away from {bench.texts((job.distractor,))[0]!r}"
     elif not bench.ends.logit_cap:
         toward += " against the mean of the vocabulary"
-    return f"{where}how far the component alone moves the logit {toward}, at the final norm's frozen scale"
+    return f"{where}its push {toward}, at the final norm's frozen scale"
 
 
 def _convention(job: Residual | ResidualParts, bench: Bench, unit: Unit) -> dict[str, Scalar]:

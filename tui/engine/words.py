@@ -12,17 +12,17 @@ PATTERN = {
     "pattern": (
         "attention pattern",
         "softmax((x_i W_Q + b_Q)·(x_j W_K + b_K) / attn_scale)",
-        "row = query, column = key: the share of its attention that this position gives to that one",
+        "row = query, column = key: share of the query's attention",
     ),
     "scores": (
         "attention scores",
         "(x_i W_Q + b_Q)·(x_j W_K + b_K) / attn_scale",
-        "row = query, column = key: the score before the softmax; only differences within a row matter",
+        "row = query, column = key: score before the softmax; only differences within a row matter",
     ),
     "value-weighted": (
         "value-weighted pattern",
         "‖pattern[i, j] · v_j W_O‖",
-        "row = query, column = key: how large a vector the head moves from that position to this one",
+        "row = query, column = key: length of the vector that is moved",
     ),
 }
 SIDES = {"q": "query", "k": "key", "v": "value"}
@@ -84,7 +84,7 @@ def over(job: QK | OV, other: str = "") -> str | None:
 
 def qk(job: QK, info: ModelInfo, checks: Mapping[str, float], details: Mapping[str, Scalar], other: str) -> Header:
     rotary, on_prompt = info.positions == "rotary", job.basis == "prompt"
-    explanation = "row = query, column = key: how much the row's token wants the column's token, by the weights alone"
+    explanation = "row = query, column = key: how much the row wants the column, by the weights alone"
     if on_prompt:
         explanation = "row = query, column = key: how much this position wants that one, as the head reads this prompt"
     elif job.term != "token-token":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Help(ModalScreen[str | None]):
     Help { align: center middle; }
     Help > Vertical { width: 100; max-width: 96%; height: 90%; background: $panel; border: round $primary; }
     Help > Vertical { padding: 0 1; }
-    Help OptionList { height: 1fr; background: $panel; border: none; padding: 0; }
+    Help OptionList { scrollbar-size-vertical: 1; height: 1fr; background: $panel; border: none; padding: 0; }
     Help #help-about { height: auto; color: $text-muted; }
     """
     BINDINGS = [
@@ -66,6 +67,7 @@ class Help(ModalScreen[str | None]):
     def _fill(self, text: str) -> None:
         listing = self.query_one(OptionList)
         listing.clear_options()
+        room = min(100, int(self.app.size.width * 0.96)) - 8  # borders, padding, scroll bar
         group = ""
         for entry in self._entries:
             if not _matches(entry, text):
@@ -73,10 +75,7 @@ class Help(ModalScreen[str | None]):
             if entry.group != group:
                 group = entry.group
                 listing.add_option(Option(Content.styled(group, "bold $accent"), disabled=True))
-            line = Content.assemble(
-                (f"{entry.keys:>12}  ", "bold $primary"), (f"{entry.label:<14} ", "$text"), (entry.help, "$text-muted")
-            )
-            listing.add_option(Option(line, id=entry.id))
+            listing.add_option(Option(_line(entry, room), id=entry.id))
         if listing.option_count:
             listing.highlighted = 1
         else:
@@ -100,6 +99,15 @@ class Help(ModalScreen[str | None]):
                 listing.action_cursor_down()
             else:
                 listing.action_cursor_up()
+
+
+def _line(entry: Entry, room: int) -> Content:
+    """Keys, name and sentence in columns; the sentence goes on below itself."""
+    lead = f"{entry.keys:<10} {entry.label:<13} "
+    lines = textwrap.wrap(entry.help, max(20, room - len(lead))) or [""]
+    sentence = f"\n{' ' * len(lead)}".join(lines)
+    keys, label = lead[:10], lead[10:]
+    return Content.assemble((keys, "bold $primary"), (label, "$text"), (sentence, "$text-muted"))
 
 
 def _matches(entry: Entry, text: str) -> bool:

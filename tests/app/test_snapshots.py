@@ -1,0 +1,73 @@
+"""How the screens look, at both sizes: recorded results and a clock that stands still, so nothing in them drifts.
+
+``pytest tests/app/test_snapshots.py --snapshot-update`` draws them anew; look at the report before you commit them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.app.driving import settled, until
+from tests.app.recorded import RecordedBench
+from tui.app import CircuitApp
+from tui.config import Options
+
+SIZES = [(80, 24), (120, 40)]
+SCREENS: dict[str, tuple[str, ...]] = {
+    "pattern": ("}",),
+    "scores": ("m",),
+    "all_heads": ("m", "m", "m"),
+    "qk_centered": ("2", "n"),
+    "ov": ("3", "k"),
+    "residual": ("4", "j", "j"),
+    "panel": ("4", "p"),
+    "help": ("question_mark",),
+}
+
+
+def recorded_app(**options: object) -> CircuitApp:
+    bench = RecordedBench()
+    app = CircuitApp(Options(**options), bench=lambda: bench, clock=lambda: 0.0)  # type: ignore[arg-type]
+    app.explorer.draw_pause, app.explorer.panel_pause = 0.0, 0.01
+    return app
+
+
+def press(app: CircuitApp, keys: tuple[str, ...]) -> Callable[[Pilot[None]], object]:
+    async def run(pilot: Pilot[None]) -> None:
+        explorer = app.explorer
+        await until(pilot, lambda: explorer.selection.tokens is not None)
+        await settled(explorer, pilot)
+        for key in keys:
+            await pilot.press({"}": "right_curly_bracket"}.get(key, key))
+            await settled(explorer, pilot)
+        explorer._activity = ""  # which job came last is a race
+        explorer._draw()
+        await pilot.pause()
+
+    return run
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", SCREENS)
+def test_screen(snap_compare: Callable[..., bool], name: str, size: tuple[int, int]) -> None:
+    app = recorded_app()
+    assert snap_compare(app, run_before=press(app, SCREENS[name]), terminal_size=size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_without_colour(
+    snap_compare: Callable[..., bool], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Magnitude by glyphs, sign by + and −."""
+    monkeypatch.setitem(os.environ, "NO_COLOR", "1")
+    app = recorded_app(color="none")
+    assert snap_compare(app, run_before=press(app, ("2",)), terminal_size=size)
+
+
+def test_light_theme(snap_compare: Callable[..., bool]) -> None:
+    app = recorded_app(theme="circuit-light")
+    assert snap_compare(app, run_before=press(app, ("2",)), terminal_size=(120, 40))
