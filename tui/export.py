@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .engine.run import Bench
 
 VIEWS = ("tokens", "pattern", "scores", "qk", "ov", "residual")
-HEAD = re.compile(r"L(\d+)(?:H(\d+))?$", re.IGNORECASE)
+HEAD = re.compile(r"L([0-9]{1,6})(?:H([0-9]{1,6}))?$", re.IGNORECASE)
 
 
 ONLY: dict[str, tuple[tuple[str, ...], Any]] = {
@@ -237,7 +237,7 @@ class Ask:
         text = getattr(self.options, name)
         if text is None:
             return None
-        ids: tuple[int, ...] = self.context.get(Words(self.model.key, text)).ids
+        ids: tuple[int, ...] = self.context.get(Words(self.model.key, text, "words")).ids
         if len(ids) != 1:
             raise Usage(f"--{name} takes one token, not {len(ids)}")
         return ids[0]
@@ -245,7 +245,9 @@ class Ask:
 
 def _tokens(options: argparse.Namespace, model: ModelInfo, context: InPlace) -> Tokens:
     if options.prompt is None:
-        listed: Tokens = context.get(Words(model.key, options.tokens or options.token_ids))
+        words = options.tokens is not None
+        job = Words(model.key, options.tokens, "words") if words else Words(model.key, options.token_ids, "ids")
+        listed: Tokens = context.get(job)
         return listed
     if options.bos == "on" and model.bos_id is None:
         raise Usage(f"--bos on: {model.name} has no BOS token")
@@ -303,7 +305,7 @@ def _consistent(options: argparse.Namespace, head: tuple[int, int | None] | None
             raise Usage(f"--{name} is for {' and '.join(views)}; {view} does not depend on it")
     if options.prompt is None and options.tokens is None and options.token_ids is None:
         raise Usage(f"{view} needs --prompt, --tokens or --token-ids")
-    if options.token_ids is not None and not re.fullmatch(r"[\d,:\s]+", options.token_ids):
+    if options.token_ids is not None and not re.fullmatch(r"[0-9,:\s]+", options.token_ids):
         raise Usage(f"--token-ids {options.token_ids}: ids are written 1,2,3 or 0:52")
     if view in ("pattern", "scores", "qk") and head is None:
         raise Usage(f"{view} needs --head, such as --head L0H0")
@@ -311,10 +313,24 @@ def _consistent(options: argparse.Namespace, head: tuple[int, int | None] | None
         raise Usage(f"--head {options.head} names a layer; {view} needs a head, such as L{head[0]}H0")
     if options.basis == "prompt" and options.prompt is None and view in ("qk", "ov"):
         raise Usage("--basis prompt needs --prompt: it reads the stream of a typed text, not a token list")
+    if options.basis == "prompt" and options.offset is not None:
+        raise Usage("--offset is for listed tokens; --basis prompt stands at its real positions")
+    if options.baseline != "shown" and options.normalize == "none":
+        raise Usage("--baseline needs --normalize: nothing is taken off")
+    if options.bos == "on" and options.prompt is None:
+        raise Usage("--bos is for --prompt: token lists and ids get no BOS")
+    if options.kind != "pattern" and head is not None and head[1] is None:
+        raise Usage(f"--kind {options.kind} needs a head, such as L{head[0]}H0")
+    if options.measure == "norm" and options.answer is not None and options.position is None:
+        raise Usage("--answer changes nothing with --measure norm; leave one of them out")
+    if options.threads is not None and options.threads < 1:
+        raise Usage(f"--threads {options.threads}: at least 1")
     if options.measure == "answer" and options.answer is None:
         raise Usage("--measure answer needs --answer")
     if options.distractor is not None and options.answer is None:
         raise Usage("--distractor needs --answer")
+    if options.out == "":
+        raise Usage("--out needs a file name")
     if options.out and not Path(options.out).absolute().parent.is_dir():
         raise Usage(f"--out {options.out}: there is no such folder")
 

@@ -126,6 +126,15 @@ def test_rotary_offset(tmp_path: Path) -> None:
     assert near["values"] != far["values"]
 
 
+def test_a_number_is_a_word_or_an_id_as_the_option_says(gpt2: Path, tmp_path: Path) -> None:
+    words = document(gpt2, tmp_path, "tokens", "--tokens", "1,2")
+    assert [token["text"] for token in words["tokens"]] == ["1", "2"]
+    ids = document(gpt2, tmp_path, "tokens", "--token-ids", "1, 2, 4:6")
+    assert [token["id"] for token in ids["tokens"]] == [1, 2, 4, 5]
+    parts = document(gpt2, tmp_path, "residual", "--prompt", PROMPT, "--answer", "5")
+    assert parts["convention"]["answer"] == "5"
+
+
 def test_checkpoint_known_answer(tmp_path: Path) -> None:
     folder = induction_checkpoint(tmp_path / "induction")
     got = document(folder, tmp_path, "ov", "--token-ids", "0:16", "--head", "L1H0")
@@ -201,6 +210,16 @@ USAGE = [
     (["qk", "--head", "L0H0", "--tokens", "France", "--out", "a.pdf"], "says no format"),
     (["qk", "--head", "L0H0", "--tokens", "France", "--out", "no/such/a.csv"], "no such folder"),
     (["pattern", "--head", "L0H0", "--prompt", "the", "--normalize", "zscore"], "does not depend on it"),
+    (["qk", "--head", "L0H0", "--prompt", "the", "--basis", "prompt", "--offset", "2"], "its real positions"),
+    (["qk", "--head", "L0H0", "--tokens", "France", "--baseline", "vocabulary"], "needs --normalize"),
+    (["qk", "--head", "L0H0", "--tokens", "France", "--bos", "on"], "get no BOS"),
+    (["qk", "--head", "L0H0", "--tokens", "France", "--out", ""], "needs a file name"),
+    (["qk", "--head", "L0H0", "--tokens", "France", "--threads", "0"], "at least 1"),
+    (["qk", "--head", "L" + "1" * 5000 + "H0", "--tokens", "France"], "written L1H3"),
+    (["qk", "--head", "L0H0", "--token-ids", ""], "written 1,2,3 or 0:52"),
+    (["qk", "--head", "L0H0", "--token-ids", "\u0663"], "written 1,2,3 or 0:52"),
+    (["pattern", "--head", "L0", "--prompt", "the", "--kind", "value-weighted"], "needs a head"),
+    (["residual", "--prompt", "the", "--answer", "Paris", "--measure", "norm"], "changes nothing"),
     (["residual", "--prompt", "the", "--measure", "answer"], "needs --answer"),
     (["residual", "--prompt", "the", "--position", "9"], "there are 4 tokens"),
     (["residual", "--prompt", "the", "--answer", "Paris, France"], "takes one token"),
@@ -211,6 +230,10 @@ FAILURES = [
     (["qk", "--head", "L5H0", "--tokens", "France"], "L5H0 does not exist"),
     (["qk", "--head", "L0H0", "--tokens", "Franceland"], '"Franceland" is 10 tokens'),
     (["qk", "--head", "L0H0", "--token-ids", "0:999"], "998 does not exist"),
+    (["qk", "--head", "L0H0", "--token-ids", "3:1"], "empty range"),
+    (["qk", "--head", "L0H0", "--tokens", ""], "The token list is empty"),
+    (["qk", "--head", "L0H0", "--tokens", " , "], "The token list is empty"),
+    (["residual", "--prompt", "the", "--answer", "12"], '"12" is 2 tokens'),
     (["qk", "--head", "L0H0", "--tokens", "France", "--basis", "effective"], "not for layer 0"),
     (["pattern", "--head", "L0H0", "--prompt", "the " * 40], "at most 32"),
     (["pattern", "--head", "L0H0", "--prompt", "", "--bos", "off"], "empty"),

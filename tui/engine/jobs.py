@@ -22,6 +22,7 @@ PatternKind = Literal["pattern", "scores", "value-weighted"]
 Measure = Literal["norm", "answer"]
 Side = Literal["q", "k", "v"]
 Unit = Literal["component", "head"]
+ListKind = Literal["either", "words", "ids"]
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,13 @@ class Tokenize(Job):
 class Words(Job):
     """``"France, Paris, king"`` → ``Tokens``, one a word: with a leading space if there is such a token, else without.
 
-    ``0:52`` and ``1,2,3`` (digits, commas, colons only) are token ids, ``a:b`` leaving b out. No BOS.
+    ``0:52`` and ``1,2,3`` (digits, commas, colons only) are token ids, ``a:b`` leaving b out. No BOS. ``kind`` leaves
+    only one of the two readings: a word may be a number.
     """
 
     model: ModelKey
     text: str
+    kind: ListKind = "either"
 
 
 @dataclass(frozen=True)

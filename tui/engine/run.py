@@ -107,7 +107,7 @@ class Bench:
             case Tokenize():
                 return self.live.tokens.encode(job.text, job.bos)
             case Words():
-                return self.live.tokens.words(job.text)
+                return self.live.tokens.words(job.text, job.kind)
             case NextTokens():
                 return streams.next_tokens(job, self, ctx)
             case Pattern():

@@ -43,13 +43,14 @@ class Tokenizer:
             )
         return self.named(ids, bos)
 
-    def words(self, text: str) -> Tokens:
+    def words(self, text: str, kind: str = "either") -> Tokens:
         """``"France, Paris, king"`` → one token a word, with a leading space if there is such a token, else without.
 
-        ``0:52`` and ``1,2,3`` (digits, commas and colons only) are token ids, ``a:b`` leaving b out. No BOS.
+        ``0:52`` and ``1,2,3`` (digits, commas and colons only) are token ids, ``a:b`` leaving b out. No BOS. ``kind``
+        says where a text can only be ``words`` (the year 1865 is one) or ``ids`` (then with blanks between them).
         """
-        compact = text.strip()
-        if compact and _IDS.fullmatch(compact):
+        compact = "".join(text.split()) if kind == "ids" else text.strip()
+        if kind == "ids" or (kind == "either" and compact and _IDS.fullmatch(compact)):
             ids = self._listed(compact)
         else:
             ids = [self.single(word) for part in text.split(",") if (word := part.strip())]
