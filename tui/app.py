@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import gc
 import itertools
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,20 +87,16 @@ class CircuitApp(App[None]):
     def on_mount(self) -> None:
         self.explorer.call_after_refresh(gc.enable)
         self.engine.start()
-        loop = asyncio.get_running_loop()
-        for name in ("SIGHUP", "SIGTERM", "SIGINT"):
-            if hasattr(signal, name):
-                with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                    loop.add_signal_handler(getattr(signal, name), self.exit)
         if self.options.theme is not None and self.options.theme != self.theme:
             known = ", ".join(sorted(self.available_themes))
-            self.explorer.say(f"There is no theme {self.options.theme!r}; there are {known}.")
+            sentence = f"There is no theme {self.options.theme!r}; there are {known}."
+            self.call_after_refresh(self.explorer.say, sentence)
         elif self.options.notice:
-            self.explorer.say(self.options.notice)
+            self.call_after_refresh(self.explorer.say, self.options.notice)
 
     def on_unmount(self) -> None:
-        self.engine.close(0.5)
         write_history(self.explorer.history)
+        self.engine.close(0.2)
 
     def on_export_wanted(self, message: ExportWanted) -> None:
         """Write the shown result beside where the app was started, under a name that is not taken."""

@@ -19,6 +19,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
+from textual.widget import Widget
 from textual.widgets import Footer, Input, Static
 
 from . import captions, state
@@ -100,6 +101,7 @@ class Explorer(Screen[None]):
         self._drawing: Timer | None = None
         self._panel_timer: Timer | None = None
         self._drawn_at = 0.0
+        self._tabs: captions.Segments = []
         self._partial: dict[Job, Result] = {}
         self._panel_made: tuple[Result | None, Result | None] = (None, None)
         self._started = False
@@ -227,7 +229,7 @@ class Explorer(Screen[None]):
         predictions = self._cached(state.next_tokens(s))
         if isinstance(predictions, Table) and strip.predictions is not predictions:
             strip.predictions = predictions
-        self.query_one("#inspector", Static).update(Content.assemble(*captions.inspector(s, self._cached)))
+        self._put("#inspector", Content.assemble(*captions.inspector(s, self._cached)))
 
     def _draw_view(self) -> None:
         s, pane = self.selection, self.query_one("#view")
@@ -235,7 +237,9 @@ class Explorer(Screen[None]):
         result = self._cached(job)
         heatmap, thumbnails = self.heatmap, self.query_one(Thumbnails)
         header = captions.header_of(result)
-        pane.border_title = Content.assemble(*captions.tabs(s))
+        if self._tabs != (tabs := captions.tabs(s)):  # setting it repaints the whole pane
+            self._tabs = tabs
+            pane.border_title = Content.assemble(*tabs)
         if isinstance(result, Gallery):
             if thumbnails.gallery is not result:
                 thumbnails.gallery = result
@@ -253,10 +257,16 @@ class Explorer(Screen[None]):
                 self._swap(heatmap, thumbnails)
             heatmap.stale = True
         if header is not None or heatmap.grid is None:
-            self.query_one("#title", Static).update(Content.styled(" " + captions.title(s, header), "bold"))
+            self._put("#title", Content.styled(" " + captions.title(s, header), "bold"))
         if header is not None:
-            self.query_one("#explanation", Static).update(Content(" " + header.explanation))
-            self.query_one("#checks", Static).update(Content(" " + captions.checks(header)))
+            self._put("#explanation", Content(" " + header.explanation))
+            self._put("#checks", Content(" " + captions.checks(header)))
+
+    def _put(self, line: str, content: Content) -> None:
+        """Words on a line of fixed height: no new layout, which repaints the pane (5 kB); nothing if they stand there."""
+        widget = self.query_one(line, Static)
+        if widget.content != content:
+            widget.update(content, layout=False)
 
     def _swap(self, to: Heatmap | Thumbnails, off: Heatmap | Thumbnails) -> None:
         if to.display and not off.display:
@@ -297,7 +307,7 @@ class Explorer(Screen[None]):
             return
         result = self._panel_result(self._cached(state.panel_job(s)))
         bars, plot = self.query_one(Bars), self.query_one(Plot)
-        pane.border_title = Content(captions.panel_title(s, result))
+        _title(pane, captions.panel_title(s, result))
         if isinstance(result, Table):
             bars.display, plot.display = True, False
             if bars.table is not result:
@@ -307,7 +317,7 @@ class Explorer(Screen[None]):
             if plot.curve is not result:
                 plot.curve = result
         header = captions.header_of(result)
-        pane.border_subtitle = Content(captions.checks(header) if header else "")
+        _title(pane, captions.checks(header) if header else "", below=True)
 
     def _panel_result(self, result: Result | None) -> Result | None:
         """The result in the panel's form, the same object as long as the result is the same: an equal one would be
@@ -500,7 +510,7 @@ class Explorer(Screen[None]):
         self._focus_view()
 
     def action_edit_prompt(self) -> None:
-        self.query_one(PromptInput).focus()
+        self.set_focus(self.query_one(PromptInput))  # at once: the next key is text already
 
     def action_append_token(self) -> None:
         """Append the likeliest next token after the last position."""
@@ -754,3 +764,11 @@ def job_name(job: Job) -> str:
     return {"NextTokens": "next tokens", "OVRow": "OV row", "ResidualParts": "parts", "LayerPatterns": "patterns"}.get(
         type(job).__name__, type(job).__name__
     )
+
+
+def _title(pane: Widget, text: str, below: bool = False) -> None:
+    """A pane's border title (or the one below), set only if it changes: setting it repaints the pane."""
+    if below and str(pane.border_subtitle or "") != text:
+        pane.border_subtitle = Content(text)
+    elif not below and str(pane.border_title or "") != text:
+        pane.border_title = Content(text)
