@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from tests.circuits.conftest import IDS, Pair
 from tests.circuits.desk import Desk, error
 from tests.circuits.reference import normalised
+from tests.models import folders
 from tui.circuits.errors import Refusal
 from tui.circuits.ov import Ranked
 from tui.engine.jobs import OV, Baseline, Normalize, OVRow, Weights
@@ -86,6 +89,30 @@ def test_refusals(pair: Pair) -> None:
         desk.get(OV(desk.key, 0, 0, SOURCES, OUTPUTS, basis="effective"))
     with pytest.raises(Refusal, match="cells"):
         desk.get(OV(desk.key, 0, 0, (1,) * 400_000, None))
+
+
+@pytest.mark.parametrize("weights", get_args(Weights))
+def test_a_post_norm_s_gain_is_folded(weights: Weights, tmp_path: Path) -> None:
+    """Gemma 2 normalises what attention writes: its w, stored minus one, scales every direction of W_O."""
+    desk = Desk(folders.gemma2_folder(tmp_path))
+    state = {k: v.astype(np.float64) for k, v in load_file(tmp_path / "model.safetensors").items()}
+    at, size = "model.layers.1.", desk.info.d_head
+    shared, own = slice(size, 2 * size), slice(3 * size, 4 * size)
+    W_V, W_O = state[at + "self_attn.v_proj.weight"][shared].T, state[at + "self_attn.o_proj.weight"][:, own].T
+    W_E = state["model.embed_tokens.weight"]
+    W_U = W_E.T
+    if weights == "processed":
+        W_V = (1 + state[at + "input_layernorm.weight"])[:, None] * W_V
+        W_O = W_O * (1 + state[at + "post_attention_layernorm.weight"])
+        W_U = (1 + state["model.norm.weight"])[:, None] * W_U
+    want = desk.info.d_model**0.5 * W_E[list(SOURCES)] @ W_V @ W_O @ W_U
+    grid = desk.get(OV(desk.key, 1, 3, SOURCES, OUTPUTS, weights))
+    assert error(grid.values, want[:, OUTPUTS]) < 1e-5
+    row = desk.get(OVRow(desk.key, 1, 3, SOURCES[0], OUTPUTS, 1, weights))
+    assert error([r[4] for r in row.rows if r[0] == "shown"], want[0, list(OUTPUTS)]) < 1e-5
+    for header in (grid.header, row.header):
+        assert "the scale is left out" in str(header.details["post-norm"])
+        assert ("soft-capped" in str(header.details["W_U"])) == (weights == "processed")
 
 
 def test_induction_head_copies(induction: Desk) -> None:

@@ -2,6 +2,7 @@
 
     LayerNorm: ``W' = C diag(w) W``, ``b' = b + b_ln W``, ``W_O' = W_O C``, ``W_E' = W_E C``   (C centres over d_model)
     RMSNorm:   ``W' = diag(w) W``; nothing is centred, there is no bias
+    post-norm: ``W_O' = W_O diag(w)``; its scale depends on the text and is left out, as the final norm's is
     none:      nothing to fold
     unembedding: ``W_U' = C diag(w) W_U`` centred over the vocabulary, ``b_U' = b_U + b_ln W_U`` centred too;
     not over the vocabulary where logits are soft-capped (a shift before tanh is not free)
@@ -45,6 +46,8 @@ def fold_head(head: HeadWeights) -> HeadWeights:
     W_K, b_K = fold_reading(head.norm, head.W_K, head.b_K)
     W_V, b_V = fold_reading(head.norm, head.W_V, head.b_V)
     W_O = centred(head.W_O) if head.norm.kind == "LayerNorm" else head.W_O
+    if head.post_w is not None:
+        W_O = W_O * head.post_w
     return replace(head, W_Q=W_Q, b_Q=b_Q, W_K=W_K, b_K=b_K, W_V=W_V, b_V=b_V, W_O=W_O, norm=bare(head.norm))
 
 

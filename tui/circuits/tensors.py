@@ -76,6 +76,8 @@ class HeadWeights:
     """Query/key norm over d_head (Qwen3, Gemma 3), applied before rotation."""
     rotate: Callable[[Tensor, Tensor], Tensor] | None = None
     """``rotate(x [n, d_head], positions [n] int64) → [n, d_head]`` by the model's own code; None without rotary."""
+    post_w: Tensor | None = None
+    """``[d_model]``: w of the RMSNorm between attention's output and the stream (Gemma 2 and 3, OLMo 2); else None."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -231,6 +231,7 @@ def ov(job: OV, bench: Bench, ctx: Context) -> Grid:
     if head is not None:
         d, rank = bench.info.d_model, ctx.get(Rank(job.model, job.layer, head.head, job.weights, "OV"))
         details["W_OV"] = f"[{d}, {d}], rank {rank}"
+    details |= _ov_details(head, job.weights == "processed", bench)
     return grid(
         words.ov(job, bench.info, details),
         normalise(values, job.normalize, baseline),
@@ -238,6 +239,19 @@ def ov(job: OV, bench: Bench, ctx: Context) -> Grid:
         bench.axis("output", job.outputs),
         diverging=job.normalize != "softmax",
     )
+
+
+def _ov_details(head: HeadWeights | None, processed: bool, bench: Bench) -> dict[str, Scalar]:
+    """Where this model's OV is not the plain product, or its rows keep an offset."""
+    out: dict[str, Scalar] = {}
+    if head is not None and head.post_w is not None:
+        gain = "its w is in W_O" if processed else "its w is left out as well"
+        out["post-norm"] = f"what the head writes is normalised; {gain}, the scale is left out"
+    if not processed:
+        out["W_U"] = "as stored: each row has an offset that no probability depends on"
+    elif bench.ends.logit_cap:
+        out["W_U"] = "not centred over the vocabulary: logits are soft-capped"
+    return out
 
 
 def _source(job: OV | OVRow, bench: Bench, ctx: Context) -> tuple[Tensor, HeadWeights | None]:
@@ -264,7 +278,7 @@ def _source(job: OV | OVRow, bench: Bench, ctx: Context) -> tuple[Tensor, HeadWe
 
 def ov_row(job: OVRow, bench: Bench, ctx: Context) -> Table:
     bench.need("ov")
-    y, _ = _source(job, bench, ctx)
+    y, head = _source(job, bench, ctx)
     bench.index(job.outputs)
     row = ov_circuit.ranked(bench.unembedding(job.weights), y[0], job.k)
     ids = (*row.promoted.tolist(), *row.suppressed.tolist(), *job.outputs)
@@ -274,6 +288,6 @@ def ov_row(job: OVRow, bench: Bench, ctx: Context) -> Table:
     header = words.ov(
         OV(job.model, job.layer, job.head, (job.source,), None, job.weights, basis=job.basis, run=job.run),
         bench.info,
-        {"source": bench.texts((job.source,))[0]},
+        {"source": bench.texts((job.source,))[0], **_ov_details(head, job.weights == "processed", bench)},
     )
     return Table(header, ("part", "rank", "token", "id", "value"), tuple(rows), bar="value")

@@ -50,6 +50,7 @@ def read_head(bridge: Any, layer: int, head: int, rotate: Rotate | None) -> Head
     shared = head // group
     W_Q, W_K, W_V = plain(attn.W_Q[head]), plain(attn.W_K[shared]), plain(attn.W_V[shared])
     q_norm, k_norm = (read_norm(attn, name) for name in ("q_norm", "k_norm"))
+    post_norm = read_norm(bridge.blocks[layer], "ln1_post")
     d_head = W_Q.shape[-1]
     return HeadWeights(
         layer=layer,
@@ -67,6 +68,7 @@ def read_head(bridge: Any, layer: int, head: int, rotate: Rotate | None) -> Head
         q_norm=_per_head(q_norm, head, d_head),
         k_norm=_per_head(k_norm, shared, d_head),
         rotate=rotate,
+        post_w=post_norm.w if post_norm.kind == "RMSNorm" else None,
     )
 
 
