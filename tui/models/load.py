@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import importlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +23,7 @@ from .quiet import silence
 from .tokens import HubTokenizer, ListTokenizer, Tokenizer
 from .weights import read_norm
 
+BRIDGE = "transformer_lens.model_bridge"
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -52,8 +55,11 @@ def load(
     stage("reading config")
     found = find_model(source, progress)
     key_print = fingerprint(found.folder)
-    stage("importing transformer_lens")
-    importlib.import_module("transformer_lens.model_bridge")
+    if BRIDGE not in sys.modules:
+        stage("importing transformer_lens")
+        importlib.import_module(BRIDGE)
+        # It stays for good, and looking through it costs 500 ms a time; a model, which goes again, is not here yet.
+        gc.freeze()
     stage("checking files")
     # A caller may be in inference mode; weights made there could never again be differentiated through.
     with torch.inference_mode(False), torch.no_grad():
