@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 
 from tests.circuits.conftest import IDS, Pair
-from tests.circuits.desk import error
+from tests.circuits.desk import Desk, error
 from tests.circuits.reference import normalised
+from tests.models import folders
 from tui.circuits.errors import Refusal
-from tui.engine.jobs import QK, Baseline, Basis, Form, Normalize, QKDistance, Term, Weights
+from tui.engine.jobs import (
+    QK,
+    Baseline,
+    Basis,
+    Form,
+    LayerPatterns,
+    Normalize,
+    Pattern,
+    QKDistance,
+    Term,
+    Weights,
+)
 
 ROWS, COLS = (259, 260, 65, 3), (260, 257, 259, 70, 3)
 LAYER, HEAD = 1, 2
@@ -105,6 +118,36 @@ def test_conventions_are_said(pair: Pair) -> None:
     plain = pair.desk.get(QK(pair.desk.key, LAYER, HEAD, ROWS, COLS)).header
     assert plain.formula == "x_i W_QK x_jᵀ"
     assert "baseline" not in plain.convention
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "offset", "formula", "of_pattern"),
+    [
+        ("gpt2", "bilinear", 0, "x_i W_QK x_jᵀ", "softmax((x_i W_Q + b_Q)·(x_j W_K + b_K) / attn_scale)"),
+        ("gpt2", "scaled", 0, "(x_i W_Q + b_Q)·(x_j W_K + b_K) / attn_scale", ""),
+        ("llama", "bilinear", 0, "x_i W_QK x_jᵀ", "softmax(R_i(x_i W_Q + b_Q)·R_j(x_j W_K + b_K) / attn_scale)"),
+        ("llama", "bilinear", 3, "R_3(x_i W_Q)·(x_j W_K)", ""),
+        ("llama", "scaled", 3, "R_3(x_i W_Q + b_Q)·(x_j W_K + b_K) / attn_scale", ""),
+        ("qwen3", "bilinear", 0, "norm(x_i W_Q)·norm(x_j W_K)", ""),
+        ("qwen3", "bilinear", 2, "R_2(norm(x_i W_Q))·norm(x_j W_K)", ""),
+        ("gemma2", "scaled", 0, "3·tanh((x_i W_Q + b_Q)·(x_j W_K + b_K) / attn_scale / 3)", ""),
+        ("gemma2", "bilinear", 0, "x_i W_QK x_jᵀ", ""),
+    ],
+)
+def test_formulas_name_rotation_norms_and_caps(
+    name: str, form: Form, offset: int, formula: str, of_pattern: str, tmp_path: Path
+) -> None:
+    desk = Desk(getattr(folders, f"{name}_folder")(tmp_path))
+    assert desk.get(QK(desk.key, 1, 1, ROWS, COLS, form=form, offset=offset)).header.formula == formula
+    run = desk.run(*IDS)
+    if of_pattern:
+        assert desk.get(Pattern(run, 1, 1)).header.formula == of_pattern
+        assert desk.get(LayerPatterns(run, 1)).header.formula == of_pattern
+        prompt = desk.get(QK(desk.key, 1, 1, (), (), "raw", "scaled", "softmax", basis="prompt", run=run)).header
+        assert prompt.formula.startswith(of_pattern.replace("softmax(", "softmax of ")[:-1])
+    if offset:
+        curve = desk.get(QKDistance(desk.key, 1, 1, 259, 260, form=form))
+        assert curve.header.formula == formula.replace(f"R_{offset}", "R_distance")
 
 
 @pytest.mark.parametrize(

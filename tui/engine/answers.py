@@ -19,6 +19,7 @@ from ..circuits.basis import as_index, positions, read, written
 from ..circuits.errors import Refusal
 from ..circuits.normalise import Baseline, normalise
 from ..circuits.tensors import HeadWeights
+from ..models.check import joint_norm
 from ..results import Axis, Curve, Gallery, Grid, Header, Scalar, Table, frozen, head_name
 from . import words
 from .jobs import OV, QK, LayerPatterns, OVRow, Pattern, QKDistance
@@ -64,7 +65,7 @@ def pattern(job: Pattern, bench: Bench, ctx: Context) -> Grid:
     whole, output = ctx.get(HeadSum(job.run, job.layer))
     checks |= {HEADS: whole, OUTPUT: output}
     rank = Rank(job.run.model, job.layer, job.head, "raw", "QK")
-    header = words.pattern(job, bench.info, checks, _qk_details(bench, head, rank, ctx))
+    header = words.pattern(job, bench.info, _path(head, bench), checks, _qk_details(bench, head, rank, ctx))
     queries, keys = bench.axis("query", job.run.ids), bench.axis("key", job.run.ids)
     return grid(header, values.masked_fill(~visible, torch.nan), queries, keys, diverging=job.kind == "scores")
 
@@ -75,23 +76,14 @@ def layer_patterns(job: LayerPatterns, bench: Bench, ctx: Context) -> Gallery:
     queries, keys = bench.axis("query", job.run.ids), bench.axis("key", job.run.ids)
     whole, output = ctx.get(HeadSum(job.run, job.layer))
     checks = {HEADS: whole, OUTPUT: output}
+    path = _path(bench.head(job.layer, 0, "raw"), bench)
     grids = []
     for index in range(bench.info.n_heads):
         ctx.check()
         one = Pattern(job.run, job.layer, index)
         values = trace.patterns[job.layer][index].masked_fill(~attention.visible(trace, job.layer, index), torch.nan)
-        grids.append(grid(words.pattern(one, bench.info, checks, {}), values, queries, keys, diverging=False))
-    header = words.header(
-        "pattern",
-        "attention patterns of a layer",
-        words.PATTERN["pattern"][1],
-        unit="probability",
-        head=head_name(job.layer),
-        explanation="one picture a head: row = query, column = key",
-        convention=words.convention(bench.info, job.run, kind="pattern"),
-        checks=checks,
-    )
-    return Gallery(header, tuple(grids))
+        grids.append(grid(words.pattern(one, bench.info, path, checks, {}), values, queries, keys, diverging=False))
+    return Gallery(words.pattern(job, bench.info, path, checks, {}), tuple(grids))
 
 
 def qk(job: QK, bench: Bench, ctx: Context) -> Grid:
@@ -110,7 +102,7 @@ def qk(job: QK, bench: Bench, ctx: Context) -> Grid:
     other = ""
     if job.normalize != "none" and job.baseline == "vocabulary":
         baseline, other = _key_baseline(job, head, q, at_key, bench, ctx)
-    header = words.qk(job, bench.info, {}, details, other)
+    header = words.qk(job, bench.info, _path(head, bench), {}, details, other)
     return grid(
         header,
         normalise(values, job.normalize, baseline),
@@ -180,7 +172,7 @@ def _qk_on_prompt(job: QK, head: HeadWeights, details: Mapping[str, Scalar], ben
     if job.form == "scaled":
         checks[SOFTMAX] = attention.softmax_error(values, trace, job.layer, job.head)
     return grid(
-        words.qk(job, bench.info, checks, details, ""),
+        words.qk(job, bench.info, _path(head, bench), checks, details, ""),
         normalise(values, job.normalize, visible=attention.visible(trace, job.layer, job.head)),
         bench.axis("query", job.run.ids),
         bench.axis("key", job.run.ids),
@@ -188,9 +180,16 @@ def _qk_on_prompt(job: QK, head: HeadWeights, details: Mapping[str, Scalar], ben
     )
 
 
+def _path(head: HeadWeights, bench: Bench) -> words.Path:
+    """What is in this head's scores besides its weights, for the formula."""
+    joint = bool(bench.info.capabilities.qk and joint_norm(bench.live))
+    normed = (joint or head.q_norm is not None, joint or head.k_norm is not None)
+    return words.Path(normed, head.rotate is not None, head.soft_cap)
+
+
 def _qk_details(bench: Bench, head: HeadWeights, rank: Rank, ctx: Context) -> dict[str, Scalar]:
     d = bench.info.d_model
-    if head.q_norm is not None or head.k_norm is not None or bench.info.capabilities.qk:
+    if any(_path(head, bench).normed):
         return {"attn_scale": head.attn_scale, "W_QK": "not one form: queries and keys are normalised on the way"}
     return {"attn_scale": head.attn_scale, "W_QK": f"[{d}, {d}], rank {ctx.get(rank)}"}
 
@@ -208,7 +207,7 @@ def qk_distance(job: QKDistance, bench: Bench, ctx: Context) -> Curve:
     header = words.header(
         "qk",
         f"QK circuit by distance, {job.form}",
-        words.qk_formula(job),
+        words.qk_formula(job, _path(head, bench)),
         head=head_name(job.layer, job.head),
         explanation=f"how much {query!r} wants {key!r} standing so many positions before it, by the weights alone",
         convention=words.convention(bench.info, weights=job.weights, form=job.form, basis=job.basis),

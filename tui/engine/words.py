@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..results import Header, ModelInfo, Scalar, head_name
-from .jobs import OV, QK, Pattern, QKDistance, Run
+from .jobs import OV, QK, LayerPatterns, Pattern, QKDistance, Run
 
 PATTERN = {
     "pattern": (
         "attention pattern",
-        "softmax((x_i W_Q + b_Q)·(x_j W_K + b_K) / attn_scale)",
+        "softmax({})",
         "row = query, column = key: share of the query's attention",
     ),
     "scores": (
         "attention scores",
-        "(x_i W_Q + b_Q)·(x_j W_K + b_K) / attn_scale",
+        "{}",
         "row = query, column = key: score before the softmax; only differences within a row matter",
     ),
     "value-weighted": (
@@ -25,6 +26,7 @@ PATTERN = {
         "row = query, column = key: length of the vector that is moved",
     ),
 }
+"""Quantity, formula (around that of the scores) and explanation."""
 SIDES = {"q": "query", "k": "key", "v": "value"}
 ROTARY_LINE = "a rotary score depends on the distance between the two positions: this is one distance"
 
@@ -41,28 +43,61 @@ def header(view: str, quantity: str, formula: str, **rest: Any) -> Header:
     return Header(view=view, quantity=quantity, formula=formula, **rest)
 
 
-def pattern(job: Pattern, info: ModelInfo, checks: Mapping[str, float], details: Mapping[str, Scalar]) -> Header:
-    quantity, formula, explanation = PATTERN[job.kind]
+@dataclass(frozen=True)
+class Path:
+    """What stands between the projections and a score in one head."""
+
+    normed: tuple[bool, bool] = (False, False)
+    """Whether queries and keys are normalised."""
+    rotated: bool = False
+    cap: float | None = None
+
+
+def scores_formula(path: Path, scaled: bool, query: str = "x", key: str = "x", at: tuple[str, str] = ("i", "j")) -> str:
+    """``x_i W_QK x_jᵀ`` where the score is that form, else its factors; ``at``: where q and k are rotated to."""
+    turned = tuple(place if path.rotated else "" for place in at)
+    if not scaled and not any(path.normed) and not any(turned):
+        return f"{query}_i W_QK {key}_jᵀ"
+    sides = []
+    for side, what, normed, place in zip("QK", (f"{query}_i", f"{key}_j"), path.normed, turned, strict=True):
+        out = f"{what} W_{side}" + (f" + b_{side}" if scaled else "")
+        out = f"norm({out})" if normed else out
+        sides.append(f"R_{place}({out})" if place else out if normed else f"({out})")
+    out = "·".join(sides)
+    if not scaled:
+        return out
+    out += " / attn_scale"
+    return out if path.cap is None else f"{path.cap:g}·tanh({out} / {path.cap:g})"
+
+
+def pattern(
+    job: Pattern | LayerPatterns,
+    info: ModelInfo,
+    path: Path,
+    checks: Mapping[str, float],
+    details: Mapping[str, Scalar],
+) -> Header:
+    kind = job.kind if isinstance(job, Pattern) else "pattern"
+    quantity, formula, explanation = PATTERN[kind]
     return header(
-        "scores" if job.kind == "scores" else "pattern",
-        quantity,
-        formula,
-        head=head_name(job.layer, job.head),
-        unit="probability" if job.kind == "pattern" else "",
-        explanation=explanation,
-        convention=convention(info, job.run, kind=job.kind, weights="raw"),
+        "scores" if kind == "scores" else "pattern",
+        quantity if isinstance(job, Pattern) else "attention patterns of a layer",
+        formula.format(scores_formula(path, scaled=True)),
+        head=head_name(job.layer, job.head if isinstance(job, Pattern) else None),
+        unit="probability" if kind == "pattern" else "",
+        explanation=explanation if isinstance(job, Pattern) else "one picture a head: row = query, column = key",
+        convention=convention(info, job.run, kind=kind, weights="raw"),
         checks=checks,
         details=details,
     )
 
 
-def qk_formula(job: QK | QKDistance) -> str:
-    """``x_i W_QK x_jᵀ`` or the scaled form, with positions where a term reads them."""
+def qk_formula(job: QK | QKDistance, path: Path) -> str:
+    """The formula of the form in force, with positions where a term reads them and the rotation by its offset."""
     term = job.term if isinstance(job, QK) else "token-token"
     query, key = ("p" if side == "position" else "x" for side in term.split("-"))
-    if job.form == "bilinear":
-        return f"{query}_i W_QK {key}_jᵀ"
-    return f"({query}_i W_Q + b_Q)·({key}_j W_K + b_K) / attn_scale"
+    at = ("distance", "") if isinstance(job, QKDistance) else (str(job.offset or ""), "")
+    return scores_formula(path, job.form == "scaled", query, key, ("i", "j") if job.basis == "prompt" else at)
 
 
 def normalised(formula: str, how: str, over: str) -> str:
@@ -82,7 +117,9 @@ def over(job: QK | OV, other: str = "") -> str | None:
     return "the shown cells" if job.baseline == "shown" else other or "the whole vocabulary"
 
 
-def qk(job: QK, info: ModelInfo, checks: Mapping[str, float], details: Mapping[str, Scalar], other: str) -> Header:
+def qk(
+    job: QK, info: ModelInfo, path: Path, checks: Mapping[str, float], details: Mapping[str, Scalar], other: str
+) -> Header:
     rotary, on_prompt = info.positions == "rotary", job.basis == "prompt"
     explanation = "row = query, column = key: how much the row wants the column, by the weights alone"
     if on_prompt:
@@ -97,7 +134,7 @@ def qk(job: QK, info: ModelInfo, checks: Mapping[str, float], details: Mapping[s
     return header(
         "qk",
         f"QK circuit, {job.form}" + ("" if job.normalize == "none" else f", {job.normalize}"),
-        normalised(qk_formula(job), job.normalize, baseline or ""),
+        normalised(qk_formula(job, path), job.normalize, baseline or ""),
         head=head_name(job.layer, job.head),
         unit={"zscore": "σ", "softmax": "probability"}.get(job.normalize, ""),
         explanation=explanation,

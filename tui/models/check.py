@@ -230,7 +230,7 @@ def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effec
     shown = run or ("" if trace.patterns else "This architecture does not show its attention pattern.")
     scores = shown or failed("pattern = softmax")
     # The scale of a scaled QK value is known to be right only where the rebuilt pattern is.
-    qk = scores or failed("embedding", "q, k") or _joint_norm(live)
+    qk = scores or failed("embedding", "q, k") or joint_norm(live)
     ov = run or failed("embedding", "v =", "z =", "attention", "logits = norm")
     if not ov and live.ends.W_U.shape[1] != live.ends.W_E.shape[0]:
         ov = "The output vocabulary of this model is not its input vocabulary."
@@ -250,7 +250,7 @@ def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effec
     )
 
 
-def _joint_norm(live: LiveModel) -> str:
+def joint_norm(live: LiveModel) -> str:
     """OLMo 2 normalises the queries of all heads at once: what one head reads depends on the others."""
     for block in live.bridge.blocks:
         w = read_norm(block.attn, "q_norm").w
