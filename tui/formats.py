@@ -26,6 +26,8 @@ from .text import visible, width
 FORMATS = ("json", "csv", "npz", "svg", "txt")
 PICTURE = (120, 40)
 """Columns and lines of an SVG."""
+ID = Axis("column", ("id",))
+"""The one column of a list of tokens."""
 
 
 def format_of(path: Path) -> str:
@@ -70,7 +72,10 @@ def document(result: Result, model: ModelInfo, tokens: Tokens | None, prompt: st
         "prompt": prompt,
         "tokens": _tokens(tokens),
     }
-    if isinstance(result, Grid):
+    if isinstance(result, Tokens):  # as a matrix of one column, so that every reader of matrices reads it
+        rows = Axis("token", result.texts, result.ids)
+        out |= {"rows": _axis(rows), "cols": _axis(ID), "values": [[token] for token in result.ids]}
+    elif isinstance(result, Grid):
         out |= {"rows": _axis(result.rows), "cols": _axis(result.cols), "values": _matrix(result.values)}
     elif isinstance(result, Gallery):
         out["grids"] = [
@@ -169,7 +174,8 @@ def _npz(result: Result, model: ModelInfo, tokens: Tokens | None, prompt: str) -
     elif isinstance(result, Curve):
         arrays = {"x": result.x, **{f"y{i}": values for i, values in enumerate(result.series.values())}}
     elif isinstance(result, Tokens):
-        arrays = {"values": np.array(result.ids, dtype=np.int64), "rows": _words(result.texts)}
+        ids = np.array(result.ids, dtype=np.int64)[:, None]
+        arrays = {"values": ids, "rows": _words(result.texts), "cols": _words(ID.labels)}
     meta = document(result, model, tokens, prompt)
     for name in ("values", "grids", "x"):
         meta.pop(name, None)

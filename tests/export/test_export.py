@@ -100,6 +100,12 @@ def test_views(gpt2: Path, tmp_path: Path) -> None:
     tokens = document(gpt2, tmp_path, "tokens", "--prompt", PROMPT, "--bos", "off")
     assert [token["text"] for token in tokens["tokens"]][-2:] == [" France", " is"]
     assert tokens["convention"]["bos"] is False
+    assert set(tokens) >= KEYS
+    assert tokens["values"] == [[token["id"]] for token in tokens["tokens"]]
+    assert run(gpt2, "tokens", "--prompt", PROMPT, "--bos", "off", "--out", str(tmp_path / "tokens.npz")) == 0
+    arrays = np.load(tmp_path / "tokens.npz")
+    assert arrays["values"].tolist() == tokens["values"]
+    assert (arrays["rows"].tolist(), arrays["cols"].tolist()) == (tokens["rows"]["labels"], tokens["cols"]["labels"])
     layer = document(gpt2, tmp_path, "pattern", "--prompt", PROMPT, "--head", "L1")
     assert [grid["head"] for grid in layer["grids"]] == ["L1H0", "L1H1", "L1H2", "L1H3"]
     scores = document(gpt2, tmp_path, "scores", "--prompt", PROMPT, "--head", "L1H0")
