@@ -28,6 +28,7 @@ from .engine.events import Done, Event, Failed, Idle, Partial, Progress
 from .engine.jobs import Job, NextTokens, Open, Tokenize, Words
 from .results import Curve, Gallery, Grid, ModelInfo, Result, Table, Tokens
 from .state import Selection
+from .text import is_byte
 from .views.ask import Ask
 from .views.chart import Bars, Plot
 from .views.gallery import Thumbnails
@@ -263,7 +264,7 @@ class Explorer(Screen[None]):
             self._put("#checks", Content(" " + captions.checks(header)))
 
     def _put(self, line: str, content: Content) -> None:
-        """Words on a line of fixed height: no new layout, which repaints the pane (5 kB); nothing if they stand there."""
+        """Words on a line of fixed height: no new layout, which repaints the pane (5 kB); nothing if they stand."""
         widget = self.query_one(line, Static)
         if widget.content != content:
             widget.update(content, layout=False)
@@ -519,8 +520,12 @@ class Explorer(Screen[None]):
         if not isinstance(table, Table) or not table.rows:
             self.say("no prediction yet: wait for the prompt to be computed")
             return
+        token = str(table.rows[0][table.columns.index("token")])
+        if is_byte(token):
+            self.say(f"the likeliest next token, {token}, is part of a character: it is no text that could be appended")
+            return
         field = self.query_one(PromptInput)
-        field.prompt = s.text + str(table.rows[0][table.columns.index("token")])
+        field.prompt = s.text + token
         self._commit()
 
     def action_toggle_bos(self) -> None:
@@ -580,7 +585,10 @@ class Explorer(Screen[None]):
         place, s = message.place, self.selection
         if place == Place():
             self.action_direct_path()
-        elif place.mlp or place.head is None:
+        elif place.mlp and s.model is not None:
+            row = state.mlp_row(s.model, place.layer or 0)
+            self.change(replace(s, view="residual", layer=place.layer or 0, component=row), jump=True)
+        elif place.head is None:
             self.change(replace(s, layer=place.layer or 0, head=s.head or 0), jump=True)
         else:
             self.change(replace(s, layer=place.layer or 0, head=place.head), jump=True)

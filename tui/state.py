@@ -163,6 +163,11 @@ def cell_in_view(s: Selection) -> tuple[int, int]:
     return (s.component, s.position) if s.view == "residual" else s.cell
 
 
+def mlp_row(model: ModelInfo, layer: int) -> int:
+    """Row of a layer's MLP in Residual: embed, pos (if learned), then attention and MLP of each layer."""
+    return (2 if model.positions == "learned" else 1) + 2 * layer + 1
+
+
 def run_of(s: Selection) -> Run | None:
     """The forward pass on the typed prompt; None while there is no model or no tokens."""
     if s.key is None or s.tokens is None:

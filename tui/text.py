@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _NAMED = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍", "\x1b": "␛", "\x7f": "␡", "\u00a0": "⍽", "\u200b": "␣"}
+_BYTES = re.compile(r"(<0x[0-9A-F]{2}>)+")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -38,6 +40,11 @@ def _printable(char: str) -> str:
 def _has_firm_width(code: int, char: str) -> bool:
     """Whether terminals agree on the width: emoji in the Basic Multilingual Plane and Thai-like scripts are not."""
     return not (unicodedata.east_asian_width(char) in "WF" and 0x2000 <= code < 0x2E80)
+
+
+def is_byte(text: str) -> bool:
+    """Whether this is ``<0xE2>``: a token that is part of a character and so has no text of its own."""
+    return _BYTES.fullmatch(text) is not None
 
 
 def width(text: str) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
+from tests.app import recorded
 from tests.app.driving import driven, notice, settled, text_of, until
 from tests.app.recorded import RecordedBench
 from tui.engine.jobs import OV, QK, Pattern, Residual, Tokenize
@@ -197,6 +198,25 @@ async def test_append_takes_the_prediction_after_the_last_position() -> None:
         await settled(explorer, pilot)
         assert explorer.selection.text == "The capital of France is in"
         assert explorer.query_one(PromptInput).value == explorer.selection.text
+
+
+async def test_a_predicted_byte_is_not_appended_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorded, "WORDS", [*recorded.WORDS[:-1], "<0x81>"])
+    async with driven() as (explorer, pilot):
+        await pilot.press("g")
+        assert "part of a character" in notice(explorer)
+        assert explorer.query_one(PromptInput).value == "The capital of France is"
+
+
+async def test_the_mlp_in_the_tree_is_a_row_of_the_residual_view() -> None:
+    async with driven() as (explorer, pilot):
+        explorer.query_one(ModelTree).focus()
+        await pilot.press("j", "j", "j", "j")
+        await settled(explorer, pilot)
+        assert explorer.selection.view == "residual"
+        grid = explorer.heatmap.grid
+        assert grid is not None
+        assert grid.rows.labels[explorer.heatmap.cursor[0]] == "L0.mlp"
 
 
 async def test_the_history_is_on_up_and_down_and_keeps_the_draft() -> None:

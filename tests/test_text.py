@@ -1,0 +1,46 @@
+"""Token text that a terminal cannot take for a command, and prompts that keep what was typed."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from rich.cells import cell_len
+
+from tui.text import field_text, is_byte, prompt_text, shorten, visible, width
+
+
+def test_every_character_of_the_basic_plane_is_made_safe() -> None:
+    for code in range(0x10000):
+        shown = visible(chr(code))
+        assert shown, hex(code)
+        for char in shown:
+            assert unicodedata.category(char)[0] not in "CZM", hex(code)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [(" France", "·France"), ("\n", "⏎"), ("\t", "⇥"), ("\x1b[31m", "␛[31m"), ("", "∅"), ("e\u0301", "e<U+0301>"),
+     ("<|bos|>", "⟨bos⟩"), ("日本", "日本"), ("[bold]", "[bold]")],
+)  # fmt: skip
+def test_visible(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+@pytest.mark.parametrize("text", ["France", "日本語", "a日b本c", "·France", "⟨bos⟩"])
+def test_widths_agree_with_the_library_that_draws(text: str) -> None:
+    assert width(text) == cell_len(text)
+    for columns in range(10):
+        assert cell_len(shorten(text, columns)) <= columns
+
+
+def test_a_field_gives_back_the_prompt_that_it_was_given() -> None:
+    prompt = "".join(map(chr, range(0x100))) + "日本 ⏰\n\tend"
+    field = field_text(prompt)
+    assert prompt_text(field) == prompt
+    assert not any(unicodedata.category(char) == "Cc" for char in field)
+
+
+@pytest.mark.parametrize(("text", "byte"), [("<0xE2>", True), ("<0xE2><0x80>", True), ("<0x>", False), (" a", False)])
+def test_bytes_are_known_by_their_form(text: str, byte: bool) -> None:
+    assert is_byte(text) is byte
