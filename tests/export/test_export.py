@@ -281,10 +281,27 @@ def test_no_space_leaves_the_old_file(
     assert list(tmp_path.iterdir()) == [out]
 
 
+def test_an_unwritable_folder_is_named_by_the_file_asked_for(
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened = Path.open
+
+    def denied(path: Path, *how: Any, **more: Any) -> Any:
+        if path.parent == tmp_path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *how, **more)
+
+    monkeypatch.setattr(Path, "open", denied)
+    out = tmp_path / "out.json"
+    assert run(gpt2, "tokens", "--prompt", "the", "--out", str(out)) == 1
+    assert capsys.readouterr().err == f"circuit-tui: Permission denied: {out}\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_is_no_file(gpt2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out.json").mkdir()
     assert run(gpt2, "tokens", "--prompt", "the", "--out", str(tmp_path / "out.json")) == 1
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert capsys.readouterr().err == f"circuit-tui: Is a directory: {tmp_path / 'out.json'}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 
 

@@ -112,6 +112,17 @@ def test_info(tmp_path: Path) -> None:
     assert info.notes == ("no tokenizer: prompts are typed as token ids",)
 
 
+def test_weights_are_counted_once(tmp_path: Path) -> None:
+    """Output bias included, masks left out; and no check of MLPs that are not there."""
+    for only in (False, True):
+        config, state = random_checkpoint(attn_only=only)
+        info = load(str(tl_checkpoint(tmp_path / str(only), config, state)), device="cpu").info
+        weights = [value for key, value in state.items() if not key.endswith(("mask", "IGNORE"))]
+        assert info.n_parameters == sum(value.numel() for value in weights)
+        assert ("MLP 0" in info.checks) is not only
+        assert max(info.checks.values()) < 1e-5
+
+
 def test_induction_model(tmp_path: Path) -> None:
     live = load(str(induction_checkpoint(tmp_path / "induction")), device="cpu")
     ids = [*range(8), *range(8)]

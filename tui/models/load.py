@@ -69,7 +69,7 @@ def load(
             bridge, reference = boot_checkpoint(found, where, _DTYPES[kind]), None
             tokens, notes = _checkpoint_tokenizer(found, bridge.cfg)
             architecture = "TransformerLens"
-            n_parameters = sum(p.numel() for p in bridge.original_model.parameters())
+            n_parameters = count_weights(bridge)
         else:
             config = check_files(found)
             hub_tokenizer = _hub_tokenizer(found)
@@ -111,6 +111,13 @@ def load(
         notes=notes,
     )
     return live
+
+
+def count_weights(bridge: Any) -> int:
+    """Weights of a checkpoint's model; TransformerLens keeps its output bias as a buffer."""
+    bias = getattr(bridge.unembed.original_component, "bias", None)
+    rest = 0 if bias is None or isinstance(bias, torch.nn.Parameter) else int(bias.numel())
+    return rest + sum(p.numel() for p in bridge.original_model.parameters())
 
 
 def pick_device(device: str) -> str:
