@@ -117,7 +117,8 @@ def count_weights(bridge: Any) -> int:
     """Weights of a checkpoint's model; TransformerLens keeps its output bias as a buffer."""
     bias = getattr(bridge.unembed.original_component, "bias", None)
     rest = 0 if bias is None or isinstance(bias, torch.nn.Parameter) else int(bias.numel())
-    return rest + sum(p.numel() for p in bridge.original_model.parameters())
+    weights: int = sum(p.numel() for p in bridge.original_model.parameters())
+    return rest + weights
 
 
 def pick_device(device: str) -> str:
