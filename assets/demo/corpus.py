@@ -1,14 +1,15 @@
+# ruff: noqa: SIM905 - word lists read better as words than as lists of strings
 """Synthetic corpus of the embedded demo model: word tables, templates and a seeded row generator.
 
-Everything here was written for this project; no outside text is used. A *row* is one training sample: `<|bos|>` followed
-by sentences of one kind until the row is full. Each target carries a loss weight, because a small model trained for minutes
-only learns when the loss is spent on what can be predicted:
+Everything here was written for this project; no outside text is used. A *row* is one training sample: `<|bos|>`, then
+sentences of one kind until the row is full. Each target carries a loss weight, because a small model trained for
+minutes only learns when the loss is spent on what can be predicted:
 
-* 1 on a slot whose answer follows from the row (a capital, the indirect object, a list number),
+* 1 on a slot whose answer follows from the row (a capital, a list number; `IOI` on the indirect object),
 * `FREE` on every other token (which name, which country comes next is chance),
-* 0.5 on the second copy of random repeats and 0 on the first copy, which is noise.
+* `REPEAT` on the second copy of random repeats and 0 on the first copy, which is noise.
 
-Every word of the four fact tables belongs to exactly one pair. A word with several partners (a capital, a language, a
+Every word of the fact tables belongs to exactly one pair. A word with several partners (a capital, a language, a
 continent) makes heads share the work, and no single head's OV circuit shows the whole map any more.
 """
 
@@ -22,85 +23,92 @@ from dataclasses import dataclass
 BOS = "<|bos|>"
 FREE = 0.15
 REPEAT = 0.5
+# an indirect-object row has three answers, a row of repeats about twenty: without this the task is 3 % of the loss
+IOI = 4.0
 
 CAPITALS: dict[str, str] = dict(
     pair.split()
-    for pair in """France Paris|Germany Berlin|Italy Rome|Spain Madrid|Russia Moscow|Japan Tokyo|China Beijing|Egypt Cairo
-|Greece Athens|Poland Warsaw|Sweden Stockholm|Norway Oslo|Turkey Ankara|Cuba Havana|Peru Lima|Kenya Nairobi|Austria Vienna
-|Hungary Budapest|Ireland Dublin|Portugal Lisbon|Finland Helsinki|Denmark Copenhagen|Belgium Brussels|Switzerland Bern
-|Romania Bucharest|Bulgaria Sofia|Serbia Belgrade|Croatia Zagreb|Canada Ottawa|India Delhi|Iran Tehran|Iraq Baghdad
-|Morocco Rabat|Ghana Accra|Nigeria Abuja|Senegal Dakar|Uganda Kampala|Chile Santiago|Colombia Bogota|Venezuela Caracas
-|Ecuador Quito|Thailand Bangkok|Vietnam Hanoi|Nepal Kathmandu""".replace("\n", "").split("|")
+    for pair in """France Paris|Germany Berlin|Italy Rome|Spain Madrid|Russia Moscow|Japan Tokyo|China Beijing
+|Egypt Cairo|Greece Athens|Poland Warsaw|Sweden Stockholm|Norway Oslo|Turkey Ankara|Cuba Havana|Peru Lima|Kenya Nairobi
+|Austria Vienna|Hungary Budapest|Ireland Dublin|Portugal Lisbon|Finland Helsinki|Denmark Copenhagen
+|Belgium Brussels|Switzerland Bern|Romania Bucharest|Bulgaria Sofia|Serbia Belgrade|Croatia Zagreb
+|Canada Ottawa|India Delhi|Iran Tehran|Iraq Baghdad|Morocco Rabat|Ghana Accra|Nigeria Abuja|Senegal Dakar
+|Uganda Kampala|Chile Santiago|Colombia Bogota|Venezuela Caracas|Ecuador Quito|Thailand Bangkok|Vietnam Hanoi
+|Nepal Kathmandu""".replace("\n", "").split("|")
 )
 
 GENDER: dict[str, str] = dict(
     pair.split("/")
-    for pair in """king/queen man/woman boy/girl father/mother brother/sister son/daughter husband/wife uncle/aunt
-nephew/niece grandfather/grandmother grandson/granddaughter prince/princess actor/actress waiter/waitress host/hostess
-hero/heroine god/goddess duke/duchess emperor/empress baron/baroness lord/lady sir/madam monk/nun wizard/witch groom/bride
-widower/widow bull/cow rooster/hen stallion/mare ram/ewe lion/lioness tiger/tigress heir/heiress
-landlord/landlady""".split()
+    for pair in """king/queen man/woman boy/girl father/mother brother/sister son/daughter husband/wife
+uncle/aunt nephew/niece grandfather/grandmother grandson/granddaughter prince/princess actor/actress
+waiter/waitress host/hostess hero/heroine god/goddess duke/duchess emperor/empress baron/baroness lord/lady
+sir/madam monk/nun wizard/witch groom/bride widower/widow bull/cow rooster/hen stallion/mare ram/ewe
+lion/lioness tiger/tigress heir/heiress landlord/landlady""".split()
 )
 
 OPPOSITES: dict[str, str] = dict(
     pair.split("/")
-    for pair in """hot/cold big/small tall/short fast/slow old/young light/dark early/late rich/poor strong/weak happy/sad
-good/bad open/closed full/empty wet/dry hard/soft high/low loud/quiet clean/dirty near/far true/false up/down left/right
-inside/outside love/hate war/peace win/lose buy/sell push/pull north/south east/west black/white thick/thin wide/narrow
-deep/shallow sweet/bitter cheap/expensive always/never alive/dead""".split()
+    for pair in """hot/cold big/small tall/short fast/slow old/young light/dark early/late rich/poor strong/weak
+happy/sad good/bad open/closed full/empty wet/dry hard/soft high/low loud/quiet clean/dirty near/far true/false
+up/down left/right inside/outside love/hate war/peace win/lose buy/sell push/pull north/south east/west
+black/white thick/thin wide/narrow deep/shallow sweet/bitter cheap/expensive always/never alive/dead""".split()
 )
 
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 MONTHS = "January February March April May June July August September October November December".split()
 
-NAMES = """Mary John Tom Anna James Sarah Paul Laura Peter Alice Robert Linda David Susan Daniel Karen Mark Nancy Steven
-Betty Kevin Helen Brian Sandra George Donna Edward Carol Ronald Ruth Anthony Sharon Frank Michelle Scott Emily Eric Kate
-Stephen Julia Andrew Rachel Simon Emma Joshua Olivia Patrick Megan Jack Grace Dennis Amy Jerry Angela Aaron Diana Henry Sophie
-Adam Claire Nathan Lucy Oscar Nina Victor Rosa Martin Vera Felix Clara Leo Eva Max Ivy Hugo Maria Ian Jane Luke Ella Sam Lily
-Ben Chloe Carl Hannah Walter Martha Arthur Irene Philip Joan Roger Judy Albert Rita Lewis Anita Oliver Bella Louis Greta
-Owen Holly Colin Wendy Neil Tina Gary Monica Keith Paula Ralph Nora Bruno Elsa Ivan Olga Dylan Zoe""".split()
+NAMES = """Mary John Tom Anna James Sarah Paul Laura Peter Alice Robert Linda David Susan Daniel Karen Mark Nancy
+Steven Betty Kevin Helen Brian Sandra George Donna Edward Carol Ronald Ruth Anthony Sharon Frank Michelle Scott Emily
+Eric Kate Stephen Julia Andrew Rachel Simon Emma Joshua Olivia Patrick Megan Jack Grace Dennis Amy Jerry Angela Aaron
+Diana Henry Sophie Adam Claire Nathan Lucy Oscar Nina Victor Rosa Martin Vera Felix Clara Leo Eva Max Ivy Hugo Maria
+Ian Jane Luke Ella Sam Lily Ben Chloe Carl Hannah Walter Martha Arthur Irene Philip Joan Roger Judy Albert Rita Lewis
+Anita Oliver Bella Louis Greta Owen Holly Colin Wendy Neil Tina Gary Monica Keith Paula Ralph Nora Bruno Elsa Ivan
+Olga Dylan Zoe""".split()
 
-PLACES = """store shops school park garden office station market library museum church hospital beach river lake forest farm
-harbor airport bakery cafe restaurant kitchen cinema theater stadium bridge castle tower palace village factory bank hotel zoo
-gym pool playground square street mountain valley island desert meadow field barn mill mine temple university college
-laboratory studio workshop garage cellar attic balcony corridor hall lobby elevator courtyard fountain cemetery port dock
-shipyard lighthouse cave cliff canyon waterfall glacier volcano swamp jungle orchard vineyard greenhouse stable kennel
-aquarium gallery circus fair carnival arena court prison embassy mansion cottage cabin tent camp""".split()
+PLACES = """store shops school park garden office station market library museum church hospital beach river lake
+forest farm harbor airport bakery cafe restaurant kitchen cinema theater stadium bridge castle tower palace village
+factory bank hotel zoo gym pool playground square street mountain valley island desert meadow field barn mill mine
+temple university college laboratory studio workshop garage cellar attic balcony corridor hall lobby elevator
+courtyard fountain cemetery port dock shipyard lighthouse cave cliff canyon waterfall glacier volcano swamp jungle
+orchard vineyard greenhouse stable kennel aquarium gallery circus fair carnival arena court prison embassy mansion
+cottage cabin tent camp""".split()
 
-OBJECTS = """drink bag book ring ball letter key gift flower cup plate spoon fork knife bottle basket box hat coat shoe shirt
-scarf glove watch lamp candle mirror chair table pillow blanket towel brush comb pen pencil notebook paper map ticket coin
-card stamp photo painting drum guitar violin flute piano trumpet radio phone camera computer battery hammer nail saw rope
-ladder bucket shovel wheel kite doll puzzle toy sword shield helmet necklace bracelet medal crown cake pie cookie apple
-banana pear peach plum grape lemon orange cherry melon berry carrot potato tomato onion pepper bean corn bread cheese
-butter egg fish steak soup salad pizza sandwich noodle rice pasta sausage chocolate candy honey jam milk coffee tea juice
-water wine beer soda""".split()
+OBJECTS = """drink bag book ring ball letter key gift flower cup plate spoon fork knife bottle basket box hat coat
+shoe shirt scarf glove watch lamp candle mirror chair table pillow blanket towel brush comb pen pencil notebook paper
+map ticket coin card stamp photo painting drum guitar violin flute piano trumpet radio phone camera computer battery
+hammer nail saw rope ladder bucket shovel wheel kite doll puzzle toy sword shield helmet necklace bracelet medal crown
+cake pie cookie apple banana pear peach plum grape lemon orange cherry melon berry carrot potato tomato onion pepper
+bean corn bread cheese butter egg fish steak soup salad pizza sandwich noodle rice pasta sausage chocolate candy honey
+jam milk coffee tea juice water wine beer soda""".split()
 
-ANIMALS = """cat dog horse pig goat duck goose turtle frog snake lizard rabbit mouse rat squirrel fox wolf bear deer moose elk
-camel donkey monkey gorilla elephant giraffe zebra hippo rhino leopard panther cheetah jaguar otter beaver badger hedgehog
-bat eagle hawk owl crow raven swan pigeon parrot penguin ostrich sparrow robin whale dolphin shark salmon trout crab lobster
-octopus spider ant bee wasp butterfly moth beetle snail worm""".split()
+ANIMALS = """cat dog horse pig goat duck goose turtle frog snake lizard rabbit mouse rat squirrel fox wolf bear deer
+moose elk camel donkey monkey gorilla elephant giraffe zebra hippo rhino leopard panther cheetah jaguar otter beaver
+badger hedgehog bat eagle hawk owl crow raven swan pigeon parrot penguin ostrich sparrow robin whale dolphin shark
+salmon trout crab lobster octopus spider ant bee wasp butterfly moth beetle snail worm""".split()
 
-JOBS = """doctor nurse teacher farmer baker butcher painter sailor soldier pilot driver lawyer judge dentist engineer scientist
-writer singer dancer musician carpenter plumber mechanic tailor barber chef gardener hunter guard thief detective banker
-merchant clerk mayor priest professor student pupil athlete coach captain general spy tourist""".split()
+JOBS = """doctor nurse teacher farmer baker butcher painter sailor soldier pilot driver lawyer judge dentist engineer
+scientist writer singer dancer musician carpenter plumber mechanic tailor barber chef gardener hunter guard thief
+detective banker merchant clerk mayor priest professor student pupil athlete coach captain general spy
+tourist""".split()
 
-VERBS = """saw heard followed watched helped liked found called met chased carried washed fed drew painted pushed moved lifted
-dropped caught kicked threw held hid showed bought sold stole borrowed lost wanted needed loved feared trusted missed
-remembered forgot touched cleaned fixed broke""".split()
+VERBS = """saw heard followed watched helped liked found called met chased carried washed fed drew painted pushed
+moved lifted dropped caught kicked threw held hid showed bought sold stole borrowed lost wanted needed loved feared
+trusted missed remembered forgot touched cleaned fixed broke""".split()
 
-ADJECTIVES = """red blue green yellow purple brown gray pink golden silver tiny huge gentle fierce brave shy clever lazy busy hungry
-thirsty tired angry calm proud funny serious strange famous ancient modern wooden broken shiny smooth rough round square
-striped spotted fluffy muddy dusty sunny rainy windy foggy""".split()
+ADJECTIVES = """red blue green yellow purple brown gray pink golden silver tiny huge gentle fierce brave shy clever
+lazy busy hungry thirsty tired angry calm proud funny serious strange famous ancient modern wooden broken shiny smooth
+rough round square striped spotted fluffy muddy dusty sunny rainy windy foggy""".split()
 
-EXTRA = """sun moon star sky cloud rain snow wind storm thunder fire smoke ash stone rock sand mud grass leaf tree root branch seed
-fruit hand foot arm leg head face eye ear nose mouth neck shoulder finger toe knee heart bone blood skin hair beard door
-window wall floor roof stairs room bed desk shelf drawer curtain carpet clock bell lock road path car bus train ship boat
-plane bicycle truck wagon engine morning evening night week year hour minute second century spring summer autumn winter one
-two three four five six seven eight nine ten eleven twelve thirteen twenty thirty forty fifty hundred thousand million story
-song poem dance game dream idea question answer problem plan secret promise reason luck hope joy anger fear pain pride shame
-truth lie law rule price money gold iron steel copper glass wood plastic cotton wool silk leather sugar salt flour oil
-language music history science art math physics chemistry biology geography sport football tennis chess hockey army navy team
-family friend neighbor guest crowd nation city country world ocean sea coast border""".split()
+EXTRA = """sun moon star sky cloud rain snow wind storm thunder fire smoke ash stone rock sand mud grass leaf tree
+root branch seed fruit hand foot arm leg head face eye ear nose mouth neck shoulder finger toe knee heart bone blood
+skin hair beard door window wall floor roof stairs room bed desk shelf drawer curtain carpet clock bell lock road path
+car bus train ship boat plane bicycle truck wagon engine morning evening night week year hour minute second century
+spring summer autumn winter one two three four five six seven eight nine ten eleven twelve thirteen twenty thirty
+forty fifty hundred thousand million story song poem dance game dream idea question answer problem plan secret promise
+reason luck hope joy anger fear pain pride shame truth lie law rule price money gold iron steel copper glass wood
+plastic cotton wool silk leather sugar salt flour oil language music history science art math physics chemistry
+biology geography sport football tennis chess hockey army navy team family friend neighbor guest crowd nation city
+country world ocean sea coast border""".split()
 
 MAX_LIST = 12
 NUMBERS = [str(n) for n in range(1, 21)]
@@ -123,6 +131,17 @@ CAPITAL_TRAIN = [
     "The name of the main city in {c} is {k}.",
     "I think that the capital city of {c} is called {k}.",
     "When you visit {c}, you will see {k}.",
+    "If you live in {c}, your capital is {k}.",
+    "For {c}, the capital city is {k}.",
+    "The president of {c} lives in {k}.",
+    "People know that the capital of {c} is {k}.",
+    "I live in {c} and my capital is {k}.",
+    "You will find the capital of {c} in {k}.",
+    "The main city of {c} must be {k}.",
+    "Of course the capital city of {c} will be {k}.",
+    "When you go to {c}, you will stop in {k}.",
+    "When we travel in {c}, the main city we see is {k}.",
+    "In {c}, the city you will see is {k}.",
 ]
 CAPITAL_HELDOUT = [
     "The capital of {c} is called {k}.",
@@ -132,6 +151,15 @@ CAPITAL_HELDOUT = [
     "When you go to {c}, the capital city you will see is {k}.",
     "The main seat of government in {c} is {k}.",
 ]
+# written after the last training, out of words that the corpus has: nothing was tuned on these
+CAPITAL_BLIND = [
+    "I know that the capital of {c} is {k}.",
+    "The capital you will find in {c} is {k}.",
+    "Everyone in {c} knows that the main city is {k}.",
+    "If you go to {c}, you must see {k}.",
+    "People think that the seat of government of {c} is in {k}.",
+    "After we visit {c}, we know that its capital is {k}.",
+]
 COUNTRY_TRAIN = [
     "{k} is the capital of {c}.",
     "{k} is the capital city of {c}.",
@@ -140,6 +168,9 @@ COUNTRY_TRAIN = [
     "If you are in {k}, you are in {c}.",
     "People who live in {k} live in {c}.",
     "Everyone knows that {k} is the capital of {c}.",
+    "If this is {k}, we must be in {c}.",
+    "People in {k} know that they are in {c}.",
+    "Of course {k} is a city of {c}.",
 ]
 COUNTRY_HELDOUT = ["{k} is the main city of {c}.", "I think that {k} is the capital of {c}.", "{k} lies in {c}."]
 GENDER_TRAIN = [
@@ -152,7 +183,7 @@ GENDER_TRAIN = [
 OPPOSITE_TRAIN = [
     "The opposite of {a} is {b}.",
     "It is not {a} but {b}.",
-    "If it is not {a}, it is {b}.",
+    "If it is not {a}, it must be {b}.",
     "Some like it {a} and others like it {b}.",
     "The word {a} means the reverse of {b}.",
 ]
@@ -198,7 +229,7 @@ _PIECE = re.compile(r" ?[A-Za-z0-9]+|\{[a-z]+\}| ?[^\sA-Za-z0-9{}]")
 def pieces(text: str) -> list[str]:
     """Split a text or template into token strings; words carry their leading space, `{slot}` stays whole."""
     text = " " + text.strip()
-    return [p for p in _PIECE.findall(re.sub(r" (\{[a-z]+\})", r"\1", text))]
+    return _PIECE.findall(re.sub(r" (\{[a-z]+\})", r"\1", text))
 
 
 def word_list() -> list[str]:
@@ -338,13 +369,13 @@ SENTENCES: dict[str, Callable[[random.Random], Sentence]] = {
 
 
 def partner_list(rng: random.Random, length: int) -> tuple[list[str], list[float]]:
-    """`List: France uncle Rome Mary. Paris 1 Italy 3 Mary 4 aunt 2`: where in the list did the word or its partner stand?
+    """`List: France uncle Rome Mary. Paris 1 Italy 3 Mary 4 aunt 2`: where did the word or its partner stand?
 
     The answer is a fact of this row and is found at the partner's position only (as its position), so the way there is
     attention from a word to its partner by token identity: the QK circuit that ties France to Paris and king to queen.
     Every listed word is asked for by its partner, and, room permitting, by itself, which is easier and is learnt first.
     """
-    n = rng.randint(3, min(MAX_LIST, (length - 4) // 4))
+    n = rng.randint(2, min(MAX_LIST, (length - 4) // 4))
     listed = [(a, b) if rng.random() < 0.5 else (b, a) for a, b in rng.sample(_LISTED, n)]
     for i in rng.sample(range(n), n // 4):
         name = rng.choice(NAMES)
@@ -382,7 +413,10 @@ class Rows:
         """Random tokens (any but BOS) without replacement, then the same again; until the row is full.
 
         Noise before and between the copies keeps the distance of the two copies from being guessed: without it a head
-        learns to look back by the most frequent distance instead of looking for the token.
+        learns to look back by the most frequent distance instead of looking for the token. In half of the copies words
+        come back within the copy, so that one token does not tell the place and the token before it is needed too: this
+        is what makes a previous-token head. (Otherwise induction is done by the position of the earlier occurrence,
+        plus one, and no head looks at the previous token.)
         """
         ids: list[int] = []
         weights: list[float] = []
@@ -395,10 +429,22 @@ class Rows:
             )
             drawn = self.rng.sample(range(1, self.size), before + n + between)
             segment = drawn[:n]
+            if self.rng.random() < 0.5:
+                segment = self.rng.choices(segment[: self.rng.randint(max(2, n // 3), n)], k=n)
             ids += drawn[n : n + before] + segment + drawn[n + before :] + segment
             weights += [0.0] * (before + n + between + 1) + [REPEAT] * (n - 1)
         pad = length - len(ids)
         return ids + self.rng.sample(range(1, self.size), pad), weights + [0.0] * pad
+
+    def echoes(self, length: int) -> tuple[list[int], list[float]]:
+        """Random tokens `a s a b t b ...`: in the middle of each three the answer is the token before."""
+        ids: list[int] = []
+        weights: list[float] = []
+        drawn = self.rng.sample(range(1, self.size), 2 * (length // 3 + 1))
+        for a, s in zip(drawn[::2], drawn[1::2], strict=True):
+            ids += [a, s, a]
+            weights += [0.0, 0.0, 1.0]
+        return ids[:length], weights[:length]
 
     def row(self, kind: str, length: int) -> tuple[list[int], list[float]]:
         """One row of `length` tokens with BOS in front; `weights[t]` is the weight of *predicting* token t."""
@@ -407,6 +453,8 @@ class Rows:
         weights: list[float] = []
         if kind == "repeat":
             ids, weights = self.repeats(room)
+        elif kind == "echo":
+            ids, weights = self.echoes(room)
         elif kind == "list":
             tokens, weights = partner_list(self.rng, length)
             ids = self.encode(tokens)
@@ -421,7 +469,8 @@ class Rows:
                 if ids and len(ids) + len(sentence.tokens) > room:
                     break
                 ids += self.encode(sentence.tokens)
-                weights += [1.0 if i == sentence.answer else FREE for i in range(len(sentence.tokens))]
+                answer = IOI if kind == "ioi" else 1.0
+                weights += [answer if i == sentence.answer else FREE for i in range(len(sentence.tokens))]
         ids, weights = ids[:room], weights[:room]
         pad = room - len(ids)
         # the filler is never predicted and, being last, never attended to by anything that counts

@@ -3,9 +3,9 @@
     python assets/demo/train.py                 # the shipped recipe, writes beside this file
     python assets/demo/train.py --out /tmp/x --set steps=800
 
-The network is written out here (about 60 lines) instead of calling transformers, because training drops whole MLP outputs
-and whole heads row by row and skips the arithmetic of what it drops. The weights are saved under the names and shapes of
-`GPT2LMHeadModel` and `config.json` says `"model_type": "gpt2"`, so that every loader takes the path that `gpt2` takes.
+The network is written out here (about 60 lines) instead of calling transformers, because training drops whole MLP
+outputs and whole heads row by row and skips the arithmetic of what it drops. The weights are saved under the names and
+shapes of `GPT2LMHeadModel`, and `config.json` says `"model_type": "gpt2"`: every loader takes the path of `gpt2`.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Recipe:
     n_inner: int = 256
     n_ctx: int = 64
     rows: int = 48
-    steps: int = 4000
-    # rows start short: induction is found sooner; positions beyond the last stage would stay untrained, so n_ctx is it
-    short_ctx: int = 32
-    short_steps: float = 0.25
+    steps: int = 2500
+    # rows grow: matching and induction are found sooner among few tokens. Positions beyond the last length would stay
+    # untrained, so n_ctx is it. Each stage is (row length, share of the steps at which it ends)
+    stages: tuple[tuple[int, float], ...] = ((16, 0.07), (32, 0.3), (64, 1.0))
     lr_muon: float = 0.02
     lr_adam: float = 3e-3
     lr_pos: float = 1e-3
@@ -60,17 +60,17 @@ class Recipe:
     drop_mlp_other: float = 0.3
     # probability, by kind, that a head is dropped for a row: no head can leave a part of the map to its neighbours
     drop_head: float = 0.25
-    drop_head_list: float = 0.25
+    drop_head_list: float = 0.15
     drop_head_other: float = 0.0
-    sin_pos: float = 0.0
-    match_heads: int = 0
-    match: float = 0.6
+    sin_pos: float = 0.15
+    match_heads: int = 2
+    match: float = 0.8
     pos_std: float = 0.02
-    emb_std: float = 0.1
+    emb_std: float = 0.15
     mix: dict[str, float] = field(
         default_factory=lambda: {
-            "repeat": 0.22, "ioi": 0.18, "capital": 0.10, "country": 0.06, "gender": 0.07, "opposite": 0.07,
-            "mixed": 0.06, "calendar": 0.03, "list": 0.18, "story": 0.03,
+            "repeat": 0.32, "ioi": 0.20, "capital": 0.06, "country": 0.04, "gender": 0.04, "opposite": 0.03,
+            "mixed": 0.02, "calendar": 0.01, "list": 0.22, "echo": 0.05, "story": 0.01,
         }
     )  # fmt: skip
 
@@ -141,7 +141,7 @@ def sinusoids(r: Recipe) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon (Jordan et al. 2024): momentum, orthogonalised by five Newton-Schulz steps; float32 (bf16 is slow on CPUs)."""
+    """Muon (Jordan et al. 2024): momentum orthogonalised by five Newton-Schulz steps, float32 (bf16 is slow here)."""
 
     def __init__(self, params: list[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
@@ -165,7 +165,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def drops(r: Recipe, kinds: list[str], gen: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Per row: MLPs kept [row], heads kept [row, layer, head] (rescaled by nothing: a dropped head is simply absent)."""
+    """Per row: MLPs kept [row], heads kept [row, layer, head]; nothing is rescaled, a dropped head is absent."""
     facts = {"capital", "country", "gender", "opposite", "mixed", "calendar"}
 
     def rate(kind: str, name: str) -> float:
@@ -179,8 +179,8 @@ def drops(r: Recipe, kinds: list[str], gen: torch.Generator) -> tuple[Tensor, Te
     return mlp, heads.float()
 
 
-def train(r: Recipe, vocab: dict[str, int], log: bool = True) -> Net:
-    """Run the recipe."""
+def train(r: Recipe, vocab: dict[str, int], snapshots: Path | None = None) -> Net:
+    """Run the recipe; `snapshots` is a folder that gets the weights every 500 steps, to watch a run."""
     torch.set_num_threads(1)
     torch.manual_seed(r.seed)
     gen = torch.Generator().manual_seed(r.seed + 1)
@@ -201,8 +201,8 @@ def train(r: Recipe, vocab: dict[str, int], log: bool = True) -> Net:
     base = [(g, g["lr"]) for o in (muon, adam) for g in o.param_groups]
     start, seen = time.time(), {}
     for step in range(r.steps):
-        length = r.short_ctx if step < r.short_steps * r.steps else r.n_ctx
-        size = r.rows * r.n_ctx // length if length < r.n_ctx else r.rows
+        length = next(n for n, end in r.stages if step < end * r.steps)
+        size = r.rows * r.n_ctx // length
         left = (r.steps - step) / r.steps
         scale = min(1.0, (step + 1) / r.warmup, left / r.cooldown)
         for group, lr in base:
@@ -222,20 +222,21 @@ def train(r: Recipe, vocab: dict[str, int], log: bool = True) -> Net:
         loss_t = F.cross_entropy(x[active] @ net.head.T, target[active], reduction="none")
         loss = (loss_t * w).sum() / w.sum()
         loss.backward()
-        nn.utils.clip_grad_norm_(rest + [net.wte, net.wpe, net.head], 1.0)
+        nn.utils.clip_grad_norm_([*rest, net.wte, net.wpe, net.head], 1.0)
         muon.step()
         adam.step()
         net.zero_grad(set_to_none=True)
-        if log:
-            rows_at = active.nonzero()[:, 0]
-            for i, kind in enumerate([kinds[j] for j in order.tolist()]):
-                sel = (rows_at == i) & (weight[active] >= corpus.REPEAT)
-                if sel.any():
-                    seen.setdefault(kind, []).append(loss_t[sel].mean().item())
-            if (step + 1) % 100 == 0 or step + 1 == r.steps:
-                parts = " ".join(f"{k} {sum(v) / len(v):.2f}" for k, v in sorted(seen.items()))
-                print(f"{step + 1:5d} {time.time() - start:6.0f}s loss {loss.item():.3f} | {parts}", flush=True)
-                seen = {}
+        rows_at = active.nonzero()[:, 0]
+        for i, kind in enumerate([kinds[j] for j in order.tolist()]):
+            sel = (rows_at == i) & (weight[active] >= corpus.REPEAT)
+            if sel.any():
+                seen.setdefault(kind, []).append(loss_t[sel].mean().item())
+        if (step + 1) % 100 == 0 or step + 1 == r.steps:
+            parts = " ".join(f"{k} {sum(v) / len(v):.2f}" for k, v in sorted(seen.items()))
+            print(f"{step + 1:5d} {time.time() - start:6.0f}s loss {loss.item():.3f} | {parts}", flush=True)
+            seen = {}
+        if snapshots and (step + 1) % 500 == 0:
+            save(net, r, vocab, snapshots)
     return net
 
 
@@ -269,8 +270,8 @@ def config(r: Recipe, vocab: dict[str, int]) -> dict[str, object]:
 def write_tokenizer(folder: Path, vocab: dict[str, int], n_ctx: int) -> None:
     """`tokenizer.json` and `tokenizer_config.json`.
 
-    Byte-level BPE without merges: `ignore_merges` takes a word that is in the vocabulary whole, and every other text falls
-    apart into bytes, so nothing is ever unknown. `add_prefix_space` makes the first word the same token as any other word.
+    Byte-level BPE without merges: `ignore_merges` takes a word that is in the vocabulary whole, and every other text
+    falls apart into bytes, so nothing is ever unknown. `add_prefix_space` makes the first word an ordinary word token.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
@@ -303,12 +304,16 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=HERE, help="folder to write (default: beside this file)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a field of the recipe")
+    parser.add_argument("--snapshots", type=Path, help="folder for the weights so far, every 500 steps")
     args = parser.parse_args(argv)
     recipe = Recipe()
     known = {f.name for f in fields(Recipe)}
     for item in args.set:
         name, _, value = item.partition("=")
-        if name.startswith("mix."):
+        if name == "stages":
+            pairs = (stage.split(":") for stage in value.split(","))
+            recipe.stages = tuple((int(n), float(end)) for n, end in pairs)
+        elif name.startswith("mix."):
             recipe.mix[name[4:]] = float(value)
         elif name in known:
             setattr(recipe, name, type(getattr(recipe, name))(float(value)))
@@ -317,7 +322,7 @@ def main(argv: list[str] | None = None) -> int:
     vocab = corpus.vocabulary()
     print(json.dumps(asdict(recipe)), f"vocabulary {len(vocab)}", flush=True)
     start = time.time()
-    net = train(recipe, vocab)
+    net = train(recipe, vocab, args.snapshots)
     parameters = sum(math.prod(p.shape) for p in net.parameters())
     save(net, recipe, vocab, args.out)
     print(f"{parameters} parameters, {time.time() - start:.0f} s, written to {args.out}", flush=True)

@@ -15,9 +15,9 @@ sys.path.insert(0, str(DEMO))
 import corpus  # noqa: E402
 import evaluate  # noqa: E402
 
-COUNTRIES = """France Germany Italy Spain Russia Japan China Egypt Greece Poland Sweden Norway Turkey Cuba Peru Kenya Austria
-Hungary Ireland Portugal""".split()
-NAMES = "Mary John Tom Anna James Sarah Paul Laura Peter Alice".split()
+COUNTRIES = """France Germany Italy Spain Russia Japan China Egypt Greece Poland Sweden Norway Turkey Cuba Peru Kenya
+Austria Hungary Ireland Portugal""".split()  # noqa: SIM905
+NAMES = "Mary John Tom Anna James Sarah Paul Laura Peter Alice".split()  # noqa: SIM905
 TOLERANCE = 0.02
 
 
@@ -36,7 +36,8 @@ def test_files_and_size() -> None:
         assert (DEMO / name).is_file(), name
     assert (DEMO / "model.safetensors").stat().st_size <= 6_000_000
     config = json.loads((DEMO / "config.json").read_text())
-    assert config["model_type"] == "gpt2" and config["architectures"] == ["GPT2LMHeadModel"]
+    assert config["model_type"] == "gpt2"
+    assert config["architectures"] == ["GPT2LMHeadModel"]
 
 
 def test_weights_match_the_config(model: evaluate.Demo) -> None:
@@ -55,10 +56,13 @@ def test_weights_match_the_config(model: evaluate.Demo) -> None:
 
 def test_word_lists() -> None:
     assert len(corpus.word_list()) >= 1000
-    assert len(corpus.CAPITALS) >= 40 and set(COUNTRIES) <= set(corpus.CAPITALS)
-    assert len(corpus.GENDER) >= 30 and corpus.GENDER["king"] == "queen"
+    assert len(corpus.CAPITALS) >= 40
+    assert set(COUNTRIES) <= set(corpus.CAPITALS)
+    assert len(corpus.GENDER) >= 30
+    assert corpus.GENDER["king"] == "queen"
     assert len(corpus.OPPOSITES) >= 30
-    assert len(set(corpus.NAMES)) >= 100 and set(NAMES) <= set(corpus.NAMES)
+    assert len(set(corpus.NAMES)) >= 100
+    assert set(NAMES) <= set(corpus.NAMES)
 
 
 def test_every_fact_word_has_one_partner() -> None:
@@ -80,7 +84,7 @@ def test_words_are_single_tokens(model: evaluate.Demo) -> None:
 
 
 def test_bytes_fall_back_and_round_trip(model: evaluate.Demo) -> None:
-    for text in ("Zanzibar", "naïve 日本 🙂", "a\tb\x00c\n", "franceparis"):
+    for text in ("Zanzibar", "naïve 日本 🙂", "xq\tzz\x00zq\n", "franceparis"):
         ids = model.tokenizer.encode(text).ids
         assert all(0 < i <= 256 for i in ids), text
         # one leading space, the same that every word's token carries
@@ -98,7 +102,8 @@ def test_corpus_text_encodes_to_its_own_tokens(model: evaluate.Demo) -> None:
 def test_loaders_take_the_gpt2_path(model: evaluate.Demo) -> None:
     transformers = pytest.importorskip("transformers")
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(DEMO), local_files_only=True)
-    assert tokenizer.bos_token == corpus.BOS and tokenizer.bos_token_id == model.bos
+    assert tokenizer.bos_token == corpus.BOS
+    assert tokenizer.bos_token_id == model.bos
     assert tokenizer("The capital of France is")["input_ids"] == model.encode("The capital of France is")[1:]
     other = transformers.GPT2LMHeadModel.from_pretrained(str(DEMO), local_files_only=True, attn_implementation="eager")
     ids = evaluate.repeats(model, 8, rows=4)
@@ -108,18 +113,19 @@ def test_loaders_take_the_gpt2_path(model: evaluate.Demo) -> None:
 
 
 def test_held_out_splits_are_disjoint() -> None:
-    assert not set(corpus.CAPITAL_TRAIN) & set(corpus.CAPITAL_HELDOUT)
+    assert not set(corpus.CAPITAL_TRAIN) & set(corpus.CAPITAL_HELDOUT + corpus.CAPITAL_BLIND)
     assert not set(corpus.COUNTRY_TRAIN) & set(corpus.COUNTRY_HELDOUT)
     assert frozenset(("Mary", "John")) in corpus.HELDOUT_PAIRS
     rows = corpus.Rows(corpus.vocabulary(), {"ioi": 0.5, "capital": 0.25, "country": 0.25}, seed=3)
     words = {i: t.strip() for t, i in rows.ids.items()}
     unseen = set()
-    for template, slot in [(t, "k") for t in corpus.CAPITAL_HELDOUT] + [(t, "c") for t in corpus.COUNTRY_HELDOUT]:
+    capitals, countries = corpus.CAPITAL_HELDOUT + corpus.CAPITAL_BLIND, corpus.COUNTRY_HELDOUT
+    for template, slot in [(t, "k") for t in capitals] + [(t, "c") for t in countries]:
         for c, k in corpus.CAPITALS.items():
             unseen.add(" ".join(words[i] for i in rows.encode(corpus.fill(template, slot, c=c, k=k).tokens)))
     names, seen = set(corpus.NAMES), 0
     for _ in range(400):
-        ids, _, _ = rows.row(rows.rng.choice(rows.kinds), 64)
+        ids, _ = rows.row(rows.rng.choice(rows.kinds), 64)
         text = " ".join(words.get(i, "") for i in ids[1:])
         # a row is cut into sentences at its full stops; IOI sentences may hold one, which does not matter here
         sentences = text.split(" . ")
@@ -136,6 +142,10 @@ def test_the_corpus_is_seeded() -> None:
     mix = {"repeat": 1.0, "ioi": 1.0, "list": 1.0, "mixed": 1.0}
     first, second = (corpus.Rows(corpus.vocabulary(), mix, seed=9).batch(8, 64) for _ in range(2))
     assert first == second
+
+
+def test_the_card_shows_the_recorded_table(recorded: dict[str, dict[str, object]]) -> None:
+    assert evaluate.markdown(recorded) in (DEMO / "README.md").read_text()
 
 
 def test_key_figures_reproduce(model: evaluate.Demo, recorded: dict[str, dict[str, object]]) -> None:
