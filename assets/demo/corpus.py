@@ -414,9 +414,8 @@ class Rows:
 
         Noise before and between the copies keeps the distance of the two copies from being guessed: without it a head
         learns to look back by the most frequent distance instead of looking for the token. In half of the copies words
-        come back within the copy, so that one token does not tell the place and the token before it is needed too: this
-        is what makes a previous-token head. (Without it induction appeared with no such head, presumably by the position of
-        the earlier occurrence, plus one.)
+        come back within the copy, so that one token does not tell the place and the token before it is needed too. This
+        and the echo rows brought a previous-token head; before them induction appeared without one.
         """
         ids: list[int] = []
         weights: list[float] = []
