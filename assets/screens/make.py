@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import sys
@@ -25,7 +26,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "pattern": (":", "{fact}", "1"),
     "heads": (":", "{fact}", "1", "m", "m", "m"),
     "qk": (":", "{partner}", "2", "t", "France, Paris, Spain, Madrid, king, queen, man, woman", "n"),
-    "ov": (":", "{fact}", "3", "t", "France, Paris, Spain, Madrid, king, queen, hot, cold"),
+    "ov": (":", "{fact}", "3", "t", "France, Paris, Spain, Madrid, king, queen, hot, cold", "l"),
     "residual": ("4", "m"),
 }
 """Picture → what is pressed; ``:`` takes the next entry as a jump, ``t`` as a token list."""
@@ -66,8 +67,6 @@ async def computed(app: CircuitApp, pilot: Pilot[None]) -> None:
 
 def best_heads() -> dict[str, str]:
     """The heads that the model's own evaluation names."""
-    import json
-
     figures = json.loads((HERE.parent / "demo" / "evaluation.json").read_text("utf-8"))
 
     def of(word: str) -> str:
@@ -80,7 +79,8 @@ def main() -> None:
     wanted = sys.argv[1:] or list(SCREENS)
     for name in wanted:
         asyncio.run(take(name, SCREENS[name], best_heads()))
-        print(HERE / f"{name}.svg")
+        print(HERE / f"{name}.svg", flush=True)
+    os._exit(0)  # the libraries' own teardown takes seconds and prints complaints
 
 
 if __name__ == "__main__":
