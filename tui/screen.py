@@ -14,28 +14,30 @@ from typing import Any, Protocol
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widget import Widget
 from textual.widgets import Footer, Input, Static
 
 from . import captions, state
 from .commands import COMMANDS, by_id, display
 from .engine.events import Done, Event, Failed, Idle, Partial, Progress
 from .engine.jobs import Job, NextTokens, Open, Tokenize, Words
-from .results import Curve, Gallery, Grid, ModelInfo, Result, Table, Tokens
+from .results import Gallery, Grid, ModelInfo, Result, Table, Tokens
 from .state import Selection
 from .text import is_byte
+from .trail import Trail
 from .views.ask import Ask
-from .views.chart import Bars, Plot
+from .views.chart import Bars
 from .views.gallery import Thumbnails
 from .views.heatmap import Heatmap
 from .views.help import Entry, Help
+from .views.main_view import MainView
 from .views.model_tree import ModelTree, Place
 from .views.prompt import PromptInput, PromptLine, TokenStrip
+from .views.side_panel import SidePanel
 from .views.status import Status
 
 TYPING_PAUSE = 0.15
@@ -93,8 +95,7 @@ class Explorer(Screen[None]):
         self.draw_pause = draw_pause
         """Seconds between two redraws while heads fly by: a slow link must not queue pictures nobody will see."""
         self.typing_pause, self.panel_pause = TYPING_PAUSE, PANEL_PAUSE
-        self._past: list[Selection] = []
-        self._future: list[Selection] = []
+        self._trail = Trail()
         self._failures: dict[Job, Failed] = {}
         self._extra: dict[str, Job] = {}
         """Question → the job that checks its answer."""
@@ -102,11 +103,14 @@ class Explorer(Screen[None]):
         self._drawing: Timer | None = None
         self._panel_timer: Timer | None = None
         self._drawn_at = 0.0
-        self._tabs: captions.Segments = []
         self._partial: dict[Job, Result] = {}
         self._panel_made: tuple[Result | None, Result | None] = (None, None)
         self._started = False
         self._activity = "starting"
+        self._panel_asked = False
+        """Whether the panel was opened on a small screen."""
+        self.main = MainView()
+        self.panel = SidePanel()
 
     # --- layout -----------------------------------------------------------------------------------------------------
 
@@ -114,28 +118,20 @@ class Explorer(Screen[None]):
         # Classes first: on a screen that has its widgets each costs the first paint 30 ms.
         self._fit_to(self.app.size.width, self.app.size.height)
         self.set_class(self._panel_open(), "panel-open")
+        self.panel.set_class(not self._panel_open(), "closed")
         yield Status()
         yield PromptLine(self.selection.text, self.history)
         yield TokenStrip()
         with Horizontal(id="middle"):
             yield ModelTree()
-            with Vertical(id="view"):
-                yield Static(id="title")
-                yield Static(id="explanation")
-                yield Heatmap()
-                yield Thumbnails()
-                yield Static(id="checks")
-            with Vertical(id="panel", classes="" if self._panel_open() else "closed"):
-                yield Bars()
-                yield Plot()
+            yield self.main
+            yield self.panel
         yield Static(id="notice")
         yield Static(id="inspector")
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         self.query_one(ModelTree).border_title = "Heads"
-        self.query_one(Thumbnails).display = False
-        self.query_one(Plot).display = False
         self.heatmap.focus()
         self._draw()
         # The first paint comes before the worker starts importing torch.
@@ -156,7 +152,7 @@ class Explorer(Screen[None]):
 
     @property
     def heatmap(self) -> Heatmap:
-        return self.query_one(Heatmap)
+        return self.main.heatmap
 
     @property
     def small(self) -> bool:
@@ -170,8 +166,7 @@ class Explorer(Screen[None]):
         if selection == self.selection:
             return
         if jump:
-            self._past.append(self.selection)
-            self._future.clear()
+            self._trail.leave(self.selection)
         self.selection = selection
         job = state.shown(selection)
         if job is not None and job in self._failures:
@@ -230,52 +225,25 @@ class Explorer(Screen[None]):
         predictions = self._cached(state.next_tokens(s))
         if isinstance(predictions, Table) and strip.predictions is not predictions:
             strip.predictions = predictions
-        self._put("#inspector", Content.assemble(*captions.inspector(s, self._cached)))
+        line, words = self.query_one("#inspector", Static), Content.assemble(*captions.inspector(s, self._cached))
+        if line.content != words:
+            line.update(words, layout=False)
 
     def _draw_view(self) -> None:
-        s, pane = self.selection, self.query_one("#view")
+        s, main = self.selection, self.main
         job = state.shown(s)
         result = self._cached(job)
-        heatmap, thumbnails = self.heatmap, self.query_one(Thumbnails)
         header = captions.header_of(result)
-        if self._tabs != (tabs := captions.tabs(s)):  # setting it repaints the whole pane
-            self._tabs = tabs
-            pane.border_title = Content.assemble(*tabs)
-        if isinstance(result, Gallery):
-            if thumbnails.gallery is not result:
-                thumbnails.gallery = result
-            self._swap(thumbnails, heatmap)
-        elif isinstance(result, Grid):
-            self._swap(heatmap, thumbnails)
-            if heatmap.grid is not result:
-                heatmap.grid = result
-            heatmap.set_cursor(*state.cell_in_view(s))
-            heatmap.stale = False
+        main.tabs(captions.tabs(s))
+        if isinstance(result, Grid | Gallery):
+            main.show(result, state.cell_in_view(s))
         else:
-            heatmap.message = self._why_empty(job)
-            if heatmap.message and (job is None or job in self._failures):
-                heatmap.grid = None  # the sentence stands where the picture was
-                self._swap(heatmap, thumbnails)
-            heatmap.stale = True
-        if header is not None or heatmap.grid is None:
-            self._put("#title", Content.styled(" " + captions.title(s, header), "bold"))
+            main.wait(self._why_empty(job), clear=job is None or job in self._failures)
+        if header is not None or main.heatmap.grid is None:
+            main.say("title", captions.title(s, header))
         if header is not None:
-            self._put("#explanation", Content(" " + header.explanation))
-            self._put("#checks", Content(" " + captions.checks(header)))
-
-    def _put(self, line: str, content: Content) -> None:
-        """Words on a line of fixed height: no new layout, which repaints the pane (5 kB); nothing if they stand."""
-        widget = self.query_one(line, Static)
-        if widget.content != content:
-            widget.update(content, layout=False)
-
-    def _swap(self, to: Heatmap | Thumbnails, off: Heatmap | Thumbnails) -> None:
-        if to.display and not off.display:
-            return
-        had_focus = off.has_focus
-        to.display, off.display = True, False
-        if had_focus:
-            to.focus()
+            main.say("explanation", header.explanation)
+            main.say("checks", captions.checks(header))
 
     def _why_empty(self, job: Job | None) -> str:
         """What stands where a picture would: the reason it is not there."""
@@ -298,27 +266,15 @@ class Explorer(Screen[None]):
         if self._panel_timer is not None:
             self._panel_timer.stop()
             self._panel_timer = None
-        s, pane = self.selection, self.query_one("#panel")
-        open_ = self._panel_open()
-        pane.set_class(not open_, "closed")
+        s, open_ = self.selection, self._panel_open()
+        self.panel.set_class(not open_, "closed")
         self.set_class(open_, "panel-open")
-        if not open_:
-            if self.focused is not None and pane in self.focused.ancestors:
-                self._focus_view()
-            return
-        result = self._panel_result(self._cached(state.panel_job(s)))
-        bars, plot = self.query_one(Bars), self.query_one(Plot)
-        _title(pane, captions.panel_title(s, result))
-        if isinstance(result, Table):
-            bars.display, plot.display = True, False
-            if bars.table is not result:
-                bars.table = result
-        elif isinstance(result, Curve):
-            bars.display, plot.display = False, True
-            if plot.curve is not result:
-                plot.curve = result
-        header = captions.header_of(result)
-        _title(pane, captions.checks(header) if header else "", below=True)
+        if open_:
+            result = self._panel_result(self._cached(state.panel_job(s)))
+            header = captions.header_of(result)
+            self.panel.show(result, captions.panel_title(s, result), captions.checks(header) if header else "")
+        elif self.focused is not None and self.panel in self.focused.ancestors:
+            self._focus_view()
 
     def _panel_result(self, result: Result | None) -> Result | None:
         """The result in the panel's form, the same object as long as the result is the same: an equal one would be
@@ -330,8 +286,6 @@ class Explorer(Screen[None]):
     def _panel_open(self) -> bool:
         """On a small screen the panel replaces the picture, so it waits there for the user to ask (``p``)."""
         return bool(state.panel_name(self.selection)) and (not self.small or self._panel_asked)
-
-    _panel_asked = False
 
     def _cached(self, job: Job | None) -> Result | None:
         """The job's result, or what there is of it so far."""
@@ -386,15 +340,10 @@ class Explorer(Screen[None]):
             self._schedule()
 
     def _opened(self, job: Open, info: ModelInfo) -> None:
-        s = self.selection
         self._activity = "ready"
         self.query_one(ModelTree).build(info.n_layers, info.n_heads, info.has_mlp)
         self.say(" ".join(info.notes))
-        fresh = replace(s, opened=job, model=info, tokens=None, tokens_of=None, listed=None, listed_of=None,
-                        answer=None, distractor=None, likeliest=None, bos=s.bos)  # fmt: skip
-        if s.model is None or (s.model.n_layers, s.model.n_heads) != (info.n_layers, info.n_heads):
-            fresh = replace(fresh, layer=min(s.layer, info.n_layers - 1), head=min(s.head or 0, info.n_heads - 1))
-        self.change(fresh)
+        self.change(state.with_model(self.selection, job, info))
 
     def _likeliest(self, job: NextTokens, table: Table) -> None:
         """The answer that Residual measures while the user has set none: the top token after the last position."""
@@ -594,49 +543,36 @@ class Explorer(Screen[None]):
             self.change(replace(s, layer=place.layer or 0, head=place.head), jump=True)
 
     def action_back(self) -> None:
-        self._travel(self._past, self._future, "nowhere to go back to")
+        self._travel(self._trail.back(self.selection), "nowhere to go back to")
 
     def action_forward(self) -> None:
-        self._travel(self._future, self._past, "nowhere to go forward to")
+        self._travel(self._trail.forward(self.selection), "nowhere to go forward to")
 
-    def _travel(self, source: list[Selection], target: list[Selection], empty: str) -> None:
-        if not source:
+    def _travel(self, there: Selection | None, empty: str) -> None:
+        if there is None:
             self.say(empty)
-            return
-        there, s = source.pop(), self.selection
-        target.append(s)
-        # Places are travelled, models and prompts are not: what is loaded and typed stays.
-        self.change(replace(s, view=there.view, layer=there.layer, head=there.head, mode=there.mode, row=there.row,
-                            col=there.col, component=there.component, panel=there.panel))  # fmt: skip
+        else:
+            self.change(there)
 
     # --- cursor -----------------------------------------------------------------------------------------------------
 
     def action_cursor(self, rows: int, cols: int) -> None:
         if isinstance(self.focused, Bars):
             self.focused.action_cursor(rows)
-        elif self.query_one(Thumbnails).display:
-            self.query_one(Thumbnails).action_cursor(rows, cols)
         else:
-            self.heatmap.action_cursor(rows, cols)
+            self.main.picture.action_cursor(rows, cols)
 
     def action_edge(self, side: int) -> None:
-        if self.heatmap.display:
-            self.heatmap.action_edge(side)
+        if isinstance(self.focused, Bars):
+            self.focused.action_edge(side)
+        else:
+            self.main.picture.action_edge(side)
 
     def action_page(self, direction: int) -> None:
-        if isinstance(self.focused, Bars):
-            self.focused.action_cursor(direction * max(1, self.focused.size.height // 2))
-        elif self.heatmap.display:
-            self.heatmap.action_page(direction)
+        (self.focused if isinstance(self.focused, Bars) else self.main.picture).action_page(direction)
 
     def action_open(self) -> None:
-        thumbnails = self.query_one(Thumbnails)
-        if isinstance(self.focused, Bars):
-            self.focused.action_open()
-        elif thumbnails.display:
-            thumbnails.action_open()
-        else:
-            self.heatmap.action_open()
+        (self.focused if isinstance(self.focused, Bars) else self.main.picture).action_open()
 
     @on(Heatmap.CursorMoved)
     def _cursor_moved(self, message: Heatmap.CursorMoved) -> None:
@@ -667,23 +603,16 @@ class Explorer(Screen[None]):
 
     @on(Bars.Opened)
     def _opened_bar(self, message: Bars.Opened) -> None:
-        table = self.query_one(Bars).table
+        table = self.panel.bars.table
         if table is not None and "part" in table.columns and state.panel_name(self.selection) != "head writes":
             self._go_to_part(str(table.rows[message.row][table.columns.index("part")]))
 
     def _go_to_part(self, label: str) -> None:
         """A component's name (``L3H1``, ``L3.attn``) → that head in the pattern view."""
-        digits = label.removeprefix("L").replace(".", "H").split("H")
-        if label.startswith("L") and digits[0].isdigit():
-            head = int(digits[1]) if len(digits) > 1 and digits[1].isdigit() else self.selection.head or 0
-            self.change(replace(self.selection, layer=int(digits[0]), head=head, view="pattern"), jump=True)
-
-    def action_focus_next_pane(self) -> None:
-        self.focus_next()
+        self.change(state.at_part(self.selection, label), jump=True)
 
     def _focus_view(self) -> None:
-        thumbnails = self.query_one(Thumbnails)
-        (thumbnails if thumbnails.display else self.heatmap).focus()
+        self.main.picture.focus()
 
     def key_escape(self) -> None:
         self.say("")
@@ -772,11 +701,3 @@ def job_name(job: Job) -> str:
     return {"NextTokens": "next tokens", "OVRow": "OV row", "ResidualParts": "parts", "LayerPatterns": "patterns"}.get(
         type(job).__name__, type(job).__name__
     )
-
-
-def _title(pane: Widget, text: str, below: bool = False) -> None:
-    """A pane's border title (or the one below), set only if it changes: setting it repaints the pane."""
-    if below and str(pane.border_subtitle or "") != text:
-        pane.border_subtitle = Content(text)
-    elif not below and str(pane.border_title or "") != text:
-        pane.border_title = Content(text)

@@ -6,6 +6,7 @@ so everything that decides what is computed can be tested without a screen.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -43,6 +44,7 @@ TITLES: dict[View, str] = {"pattern": "Pattern", "qk": "QK", "ov": "OV", "residu
 Mode = Literal["pattern", "scores", "value-weighted", "all heads"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
+_PART = re.compile(r"L(\d+)(?:H(\d+))?")
 DEMO = Open()
 EXAMPLE = "The capital of France is"
 
@@ -222,6 +224,21 @@ def cycle(s: Selection, name: str) -> tuple[Selection, str]:
             return replace(s, **{name: value}), passed
         passed = passed or reason
     return s, passed
+
+
+def with_model(s: Selection, opened: Open, model: ModelInfo) -> Selection:
+    """The selection on a model that has just been opened: what was chosen by token id of another model is gone."""
+    return replace(s, opened=opened, model=model, tokens=None, tokens_of=None, listed=None, listed_of=None,
+                   answer=None, distractor=None, likeliest=None)  # fmt: skip
+
+
+def at_part(s: Selection, name: str) -> Selection:
+    """The pattern of the head that a part of the stream names (``L3H1``; ``L3.attn`` keeps the head's number)."""
+    match = _PART.match(name)
+    if match is None:
+        return s
+    head = s.head or 0 if match[2] is None else int(match[2])
+    return replace(s, layer=int(match[1]), head=head, view="pattern")
 
 
 def settle(s: Selection) -> Selection:

@@ -1,0 +1,42 @@
+"""Where the user has been: back and forward after every jump."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .state import Selection
+
+LENGTH = 200
+"""Places that are remembered."""
+
+
+class Trail:
+    """Selections left behind, and those left by going back."""
+
+    def __init__(self) -> None:
+        self._past: list[Selection] = []
+        self._future: list[Selection] = []
+
+    def leave(self, here: Selection) -> None:
+        """A jump away from ``here``: it can be come back to, what lay ahead cannot."""
+        self._past.append(here)
+        del self._past[:-LENGTH]
+        self._future.clear()
+
+    def back(self, here: Selection) -> Selection | None:
+        """The place before, None if there is none."""
+        return _travel(self._past, self._future, here)
+
+    def forward(self, here: Selection) -> Selection | None:
+        """The place that ``back`` came from, None if there is none."""
+        return _travel(self._future, self._past, here)
+
+
+def _travel(source: list[Selection], target: list[Selection], here: Selection) -> Selection | None:
+    """Places are travelled, models and prompts are not: what is loaded and typed stays."""
+    if not source:
+        return None
+    there = source.pop()
+    target.append(here)
+    return replace(here, view=there.view, layer=there.layer, head=there.head, mode=there.mode, row=there.row,
+                   col=there.col, component=there.component, panel=there.panel)  # fmt: skip
