@@ -96,7 +96,7 @@ def test_one_forward_pass_for_all_heads(pair: Pair) -> None:
 
 
 def test_long_prompts_keep_one_layer_s_patterns(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.engine.run.KEPT", 0)
+    monkeypatch.setattr("tui.engine.opened.KEPT", 0)
     desk, run = pair.desk, pair.desk.run(*IDS[:5])
     grid = desk.get(Pattern(run, 1, 2))
     assert error(grid.values, pair.want.forward(list(IDS[:5])).patterns[1][2]) < 1e-5

@@ -6,7 +6,6 @@ Each function checks the options, calls ``circuits``, and writes down what the n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,10 +22,8 @@ from ..models.check import joint_norm
 from ..results import Axis, Curve, Gallery, Grid, Header, Scalar, Table, frozen, head_name
 from . import words
 from .jobs import OV, QK, LayerPatterns, OVRow, Pattern, QKDistance
+from .opened import Context, OpenModel
 from .parts import HeadSum, KeyMoments, Rank, VocabularyKeys
-
-if TYPE_CHECKING:
-    from .run import Bench, Context
 
 SOFTMAX = "max |softmax(scaled) − pattern|"
 SOFTMAX_OF_SCORES = "max |softmax(scores) − pattern|"
@@ -45,7 +42,7 @@ def grid(header: Header, values: Tensor, rows: Axis, cols: Axis, diverging: bool
     return Grid(header, numbers(values), rows, cols, diverging)
 
 
-def pattern(job: Pattern, bench: Bench, ctx: Context) -> Grid:
+def pattern(job: Pattern, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("scores" if job.kind == "scores" else "pattern")
     trace, head = bench.trace(job.run, job.layer, ctx), bench.head(job.layer, job.head, "raw")
     visible = attention.visible(trace, job.layer, job.head)
@@ -70,7 +67,7 @@ def pattern(job: Pattern, bench: Bench, ctx: Context) -> Grid:
     return grid(header, values.masked_fill(~visible, torch.nan), queries, keys, diverging=job.kind == "scores")
 
 
-def layer_patterns(job: LayerPatterns, bench: Bench, ctx: Context) -> Gallery:
+def layer_patterns(job: LayerPatterns, bench: OpenModel, ctx: Context) -> Gallery:
     bench.need("pattern")
     trace = bench.trace(job.run, job.layer, ctx)
     queries, keys = bench.axis("query", job.run.ids), bench.axis("key", job.run.ids)
@@ -86,7 +83,7 @@ def layer_patterns(job: LayerPatterns, bench: Bench, ctx: Context) -> Gallery:
     return Gallery(words.pattern(job, bench.info, path, checks, {}), tuple(grids))
 
 
-def qk(job: QK, bench: Bench, ctx: Context) -> Grid:
+def qk(job: QK, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("qk")
     head = bench.head(job.layer, job.head, job.weights)
     _refuse(job, bench)
@@ -117,7 +114,7 @@ def _fits(rows: int, cols: int) -> None:
         raise Refusal(f"{rows:,} × {cols:,} cells are more than the {CELLS:,} of one grid.", "List fewer tokens.")
 
 
-def _refuse(job: QK, bench: Bench) -> None:
+def _refuse(job: QK, bench: OpenModel) -> None:
     _fits(len(job.rows), len(job.cols))
     if job.basis == "prompt" and job.term != "token-token":
         raise Refusal("Basis prompt has no position terms: the stream holds both.", "Choose basis embed.")
@@ -137,7 +134,7 @@ def _refuse(job: QK, bench: Bench) -> None:
         )
 
 
-def _seen(job: QK | QKDistance, head: HeadWeights, bench: Bench, ids: tuple[int, ...], position: bool) -> Tensor:
+def _seen(job: QK | QKDistance, head: HeadWeights, bench: OpenModel, ids: tuple[int, ...], position: bool) -> Tensor:
     """What the head reads for listed tokens, or for as many positions."""
     ends = bench.ends
     x = positions(ends, len(ids), job.basis) if position else written(ends, job.basis, bench.index(ids))
@@ -145,7 +142,7 @@ def _seen(job: QK | QKDistance, head: HeadWeights, bench: Bench, ids: tuple[int,
 
 
 def _key_baseline(
-    job: QK, head: HeadWeights, q: Tensor, at_key: bool, bench: Bench, ctx: Context
+    job: QK, head: HeadWeights, q: Tensor, at_key: bool, bench: OpenModel, ctx: Context
 ) -> tuple[Baseline, str]:
     """Row statistics over all keys there are, and those keys in words."""
     if at_key:
@@ -159,7 +156,7 @@ def _key_baseline(
     return qk_circuit.streamed(head, q, ctx.get(part), job.form, ctx.check), ""
 
 
-def _qk_on_prompt(job: QK, head: HeadWeights, details: Mapping[str, Scalar], bench: Bench, ctx: Context) -> Grid:
+def _qk_on_prompt(job: QK, head: HeadWeights, details: Mapping[str, Scalar], bench: OpenModel, ctx: Context) -> Grid:
     if job.run is None:
         raise Refusal("Basis prompt needs a prompt.", "Type one, or choose basis embed for a token list.")
     bench.need("scores")
@@ -180,21 +177,21 @@ def _qk_on_prompt(job: QK, head: HeadWeights, details: Mapping[str, Scalar], ben
     )
 
 
-def _path(head: HeadWeights, bench: Bench) -> words.Path:
+def _path(head: HeadWeights, bench: OpenModel) -> words.Path:
     """What is in this head's scores besides its weights, for the formula."""
     joint = bool(bench.info.capabilities.qk and joint_norm(bench.live))
     normed = (joint or head.q_norm is not None, joint or head.k_norm is not None)
     return words.Path(normed, head.rotate is not None, head.soft_cap)
 
 
-def _qk_details(bench: Bench, head: HeadWeights, rank: Rank, ctx: Context) -> dict[str, Scalar]:
+def _qk_details(bench: OpenModel, head: HeadWeights, rank: Rank, ctx: Context) -> dict[str, Scalar]:
     d = bench.info.d_model
     if any(_path(head, bench).normed):
         return {"attn_scale": head.attn_scale, "W_QK": "not one form: queries and keys are normalised on the way"}
     return {"attn_scale": head.attn_scale, "W_QK": f"[{d}, {d}], rank {ctx.get(rank)}"}
 
 
-def qk_distance(job: QKDistance, bench: Bench, ctx: Context) -> Curve:
+def qk_distance(job: QKDistance, bench: OpenModel, ctx: Context) -> Curve:
     bench.need("qk")
     bench.need("offset")
     if job.basis == "prompt":
@@ -215,7 +212,7 @@ def qk_distance(job: QKDistance, bench: Bench, ctx: Context) -> Curve:
     return Curve(header, "distance", "score", frozen(np.arange(stop + 1)), {f"{query} → {key}": numbers(values)})
 
 
-def ov(job: OV, bench: Bench, ctx: Context) -> Grid:
+def ov(job: OV, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("ov")
     y, head = _source(job, bench, ctx)
     _fits(len(y), bench.info.d_vocab if job.outputs is None else len(job.outputs))
@@ -240,7 +237,7 @@ def ov(job: OV, bench: Bench, ctx: Context) -> Grid:
     )
 
 
-def _ov_details(head: HeadWeights | None, processed: bool, bench: Bench) -> dict[str, Scalar]:
+def _ov_details(head: HeadWeights | None, processed: bool, bench: OpenModel) -> dict[str, Scalar]:
     """Where this model's OV is not the plain product, or its rows keep an offset."""
     out: dict[str, Scalar] = {}
     if head is not None and head.post_w is not None:
@@ -253,7 +250,7 @@ def _ov_details(head: HeadWeights | None, processed: bool, bench: Bench) -> dict
     return out
 
 
-def _source(job: OV | OVRow, bench: Bench, ctx: Context) -> tuple[Tensor, HeadWeights | None]:
+def _source(job: OV | OVRow, bench: OpenModel, ctx: Context) -> tuple[Tensor, HeadWeights | None]:
     """``x W_V W_O [n, d_model]`` of the sources (x itself on the direct path), and the head."""
     processed, ends = job.weights == "processed", bench.ends
     head = None if job.head is None else bench.head(job.layer, job.head, job.weights)
@@ -275,7 +272,7 @@ def _source(job: OV | OVRow, bench: Bench, ctx: Context) -> tuple[Tensor, HeadWe
     return ov_circuit.write(head, read(x, job.basis, norm, processed)), head
 
 
-def ov_row(job: OVRow, bench: Bench, ctx: Context) -> Table:
+def ov_row(job: OVRow, bench: OpenModel, ctx: Context) -> Table:
     bench.need("ov")
     y, head = _source(job, bench, ctx)
     bench.index(job.outputs)

@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 MEBIBYTE = 1 << 20
 EVENT_INTERVAL = 0.1
 """Seconds between two Progress events of one stage, and between two Partial events of one job."""
+STAND_BACK = 0.05
+"""Seconds that the thread rests after the first job of the list: about one picture."""
 MEMORY_HINT = "Use a shorter prompt, a smaller model, --dtype bfloat16 or another --device."
 FAULT_HINT = "Details are in the log file (--log FILE chooses where)."
 
@@ -222,6 +224,7 @@ class Engine:
         try:
             while (goal := self._await_goal()) is not None:
                 self._serve(goal)
+                self._stand_back(goal)
         finally:
             if self._bench is not None:
                 try:
@@ -242,6 +245,13 @@ class Engine:
                     return goal
                 self._rested = True
             self._send(Idle())
+
+    def _stand_back(self, job: Job) -> None:
+        """Leave the interpreter to the screen while it draws what it waited for most; two threads at it take twice as
+        long. A new wish ends the rest."""
+        with self._changed:
+            if not self._closing and self._wish[:1] == (job,) and self._goal() is not None:
+                self._changed.wait(STAND_BACK)
 
     def _serve(self, job: Job) -> None:
         """Compute one job; out of memory, free some and try once more."""

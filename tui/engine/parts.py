@@ -30,7 +30,7 @@ from .jobs import (
 class Forward(Job):
     """One forward pass → ``Trace``.
 
-    ``layer`` None: with every layer's pattern where they are small together (``KEPT`` bytes in run.py), else with
+    ``layer`` None: with every layer's pattern where they are small together (``KEPT`` bytes in opened.py), else with
     none, and then the views of one layer ask for ``Forward(run, layer)``.
     """
 

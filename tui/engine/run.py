@@ -5,10 +5,7 @@ Imported by the worker thread alone (and by the headless export): it brings torc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,10 +13,9 @@ from torch import Tensor
 from ..circuits import basis, fold, qk
 from ..circuits.errors import Refusal
 from ..circuits.pattern import head_sum_errors
-from ..circuits.tensors import Ends, HeadWeights, Norm, Trace
-from ..models.live import LiveModel
+from ..circuits.tensors import HeadWeights, Norm, Trace
 from ..models.load import load
-from ..results import Axis, ModelInfo, ModelKey, Result, head_name
+from ..results import ModelInfo, ModelKey, head_name
 from . import answers, streams
 from .jobs import (
     OV,
@@ -34,68 +30,24 @@ from .jobs import (
     QKDistance,
     Residual,
     ResidualParts,
-    Run,
     Tokenize,
-    Weights,
     Words,
 )
+from .opened import Context, OpenModel
 from .parts import Forward, HeadSum, KeyMoments, Rank, StreamMoments, VocabularyKeys
 
-KEPT = 64 << 20
-"""Bytes of patterns up to which one forward pass keeps those of all layers."""
-LAID_OUT = 1 << 30
-"""Bytes up to which ``W_U`` is copied into the layout that is fast to multiply with."""
 PRODUCTS = 10**11
 """Multiplications up to which a CPU makes the moments of a vocabulary over d_model; beyond, a head's own keys."""
 
 
-class Context(Protocol):
-    """What a computation may ask of whoever runs it: the engine, or the export in place."""
-
-    def get(self, job: Job) -> Any:
-        """The value of another job, cached or computed now."""
-
-    def check(self) -> None:
-        """Raise if nobody waits for this any more."""
-
-    def progress(self, stage: str, done: int = 0, total: int = 0) -> None:
-        """Say how far this is."""
-
-    def partial(self, result: Result) -> None:
-        """Show what there is so far."""
-
-
-class Bench:
-    """The open model and what is derived from it once: one thread makes it, uses it and closes it."""
-
-    def __init__(self) -> None:
-        self._live: LiveModel | None = None
-        self._ends: Ends | None = None
-        self._W_U: Tensor | None = None
-        # One head has several jobs in a row (QK, its z, OV, the row): fold it once. 0.8 MB a head of GPT-2.
-        self._folded = lru_cache(maxsize=32)(lambda layer, head: fold.fold_head(self.live.head(layer, head)))
-        self._unembeddings: dict[Weights, fold.Unembedding] = {}
+class Bench(OpenModel):
+    """Where jobs are answered: one thread makes it, uses it and closes it."""
 
     def compute(self, job: Job, ctx: Context) -> Any:
         """The value of a job. Errors that a person can act on have ``message`` and ``hint``."""
         # Per thread, and entered anew for each job: no_grad alone still records versions of every tensor.
         with torch.inference_mode():
             return self._answer(job, ctx)
-
-    def close(self) -> None:
-        """Let go of the model."""
-        if self._live is not None:
-            self._live.close()
-        self._live, self._ends = None, None
-        self.free()
-
-    def free(self) -> None:
-        """Give back what can be had again."""
-        self._unembeddings.clear()
-        self._W_U = None
-        self._folded.cache_clear()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
     def _answer(self, job: Job, ctx: Context) -> Any:
         if isinstance(job, Open):
@@ -163,70 +115,8 @@ class Bench:
         if key is not None and key != self.info.key:
             raise Refusal("That model is not the one that is open.", "Open it again.")
 
-    # What answers are made from.
-
-    @property
-    def live(self) -> LiveModel:
-        if self._live is None:
-            raise Refusal("No model is open.", "Open one first.")
-        return self._live
-
-    @property
-    def info(self) -> ModelInfo:
-        return self.live.info
-
-    @property
-    def ends(self) -> Ends:
-        if self._ends is None:
-            self._ends = self.live.ends
-        return self._ends
-
-    def need(self, capability: str) -> None:
-        """Refuse, with the reason found at load, what this model does not have."""
-        reason = getattr(self.info.capabilities, capability)
-        if reason:
-            raise Refusal(reason)
-
-    def head(self, layer: int, head: int, weights: Weights) -> HeadWeights:
-        info = self.info
-        if not (0 <= layer < info.n_layers and 0 <= head < info.n_heads):
-            last = head_name(info.n_layers - 1, info.n_heads - 1)
-            raise Refusal(f"{head_name(layer, head)} does not exist: the heads of {info.name} are L0H0 to {last}.")
-        return self._folded(layer, head) if weights == "processed" else self.live.head(layer, head)
-
-    def writers(self, layer: int) -> Sequence[Tensor]:
-        """Every head's ``W_O [d_head, d_model]`` of a layer, as stored."""
-        return [self.live.head(layer, head).W_O for head in range(self.info.n_heads)]
-
-    def unembedding(self, weights: Weights) -> fold.Unembedding:
-        if weights not in self._unembeddings:
-            if self._W_U is None:
-                # An embedding that is used at both ends is stored by token. By d_model one full row is twice as
-                # fast on a CPU (9 ms instead of 17 on GPT-2), for one copy of W_U.
-                stored = self.ends.W_U
-                small = stored.device.type == "cpu" and stored.nbytes <= LAID_OUT
-                self._W_U = stored.contiguous() if small else stored
-            ends = replace(self.ends, W_U=self._W_U)
-            self._unembeddings[weights] = fold.unembedding(ends, weights == "processed")
-        return self._unembeddings[weights]
-
-    def final_norm(self, weights: Weights) -> Norm:
-        norm = self.ends.final_norm
-        return fold.bare(norm) if weights == "processed" else norm
-
-    def trace(self, run: Run, layer: int | None, ctx: Context) -> Trace:
-        """The forward pass, with the layer's pattern if one is named."""
-        self.index(run.ids)
-        if layer is not None and not 0 <= layer < self.info.n_layers:
-            raise Refusal(f"Layer {layer} does not exist: {self.info.name} has {self.info.n_layers} layers.")
-        trace: Trace = ctx.get(Forward(run, None if self._keeps_all(run) else layer))
-        return trace
-
-    def _keeps_all(self, run: Run) -> bool:
-        return self.info.n_layers * self.info.n_heads * len(run.ids) ** 2 * 4 <= KEPT
-
     def _forward(self, job: Forward, ctx: Context) -> Trace:
-        layers: tuple[int, ...] = tuple(range(self.info.n_layers)) if self._keeps_all(job.run) else ()
+        layers: tuple[int, ...] = tuple(range(self.info.n_layers)) if self.keeps_all(job.run) else ()
         if job.layer is not None:
             layers = (job.layer,)
         if job.run.interventions:
@@ -261,25 +151,6 @@ class Bench:
         whole: qk.Moments = ctx.get(StreamMoments(keys.model, keys.basis))
         return whole.through(W, b)
 
-    def index(self, ids: Sequence[int]) -> Tensor:
-        """Token ids as an index; refuses what is not in the vocabulary."""
-        outside = [i for i in ids if not 0 <= i < self.info.d_vocab]
-        if outside:
-            raise Refusal(f"Token id {outside[0]} is not in the vocabulary (0 to {self.info.d_vocab - 1}).")
-        return basis.as_index(tuple(ids), self.ends.W_E)
-
-    def texts(self, ids: Sequence[int]) -> tuple[str, ...]:
-        """Each token as it reads in a text."""
-        return self.live.tokens.named(ids).texts
-
-    def axis(self, name: str, ids: tuple[int, ...] | None) -> Axis:
-        """An axis of tokens; None: the whole vocabulary."""
-        if ids is None:
-            return Axis(name, self.live.tokens.all_texts, tuple(range(self.info.d_vocab)))
-        return Axis(name, self.texts(ids), ids)
-
-    def positions(self, name: str, count: int) -> Axis:
-        return Axis(f"{name} position", tuple(map(str, range(count))))
 
 
 def _rotated(head: HeadWeights, rows: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,9 +13,7 @@ from ..results import Axis, Grid, Scalar, Table, head_name
 from . import words
 from .answers import grid
 from .jobs import HeadInput, NextTokens, Residual, ResidualParts, Unit
-
-if TYPE_CHECKING:
-    from .run import Bench, Context
+from .opened import Context, OpenModel
 
 SUM = "max |stream − Σ parts|"
 RELATIVE = "max |stream − Σ parts| / max |stream|"
@@ -24,7 +21,7 @@ LOGIT = "max |Σ parts − logit|"
 CAPPED = "soft-capped logits are not additive: these parts sum to the logit before the cap"
 
 
-def next_tokens(job: NextTokens, bench: Bench, ctx: Context) -> Table:
+def next_tokens(job: NextTokens, bench: OpenModel, ctx: Context) -> Table:
     logits = bench.trace(job.run, None, ctx).logits[job.position]
     top = logits.topk(min(job.k, len(logits)))
     chances = (logits.double() if logits.device.type != "mps" else logits).softmax(-1)[top.indices]
@@ -42,7 +39,7 @@ def next_tokens(job: NextTokens, bench: Bench, ctx: Context) -> Table:
     return Table(header, ("rank", "token", "id", "probability", "logit"), tuple(rows), bar="probability")
 
 
-def residual_grid(job: Residual, bench: Bench, ctx: Context) -> Grid:
+def residual_grid(job: Residual, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("residual")
     trace = bench.trace(job.run, None, ctx)
     processed, ends = job.weights == "processed", bench.ends
@@ -77,7 +74,7 @@ def residual_grid(job: Residual, bench: Bench, ctx: Context) -> Grid:
     return grid(header, values, components, bench.axis("position", job.run.ids), diverging=towards is not None)
 
 
-def residual_parts(job: ResidualParts, bench: Bench, ctx: Context) -> Table:
+def residual_parts(job: ResidualParts, bench: OpenModel, ctx: Context) -> Table:
     bench.need("residual")
     trace, processed, ends = bench.trace(job.run, None, ctx), job.weights == "processed", bench.ends
     at = job.position % len(job.run.ids)
@@ -112,7 +109,7 @@ def residual_parts(job: ResidualParts, bench: Bench, ctx: Context) -> Table:
     )
 
 
-def head_input(job: HeadInput, bench: Bench, ctx: Context) -> Table:
+def head_input(job: HeadInput, bench: OpenModel, ctx: Context) -> Table:
     bench.need("residual")
     if job.side != "v":
         bench.need("qk")
@@ -136,31 +133,33 @@ def head_input(job: HeadInput, bench: Bench, ctx: Context) -> Table:
     return Table(header, ("part", "share"), tuple(zip(names, shares.tolist(), strict=True)), bar="share")
 
 
-def _writers(bench: Bench, unit: Unit) -> Callable[[int], Sequence[Tensor]] | None:
+def _writers(bench: OpenModel, unit: Unit) -> Callable[[int], Sequence[Tensor]] | None:
     """Every head's W_O of a layer, where parts are heads."""
     return bench.writers if unit == "head" else None
 
 
-def _measure(part: Tensor, stream: Tensor, towards: residual.Direction | None, bench: Bench, processed: bool) -> Tensor:
+def _measure(
+    part: Tensor, stream: Tensor, towards: residual.Direction | None, bench: OpenModel, processed: bool
+) -> Tensor:
     """``part [p, d_model] → [p]``."""
     if towards is None:
         return _lengths(part, bench, processed)
     return residual.attribution(bench.ends, part, stream, towards)
 
 
-def _lengths(x: Tensor, bench: Bench, processed: bool) -> Tensor:
+def _lengths(x: Tensor, bench: OpenModel, processed: bool) -> Tensor:
     lengths: Tensor = torch.linalg.vector_norm(fold.in_stream(x, bench.ends.final_norm, processed), dim=-1)
     return lengths
 
 
-def _direction(job: Residual | ResidualParts, bench: Bench) -> residual.Direction:
+def _direction(job: Residual | ResidualParts, bench: OpenModel) -> residual.Direction:
     if job.answer is None:
         raise Refusal("The answer's direction needs an answer.", "Name the token that the prompt should end in.")
     bench.index((job.answer,) if job.distractor is None else (job.answer, job.distractor))
     return residual.direction(bench.ends, bench.unembedding("processed"), job.answer, job.distractor)
 
 
-def _explain(job: Residual | ResidualParts, bench: Bench) -> str:
+def _explain(job: Residual | ResidualParts, bench: OpenModel) -> str:
     where = "row = component, column = position: " if isinstance(job, Residual) else ""
     if job.measure == "norm" or job.answer is None:
         return f"{where}length of what it adds to the stream"
@@ -172,7 +171,7 @@ def _explain(job: Residual | ResidualParts, bench: Bench) -> str:
     return f"{where}its push {toward}, at the final norm's frozen scale"
 
 
-def _convention(job: Residual | ResidualParts, bench: Bench, unit: Unit) -> dict[str, Scalar]:
+def _convention(job: Residual | ResidualParts, bench: OpenModel, unit: Unit) -> dict[str, Scalar]:
     answer = job.answer if isinstance(job, ResidualParts) or job.measure == "answer" else None
     return words.convention(
         bench.info,
@@ -186,5 +185,5 @@ def _convention(job: Residual | ResidualParts, bench: Bench, unit: Unit) -> dict
     )
 
 
-def _details(job: Residual | ResidualParts, bench: Bench) -> dict[str, Scalar]:
+def _details(job: Residual | ResidualParts, bench: OpenModel) -> dict[str, Scalar]:
     return {"note": CAPPED} if bench.ends.logit_cap and job.answer is not None else {}
