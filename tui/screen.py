@@ -21,10 +21,11 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Footer, Input, Static
 
-from . import captions, state
+from . import captions, questions, state
 from .commands import COMMANDS, by_id, display
 from .engine.events import Done, Event, Failed, Idle, Partial, Progress
 from .engine.jobs import Job, NextTokens, Open, Tokenize, Words
+from .questions import Problem, Question
 from .results import Gallery, Grid, ModelInfo, Result, Table, Tokens
 from .state import Selection
 from .text import is_byte
@@ -42,6 +43,8 @@ from .views.status import Status
 
 TYPING_PAUSE = 0.15
 """Seconds after the last typed character before the prompt is run."""
+AWAITED = 0.06
+"""Seconds that a change waits for what it shows: most results come sooner, and one frame is painted instead of two."""
 PANEL_PAUSE = 0.25
 """Seconds that the cursor must rest before the side panel follows: it is a screenful of bytes, a cursor move is not."""
 
@@ -101,6 +104,8 @@ class Explorer(Screen[None]):
         """Question → the job that checks its answer."""
         self._typing: Timer | None = None
         self._drawing: Timer | None = None
+        self._due = 0.0
+        """When ``_drawing`` draws."""
         self._panel_timer: Timer | None = None
         self._drawn_at = 0.0
         self._partial: dict[Job, Result] = {}
@@ -173,7 +178,13 @@ class Explorer(Screen[None]):
             del self._failures[job]
             self.engine.retry(job)  # it failed in idle time; now somebody asks for it
         self._want()
-        self._schedule()
+        self._schedule(0.0 if self._is_there(job) else AWAITED)
+
+    def _is_there(self, job: Job | None) -> bool:
+        """Whether the view can be drawn as it is wanted now."""
+        s = self.selection
+        pending = s.model is not None and s.tokens_of != Tokenize(s.model.key, s.text, s.with_bos)
+        return not pending and self._cached(job) is not None
 
     def _want(self) -> None:
         if not self._started:
@@ -187,15 +198,23 @@ class Explorer(Screen[None]):
                 self._done(Done(job, value, 0.0))
                 return
 
-    def _schedule(self) -> None:
-        """Draw now, or shortly if a picture was drawn just before: held keys give few pictures, the last one always."""
+    def _schedule(self, rest: float = 0.0) -> None:
+        """Draw now, or shortly if a picture was drawn just before: held keys give few pictures, the last one always.
+
+        ``rest``: draw no sooner than in so many seconds, unless another call asks for it.
+        """
+        now = time.monotonic()
+        due = max(now + rest, self._drawn_at + self.draw_pause)
         if self._drawing is not None:
-            return
-        wait = self._drawn_at + self.draw_pause - time.monotonic()
-        if wait <= 0:
+            if self._due <= due:
+                return
+            self._drawing.stop()
+            self._drawing = None
+        if due <= now:
             self._draw()
         else:
-            self._drawing = self.set_timer(wait, self._draw)
+            self._due = due
+            self._drawing = self.set_timer(due - now, self._draw)
 
     def _draw(self) -> None:
         """Every view from what is cached; views ignore what they show already."""
@@ -354,19 +373,10 @@ class Explorer(Screen[None]):
                 self.change(replace(s, likeliest=best))
 
     def _words_found(self, job: Words, tokens: Tokens) -> None:
-        s = self.selection
-        if self._extra.get("answer") == job:
-            if not 1 <= len(tokens) <= 2:
-                self._problem("answer", "one token, or two: the answer and its distractor")
-                return
-            distractor = tokens.ids[1] if len(tokens) == 2 else None
-            self._settled("answer")
-            self.change(replace(s, answer=tokens.ids[0], distractor=distractor, measure="answer"))
-        elif self._extra.get("words") == job:
-            self._settled("words")
-            self.change(replace(s, words=job.text, listed=tokens, listed_of=job, list_row=0, list_col=0))
-        elif s.words == job.text:
-            self.change(replace(s, listed=tokens, listed_of=job))
+        for question in [question for question, asked in self._extra.items() if asked == job]:
+            self._take(question, questions.found(question, job, tokens, self.selection))
+        if self.selection.words == job.text and self.selection.listed_of != job:
+            self.change(replace(self.selection, listed=tokens, listed_of=job))
 
     def _failed(self, event: Failed) -> None:
         s = self.selection
@@ -389,8 +399,27 @@ class Explorer(Screen[None]):
 
     # --- questions --------------------------------------------------------------------------------------------------
 
-    def _ask(self, question: str, title: str, text: str, hint: str) -> None:
-        self.app.push_screen(Ask(question, title, text, hint))
+    def _ask(self, question: Question) -> None:
+        text = questions.before(question, self.selection)
+        self.app.push_screen(Ask(question.id, question.title, text, question.hint))
+
+    @on(Ask.Answered)
+    def _answered(self, message: Ask.Answered) -> None:
+        self._take(message.question, questions.answered(message.question, message.text.strip(), self.selection))
+
+    def _take(self, question: str, answer: Selection | Words | Problem) -> None:
+        """A good answer closes its question and is shown; one that needs the worker waits for it."""
+        if isinstance(answer, Problem):
+            self._problem(question, answer.sentence)
+        elif isinstance(answer, Words):
+            self._extra[question] = answer
+            self._want()
+        else:
+            self._settled(question)
+            if answer.open != self.selection.open:
+                self._failures.pop(answer.open, None)
+                self._activity = f"opening {answer.open.source}"
+            self.change(answer)
 
     def _problem(self, question: str, sentence: str) -> None:
         """The answer to a question was no good: say so where it was typed, or as a notice if that is gone."""
@@ -407,34 +436,6 @@ class Explorer(Screen[None]):
         if isinstance(top, Ask) and top.question == question:
             top.dismiss()
         self.say("")
-
-    @on(Ask.Answered)
-    def _answered(self, message: Ask.Answered) -> None:
-        question, text, s = message.question, message.text.strip(), self.selection
-        if question == "offset":
-            limit = s.model.n_ctx - 1 if s.model else 0
-            if not text.isdigit() or int(text) > limit:
-                self._problem(question, f"a whole number from 0 to {limit}: how far the key lies before the query")
-            else:
-                self._settled(question)
-                self.change(replace(s, offset=int(text)))
-        elif question == "model":
-            self._settled(question)
-            if text:
-                self._failures.pop(replace(s.open, source=text), None)
-                self._activity = f"opening {text}"
-                self.change(replace(s, open=replace(s.open, source=text)))
-        elif not text:
-            self._settled(question)
-            if question == "words":
-                self.change(replace(s, words="", listed=None, listed_of=None))
-            else:
-                self.change(replace(s, answer=None, distractor=None))
-        elif s.key is None:
-            self._problem(question, "the model is still loading; press enter again when it is there")
-        else:
-            self._extra[question] = Words(s.key, text)
-            self._want()
 
     # --- prompt -----------------------------------------------------------------------------------------------------
 
@@ -485,18 +486,17 @@ class Explorer(Screen[None]):
             self.change(replace(s, bos=not s.with_bos))
 
     def action_edit_words(self) -> None:
-        self._ask("words", "Tokens for QK and OV", self.selection.words,
-                  "one token a word: France, Paris, king · or ids: 0:52 · empty: the prompt's tokens")  # fmt: skip
+        self._ask(questions.WORDS)
 
     def action_edit_answer(self) -> None:
-        self._ask("answer", "Answer, distractor", "", "one token, or two: Paris, London · empty: the likeliest")
+        self._ask(questions.ANSWER)
 
     def action_edit_offset(self) -> None:
         s = self.selection
         if s.model is not None and s.model.capabilities.offset:
             self.say(s.model.capabilities.offset)
         else:
-            self._ask("offset", "Rotary offset: query position − key position", str(s.offset), "0: the same position")
+            self._ask(questions.OFFSET)
 
     # --- going places -----------------------------------------------------------------------------------------------
 
@@ -683,7 +683,7 @@ class Explorer(Screen[None]):
         self.app.action_change_theme()
 
     def action_choose_model(self) -> None:
-        self._ask("model", "Model", "", "demo, a hub name such as gpt2, or a folder in either format: see the README")
+        self._ask(questions.MODEL)
 
     def action_export(self) -> None:
         result = self._cached(state.shown(self.selection))
