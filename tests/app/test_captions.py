@@ -1,0 +1,121 @@
+"""What the screen says in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.app.recorded import KEY, RecordedBench, head, info, tokens
+from tui import captions, state
+from tui.engine.jobs import Job, Open, OVRow, Run, Tokenize
+from tui.results import Axis, Capabilities, Grid, Table, frozen
+from tui.state import Selection
+
+PROMPT = tokens(["<|bos|>", " The", " capital", " of", " France"], True)
+LOADED = Selection(
+    opened=Open(), model=info(), text="The capital of France", tokens=PROMPT,
+    tokens_of=Tokenize(KEY, "The capital of France", True),
+)  # fmt: skip
+BENCH = RecordedBench()
+
+
+def cached(job: Job) -> Any:
+    return BENCH.compute(job, None)
+
+
+def line(s: Selection) -> str:
+    return "".join(text for text, _ in captions.inspector(s, cached))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.0, "0.00"), (1.234, "1.23"), (-1.5, "−1.50"), (0.001, "1.0e−03"), (123456.0, "1.2e+05"), (None, "–"),
+     (math.nan, "–")],
+)  # fmt: skip
+def test_numbers_are_short_and_never_nan(value: float | None, said: str) -> None:
+    assert captions.number(value) == said
+
+
+def test_the_status_line_names_every_convention() -> None:
+    assert captions.conventions(LOADED) == "demo · cpu · float32 · processed weights · BOS"
+    assert captions.conventions(replace(LOADED, weights="raw", bos=False)).endswith("raw weights · no BOS")
+    assert captions.conventions(Selection()) == "demo"
+
+
+def test_the_title_names_every_option_that_changes_the_numbers() -> None:
+    rotary = replace(LOADED, model=info(capabilities=Capabilities(position_terms="rotary")), view="qk", offset=3)
+    assert captions.title(rotary, None) == "L0H0 · QK · bilinear · embed · offset 3"
+    s = replace(LOADED, view="qk", normalize="zscore", baseline="vocabulary", term="token-position", form="scaled")
+    assert captions.title(s, None) == "L0H0 · QK · scaled · zscore/vocabulary · embed · token-position"
+    assert captions.title(replace(LOADED, view="ov", head=None), None) == "direct path · W_E W_U · embed"
+
+
+def test_checks_are_identities_with_their_error() -> None:
+    header = head("pattern", "q", "f", checks={"max |softmax(scaled) − pattern|": 3e-8, "max |a| / max |b|": 1.0})
+    header = replace(header, details={"W_QK [128, 128]": "rank 32", "attn_scale": 5.656854})
+    assert captions.checks(header) == "softmax(scaled) = pattern ±3e-08  ·  W_QK [128, 128] rank 32  ·  attn_scale 5.66"
+    assert captions.error(0.0) == "exact"
+
+
+def test_the_inspector_says_the_same_cell_of_every_circuit() -> None:
+    s = replace(LOADED, row=4, col=1)
+    pattern = cached(state.inspected(s).pattern)  # type: ignore[arg-type]
+    said = line(s)
+    assert said.startswith(" ·France → ·The ")
+    assert f"pattern {pattern.values[4, 1]:.3f}" in said
+    for word in ("score ", "QK ", "(z ", "OV → "):
+        assert word in said
+
+
+def test_a_masked_cell_is_called_so() -> None:
+    assert "pattern masked" in line(replace(LOADED, row=0, col=3))
+
+
+def test_in_ov_the_inspector_gives_value_and_rank_of_the_cell() -> None:
+    s = replace(LOADED, view="ov", row=4, col=1)
+    jobs = state.inspected(s)
+    grid, row = cached(jobs.ov), cached(jobs.ov_row)  # type: ignore[arg-type]
+    rank = next(r[1] for r in row.rows if r[0] == "shown" and r[3] == PROMPT.ids[1])
+    assert f"OV {captions.number(float(grid.values[4, 1]))} (#{rank})" in line(s)
+
+
+def test_residual_speaks_of_the_component() -> None:
+    assert line(replace(LOADED, view="residual", component=2, row=1)).startswith(" L0.attn at ·The ")
+
+
+def test_nothing_is_made_up_while_nothing_is_computed() -> None:
+    assert captions.inspector(replace(LOADED, tokens=None), lambda job: None) == [("no tokens", "$text-muted")]
+    said = "".join(text for text, _ in captions.inspector(LOADED, lambda job: None))
+    assert "pattern –" in said
+
+
+def test_the_panel_shows_tokens_without_ids_in_order_of_rank() -> None:
+    table = cached(OVRow(KEY, 0, 0, 4, PROMPT.ids))
+    shown = captions.for_panel(table)
+    assert isinstance(shown, Table)
+    assert shown.columns == ("rank", "token", "value")
+    ranks = [row[0] for row in shown.rows]
+    assert ranks == sorted(ranks)  # type: ignore[type-var]
+    assert len(shown.rows) == sum(row[0] != "shown" for row in table.rows)
+
+
+def test_the_help_explains_the_view_in_full() -> None:
+    grid = Grid(head("qk", "QK circuit", "x W x"), frozen(np.zeros((1, 1))), Axis("q", ("a",)), Axis("k", ("a",)), True)
+    about = captions.about(replace(LOADED, view="qk"), grid.header)
+    assert "QK circuit" in about
+    assert "formula: x W x" in about
+    assert "in force: bos on" in about
+
+
+def test_panel_titles_name_whose_numbers_they_are() -> None:
+    s = replace(LOADED, view="residual", layer=1, panel=1)
+    run = Run(KEY, PROMPT.ids, True)
+    assert state.panel_job(s) is not None
+    assert run == state.run_of(s)
+    assert captions.panel_title(s, None) == "L1H0 query at ·France"
+    assert captions.panel_title(replace(s, panel=0), None) == "stream at ·France"
+    assert captions.panel_title(replace(LOADED, view="ov"), None) == "L0H0: ·France writes"
