@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 
 import pytest
+from textual import constants
 from textual.pilot import Pilot
 
 from tests.app.driving import settled, until
@@ -27,6 +28,12 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "panel": ("4", "p"),
     "help": ("question_mark",),
 }
+
+
+@pytest.fixture(autouse=True)
+def colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The snapshot plugin imports Textual, which reads its environment then, before any test can set it."""
+    monkeypatch.setattr(constants, "COLOR_SYSTEM", "truecolor")
 
 
 def recorded_app(**options: object) -> CircuitApp:
