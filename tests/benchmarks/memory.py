@@ -1,0 +1,20 @@
+"""Memory of the app over 2,000 head switches and 500 prompt edits on the demo: its resident set, sampled inside."""
+
+from __future__ import annotations
+
+from tests.benchmarks.measure import Row
+from tests.benchmarks.screen import LONG, Child
+
+WARM = 200
+
+
+def main() -> list[Row]:
+    """The app walks by itself, as fast as it draws; growth is counted after the first 200 steps."""
+    with Child("walk", "--prompt", LONG) as child:
+        child.wait_for(lambda _: any(words[0] == "end" for words in child.noted()), 1200)
+        samples = [(int(words[1]), float(words[2])) for words in child.noted() if words[0] == "rss"]
+    first = next(size for step, size in samples if step >= WARM)
+    last = samples[-1][1]
+    growth = last / first - 1
+    return [Row("memory over 2,000 head switches and 500 prompt edits", f"{100 * growth:+.1f} % ({last:.0f} MB)",
+                f"after the first {WARM}: {first:.0f} MB", None, "≤ 5 %", growth <= 0.05)]  # fmt: skip
