@@ -45,6 +45,8 @@ TYPING_PAUSE = 0.15
 """Seconds after the last typed character before the prompt is run."""
 AWAITED = 0.06
 """Seconds that a change waits for what it shows: most results come sooner, and one frame is painted instead of two."""
+NOTABLE = 0.05
+"""Seconds from which a job beside the shown one is named in the status line."""
 PANEL_PAUSE = 0.25
 """Seconds that the cursor must rest before the side panel follows: it is a screenful of bytes, a cursor move is not."""
 
@@ -351,12 +353,17 @@ class Explorer(Screen[None]):
         elif isinstance(job, Words) and isinstance(result, Tokens):
             self._words_found(job, result)
         elif isinstance(job, NextTokens) and isinstance(result, Table):
-            self._activity = f"{job_name(job)} {event.seconds * 1e3:.0f} ms"
+            self._took(job, event.seconds)
             self._likeliest(job, result)
             self._schedule()
         else:
-            self._activity = f"{job_name(job)} {event.seconds * 1e3:.0f} ms"
+            self._took(job, event.seconds)
             self._schedule()
+
+    def _took(self, job: Job, seconds: float) -> None:
+        """Name what took time; the rest would change the status line, 300 bytes, with every cursor move."""
+        if seconds >= NOTABLE or job == state.shown(self.selection):
+            self._activity = f"{job_name(job)} {seconds * 1e3:.0f} ms"
 
     def _opened(self, job: Open, info: ModelInfo) -> None:
         self._activity = "ready"

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
@@ -107,9 +108,9 @@ class TokenStrip(Widget):
     DEFAULT_CSS = "TokenStrip { height: 1; }"
 
     tokens: reactive[Tokens | None] = reactive(None, always_update=True)
-    row: reactive[int] = reactive(0)
-    col: reactive[int] = reactive(0)
-    predictions: reactive[Table | None] = reactive(None, always_update=True)
+    row: reactive[int] = reactive(0, repaint=False)
+    col: reactive[int] = reactive(0, repaint=False)
+    predictions: reactive[Table | None] = reactive(None, always_update=True, repaint=False)
 
     def render(self) -> Content:
         if self.tokens is None:
@@ -122,15 +123,35 @@ class TokenStrip(Widget):
         cells = [max(width(name), len(number)) for name, number in zip(names, numbers, strict=True)]
         first, last = self._window(cells, total - predicted.cell_length - 4)
         lead, tail = ("‹" if first else " "), ("›" if last < len(names) else " ")
-        line, below = Content(lead), Content(" ")
+        # Runs of one style: each costs 40 bytes on the wire, and most cursor moves change two tokens.
+        runs: list[tuple[str, str]] = [(lead, "$text")]
+        below = " "
         for index in range(first, last):
-            style = self._style(index)
             bar = "│" if index + 1 < last else ""
-            pad = " " * (cells[index] - width(names[index]))
-            line = Content.assemble(line, (names[index] + pad, style), (bar, "$text-disabled"))
-            below = Content.assemble(below, (numbers[index].ljust(cells[index]) + bar, "$text-disabled"))
-        line = Content.assemble(line, tail, "  ", predicted)
-        return Content("\n").join([line, below]) if ids else line
+            for text, style in (
+                (names[index] + " " * (cells[index] - width(names[index])), self._style(index)),
+                (bar, "$text"),
+            ):
+                if style == runs[-1][1]:
+                    runs[-1] = (runs[-1][0] + text, style)
+                elif text:
+                    runs.append((text, style))
+            below += numbers[index].ljust(cells[index]) + bar
+        line = Content.assemble(*runs, tail, "  ", predicted)
+        return Content("\n").join([line, Content.styled(below, "$text-disabled")]) if ids else line
+
+    def _marked(self) -> None:
+        """Another token is under the cursor: the ids below are sent again only when other tokens are in sight."""
+        below = self.render().plain.partition("\n")[2]
+        if below == self._below:
+            self.refresh(Region(0, 0, self.size.width, 1))
+        else:
+            self.refresh()
+        self._below = below
+
+    watch_row = watch_col = watch_predictions = _marked
+    _below = ""
+    _first = 0
 
     def _style(self, index: int) -> str:
         if index == self.row:
@@ -138,9 +159,17 @@ class TokenStrip(Widget):
         return "$text on $accent-muted" if index == self.col else "$text"
 
     def _window(self, cells: list[int], room: int) -> tuple[int, int]:
-        """[first, last) tokens that fit in ``room`` columns: the row's, and as many before as after."""
+        """[first, last) tokens that fit in ``room`` columns: those shown before as long as the row's is one of them,
+        else the row's, and as many before as after."""
         if not cells:
             return 0, 0
+        last, used = self._first, 0
+        while last < len(cells) and used + cells[last] + 1 <= room:
+            used += cells[last] + 1
+            last += 1
+        more = last == len(cells) and self._first > 0 and used + cells[self._first - 1] + 1 <= room
+        if self._first <= self.row < last and not more:
+            return self._first, last
         first = last = min(self.row, len(cells) - 1)
         last += 1
         used = cells[first] + 1
@@ -155,6 +184,7 @@ class TokenStrip(Widget):
                 last += 1
                 grown = True
             if not grown:
+                self._first = first
                 return first, last
 
     def _predicted(self, room: int) -> Content:
