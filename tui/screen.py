@@ -47,6 +47,7 @@ AWAITED = 0.06
 """Seconds that a change waits for what it shows: most results come sooner, and one frame is painted instead of two."""
 NOTABLE = 0.05
 """Seconds from which a job beside the shown one is named in the status line."""
+_OVER = {"shown": "the shown tokens", "vocabulary": "the whole vocabulary"}
 PANEL_PAUSE = 0.25
 """Seconds that the cursor must rest before the side panel follows: it is a screenful of bytes, a cursor move is not."""
 
@@ -114,6 +115,7 @@ class Explorer(Screen[None]):
         self._panel_made: tuple[Result | None, Result | None] = (None, None)
         self._started = False
         self._activity = "starting"
+        self._notice_about = ""
         self._panel_asked = False
         """Whether the panel was opened on a small screen."""
         self.main = MainView()
@@ -260,6 +262,9 @@ class Explorer(Screen[None]):
             main.show(result, state.cell_in_view(s))
         else:
             main.wait(self._why_empty(job), clear=job is None or job in self._failures)
+            if main.heatmap.grid is None and s.model is not None:
+                main.say("explanation", "")
+                main.say("checks", "")
         if header is not None or main.heatmap.grid is None:
             main.say("title", captions.title(s, header))
         if header is not None:
@@ -278,7 +283,7 @@ class Explorer(Screen[None]):
         if s.model is None:
             return "the model is loading; type a prompt with i meanwhile"
         if s.view == "qk" and s.head is None:
-            return "no head is selected: the direct path has no QK; } selects a head, 3 shows W_E W_U"
+            return "no head is selected, and the direct path has no QK:\n} selects a head, 3 shows W_E W_U"
         if s.tokens_of in self._failures or s.tokens is None:
             return "no tokens yet: press i and type a prompt"
         return ""
@@ -315,12 +320,21 @@ class Explorer(Screen[None]):
         result: Result | None = self.engine.cached(job)
         return self._partial.get(job) if result is None else result
 
-    def say(self, sentence: str, good: bool = False) -> None:
-        """A sentence above the inspector, until the next one; "" takes it away."""
+    def say(self, sentence: str, good: bool = False, about: str = "") -> None:
+        """A sentence above the inspector, until the next one or esc; "" takes it away.
+
+        ``about``: what it is about, so that ``unsay`` can take it away when that is put right.
+        """
+        self._notice_about = about
         notice = self.query_one("#notice", Static)
         notice.update(Content(sentence))
         notice.set_class(bool(sentence), "shown")
         notice.set_class(good, "good")
+
+    def unsay(self, about: str) -> None:
+        """Take the sentence away if it is about this."""
+        if self._notice_about == about:
+            self.say("")
 
     # --- what the worker says ---------------------------------------------------------------------------------------
 
@@ -348,7 +362,7 @@ class Explorer(Screen[None]):
             self._opened(job, result)
         elif isinstance(job, Tokenize) and isinstance(result, Tokens):
             if s.model is not None and job == Tokenize(s.model.key, s.text, s.with_bos):
-                self.say("")
+                self.unsay("Tokenize")
                 self.change(replace(s, tokens=result, tokens_of=job, row=-1, col=-1, likeliest=None))
         elif isinstance(job, Words) and isinstance(result, Tokens):
             self._words_found(job, result)
@@ -368,7 +382,9 @@ class Explorer(Screen[None]):
     def _opened(self, job: Open, info: ModelInfo) -> None:
         self._activity = "ready"
         self.query_one(ModelTree).build(info.n_layers, info.n_heads, info.has_mlp)
-        self.say(" ".join(info.notes))
+        self.unsay("Open")
+        if info.notes:
+            self.say(" ".join(info.notes))
         self.change(state.with_model(self.selection, job, info))
 
     def _likeliest(self, job: NextTokens, table: Table) -> None:
@@ -395,12 +411,12 @@ class Explorer(Screen[None]):
         self._failures[event.job] = event
         if event.job in state.prefetched(s):
             return  # nobody asked for it yet; it is said when somebody does
-        self._activity = "failed"
+        self._activity = "failed" if s.opened is None else "ready"
         if isinstance(event.job, Open) and s.opened is not None and event.job == s.open:
             self.selection = replace(s, open=s.opened)  # the model that was there stays
         if isinstance(event.job, Words) and event.job.text == s.words:
             self.selection = replace(s, words="", listed=None, listed_of=None)
-        self.say(sentence)
+        self.say(sentence, about=type(event.job).__name__)
         self._want()
         self._schedule()
 
@@ -435,14 +451,14 @@ class Explorer(Screen[None]):
         if isinstance(top, Ask) and top.question == question:
             top.problem(sentence)
         else:
-            self.say(sentence)
+            self.say(sentence, about=question)
 
     def _settled(self, question: str) -> None:
         self._extra.pop(question, None)
         top = self.app.screen
         if isinstance(top, Ask) and top.question == question:
             top.dismiss()
-        self.say("")
+        self.unsay(question)
 
     # --- prompt -----------------------------------------------------------------------------------------------------
 
@@ -507,7 +523,15 @@ class Explorer(Screen[None]):
 
     # --- going places -----------------------------------------------------------------------------------------------
 
+    def _leave_panel(self) -> None:
+        """On a small screen: the picture again, where the panel has taken its place."""
+        if self.small and self._panel_asked:
+            self._panel_asked = False
+            self._draw_panel()
+            self._focus_view()
+
     def action_view(self, view: str) -> None:
+        self._leave_panel()
         panel = 0 if self.selection.panel < len(state.panels(self.selection)) else 99
         self.change(replace(self.selection, view=view, panel=panel), jump=True)  # type: ignore[arg-type]
 
@@ -619,26 +643,33 @@ class Explorer(Screen[None]):
         self.change(state.at_part(self.selection, label), jump=True)
 
     def _focus_view(self) -> None:
-        self.main.picture.focus()
+        (self.panel.picture if self.small and self._panel_open() else self.main.picture).focus()
 
     def key_escape(self) -> None:
         self.say("")
-        if self.small and self._panel_open():
-            self._panel_asked = False
-            self._draw_panel()
+        self._leave_panel()
         self._focus_view()
 
     # --- how it looks -----------------------------------------------------------------------------------------------
 
     def action_cycle(self, name: str) -> None:
         selection, passed = state.cycle(self.selection, name)
-        self.say(passed)
+        if name == "baseline" and selection.normalize == "none":
+            passed = passed or f"rows will be normalised over {_OVER[selection.baseline]}: press n to normalise them"
+        if passed:
+            self.say(passed, about="option")
+        else:
+            self.unsay("option")
         self.change(selection)
 
     def action_cycle_mode(self) -> None:
-        name = {"pattern": "mode", "qk": "term", "residual": "measure"}.get(self.selection.view)
-        if name is None:
-            self.say("OV has one mode; n normalises it, 0 shows the direct path W_E W_U")
+        s = self.selection
+        name = {"pattern": "mode", "qk": "term", "residual": "measure"}.get(s.view)
+        self._leave_panel()
+        if s.head is None and s.view == "pattern":
+            self.say("no head is selected, so all heads of the layer are shown: } selects one", about="option")
+        elif name is None:
+            self.say("OV has one mode; n normalises it, 0 shows the direct path W_E W_U", about="option")
         else:
             self.action_cycle(name)
 
@@ -656,6 +687,8 @@ class Explorer(Screen[None]):
             self.change(replace(s, panel=panel))
         self._want()
         self._draw_panel()
+        if self.small:
+            self._focus_view()
 
     def action_toggle_tree(self) -> None:
         self.query_one(ModelTree).toggle_class("folded")
