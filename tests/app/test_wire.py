@@ -40,6 +40,8 @@ async def test_a_cursor_move_sends_little_and_draws_nothing(sent: list[int], mon
     async with driven(bench=bench, prompt=LONG) as (explorer, pilot):
         await pilot.press("p", "p", "z")  # no side panel, the whole matrix in sight
         await settled(explorer, pilot)
+        await pilot.press("k")
+        await settled(explorer, pilot)
         monkeypatch.setattr(plot, "blank", lambda *size: drawn.append(size) or blank(*size))
         costs = []
         for key in "h" * 20 + "kh" * 8 + "k" * 10:

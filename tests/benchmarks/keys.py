@@ -65,7 +65,7 @@ def cursor() -> list[Row]:
         child.press("p")
         child.settle(1)
         rests = [child.after(key, 0.8)[1] for key in "jkjk"]
-        child.press("p", "p", "z", "end", "end")
+        child.press("p", "p", "z", "end")
         child.settle(1)
         scrolls = [child.after(key, 0.1)[1] for key in "k" * 60]
     plotext, forward = notes.count("plotext"), notes.count("Forward")
