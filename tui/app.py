@@ -15,9 +15,10 @@ from textual.theme import Theme
 
 from .config import Options, read_history, write_history
 from .engine.engine import Bench, Engine
-from .engine.events import Event
+from .engine.events import Done, Event
 from .engine.jobs import Open
 from .engine.parts import needs
+from .results import ModelInfo
 from .screen import EngineEvent, Explorer, ExportWanted
 from .state import EXAMPLE, Selection
 from .views.palette import Commands
@@ -42,6 +43,12 @@ def make_bench() -> Bench:
 
     warm()  # plotext too, so that the first picture does not wait for its import
     return RealBench()
+
+
+def cache_bytes(model: ModelInfo) -> int:
+    """Results of earlier prompts and heads may take as much memory as the model: the demo computes them anew sooner
+    than anybody comes back to them, and would otherwise fill 512 MiB with 500 prompts."""
+    return min(512 << 20, max(48 << 20, 4 * model.n_parameters))
 
 
 class CircuitApp(App[None]):
@@ -79,6 +86,8 @@ class CircuitApp(App[None]):
 
     def _emit(self, event: Event) -> None:
         """Called in the worker's thread; ``post_message`` alone is safe from there, also after the app has ended."""
+        if isinstance(event, Done) and isinstance(event.result, ModelInfo):
+            self.engine.cache.limit_bytes = cache_bytes(event.result)
         self.explorer.post_message(EngineEvent(event))
 
     def get_default_screen(self) -> Screen[None]:
