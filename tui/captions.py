@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 from .engine.jobs import Job
 from .results import Curve, Gallery, Grid, Header, Result, Scalar, Table, Tokens
-from .state import TITLES, VIEWS, Selection, cell_in_view, inspected, panel_name
+from .state import TITLES, VIEWS, Selection, cell_in_view, inspected, panel_name, shown
 from .text import visible
 
 Segments = list[tuple[str, str]]
 """Pieces of a line with their style names (Textual's theme variables)."""
 
+_TERMS = {
+    "token-token": "", "token-position": "token×pos", "position-token": "pos×token", "position-position": "pos×pos",
+}  # fmt: skip
 _LABEL, _VALUE, _STRONG = "$text-muted", "$text", "bold $text"
 
 
@@ -30,8 +33,8 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def error(value: float) -> str:
-    """An identity's error: ``3e-08``, or ``exact``."""
-    return "exact" if value == 0 else f"{value:.0e}"
+    """How far an identity holds: ``±3e-08``, or ``exactly``."""
+    return "exactly" if value == 0 else f"±{value:.0e}"
 
 
 def conventions(s: Selection) -> str:
@@ -54,15 +57,14 @@ def title(s: Selection, header: Header | None) -> str:
     """``L1H3 · QK · bilinear · centered/shown · embed``: what is drawn, with every option that changes its numbers."""
     place = s.name
     if s.view == "pattern":
-        parts = [place if s.mode != "all heads" else f"L{s.layer}", s.mode]
+        parts = [f"L{s.layer}", "all heads"] if s.head is None or s.mode == "all heads" else [place, s.mode]
     elif s.view == "qk":
-        parts = [place, "QK", s.form, _normalisation(s), s.basis]
+        parts = [place, f"QK {_TERMS[s.term]}".rstrip(), s.form, _normalisation(s), s.basis]
         if s.model is not None and not s.model.capabilities.offset and s.basis != "prompt":
             parts.append(f"offset {s.offset}")
-        if s.model is not None and not s.model.capabilities.position_terms:
-            parts.append("" if s.term == "token-token" else s.term)
     elif s.view == "ov":
-        parts = [place, "OV" if s.head is not None else "W_E W_U", _normalisation(s), s.basis]
+        what = "OV" if s.head is not None else "W_E W_U" if s.basis == "embed" else "x W_U"
+        parts = [place, what, _normalisation(s), s.basis]
     else:
         parts = ["residual stream", "norm" if s.measure == "norm" else "answer direction"]
     if header is not None and header.partial:
@@ -79,14 +81,14 @@ def _normalisation(s: Selection) -> str:
 def checks(header: Header) -> str:
     """The identities that hold on these numbers, each with its largest error, then further facts."""
     named = [(name, value) for name, value in header.checks.items() if "/ max" not in name]  # once is enough here
-    out = [f"{_identity(name)} ±{error(value)}" for name, value in named]
+    out = [f"{_identity(name)} {error(value)}" for name, value in named]
     out += [f"{name} {_word(value)}" if value not in ("", None) else name for name, value in header.details.items()]
     return "  ·  ".join(out)
 
 
 def _identity(name: str) -> str:
     """``max |a − b|`` as the identity that it measures: ``a = b``."""
-    inside = name.removeprefix("max |").removesuffix("|")
+    inside = name.removeprefix("max ").removeprefix("|").removesuffix("|")
     return inside.replace(" − ", " = ", 1) if inside != name else name
 
 
@@ -118,8 +120,20 @@ def inspector(s: Selection, cached: Callable[[Job], Result | None]) -> Segments:
     if tokens is None or not len(tokens):
         return [("no tokens", _LABEL)]
     row, col = s.cell
-    out: Segments = [(f" {_name(tokens, row)} → {_name(tokens, col)} ", _STRONG)]
+    drawn = _drawn(s, cached)
+    names = _name(tokens, row), _name(tokens, col)
+    if drawn is not None and s.view == "qk" and s.term != "token-token":  # the axes of this picture are not tokens
+        kinds = s.term.split("-")
+        names = tuple(  # type: ignore[assignment]
+            f"pos {axis.labels[i]}" if kind == "position" else name
+            for kind, axis, i, name in zip(kinds, (drawn.rows, drawn.cols), (row, col), names, strict=True)
+        )
+        value = number(_value(drawn, row, col))
+        return [(f" {names[0]} → {names[1]} ", _STRONG), *_field(f"{_TERMS[s.term]} {_shown_as(s)}".rstrip(), value)]
+    out: Segments = [(f" {names[0]} → {names[1]} ", _STRONG)]
     jobs = inspected(s)
+    if drawn is not None and s.view in ("qk", "ov") and s.normalize != "none":
+        out += _field(_shown_as(s), number(_value(drawn, row, col)))
     pattern, scores = _at(cached, jobs.pattern, row, col), _at(cached, jobs.scores, row, col)
     if jobs.pattern is not None:
         masked = pattern is not None and math.isnan(pattern)
@@ -127,8 +141,19 @@ def inspector(s: Selection, cached: Callable[[Job], Result | None]) -> Segments:
         out += [] if masked else _field("score", number(scores))
     if jobs.qk is not None:
         out += _field("QK", number(_at(cached, jobs.qk, row, col)))
-        out += [(f" (z {number(_at(cached, jobs.zscore, row, col), 1)})", _LABEL)]
+        out += [(f" (z {number(_at(cached, jobs.zscore, row, col), 1)})", _VALUE)]
     return out + _writes(s, cached, row, col)
+
+
+def _shown_as(s: Selection) -> str:
+    return "" if s.normalize == "none" else s.normalize
+
+
+def _drawn(s: Selection, cached: Callable[[Job], Result | None]) -> Grid | None:
+    """The grid on the screen."""
+    job = shown(s)
+    grid = cached(job) if job is not None else None
+    return grid if isinstance(grid, Grid) else None
 
 
 def _writes(s: Selection, cached: Callable[[Job], Result | None], row: int, col: int) -> Segments:
@@ -143,20 +168,17 @@ def _writes(s: Selection, cached: Callable[[Job], Result | None], row: int, col:
     if s.view == "ov":
         mine = [r for r in table.rows if r[kind] == "shown" and r[ids] == tokens.ids[col]]
         cell = _at(cached, jobs.ov, row, col)
-        return _field("OV", number(cell)) + ([(f" (#{mine[0][rank]})", _LABEL)] if mine else [])
+        return _field("OV", number(cell)) + ([(f" (#{mine[0][rank]})", _VALUE)] if mine else [])
     best = table.rows[0] if table.rows else None
     if best is None:
         return []
     strength = f" {float(best[value] or 0):+.2f}".replace("-", "−")
-    return [("  OV → ", _LABEL), (visible(str(best[token])), "bold $success"), (strength, _VALUE)]
+    return [(f"  OV {_name(tokens, col)} → ", _VALUE), (visible(str(best[token])), "bold $success"), (strength, _VALUE)]
 
 
 def _stream_cell(s: Selection, cached: Callable[[Job], Result | None]) -> Segments:
-    from .state import shown
-
-    job = shown(s)
-    grid = cached(job) if job else None
-    if not isinstance(grid, Grid) or s.tokens is None:
+    grid = _drawn(s, cached)
+    if grid is None or s.tokens is None:
         return [(" …", _LABEL)]
     row, col = cell_in_view(s)
     row = min(row, len(grid.rows) - 1)
@@ -170,14 +192,18 @@ def _name(tokens: Tokens, index: int) -> str:
 
 
 def _field(label: str, value: str) -> Segments:
-    return [(f"  {label} ", _LABEL), (value, _VALUE)]
+    """One style for name and number: each change of style is 40 bytes on the wire, at every cursor move."""
+    return [(f"  {label} {value}", _VALUE)]
 
 
 def _at(cached: Callable[[Job], Result | None], job: Job | None, row: int, col: int) -> float | None:
     grid = cached(job) if job is not None else None
-    if not isinstance(grid, Grid) or row >= grid.values.shape[0] or col >= grid.values.shape[1]:
-        return None
-    return float(grid.values[row, col])
+    return _value(grid, row, col) if isinstance(grid, Grid) else None
+
+
+def _value(grid: Grid, row: int, col: int) -> float | None:
+    rows, cols = grid.values.shape
+    return float(grid.values[row, col]) if row < rows and col < cols else None
 
 
 def panel_title(s: Selection, result: Result | None) -> str:

@@ -35,6 +35,8 @@ _DISPLAY = {
     "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "slash": "/",
 }  # fmt: skip
 
+_PUNCTUATION = {name for name, shown in _DISPLAY.items() if len(shown) == 1 and shown.isascii()}
+
 COMMANDS: tuple[Command, ...] = (
     Command("help", ("question_mark", "f1"), "help", "help", "This list; type to search it, enter runs the entry.",
             "App", footer="help"),
@@ -123,6 +125,16 @@ _BY_ID = {command.id: command for command in COMMANDS}
 def display(key: str) -> str:
     """A key as a person reads it: ``question_mark`` → ``?``."""
     return _DISPLAY.get(key, key)
+
+
+def typed_keys(command: Command) -> tuple[str, ...]:
+    """Its keys that are text in a text field: letters, digits, punctuation."""
+    return tuple(key for key in command.keys if len(key) == 1 or key in _PUNCTUATION)
+
+
+def other_keys(command: Command) -> tuple[str, ...]:
+    """Its keys that are not: arrows, function keys, ctrl with a letter."""
+    return tuple(key for key in command.keys if key not in typed_keys(command))
 
 
 def key_table() -> str:

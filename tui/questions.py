@@ -31,14 +31,14 @@ class Problem:
 WORDS = Question(
     "words", "Tokens for QK and OV", "one token a word: France, Paris, king · or ids: 0:52 · empty: the prompt's tokens"
 )
-ANSWER = Question("answer", "Answer, distractor", "one token, or two: Paris, London · empty: the likeliest")
+ANSWER = Question("answer", "Answer, distractor", "one token, or two: Paris, Berlin · empty: the likeliest")
 OFFSET = Question("offset", "Rotary offset: query position − key position", "0: the same position")
 MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder in either format: see the README")
 
 
 def before(question: Question, s: Selection) -> str:
     """What the field holds at first."""
-    return {"words": s.words, "offset": str(s.offset)}.get(question.id, "")
+    return {"words": s.words, "offset": str(s.offset), "answer": s.answer_text}.get(question.id, "")
 
 
 def answered(question: str, text: str, s: Selection) -> Selection | Words | Problem:
@@ -53,7 +53,7 @@ def answered(question: str, text: str, s: Selection) -> Selection | Words | Prob
     if not text:
         if question == WORDS.id:
             return replace(s, words="", listed=None, listed_of=None)
-        return replace(s, answer=None, distractor=None)
+        return replace(s, answer=None, distractor=None, answer_text="")
     if s.key is None:
         return Problem("the model is still loading; press enter again when it is there")
     return Words(s.key, text)
@@ -66,4 +66,4 @@ def found(question: str, job: Words, tokens: Tokens, s: Selection) -> Selection 
     if not 1 <= len(tokens) <= 2:
         return Problem("one token, or two: the answer and its distractor")
     distractor = tokens.ids[1] if len(tokens) == 2 else None
-    return replace(s, answer=tokens.ids[0], distractor=distractor, measure="answer")
+    return replace(s, answer=tokens.ids[0], distractor=distractor, answer_text=job.text, measure="answer")

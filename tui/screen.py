@@ -22,7 +22,7 @@ from textual.timer import Timer
 from textual.widgets import Footer, Input, Static
 
 from . import captions, questions, state
-from .commands import COMMANDS, by_id, display
+from .commands import COMMANDS, Command, by_id, display, other_keys, typed_keys
 from .engine.events import Done, Event, Failed, Idle, Partial, Progress
 from .engine.jobs import Job, NextTokens, Open, Tokenize, Words
 from .questions import Problem, Question
@@ -77,21 +77,32 @@ class Asks(Protocol):
     def retry(self, job: Job) -> None: ...
 
 
+def bindings(command: Command) -> list[Binding]:
+    """A command's keys. Those that are text elsewhere come first of all, whatever has the focus but a text field:
+    over a slow link several keys arrive at once, and ``i`` must have moved the focus before the next one is looked at.
+    """
+    out = []
+    for keys, at_once in ((typed_keys(command), True), (other_keys(command), False)):
+        if keys:
+            out.append(
+                Binding(
+                    ",".join(keys),
+                    f"typed('{command.id}')" if at_once else command.action,
+                    command.footer or command.label,
+                    show=bool(command.footer) and command.keys[0] in keys,
+                    id=command.id,
+                    key_display=display(keys[0]),
+                    priority=at_once,
+                    group=Binding.Group(command.footer, compact=True) if command.footer in ("head", "layer") else None,
+                )
+            )
+    return out
+
+
 class Explorer(Screen[None]):
     """The one screen."""
 
-    BINDINGS = [
-        Binding(
-            ",".join(command.keys),
-            command.action,
-            command.footer or command.label,
-            show=bool(command.footer),
-            id=command.id,
-            key_display=display(command.keys[0]),
-            group=Binding.Group(command.footer, compact=True) if command.footer in ("head", "layer") else None,
-        )
-        for command in COMMANDS
-    ]
+    BINDINGS = [binding for command in COMMANDS for binding in bindings(command)]
 
     def __init__(self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float) -> None:
         super().__init__()
@@ -168,6 +179,13 @@ class Explorer(Screen[None]):
         return self.has_class("small")
 
     # --- selection → engine → views ---------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Letters are text while a text field has the focus."""
+        return not (action == "typed" and isinstance(self.focused, Input))
+
+    async def action_typed(self, command_id: str) -> None:
+        await self.run_action(by_id(command_id).action)
 
     def change(self, selection: Selection, jump: bool = False) -> None:
         """Show another selection. ``jump``: ``,`` comes back to this one."""
@@ -590,6 +608,8 @@ class Explorer(Screen[None]):
     def action_cursor(self, rows: int, cols: int) -> None:
         if isinstance(self.focused, Bars):
             self.focused.action_cursor(rows)
+        elif isinstance(self.focused, ModelTree):
+            (self.focused.action_cursor_down if rows > 0 else self.focused.action_cursor_up)()
         else:
             self.main.picture.action_cursor(rows, cols)
 

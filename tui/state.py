@@ -95,6 +95,8 @@ class Selection:
     answer: int | None = None
     """Token id; None: the likeliest next token where one is needed."""
     distractor: int | None = None
+    answer_text: str = ""
+    """What the user typed for them."""
     likeliest: int | None = None
     """The top token after the last position, once it is known: the answer while the user has set none."""
     panel: int = 0
@@ -203,6 +205,8 @@ def _why_not(s: Selection, name: str, value: str) -> str:
             return model.capabilities.effective
         if value == "prompt" and s.on_list:
             return "basis prompt reads the typed prompt: clear the token list (t) first"
+        if value in ("effective", "prompt") and s.view == "qk" and s.term != "token-token":
+            return "terms with positions exist in the bases embed and normed: press m for token-token first"
         if value == "prompt" and s.head is None:
             return "the direct path has no prompt basis"
     if name == "baseline" and value == "vocabulary" and s.basis == "prompt":
@@ -229,7 +233,7 @@ def cycle(s: Selection, name: str) -> tuple[Selection, str]:
 def with_model(s: Selection, opened: Open, model: ModelInfo) -> Selection:
     """The selection on a model that has just been opened: what was chosen by token id of another model is gone."""
     return replace(s, opened=opened, model=model, tokens=None, tokens_of=None, listed=None, listed_of=None,
-                   answer=None, distractor=None, likeliest=None)  # fmt: skip
+                   answer=None, distractor=None, answer_text="", likeliest=None)  # fmt: skip
 
 
 def at_part(s: Selection, name: str) -> Selection:

@@ -50,7 +50,7 @@ def test_the_title_names_every_option_that_changes_the_numbers() -> None:
     rotary = replace(LOADED, model=info(capabilities=Capabilities(position_terms="rotary")), view="qk", offset=3)
     assert captions.title(rotary, None) == "L0H0 · QK · bilinear · embed · offset 3"
     s = replace(LOADED, view="qk", normalize="zscore", baseline="vocabulary", term="token-position", form="scaled")
-    assert captions.title(s, None) == "L0H0 · QK · scaled · zscore/vocabulary · embed · token-position"
+    assert captions.title(s, None) == "L0H0 · QK token×pos · scaled · zscore/vocabulary · embed"
     assert captions.title(replace(LOADED, view="ov", head=None), None) == "direct path · W_E W_U · embed"
 
 
@@ -58,7 +58,7 @@ def test_checks_are_identities_with_their_error() -> None:
     header = head("pattern", "q", "f", checks={"max |softmax(scaled) − pattern|": 3e-8, "max |a| / max |b|": 1.0})
     header = replace(header, details={"W_QK [128, 128]": "rank 32", "attn_scale": 5.656854})
     assert captions.checks(header) == "softmax(scaled) = pattern ±3e-08  ·  W_QK [128, 128] rank 32  ·  attn_scale 5.66"
-    assert captions.error(0.0) == "exact"
+    assert captions.error(0.0) == "exactly"
 
 
 def test_the_inspector_says_the_same_cell_of_every_circuit() -> None:
@@ -67,8 +67,21 @@ def test_the_inspector_says_the_same_cell_of_every_circuit() -> None:
     said = line(s)
     assert said.startswith(" ·France → ·The ")
     assert f"pattern {pattern.values[4, 1]:.3f}" in said
-    for word in ("score ", "QK ", "(z ", "OV → "):
+    for word in ("score ", "QK ", "(z ", "OV ·The → "):
         assert word in said
+
+
+def test_a_normalised_picture_has_its_own_number_in_the_line() -> None:
+    s = replace(LOADED, view="qk", normalize="centered", row=4, col=1)
+    grid = cached(state.shown(s))  # type: ignore[arg-type]
+    assert f"centered {captions.number(float(grid.values[4, 1]))}  " in line(s)
+    positions = replace(s, term="position-position")
+    assert line(positions).startswith(" pos ")
+    assert "QK" not in line(positions), "the form of the tokens is another picture's number"
+
+
+def test_without_a_head_the_pattern_view_shows_the_layer() -> None:
+    assert captions.title(replace(LOADED, head=None, mode="scores"), None) == "L0 · all heads"
 
 
 def test_a_masked_cell_is_called_so() -> None:

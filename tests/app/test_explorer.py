@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.widgets import Input
 
 from tests.app import recorded
@@ -13,6 +14,7 @@ from tests.app.driving import driven, notice, settled, text_of, until
 from tests.app.recorded import RecordedBench
 from tui.engine.jobs import OV, QK, Pattern, Residual, Tokenize
 from tui.results import Gallery, Grid
+from tui.screen import Explorer
 from tui.views.ask import Ask
 from tui.views.heatmap import Heatmap
 from tui.views.help import Help
@@ -153,7 +155,7 @@ async def test_normalisation_form_and_basis_are_named_in_the_title() -> None:
         await pilot.press("2", "n", "f", "b", "N", "m")
         await settled(explorer, pilot)
         assert text_of(explorer, "#title").split(" · ")[1:] == [
-            "QK", "scaled", "centered/vocabulary", "normed", "token-position"]  # fmt: skip
+            "QK token×pos", "scaled", "centered/vocabulary", "normed"]  # fmt: skip
 
 
 async def test_impossible_choices_say_why() -> None:
@@ -395,6 +397,49 @@ async def test_keys_can_be_remapped() -> None:
         await pilot.press("v")
         await settled(explorer, pilot)
         assert explorer.selection.view == "ov"
+
+
+async def test_keys_stay_commands_when_the_panel_covers_the_picture() -> None:
+    async with driven(size=(80, 24)) as (explorer, pilot):
+        text = explorer.query_one(PromptInput).value
+        await pilot.press("3", "p", "t")
+        await pilot.pause(0.2)
+        await pilot.press("escape", "j", "j", "question_mark", "escape")
+        await settled(explorer, pilot)
+        assert explorer.query_one(PromptInput).value == text
+        await pilot.press("2")
+        await settled(explorer, pilot)
+        assert explorer.query_one("#view").display, "a view's key brings its picture back"
+        assert explorer.heatmap.has_focus
+
+
+async def test_what_is_typed_before_a_question_is_drawn_is_its_answer() -> None:
+    async with driven() as (explorer, pilot):
+        burst(explorer, "Mnowhere")
+        await until(pilot, lambda: isinstance(explorer.app.screen, Ask))
+        await pilot.pause(0.2)
+        assert explorer.app.screen.query_one(Input).value == "nowhere"
+
+
+async def test_keys_that_arrive_together_are_taken_in_their_order() -> None:
+    async with driven() as (explorer, pilot):
+        burst(explorer, "i in Rome")
+        await settled(explorer, pilot)
+        assert explorer.query_one(PromptInput).value == "The capital of France is in Rome"
+        assert explorer.selection.view == "pattern"
+
+
+def burst(explorer: Explorer, text: str) -> None:
+    """Keys as a slow link delivers them: several before the first has been looked at."""
+    for character in text:
+        name = "space" if character == " " else character
+        explorer.app.post_message(events.Key(name, character))
+
+
+async def test_an_unknown_theme_is_said_and_stays_said() -> None:
+    async with driven(theme="nope") as (explorer, pilot):
+        await pilot.pause(0.1)
+        assert "no theme 'nope'" in notice(explorer)
 
 
 async def test_the_small_screen_shows_one_pane_at_a_time() -> None:

@@ -34,17 +34,23 @@ def test_words_are_looked_up_by_the_worker(question: questions.Question) -> None
 
 def test_empty_answers_go_back_to_the_default() -> None:
     listed = tokens([" Paris"], False)
-    s = replace(LOADED, words="Paris", listed=listed, answer=6, distractor=7)
+    s = replace(LOADED, words="Paris", listed=listed, answer=6, distractor=7, answer_text="Paris")
     assert questions.answered(WORDS.id, "", s) == replace(s, words="", listed=None)
-    assert questions.answered(ANSWER.id, "", s) == replace(s, answer=None, distractor=None)
+    assert questions.answered(ANSWER.id, "", s) == replace(
+        s, answer=None, distractor=None, answer_text=""
+    )
     assert questions.answered(MODEL.id, "", s) == s
 
 
 def test_an_answer_is_one_token_or_two() -> None:
     job = Words(KEY, "…")
     one, two, three = (tokens([" Paris", " London", " Rome"][:n], False) for n in (1, 2, 3))
-    assert questions.found("answer", job, one, LOADED) == replace(LOADED, answer=6, measure="answer")
-    assert questions.found("answer", job, two, LOADED) == replace(LOADED, answer=6, distractor=7, measure="answer")
+    assert questions.found("answer", job, one, LOADED) == replace(
+        LOADED, answer=6, answer_text="…", measure="answer"
+    )
+    assert questions.found("answer", job, two, LOADED) == replace(
+        LOADED, answer=6, distractor=7, answer_text="…", measure="answer"
+    )
     assert isinstance(questions.found("answer", job, three, LOADED), Problem)
 
 

@@ -20,7 +20,7 @@ from tui.models.live import LiveModel
 from tui.models.load import BRIDGE, load, pick_device, pick_dtype
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER_HINT = "Or give a local folder in Hugging Face format: circuit-tui /path/to/folder"
+FOLDER_HINT = "Check its name and the network, or give a folder in Hugging Face format: /path/to/folder"
 
 
 @pytest.mark.parametrize("form", ["absolute", "relative", "dotted", "home", "slash", "link"])

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..circuits import fold, residual
 from ..circuits.errors import Refusal
 from ..results import Axis, Grid, Scalar, Table, head_name
+from ..text import visible
 from . import words
 from .answers import grid
 from .jobs import HeadInput, NextTokens, Residual, ResidualParts, Unit
@@ -163,12 +164,12 @@ def _explain(job: Residual | ResidualParts, bench: OpenModel) -> str:
     where = "row = component, column = position: " if isinstance(job, Residual) else ""
     if job.measure == "norm" or job.answer is None:
         return f"{where}length of what it adds to the stream"
-    toward = f"toward {bench.texts((job.answer,))[0]!r}"
+    toward = f"push toward {visible(bench.texts((job.answer,))[0])}"
     if job.distractor is not None:
-        toward += f" and away from {bench.texts((job.distractor,))[0]!r}"
+        toward += f", away from {visible(bench.texts((job.distractor,))[0])}"
     elif not bench.ends.logit_cap:
-        toward += " against the mean of the vocabulary"
-    return f"{where}its push {toward}, at the final norm's frozen scale"
+        toward += " against the mean logit"
+    return f"{where}{toward} at the final norm's frozen scale"
 
 
 def _convention(job: Residual | ResidualParts, bench: OpenModel, unit: Unit) -> dict[str, Scalar]:

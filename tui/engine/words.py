@@ -86,7 +86,7 @@ def pattern(
         head=head_name(job.layer, job.head if isinstance(job, Pattern) else None),
         unit="probability" if kind == "pattern" else "",
         explanation=explanation if isinstance(job, Pattern) else "one picture a head: row = query, column = key",
-        convention=convention(info, job.run, kind=kind, weights="raw"),
+        convention=convention(info, job.run, kind=kind, weights="raw" if kind == "value-weighted" else "any"),
         checks=checks,
         details=details,
     )

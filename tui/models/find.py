@@ -18,7 +18,7 @@ from .quiet import silence
 
 Kind = Literal["huggingface", "transformerlens"]
 
-FOLDER_FORM = "Or give a local folder in Hugging Face format: circuit-tui /path/to/folder"
+FOLDER_FORM = "Check its name and the network, or give a folder in Hugging Face format: /path/to/folder"
 _HUB_NAME = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 _OTHERS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
@@ -51,10 +52,23 @@ class Ask(ModalScreen[None]):
         line.update(Content(sentence))
         line.display = bool(sentence)
 
+    def on_key(self, event: events.Key) -> None:
+        """A key that reaches the screen was typed before the field had the focus: it is part of the answer too."""
+        if event.key == "enter":
+            event.stop()
+            self._answer(self.query_one(Input).value)
+        elif event.is_printable and event.character:
+            event.stop()
+            field = self.query_one(Input)
+            field.replace(event.character, *field.selection)
+
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
+        self._answer(event.value)
+
+    def _answer(self, text: str) -> None:
         # Posted to the screen below, which knows what the question was about.
-        self.app.screen_stack[-2].post_message(self.Answered(self.question, event.value))
+        self.app.screen_stack[-2].post_message(self.Answered(self.question, text))
 
     def action_cancel(self) -> None:
         self.dismiss()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
@@ -22,8 +21,6 @@ class Place:
 
 class ModelTree(Tree[Place]):
     """Layers, their heads and MLPs. The node under the cursor is the one that the views show."""
-
-    BINDINGS = [Binding("j", "cursor_down", "down", show=False), Binding("k", "cursor_up", "up", show=False)]
 
     class Chosen(Message):
         """The user moved to a node."""

@@ -10,6 +10,7 @@ plotext has one figure for the whole process, so every drawing holds one lock; i
 
 from __future__ import annotations
 
+import atexit
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -91,7 +92,15 @@ def library() -> Any:
     import plotext
 
     plotext.terminal.limit(False, False)
+    # plotext frees its objects through module globals, which the interpreter takes away first at its end.
+    atexit.register(forget)
     return plotext
+
+
+def forget() -> None:
+    """Let go of every object of plotext's that is kept."""
+    for kept in (pixel, _plain_block, _glyph_block):
+        kept.cache_clear()
 
 
 def picture(

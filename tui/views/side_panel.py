@@ -26,6 +26,11 @@ class SidePanel(Vertical):
     def on_mount(self) -> None:
         self.plot.display = False
 
+    @property
+    def picture(self) -> Bars | Plot:
+        """The one that is shown."""
+        return self.plot if self.plot.display else self.bars
+
     def show(self, result: Result | None, title: str, below: str) -> None:
         """Draw a table or a curve; anything else leaves what was there."""
         if (title, below) != self._words:  # setting a title repaints the pane

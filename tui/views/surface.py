@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -120,7 +121,8 @@ class Drawing(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         size, strips = self.content_size, self.lines()
         if strips is None or y >= len(strips):
-            words = self.message.splitlines() if strips is None else []
+            room = max(1, size.width - 4)
+            words = [part for text in self.message.splitlines() for part in wrap(text, room)] if strips is None else []
             line = y - max(0, (size.height - len(words)) // 2)
             text = words[line] if 0 <= line < len(words) else ""
             return _words(text, size.width, self.get_component_rich_style("plot--message"))
