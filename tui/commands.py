@@ -99,11 +99,12 @@ COMMANDS: tuple[Command, ...] = (
             views=("residual",)),
     Command("answer", ("A",), "edit_answer", "answer",
             "The token (and optional distractor, after a comma) whose direction Residual measures. "
-            "Empty: the likeliest next token.", "Look", views=("residual",)),
+            "Empty: the likeliest token after the last position.", "Look", views=("residual",)),
     Command("weights", ("w",), "cycle('weights')", "weights",
             "processed: norms folded, writing weights centred. raw: as stored.", "Look"),
     Command("panel", ("p",), "cycle_panel", "side panel",
-            "Next side panel, then none: next tokens, distances, outputs, parts, what the head reads.", "Look",
+            "Next side panel, then none: next tokens, score by distance (rotary models), outputs, parts, what the "
+            "head reads. On a small screen it takes the picture's place; esc brings that back.", "Look",
             footer="panel"),
     Command("tree", ("H",), "toggle_tree", "tree", "Show or fold the tree of heads.", "Look"),
     Command("export", ("e",), "export", "export", "Write what is shown to a JSON file here and print its path.", "App",
