@@ -78,10 +78,12 @@ def _normalisation(s: Selection) -> str:
     return f"{s.normalize}/{s.baseline}"
 
 
-def checks(header: Header) -> str:
+def checks(header: Header, facts: bool = True) -> str:
     """The identities that hold on these numbers, each with its largest error, then further facts."""
     named = [(name, value) for name, value in header.checks.items() if "/ max" not in name]  # once is enough here
     out = [f"{_identity(name)} {error(value)}" for name, value in named]
+    if not facts:
+        return "  ·  ".join(out)
     out += [f"{name} {_word(value)}" if value not in ("", None) else name for name, value in header.details.items()]
     return "  ·  ".join(out)
 

@@ -316,7 +316,8 @@ class Explorer(Screen[None]):
         if open_:
             result = self._panel_result(self._cached(state.panel_job(s)))
             header = captions.header_of(result)
-            self.panel.show(result, captions.panel_title(s, result), captions.checks(header) if header else "")
+            below = captions.checks(header, facts=False) if header else ""
+            self.panel.show(result, captions.panel_title(s, result), below)
         elif self.focused is not None and self.panel in self.focused.ancestors:
             self._focus_view()
 

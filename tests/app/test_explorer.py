@@ -325,6 +325,21 @@ async def test_a_prompt_that_is_too_long_is_refused_and_stays_to_be_shortened() 
         assert len(explorer.selection.tokens or ()) == 3
 
 
+async def test_a_paste_of_ten_thousand_characters_in_many_lines_is_kept_whole() -> None:
+    async with driven() as (explorer, pilot):
+        text = "word\r\n" * 1500 + "\x1b[31mend\n"
+        await pilot.press("i", "ctrl+u")
+        await settled(explorer, pilot)
+        before = explorer.heatmap.grid
+        explorer.app.post_message(events.Paste(text))
+        await until(pilot, lambda: "reads at most 60" in notice(explorer))
+        assert explorer.query_one(PromptInput).prompt == text.replace("\r\n", "\n")
+        assert explorer.heatmap.grid is before
+        await pilot.press("ctrl+u", *"Rome")
+        await until(pilot, lambda: len(explorer.selection.tokens or ()) == 2)
+        assert notice(explorer) == ""
+
+
 HOSTILE = [
     "\x1b[31mred\x1b[0m",
     "[bold]markup[/bold] [/]",
