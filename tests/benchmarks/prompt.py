@@ -21,6 +21,7 @@ def main() -> list[Row]:
 
     from tui.models.load import load
 
+    torch.set_num_threads(1)  # fastest for so small a model, and the app's threads spin on the other cores
     model = load("demo")
     bridge, typed, plain = model.bridge, [], []
     with Child("app", "--prompt", PROMPT) as child:
