@@ -228,6 +228,19 @@ def test_without_colours_size_and_sign_are_characters() -> None:
     assert len(colours) == 1
 
 
+def test_the_colour_bar_speaks_the_cells_own_glyphs_where_they_are_one_column_wide() -> None:
+    values = np.linspace(-1, 1, 52 * 52).reshape(52, 52)
+    drawn = picture(grid_of(values), 80, 30, Scheme(mode="none"), fit=True)
+    assert drawn.layout.cols.size == len(drawn.layout.cols), "cells one column wide"
+    in_cells = {
+        drawn.strips[region.y].text[region.x]
+        for row in range(52)
+        for col in range(52)
+        if (region := drawn.cell_region(row, col)) is not None
+    }
+    assert in_cells <= set(drawn.strips[-1].text)
+
+
 def test_a_theme_is_painted_on_every_character_none_is_left_white() -> None:
     drawn = picture(random_grid(6, 6), 60, 20, LIGHT)
     cells = {swatch.background for swatch in drawn.palette.swatches}

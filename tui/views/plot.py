@@ -325,9 +325,11 @@ def _insert_legend(sheet: Any, grid: Grid, layout: Layout, colours: Palette, sca
     start = max(0, min(layout.width, max(layout.right, 56)) - total)
     write(sheet, start, line, low, scheme.muted, scheme.surface)
     write(sheet, start + total - len(high), line, high, scheme.muted, scheme.surface)
+    one_wide = layout.cols.size == len(layout.cols)  # such cells have glyphs of their own, and so has the bar
     for i in range(bar):
         swatch = colours.swatches[round(i * (len(colours) - 1) / (bar - 1))]
-        write(sheet, start + len(low) + 1 + i, line, swatch.glyph or " ", swatch.foreground, swatch.background)
+        glyph = swatch.narrow if one_wide else swatch.glyph
+        write(sheet, start + len(low) + 1 + i, line, glyph or " ", swatch.foreground, swatch.background)
     text = axes_line(grid, layout, start - 2)
     write(sheet, 0, line, text, mix(scheme.muted, scheme.surface, 0.3), scheme.surface)
 
