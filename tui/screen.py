@@ -613,24 +613,34 @@ class Explorer(Screen[None]):
             (self.focused.action_cursor_down if rows > 0 else self.focused.action_cursor_up)()
         else:
             self.main.picture.action_cursor(rows, cols)
+            self._follow()
 
     def action_edge(self, side: int) -> None:
         if isinstance(self.focused, Bars):
             self.focused.action_edge(side)
         else:
             self.main.picture.action_edge(side)
+            self._follow()
 
     def action_page(self, direction: int) -> None:
         (self.focused if isinstance(self.focused, Bars) else self.main.picture).action_page(direction)
+        self._follow()
 
     def action_open(self) -> None:
         (self.focused if isinstance(self.focused, Bars) else self.main.picture).action_open()
 
     @on(Heatmap.CursorMoved)
     def _cursor_moved(self, message: Heatmap.CursorMoved) -> None:
-        moved = state.with_cell(self.selection, message.row, message.col)
-        if moved == self.selection or (message.row, message.col) != self.heatmap.cursor:
-            return  # where it was set from, or a place it has left since
+        if (message.row, message.col) == self.heatmap.cursor:  # else: a place it has left since
+            self._follow()
+
+    def _follow(self) -> None:
+        """The selection is where the cursor is: at once after a key, since a redraw sets the cursor from it."""
+        if self.heatmap.grid is None or not self.heatmap.display:
+            return
+        moved = state.with_cell(self.selection, *self.heatmap.cursor)
+        if state.cell_in_view(moved) == state.cell_in_view(self.selection):
+            return
         self.selection = moved
         self._want()
         self._draw_lines()

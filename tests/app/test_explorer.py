@@ -125,6 +125,16 @@ async def test_the_cursor_moves_and_strip_and_inspector_follow() -> None:
         assert "·France → ·The" in text_of(explorer, "#inspector")
 
 
+async def test_a_redraw_right_after_a_key_does_not_undo_it() -> None:
+    async with driven() as (explorer, pilot):
+        row, col = explorer.heatmap.cursor
+        explorer.action_cursor(-2, -1)
+        explorer._draw()
+        assert explorer.heatmap.cursor == (row - 2, col - 1)
+        await pilot.pause()
+        assert explorer.selection.cell == (row - 2, col - 1)
+
+
 async def test_one_cursor_is_shared_by_the_views() -> None:
     async with driven() as (explorer, pilot):
         await pilot.press("k", "h", "2")
