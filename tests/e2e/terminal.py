@@ -53,6 +53,12 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     } | more
 
 
+def _take_terminal() -> None:
+    """In the child: the terminal is its own, and so is SIGHUP, which a runner under ``nohup`` passes on ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """One child on one pseudo-terminal."""
 
@@ -86,7 +92,7 @@ class Terminal:
             env=dict(env),
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_take_terminal,
         )
         os.close(slave)
         self._reader = threading.Thread(target=self._read, daemon=True)
