@@ -54,8 +54,10 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def _take_terminal() -> None:
-    """In the child: the terminal is its own, and so is SIGHUP, which a runner under ``nohup`` passes on ignored."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """In the child: the terminal is its own, and so are the signals that a runner in the background (SIGINT) or under
+    ``nohup`` (SIGHUP) passes on ignored."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
