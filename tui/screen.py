@@ -126,6 +126,8 @@ class Explorer(Screen[None]):
         self._panel_made: tuple[Result | None, Result | None] = (None, None)
         self._started = False
         self._activity = "starting"
+        self._editing = False
+        """Whether the user went to the prompt."""
         self._notice_about = ""
         self._panel_asked = False
         """Whether the panel was opened on a small screen."""
@@ -163,7 +165,28 @@ class Explorer(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self._fit_to(event.size.width, event.size.height)
+        if isinstance(self.focused, PromptInput) and not self._editing:
+            self.set_focus(None)
+        if self.focused is None:
+            self.call_after_refresh(self._focus_view)
         self._schedule()
+
+    def on_descendant_focus(self) -> None:
+        """Textual gives the focus of a widget that a tiny window hides to the next one, the prompt: commands must not
+        become text there, so it keeps the focus only if the user went there."""
+        if isinstance(self.focused, PromptInput) and not self._editing:
+            self.set_focus(None)
+
+    def focus_next(self, *args: Any, **options: Any) -> Any:
+        self._editing = True
+        return super().focus_next(*args, **options)
+
+    def focus_previous(self, *args: Any, **options: Any) -> Any:
+        self._editing = True
+        return super().focus_previous(*args, **options)
+
+    def on_mouse_down(self) -> None:
+        self._editing = True
 
     def _fit_to(self, width: int, height: int) -> None:
         """Breakpoints: below 100×30 narrow tree and one pane at a time, below 50×12 the picture alone."""
@@ -503,6 +526,7 @@ class Explorer(Screen[None]):
         self._focus_view()
 
     def action_edit_prompt(self) -> None:
+        self._editing = True
         self.set_focus(self.query_one(PromptInput))  # at once: the next key is text already
 
     def action_append_token(self) -> None:
@@ -674,6 +698,7 @@ class Explorer(Screen[None]):
         self.change(state.at_part(self.selection, label), jump=True)
 
     def _focus_view(self) -> None:
+        self._editing = False
         (self.panel.picture if self.small and self._panel_open() else self.main.picture).focus()
 
     def key_escape(self) -> None:
