@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ IDS = [3, 200, 260, 261, 7, 262, 263, 41, 260, 264, 12, 265, 9, 266, 150, 33]
 ONLY_LEARNED = "Only models with learned positions have position terms."
 ONLY_ROTARY = "Only models with rotary positions have an offset."
 IGNORES = "This architecture ignores an edited pattern."
+PARALLEL = "This model's blocks run attention and MLP in parallel: there is no state between them."
 JOINT = "Queries and keys are normalised over all heads at once: one head has no QK circuit of its own."
 
 Models = Callable[[str], LiveModel]
@@ -79,7 +81,10 @@ def test_capabilities(name: str, model_of: Models) -> None:
         expected["pattern_edit"] = IGNORES
     if name == "olmo2":
         expected = dict.fromkeys(("qk", "position_terms", "offset", "effective"), JOINT)
+    if name in ("neox", "gptj"):
+        expected["states_mid"] = PARALLEL
     assert off == expected
+    assert info.d_mlp == {"gpt2": 128, "gpt_neo": 128, "gptj": 128}.get(name, 48)
 
 
 def test_scaled_scores_from_the_weights_alone(name: str, model_of: Models) -> None:
@@ -141,16 +146,25 @@ def test_a_misread_convention_switches_views_off(
     assert not capabilities.ov
 
 
+def test_neurons_that_do_not_sum_to_the_mlp_are_off(monkeypatch: pytest.MonkeyPatch, model_of: Models) -> None:
+    live = model_of("llama")
+    wrong = replace(some, W_out=2 * some.W_out) if (some := live.mlp(1)) else None
+    monkeypatch.setattr(live, "mlp", lambda layer: wrong if layer == 1 else some)
+    capabilities, _ = self_check(live, None, never)
+    assert capabilities.neurons.startswith("On this model “MLP = Σ act W_out + b_out” does not hold")
+    assert not capabilities.residual
+
+
 SMALL = folders._ROTARY
 OTHERS: dict[str, tuple[str, str, dict[str, Any], set[str] | str]] = {
     # What is off, or the sentence that refuses: never a wrong number, never a crash.
-    "phi": ("PhiConfig", "PhiForCausalLM", {**SMALL, "partial_rotary_factor": 0.5}, set()),
+    "phi": ("PhiConfig", "PhiForCausalLM", {**SMALL, "partial_rotary_factor": 0.5}, {"states_mid"}),
     "gemma": ("GemmaConfig", "GemmaForCausalLM", {**SMALL, "num_key_value_heads": 1, "head_dim": 8}, set()),
     "mixtral": (
         "MixtralConfig",
         "MixtralForCausalLM",
         {**SMALL, "num_key_value_heads": 2, "num_local_experts": 3},
-        set(),
+        {"neurons"},
     ),
     "llama 3.1": (
         "LlamaConfig",
@@ -179,7 +193,7 @@ OTHERS: dict[str, tuple[str, str, dict[str, Any], set[str] | str]] = {
         "GPT2Config",
         "GPT2LMHeadModel",
         {"n_positions": 32, "n_embd": 32, "n_layer": 2, "n_head": 4, "scale_attn_weights": False},
-        {"pattern", "scores", "qk", "ov", "residual", "effective", "pattern_edit"},
+        {"pattern", "scores", "qk", "ov", "residual", "effective", "states_mid", "neurons", "pattern_edit"},
     ),
     "opt": (
         "OPTConfig",
@@ -193,19 +207,19 @@ OTHERS: dict[str, tuple[str, str, dict[str, Any], set[str] | str]] = {
             "word_embed_proj_dim": 32,
             "init_std": 0.3,
         },
-        {"effective", "pattern_edit"},
+        {"effective", "neurons", "pattern_edit"},
     ),
     "bloom, ALiBi and a norm after the embedding": (
         "BloomConfig",
         "BloomForCausalLM",
         {"hidden_size": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.3},
-        {"scores", "qk", "ov", "residual", "effective"},
+        {"scores", "qk", "ov", "residual", "effective", "neurons"},
     ),
     "gpt_oss, attention sinks": (
         "GptOssConfig",
         "GptOssForCausalLM",
         {**SMALL, "head_dim": 8, "num_key_value_heads": 2, "num_local_experts": 3, "num_experts_per_tok": 2},
-        {"scores", "qk", "effective"},
+        {"scores", "qk", "effective", "neurons"},
     ),
     "mamba": (
         "MambaConfig",

@@ -120,6 +120,7 @@ def test_weights_are_counted_once(tmp_path: Path) -> None:
         weights = [value for key, value in state.items() if not key.endswith(("mask", "IGNORE"))]
         assert info.n_parameters == sum(value.numel() for value in weights)
         assert ("MLP 0" in info.checks) is not only
+        assert info.d_mlp == (0 if only else 64)
         assert max(info.checks.values()) < 1e-5
 
 
@@ -135,7 +136,11 @@ def test_induction_model(tmp_path: Path) -> None:
     head, ends = live.head(1, 0), live.ends
     assert torch.equal(ends.W_E @ head.W_V @ head.W_O @ ends.W_U, torch.eye(16))
     assert not live.head(0, 1).W_Q.any()
-    assert live.info.capabilities.effective == "This model has no MLPs."
+    assert live.info.capabilities.effective == live.info.capabilities.neurons == "This model has no MLPs."
+    assert live.info.capabilities.states_mid == (
+        "This model has no MLPs, so there is no state between attention and MLP."
+    )
+    assert live.info.d_mlp == 0
     assert live.tokens.encode("a b a", bos=False).ids == (0, 1, 0)
 
 

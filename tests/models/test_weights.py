@@ -58,6 +58,34 @@ def test_llama_heads_share_keys_and_values(llama: LiveModel, folder_of: Callable
     assert llama.ends.final_norm.kind == "RMSNorm"
 
 
+def test_mlps_neuron_by_neuron(model_of: Callable[[str], LiveModel], folder_of: Callable[[str], Path]) -> None:
+    """Activations, gated or not, times W_out, from the state dict by hand."""
+    torch.manual_seed(0)
+    x = torch.randn(3, 32)
+    raw = load_file(folder_of("gpt2") / "model.safetensors")
+    at = "transformer.h.1."
+    normed = torch.nn.functional.layer_norm(x, (32,), raw[at + "ln_2.weight"], raw[at + "ln_2.bias"])
+    inner = normed @ raw[at + "mlp.c_fc.weight"] + raw[at + "mlp.c_fc.bias"]
+    mlp = model_of("gpt2").mlp(1)
+    assert mlp is not None
+    assert torch.allclose(mlp.activations(x), torch.nn.functional.gelu(inner, approximate="tanh"), atol=1e-5)
+    assert torch.equal(mlp.W_out, raw[at + "mlp.c_proj.weight"])
+    assert torch.equal(mlp.b_out, raw[at + "mlp.c_proj.bias"])
+    assert mlp.post_norm.kind == "none"
+    raw = load_file(folder_of("gemma2") / "model.safetensors")
+    at = "model.layers.1."
+    normed = x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
+    normed = normed * (1 + raw[at + "pre_feedforward_layernorm.weight"])
+    gate = torch.nn.functional.gelu(normed @ raw[at + "mlp.gate_proj.weight"].T, approximate="tanh")
+    mlp = model_of("gemma2").mlp(1)
+    assert mlp is not None
+    assert torch.allclose(mlp.activations(x), gate * (normed @ raw[at + "mlp.up_proj.weight"].T), rtol=1e-4, atol=1e-4)
+    assert torch.equal(mlp.W_out, raw[at + "mlp.down_proj.weight"].T)
+    assert not mlp.b_out.any()
+    assert mlp.post_norm.w is not None
+    assert torch.equal(mlp.post_norm.w, 1 + raw[at + "post_feedforward_layernorm.weight"])
+
+
 def test_gemma_conventions(model_of: Callable[[str], LiveModel], folder_of: Callable[[str], Path]) -> None:
     live = model_of("gemma2")
     raw = load_file(folder_of("gemma2") / "model.safetensors")

@@ -81,6 +81,21 @@ class HeadWeights:
 
 
 @dataclass(frozen=True, eq=False)
+class MLP:
+    """One layer's MLP as a sum over neurons: ``post_norm(Σ_n act_n W_out[n] + b_out)`` is what it writes."""
+
+    activations: Callable[[Tensor], Tensor]
+    """``x [p, d_model]`` of the stream that reaches it → ``[p, d_mlp]``: what each neuron puts out, after the MLP's
+    own input norm; gated MLPs: gate times value."""
+    W_out: Tensor
+    """``[d_mlp, d_model]``."""
+    b_out: Tensor
+    """``[d_model]``; zeros where the model has none."""
+    post_norm: Norm
+    """The norm between its output and the stream (Gemma 2 and 3, OLMo 2); else none."""
+
+
+@dataclass(frozen=True, eq=False)
 class Ends:
     """Both ends of the stream: embedding and unembedding, as stored (raw)."""
 

@@ -24,6 +24,7 @@ from .weights import attention_scale, read_norm, soft_cap
 if TYPE_CHECKING:
     from .live import LiveModel
 
+EXPERTS = "The MLPs of this model are not one layer of neurons each (mixtures of experts)."
 N_TOKENS = 24
 LIMITS = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 """In float32 errors under 5e-5 are rounding; a misread convention gives 1e-2 and more."""
@@ -68,7 +69,7 @@ def embedding_factor(bridge: Any) -> float:
 def self_check(
     live: LiveModel, reference: Reference | None, check: Callable[[], None]
 ) -> tuple[Capabilities, dict[str, float]]:
-    """Which views this model can have, and the errors found."""
+    """Which views this model can have, and the errors found. An identity that is None has nothing to speak of here."""
     cfg = live.bridge.cfg
     ids = token_sample(cfg.d_vocab, cfg.n_ctx, live.device)
     layers = range(live.n_layers)
@@ -90,14 +91,14 @@ def self_check(
     with torch.inference_mode():
         for name, function in _IDENTITIES.items():
             check()
-            if function is _first_mlp and trace.mlp_out is None:
-                continue
             try:
-                checks[name] = function(live, trace)
+                found = function(live, trace)
             except torch.OutOfMemoryError:
                 raise
             except Exception:  # an architecture that is put together otherwise: its views stay off, the others work
-                checks[name] = float("inf")
+                found = float("inf")
+            if found is not None:
+                checks[name] = found
     effect = _edit_effect(live, ids, trace, check)
     return _capabilities(live, trace, checks, effect, limit), checks
 
@@ -187,14 +188,35 @@ def _logits(live: LiveModel, trace: Trace) -> float:
     return error(logits, trace.logits)
 
 
-def _first_mlp(live: LiveModel, trace: Trace) -> float:
+def _first_mlp(live: LiveModel, trace: Trace) -> float | None:
+    if trace.mlp_out is None:
+        return None
     mlp = live.ends.layer0_mlp
-    if mlp is None or trace.mlp_out is None:
+    if mlp is None:
         return float("inf")
     return error(mlp(trace.resid_pre[0] if trace.resid_mid is None else trace.resid_mid[0]), trace.mlp_out[0])
 
 
-_IDENTITIES: dict[str, Callable[[Any, Trace], float]] = {
+def _middle(live: LiveModel, trace: Trace) -> float | None:
+    if trace.resid_mid is None:
+        return None
+    return max(error(trace.resid_pre[i] + trace.attn_out[i], mid) for i, mid in enumerate(trace.resid_mid))
+
+
+def _neurons(live: LiveModel, trace: Trace) -> float | None:
+    """Every layer's MLP recomputed from the stream and summed over its neurons, through the norm that follows it."""
+    worst, sizes = 0.0, set()
+    for layer, want in enumerate(() if trace.mlp_out is None else trace.mlp_out):
+        mlp = live.mlp(layer)
+        if mlp is None:
+            return None
+        sizes.add(len(mlp.W_out))
+        acts = mlp.activations((trace.resid_pre if trace.resid_mid is None else trace.resid_mid)[layer])
+        worst = max(worst, error(mlp.post_norm(acts @ mlp.W_out + mlp.b_out), want))
+    return None if not sizes else worst if len(sizes) == 1 else float("inf")
+
+
+_IDENTITIES: dict[str, Callable[[Any, Trace], float | None]] = {
     "pattern = softmax(q·k / scale + mask)": _pattern,
     "z = pattern · v": _values,
     "q, k = norm(stream) W + b": _reading("QK"),
@@ -204,6 +226,8 @@ _IDENTITIES: dict[str, Callable[[Any, Trace], float]] = {
     "embedding = W_E (+ W_pos)": _embedding,
     "logits = norm(stream) W_U + b_U": _logits,
     "MLP 0": _first_mlp,
+    "state between = stream + attention": _middle,
+    "MLP = Σ act W_out + b_out": _neurons,
 }
 
 
@@ -237,6 +261,13 @@ def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effec
     learned = live.ends.W_pos is not None
     rotary = any(live.rotation(layer) is not None for layer in range(live.n_layers))
     no_mlp = "This model has no MLPs." if live.ends.layer0_mlp is None else ""
+    if trace.mlp_out is None:
+        no_mid = "This model has no MLPs, so there is no state between attention and MLP."
+    elif trace.resid_mid is None:
+        no_mid = "This model's blocks run attention and MLP in parallel: there is no state between them."
+    else:
+        no_mid = failed("state between")
+    experts = "" if any(name.startswith("MLP =") for name in checks) else EXPERTS
     return Capabilities(
         pattern=shown,
         scores=scores,
@@ -246,6 +277,8 @@ def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effec
         position_terms=qk or ("" if learned else "Only models with learned positions have position terms."),
         offset=qk or ("" if rotary else "Only models with rotary positions have an offset."),
         effective=no_mlp or qk or failed("MLP 0"),
+        states_mid=run or no_mid,
+        neurons=no_mlp or run or experts or failed("MLP ="),
         pattern_edit=shown or ("" if effect > 0 else "This architecture ignores an edited pattern."),
     )
 

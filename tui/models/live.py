@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..circuits.tensors import Ends, HeadWeights, Trace
+from ..circuits.tensors import MLP, Ends, HeadWeights, Trace
 from ..results import ModelInfo
 from .errors import ModelError
 from .rotary import Rotate, rotation
 from .tokens import Tokenizer
 from .trace import Hook, checked_ids, run_trace
-from .weights import read_ends, read_head
+from .weights import read_ends, read_head, read_mlp
 
 
 def never() -> None:
@@ -63,6 +63,10 @@ class LiveModel:
         if layer not in self._rotations:
             self._rotations[layer] = rotation(self.bridge, layer)
         return self._rotations[layer]
+
+    def mlp(self, layer: int) -> MLP | None:
+        """Raw float32 weights of a layer's MLP and its neurons' activations; None where it is no sum over neurons."""
+        return read_mlp(self.bridge, layer)
 
     @property
     def ends(self) -> Ends:

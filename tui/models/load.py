@@ -113,6 +113,7 @@ def load(
         bos_default=tokens.bos_id is not None and bool(getattr(cfg, "default_prepend_bos", True)),
         capabilities=capabilities,
         checks=checks,
+        d_mlp=0 if capabilities.neurons or (mlp := live.mlp(0)) is None else len(mlp.W_out),
         notes=notes,
     )
     return live

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..circuits.tensors import Ends, HeadWeights, Norm
+from ..circuits.tensors import MLP, Ends, HeadWeights, Norm
 from .rotary import Rotate
 
 NO_NORM = Norm("none", None, None, 0.0)
@@ -118,7 +118,7 @@ def read_ends(bridge: Any, embed_factor: float) -> Ends:
         b_U=plain(bias) if bias is not None and bool(bias.any()) else None,
         final_norm=read_norm(bridge, "ln_final"),
         logit_cap=cap if cap > 0 else None,
-        layer0_mlp=_first_mlp(bridge),
+        layer0_mlp=run_mlp(bridge, 0),
     )
 
 
@@ -128,9 +128,10 @@ def _positions(pos: Any, n_ctx: int) -> Tensor:
     return plain(pos.W_pos)[first : first + n_ctx]
 
 
-def _first_mlp(bridge: Any) -> Callable[[Tensor], Tensor] | None:
-    """MLP 0 through the norm that it reads and the norm that follows it, where there are any."""
-    block = bridge.blocks[0]
+def run_mlp(bridge: Any, layer: int) -> Callable[[Tensor], Tensor] | None:
+    """``x [n, d_model]`` of the stream → what the layer's MLP makes of it, through the norm that it reads and the norm
+    that follows it, where there are any; None without an MLP."""
+    block = bridge.blocks[layer]
     mlp = block._modules.get("mlp")
     if mlp is None or (mlp := mlp.original_component) is None:
         return None
@@ -139,13 +140,39 @@ def _first_mlp(bridge: Any) -> Callable[[Tensor], Tensor] | None:
     after = read_norm(block, "ln2_post")
     dtype = next(mlp.parameters()).dtype
 
-    def first_mlp(x: Tensor) -> Tensor:
+    def run(x: Tensor) -> Tensor:
         with torch.inference_mode():
             out = mlp(before(x).to(dtype)[None])
             out = out[0] if isinstance(out, tuple) else out
             return after(out[0].float())
 
-    return first_mlp
+    return run
+
+
+def read_mlp(bridge: Any, layer: int) -> MLP | None:
+    """A layer's MLP neuron by neuron; None where it has no one down projection (mixtures of experts)."""
+    run, mlp = run_mlp(bridge, layer), bridge.blocks[layer]._modules.get("mlp")
+    if run is None or mlp is None or "out" not in mlp._modules:
+        return None
+    projection, W_out = mlp._modules["out"].original_component, plain(mlp.W_out)
+    bias = getattr(projection, "bias", None)
+
+    def activations(x: Tensor) -> Tensor:
+        """The down projection's input: the one place that gated MLPs, GPT-2's Conv1D and native MLPs share."""
+        seen: list[Tensor] = []
+        handle = projection.register_forward_pre_hook(lambda _module, args: seen.append(args[0].detach()))
+        try:
+            run(x)
+        finally:
+            handle.remove()
+        return seen[-1].reshape(len(x), -1).float()
+
+    return MLP(
+        activations=activations,
+        W_out=W_out,
+        b_out=plain(bias) if bias is not None else torch.zeros_like(W_out[0]),
+        post_norm=read_norm(bridge.blocks[layer], "ln2_post"),
+    )
 
 
 def _bias(attn: Any, name: str, head: int, like: Tensor) -> Tensor:
