@@ -12,9 +12,10 @@ from tests.circuits.conftest import IDS, Pair
 from tests.circuits.desk import Desk, error
 from tests.models import folders
 from tui.circuits.errors import Refusal
-from tui.engine.jobs import HeadInput, Residual, ResidualParts, Side, Unit, Weights
+from tui.engine.jobs import HeadInput, Residual, ResidualParts, Side, Target, Unit, Weights
 
-ANSWER, DISTRACTOR = 260, 264
+TARGETS = (Target((260,)), Target((260,), (264,)), Target((260, 3, 65), (264, 70)))
+"""Against the mean logit, against one token, and means of several against means of several."""
 
 
 def parts_of(pair: Pair, unit: str, layers: int = 2) -> dict[str, np.ndarray]:
@@ -37,26 +38,31 @@ def shown(pair: Pair, value: np.ndarray, weights: str) -> np.ndarray:
     return value @ pair.want.centre if weights == "processed" and pair.want.final.kind == "LayerNorm" else value
 
 
-def towards(pair: Pair, value: np.ndarray, distractor: int | None) -> np.ndarray:
+def of_target(logits: np.ndarray, target: Target) -> np.ndarray:
+    """The answers' mean logit minus that of the distractors, or of the vocabulary."""
+    other = logits[..., list(target.distractors)] if target.distractors else logits
+    return logits[..., list(target.answers)].mean(-1) - other.mean(-1)
+
+
+def towards(pair: Pair, value: np.ndarray, target: Target) -> np.ndarray:
     """Logits that a write adds through the final norm frozen at the stream."""
     final = pair.want.final
     if final.kind == "LayerNorm":
         value = value - value.mean(-1, keepdims=True)
-    logits = value / final.scale(pair.run.stream[-1]) * final.w @ pair.want.W_U
-    return logits[:, ANSWER] - (logits.mean(-1) if distractor is None else logits[:, distractor])
+    return of_target(value / final.scale(pair.run.stream[-1]) * final.w @ pair.want.W_U, target)
 
 
 @pytest.mark.parametrize("weights", get_args(Weights))
 @pytest.mark.parametrize("unit", get_args(Unit))
-@pytest.mark.parametrize("distractor", [None, DISTRACTOR])
-def test_grid(pair: Pair, weights: Weights, unit: Unit, distractor: int | None) -> None:
+@pytest.mark.parametrize("target", TARGETS)
+def test_grid(pair: Pair, weights: Weights, unit: Unit, target: Target) -> None:
     desk, run = pair.desk, pair.desk.run(*IDS)
     want = parts_of(pair, unit)
     norms = desk.get(Residual(run, weights, unit=unit))
     assert norms.rows.labels == tuple(want)
     assert error(norms.values, [np.linalg.norm(shown(pair, v, weights), axis=-1) for v in want.values()]) < 1e-5
-    answer = desk.get(Residual(run, weights, "answer", ANSWER, distractor, unit))
-    assert error(answer.values, [towards(pair, v, distractor) for v in want.values()]) < 1e-5
+    answer = desk.get(Residual(run, weights, "answer", target, unit))
+    assert error(answer.values, [towards(pair, v, target) for v in want.values()]) < 1e-5
     for grid in (norms, answer):
         assert grid.header.checks["max |stream − Σ parts| / max |stream|"] < 1e-6
     assert answer.header.checks["max |Σ parts − logit|"] < 1e-5 * np.abs(pair.run.logits).max()
@@ -64,14 +70,14 @@ def test_grid(pair: Pair, weights: Weights, unit: Unit, distractor: int | None) 
 
 @pytest.mark.parametrize("weights", get_args(Weights))
 @pytest.mark.parametrize("unit", get_args(Unit))
-@pytest.mark.parametrize("distractor", [None, DISTRACTOR])
-def test_parts_sum_to_the_logit(pair: Pair, weights: Weights, unit: Unit, distractor: int | None) -> None:
+@pytest.mark.parametrize("target", TARGETS)
+def test_parts_sum_to_the_logit(pair: Pair, weights: Weights, unit: Unit, target: Target) -> None:
     """Parts + rounding + bias = centred logit, or the logit difference."""
     logits = pair.run.logits
     for at in (0, len(IDS) - 1):
-        job = ResidualParts(pair.desk.run(*IDS), at, weights, unit, "answer", ANSWER, distractor)
+        job = ResidualParts(pair.desk.run(*IDS), at, weights, unit, "answer", target)
         table = pair.desk.get(job)
-        wanted = logits[at, ANSWER] - (logits[at].mean() if distractor is None else logits[at, distractor])
+        wanted = of_target(logits[at], target)
         assert sum(row[2] for row in table.rows) == pytest.approx(wanted, abs=1e-5 * np.abs(logits).max())
         want = parts_of(pair, unit)
         assert [row[0] for row in table.rows] == [*want, "rounding", "unembed.bias"]
@@ -86,8 +92,21 @@ def test_parts_without_an_answer(pair: Pair) -> None:
     assert table.columns == ("part", "norm")
     assert table.bar == "norm"
     assert table.rows[-1][0] == "rounding"
-    with pytest.raises(Refusal, match="needs an answer"):
-        pair.desk.get(Residual(pair.desk.run(*IDS), measure="answer"))
+    for target in (None, Target(())):
+        with pytest.raises(Refusal, match="needs an answer"):
+            pair.desk.get(Residual(pair.desk.run(*IDS), measure="answer", target=target))
+
+
+def test_a_target_is_said_in_words(pair: Pair) -> None:
+    grid = pair.desk.get(Residual(pair.desk.run(*IDS), measure="answer", target=TARGETS[2]))
+    assert (grid.header.convention["answer"], grid.header.convention["distractor"]) == (" Paris, $, b", " London, g")
+    assert grid.header.explanation == (
+        "row = component, column = position: push toward the mean of ·Paris, $, b, away from the mean of ·London, g"
+        " at the final norm's frozen scale"
+    )
+    alone = pair.desk.get(ResidualParts(pair.desk.run(*IDS), -1, measure="answer", target=TARGETS[0])).header
+    assert alone.explanation == "push toward ·Paris against the mean logit at the final norm's frozen scale"
+    assert "distractor" not in alone.convention
 
 
 @pytest.mark.parametrize("side", get_args(Side))
@@ -114,8 +133,8 @@ def test_sums_on_other_architectures(name: str, tmp_path: Path) -> None:
     """Post-norms, parallel blocks, soft-capped logits (before the cap), query/key norm."""
     desk = Desk(getattr(folders, f"{name}_folder")(tmp_path))
     run = desk.run(*range(60, 70))
-    for distractor in (None, DISTRACTOR):
-        checks = desk.get(ResidualParts(run, -1, "processed", "head", "answer", ANSWER, distractor)).header.checks
+    for target in TARGETS:
+        checks = desk.get(ResidualParts(run, -1, "processed", "head", "answer", target)).header.checks
         assert checks["max |stream − Σ parts| / max |stream|"] < 1e-6
         assert checks["max |Σ parts − logit|"] < 1e-4
     for side in get_args(Side):
@@ -128,14 +147,13 @@ def test_a_bias_of_the_unembedding_is_a_part(tmp_path: Path) -> None:
     config, state = folders.random_checkpoint()
     desk = Desk(folders.tl_checkpoint(tmp_path, config, state))
     run, b_U = desk.run(1, 2, 3, 4), state["unembed.b_U"].numpy()
-    for distractor in (None, 7):
-        table = desk.get(ResidualParts(run, -1, "raw", "head", "answer", 5, distractor))
+    for target in (Target((5,)), Target((5, 6), (7,))):
+        table = desk.get(ResidualParts(run, -1, "raw", "head", "answer", target))
         assert table.header.checks["max |Σ parts − logit|"] < 1e-5
         of_norm = state["ln_final.b"].numpy() @ state["unembed.W_U"].numpy()
         bias = b_U + of_norm
-        other = bias.mean() if distractor is None else bias[distractor]
         assert table.rows[-1][0] == "unembed.bias"
-        assert table.rows[-1][2] == pytest.approx(bias[5] - other, abs=1e-5)
+        assert table.rows[-1][2] == pytest.approx(of_target(bias, target), abs=1e-5)
 
 
 def test_empty_head_reads_nothing(induction: Desk) -> None:

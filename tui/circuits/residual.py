@@ -3,7 +3,8 @@
     stream = embed (+ pos) + Σ heads + Σ attention biases + Σ MLPs (+ rounding)
 
 Direct attribution freezes the final norm's scale at each position, so that
-``Σ parts + rounding + bias = logit − mean logit`` (or the logit difference of two tokens). Processed weights put
+``Σ parts + rounding + bias = logit − mean logit`` (or the logit difference of two tokens, or of the means of several
+answers and distractors). Processed weights put
 parts in the centred stream; raw weights leave them as they are and apply the norm's own w. The two give the same
 attribution and different norms. Source: "A Mathematical Framework for Transformer Circuits", "residual stream";
 definitions.md, "Residual stream".
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from . import fold
 from .errors import Refusal
+from .normalise import double
 from .tensors import Ends, HeadWeights, Norm, Trace
 
 
@@ -96,7 +98,7 @@ def frozen(norm: Norm, x: Tensor, scale: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Direction:
-    """An answer (minus a distractor) as a direction in what the final norm puts out."""
+    """Answers (minus distractors) as a direction in what the final norm puts out."""
 
     column: Tensor
     """``[d_model]`` of ``W_U``, w of the norm left out."""
@@ -104,19 +106,21 @@ class Direction:
     """Its share of ``b_U`` and of the final norm's b."""
 
 
-def direction(ends: Ends, unembed: fold.Unembedding, answer: int, distractor: int | None = None) -> Direction:
-    """``W_U[:, answer] − W_U[:, distractor]``; without a distractor against the mean over the vocabulary.
+def direction(
+    ends: Ends, unembed: fold.Unembedding, answers: Sequence[int], distractors: Sequence[int] = ()
+) -> Direction:
+    """Mean of ``W_U[:, answers]`` minus that of ``W_U[:, distractors]``; without distractors minus the vocabulary's.
 
     ``unembed`` is the processed one (it holds the mean). Soft-capped logits are left uncentred, and the direction
     then gives the logit before the cap.
     """
-    ids = torch.tensor([answer] if distractor is None else [answer, distractor], device=ends.W_U.device)
-    columns = ends.W_U[:, ids]
-    bias = fold.unembedding_bias(ends, ids, unembed.mean)
-    if distractor is not None:
-        return Direction(columns[:, 0] - columns[:, 1], float(bias[0] - bias[1]))
-    column = columns[:, 0] if unembed.mean is None else columns[:, 0] - unembed.mean
-    return Direction(column, float(bias[0]))
+    ids = torch.tensor([*answers, *distractors], device=ends.W_U.device)
+    columns, bias = ends.W_U[:, ids], fold.unembedding_bias(ends, ids, unembed.mean)
+    split = len(answers)
+    column, share = columns[:, :split].mean(1), bias[:split].mean()
+    if distractors:
+        return Direction(column - columns[:, split:].mean(1), float(share - bias[split:].mean()))
+    return Direction(column if unembed.mean is None else column - unembed.mean, float(share))
 
 
 def attribution(ends: Ends, x: Tensor, stream: Tensor, towards: Direction) -> Tensor:
@@ -124,12 +128,30 @@ def attribution(ends: Ends, x: Tensor, stream: Tensor, towards: Direction) -> Te
     return frozen(ends.final_norm, x, ends.final_norm.scale(stream)) @ towards.column
 
 
-def target(ends: Ends, logits: Tensor, answer: int, distractor: int | None = None) -> Tensor:
-    """What attributions must sum to, ``logits [p, d_vocab] → [p]``: centred logit or difference, before a soft cap."""
-    if ends.logit_cap:
-        logits = ends.logit_cap * torch.atanh(logits.double() / ends.logit_cap)
-    other = logits[..., distractor] if distractor is not None else 0.0 if ends.logit_cap else logits.mean(-1)
-    return logits[..., answer] - other
+def target(
+    ends: Ends, stream: Tensor, logits: Tensor, answers: Sequence[int], distractors: Sequence[int] = ()
+) -> Tensor:
+    """What attributions must sum to, ``logits [p, d_vocab] → [p]`` float64 on the CPU: centred logit or difference.
+
+    Soft-capped: before the cap, from the final ``stream [p, d_model]``. A logit that came close to the cap no longer
+    says what it was: in bfloat16 it is the cap itself.
+    """
+
+    def mean(ids: Sequence[int]) -> Tensor:
+        return double(chosen_logits(ends, stream, logits, ids)).mean(-1)
+
+    if distractors:
+        return mean(answers) - mean(distractors)
+    return mean(answers) - (0.0 if ends.logit_cap else double(logits.mean(-1)))
+
+
+def chosen_logits(ends: Ends, stream: Tensor, logits: Tensor, ids: Sequence[int]) -> Tensor:
+    """``[p, len(ids)]``: the model's own logits; soft-capped ones before the cap."""
+    at = torch.tensor(list(ids), device=logits.device)
+    if not ends.logit_cap:
+        return logits[..., at]
+    own = ends.final_norm(stream) @ ends.W_U[:, at]
+    return own if ends.b_U is None else own + ends.b_U[at]
 
 
 def head_input(head: HeadWeights, parts: Parts, side: str) -> tuple[tuple[str, ...], Tensor]:

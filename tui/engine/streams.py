@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from ..circuits import fold, residual
-from ..circuits.errors import Refusal
+from ..circuits.normalise import double
 from ..results import Axis, Grid, Scalar, Table, head_name
-from ..text import visible
-from . import words
+from . import targets, words
 from .answers import grid
 from .jobs import HeadInput, NextTokens, Residual, ResidualParts, Unit
 from .opened import Context, OpenModel
@@ -19,7 +18,6 @@ from .opened import Context, OpenModel
 SUM = "max |stream − Σ parts|"
 RELATIVE = "max |stream − Σ parts| / max |stream|"
 LOGIT = "max |Σ parts − logit|"
-CAPPED = "soft-capped logits are not additive: these parts sum to the logit before the cap"
 
 
 def next_tokens(job: NextTokens, bench: OpenModel, ctx: Context) -> Table:
@@ -44,7 +42,7 @@ def residual_grid(job: Residual, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("residual")
     trace = bench.trace(job.run, None, ctx)
     processed, ends = job.weights == "processed", bench.ends
-    towards = _direction(job, bench) if job.measure == "answer" else None
+    towards = targets.direction(bench, job.target) if job.measure == "answer" else None
     names, rows, total = [], [], torch.zeros_like(trace.embed)
     for name, part in residual.components(trace, _writers(bench, job.unit)):
         ctx.check()
@@ -57,10 +55,10 @@ def residual_grid(job: Residual, bench: OpenModel, ctx: Context) -> Grid:
         RELATIVE: float(rounding.abs().max() / trace.resid_pre[-1].abs().max()),
     }
     values = torch.stack(rows)
-    if towards is not None and job.answer is not None:
+    if towards is not None and job.target is not None:
         rest = residual.attribution(ends, rounding, trace.resid_pre[-1], towards) + towards.bias
-        wanted = residual.target(ends, trace.logits, job.answer, job.distractor)
-        checks[LOGIT] = float((values.sum(0) + rest - wanted).abs().max())
+        wanted = targets.value(bench, trace, slice(None), job.target)
+        checks[LOGIT] = float((double(values.sum(0) + rest) - wanted).abs().max())
     header = words.header(
         "residual",
         "what each component writes" if towards is None else "direct logit attribution",
@@ -88,10 +86,10 @@ def residual_parts(job: ResidualParts, bench: OpenModel, ctx: Context) -> Table:
     names = [*parts.names, "rounding"]
     columns: tuple[str, ...] = ("part", "norm")
     rows: list[tuple[Scalar, ...]] = list(zip(names, norms, strict=True))
-    if job.answer is not None:
-        towards = _direction(job, bench)
+    if job.target is not None:
+        towards = targets.direction(bench, job.target)
         shares = residual.attribution(ends, values, parts.stream, towards)
-        wanted = residual.target(ends, trace.logits[at], job.answer, job.distractor)
+        wanted = targets.value(bench, trace, slice(at, at + 1), job.target)
         checks[LOGIT] = abs(float(shares.sum()) + towards.bias - float(wanted))
         columns = ("part", "norm", "answer")
         # The bias writes nothing to the stream: norm 0.
@@ -106,7 +104,7 @@ def residual_parts(job: ResidualParts, bench: OpenModel, ctx: Context) -> Table:
         details=_details(job, bench),
     )
     return Table(
-        header, columns, tuple(rows), bar="answer" if job.measure == "answer" and job.answer is not None else "norm"
+        header, columns, tuple(rows), bar="answer" if job.measure == "answer" and job.target is not None else "norm"
     )
 
 
@@ -153,38 +151,25 @@ def _lengths(x: Tensor, bench: OpenModel, processed: bool) -> Tensor:
     return lengths
 
 
-def _direction(job: Residual | ResidualParts, bench: OpenModel) -> residual.Direction:
-    if job.answer is None:
-        raise Refusal("The answer's direction needs an answer.", "Name the token that the prompt should end in.")
-    bench.index((job.answer,) if job.distractor is None else (job.answer, job.distractor))
-    return residual.direction(bench.ends, bench.unembedding("processed"), job.answer, job.distractor)
-
-
 def _explain(job: Residual | ResidualParts, bench: OpenModel) -> str:
     where = "row = component, column = position: " if isinstance(job, Residual) else ""
-    if job.measure == "norm" or job.answer is None:
+    if job.measure == "norm" or job.target is None:
         return f"{where}length of what it adds to the stream"
-    toward = f"push toward {visible(bench.texts((job.answer,))[0])}"
-    if job.distractor is not None:
-        toward += f", away from {visible(bench.texts((job.distractor,))[0])}"
-    elif not bench.ends.logit_cap:
-        toward += " against the mean logit"
-    return f"{where}{toward} at the final norm's frozen scale"
+    return f"{where}push toward {targets.toward(bench, job.target)} at the final norm's frozen scale"
 
 
 def _convention(job: Residual | ResidualParts, bench: OpenModel, unit: Unit) -> dict[str, Scalar]:
-    answer = job.answer if isinstance(job, ResidualParts) or job.measure == "answer" else None
+    target = job.target if isinstance(job, ResidualParts) or job.measure == "answer" else None
     return words.convention(
         bench.info,
         job.run,
         weights=job.weights,
         measure=job.measure,
         unit=unit,
-        answer=None if answer is None else bench.texts((answer,))[0],
-        distractor=None if answer is None or job.distractor is None else bench.texts((job.distractor,))[0],
+        **targets.convention(bench, target),
         stream="centred" if job.weights == "processed" and bench.ends.final_norm.kind == "LayerNorm" else "as it is",
     )
 
 
 def _details(job: Residual | ResidualParts, bench: OpenModel) -> dict[str, Scalar]:
-    return {"note": CAPPED} if bench.ends.logit_cap and job.answer is not None else {}
+    return {} if job.target is None else targets.details(bench)

@@ -76,6 +76,11 @@ class Tokenizer:
         """Texts of the whole vocabulary, made at first use (50,000 tokens: 0.1 s)."""
         return tuple(self._text(i) for i in range(self.d_vocab))
 
+    def forms(self, word: str) -> tuple[list[int], list[int]]:
+        """The token ids of ``word`` inside a text, after a blank, and of it alone."""
+        ids = self._ids(word)
+        return ids, ids
+
     def single(self, word: str) -> int:
         """The one token that ``word`` is. ModelError with the split where it is several."""
         ids = self._ids(word)
@@ -156,9 +161,12 @@ class HubTokenizer(Tokenizer):
             raise ModelError(f"The tokenizer gives id {bad}, but the model has only {self.d_vocab} tokens.")
         return list(ids)
 
+    def forms(self, word: str) -> tuple[list[int], list[int]]:
+        return self._ids(f" {word}"), self._ids(word)
+
     def single(self, word: str) -> int:
         unknown = self._tokenizer.unk_token_id
-        forms = [self._ids(f" {word}"), self._ids(word)]
+        forms = self.forms(word)
         for ids in forms:
             if len(ids) == 1 and ids[0] != unknown:
                 return ids[0]

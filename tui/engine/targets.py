@@ -1,0 +1,101 @@
+"""Answers and distractors: found by their words, as a direction of the stream, and in words. Worker thread only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ..circuits import residual
+from ..circuits.errors import Refusal
+from ..circuits.tensors import Trace
+from ..models.errors import ModelError
+from ..models.tokens import Tokenizer
+from ..results import Found, Scalar, Split
+from ..text import visible
+from .jobs import FindTarget, Target
+from .opened import Context, OpenModel
+
+CAPPED = "soft-capped logits are not additive: these parts sum to the logit before the cap"
+FORM = "Write Paris, or Paris - London; several on a side are separated by commas, and #17 is a token id."
+_MINUS = re.compile(r"(?:^|\s)[-−](?:\s|$)")
+_ID = re.compile(r"#([0-9]{1,99})")
+
+
+def find_target(job: FindTarget, bench: OpenModel, ctx: Context) -> Found | Split:
+    text = job.text.strip()
+    sides = _MINUS.split(text) if len(text) > 1 else [text]  # a lone - is that token
+    if len(sides) > 2:
+        raise ModelError("There is more than one minus between blanks.", FORM)
+    ids: list[list[int]] = []
+    for side in sides:
+        ids.append([])
+        for word in filter(None, (part.strip() for part in side.split(","))):
+            token = _token(bench.live.tokens, word)
+            if isinstance(token, Split):
+                return token
+            ids[-1].append(token)
+    answers, distractors = (tuple(dict.fromkeys(side)) for side in (*ids, [])[:2])
+    if not answers:
+        raise ModelError("There is no answer." if len(sides) == 1 else "There is no answer before the minus.", FORM)
+    if len(sides) == 2 and not distractors:
+        raise ModelError("There is no distractor after the minus.", FORM)
+    if set(answers) == set(distractors):
+        raise ModelError("The answer and the distractor are the same.", FORM)
+    return Found(bench.live.tokens.named(answers), bench.live.tokens.named(distractors))
+
+
+def _token(tokens: Tokenizer, word: str) -> int | Split:
+    """The one token that a word is, else how it splits. ModelError for what is no token at all."""
+    if match := _ID.fullmatch(word):
+        token = int(match[1])
+        tokens.text(token)
+        return token
+    try:
+        return tokens.single(word)
+    except ModelError:
+        with_space, without = tokens.forms(word)
+        if min(len(with_space), len(without)) < 2:
+            raise
+        return Split(word, tokens.named(with_space), tokens.named(without))
+
+
+def direction(bench: OpenModel, target: Target | None) -> residual.Direction:
+    """The target as a direction in what the final norm puts out, and its share of the biases."""
+    if target is None or not target.answers:
+        raise Refusal("The answer's direction needs an answer.", "Name the token that the prompt should end in.")
+    bench.index((*target.answers, *target.distractors))
+    return residual.direction(bench.ends, bench.unembedding("processed"), target.answers, target.distractors)
+
+
+def value(bench: OpenModel, trace: Trace, positions: slice, target: Target) -> Tensor:
+    """``[p]`` float64: the model's own value of the target there, before a soft cap."""
+    stream, logits = trace.resid_pre[-1][positions], trace.logits[positions]
+    return residual.target(bench.ends, stream, logits, target.answers, target.distractors)
+
+
+def convention(bench: OpenModel, target: Target | None) -> dict[str, Scalar]:
+    """Answer and distractor as they read in a text, for a header."""
+    if target is None:
+        return {}
+    names = {"answer": target.answers, "distractor": target.distractors}
+    return {name: ", ".join(bench.texts(ids)) for name, ids in names.items() if ids}
+
+
+def toward(bench: OpenModel, target: Target) -> str:
+    """``·Paris, away from ·London``, ``·Paris against the mean logit``: to what a positive number pushes."""
+    answers = _listed(bench, target.answers)
+    if target.distractors:
+        return f"{answers}, away from {_listed(bench, target.distractors)}"
+    return answers if bench.ends.logit_cap else f"{answers} against the mean logit"
+
+
+def details(bench: OpenModel) -> dict[str, Scalar]:
+    """What must be said of a sum of logits on this model."""
+    return {"note": CAPPED} if bench.ends.logit_cap else {}
+
+
+def _listed(bench: OpenModel, ids: Sequence[int]) -> str:
+    texts = [visible(text) for text in bench.texts(ids)]
+    return texts[0] if len(texts) == 1 else f"the mean of {', '.join(texts)}"
