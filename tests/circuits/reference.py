@@ -72,10 +72,16 @@ class Model:
     norms: list[Norm]
     heads: list[list[Head]]
     b_O: list[Array]
-    mlp: Callable[[int, Array], Array]
-    """Layer and stream → write, its own norm included."""
+    activations: Callable[[int, Array], Array]
+    """Layer and stream → what its MLP's neurons put out, its own norm included."""
+    W_out: list[Array]
+    b_out: list[Array]
     rope: Callable[[Array, Array], Array] | None
     attn_scale: float
+
+    def mlp(self, layer: int, x: Array) -> Array:
+        """What the layer's MLP writes for this stream."""
+        return self.activations(layer, x) @ self.W_out[layer] + self.b_out[layer]
 
     def forward(self, ids: list[int]) -> Pass:
         out = Pass()
@@ -217,14 +223,14 @@ def gpt2(folder: Path) -> Model:
         norms.append(norm(f"h.{layer}.ln_1"))
         b_O.append(state[at + "c_proj.bias"])
 
-    def mlp(layer: int, x: Array) -> Array:
+    def activations(layer: int, x: Array) -> Array:
         at = f"h.{layer}.mlp."
         y = norm(f"h.{layer}.ln_2")(x) @ state[at + "c_fc.weight"] + state[at + "c_fc.bias"]
-        y = 0.5 * y * (1 + np.tanh(np.sqrt(2 / np.pi) * (y + 0.044715 * y**3)))
-        return y @ state[at + "c_proj.weight"] + state[at + "c_proj.bias"]
+        return 0.5 * y * (1 + np.tanh(np.sqrt(2 / np.pi) * (y + 0.044715 * y**3)))
 
-    W_E = state["wte.weight"]
-    return Model(W_E, state["wpe.weight"], W_E.T, norm("ln_f"), norms, heads, b_O, mlp, None, size**0.5)
+    W_out, b_out = ([state[f"h.{i}.mlp.c_proj.{part}"] for i in range(len(heads))] for part in ("weight", "bias"))
+    W_E, W_pos = state["wte.weight"], state["wpe.weight"]
+    return Model(W_E, W_pos, W_E.T, norm("ln_f"), norms, heads, b_O, activations, W_out, b_out, None, size**0.5)
 
 
 def llama(folder: Path) -> Model:
@@ -252,11 +258,11 @@ def llama(folder: Path) -> Model:
         heads.append(row)
         norms.append(norm(f"layers.{layer}.input_layernorm"))
 
-    def mlp(layer: int, x: Array) -> Array:
+    def activations(layer: int, x: Array) -> Array:
         at = f"layers.{layer}.mlp."
         y = norm(f"layers.{layer}.post_attention_layernorm")(x)
         gate = y @ state[at + "gate_proj.weight"].T
-        return (gate / (1 + np.exp(-gate)) * (y @ state[at + "up_proj.weight"].T)) @ state[at + "down_proj.weight"].T
+        return gate / (1 + np.exp(-gate)) * (y @ state[at + "up_proj.weight"].T)
 
     def rope(x: Array, at: Array) -> Array:
         angle = np.asarray(at, dtype=np.float64)[:, None] * base ** (-np.arange(0, size, 2) / size)
@@ -266,8 +272,9 @@ def llama(folder: Path) -> Model:
 
     W_E = state["embed_tokens.weight"]
     W_U = state.get("lm_head.weight", W_E).T
-    b_O = [np.zeros(d)] * len(heads)
-    return Model(W_E, None, W_U, norm("norm"), norms, heads, b_O, mlp, rope, size**0.5)
+    none = [np.zeros(d)] * len(heads)
+    W_out = [state[f"layers.{layer}.mlp.down_proj.weight"].T for layer in range(len(heads))]
+    return Model(W_E, None, W_U, norm("norm"), norms, heads, none, activations, W_out, none, rope, size**0.5)
 
 
 def _files(folder: Path) -> tuple[dict[str, Any], dict[str, Array]]:

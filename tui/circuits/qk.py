@@ -32,7 +32,7 @@ def queries(head: HeadWeights, x: Tensor, form: str, at: Tensor | int = 0) -> Te
         q = q + head.b_Q
     if head.q_norm is not None:
         q = head.q_norm(q)
-    return _rotated(head, q, at)
+    return rotated(head, q, at)
 
 
 def keys(head: HeadWeights, x: Tensor, form: str, at: Tensor | int = 0) -> Tensor:
@@ -42,10 +42,11 @@ def keys(head: HeadWeights, x: Tensor, form: str, at: Tensor | int = 0) -> Tenso
         k = k + head.b_K
     if head.k_norm is not None:
         k = head.k_norm(k)
-    return _rotated(head, k, at)
+    return rotated(head, k, at)
 
 
-def _rotated(head: HeadWeights, x: Tensor, at: Tensor | int) -> Tensor:
+def rotated(head: HeadWeights, x: Tensor, at: Tensor | int) -> Tensor:
+    """``x [n, d_head]`` as it stands at position(s) ``at``; x itself without rotary positions."""
     if head.rotate is None:
         return x
     if isinstance(at, int):

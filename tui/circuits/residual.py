@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from . import fold
+from . import fold, qk
 from .errors import Refusal
 from .normalise import double
 from .tensors import Ends, HeadWeights, Norm, Trace
@@ -96,6 +96,14 @@ def frozen(norm: Norm, x: Tensor, scale: Tensor) -> Tensor:
     return x if norm.w is None else x * norm.w
 
 
+def backwards(norm: Norm, column: Tensor, scale: Tensor) -> Tensor:
+    """``[p, d_model]`` g such that ``frozen(norm, x, scale) · column = x · g``: the norm's map, transposed."""
+    if norm.kind == "none":
+        return column.expand(*scale.shape[:-1], -1)
+    column = column if norm.w is None else column * norm.w
+    return (fold.centred(column) if norm.kind == "LayerNorm" else column) / scale
+
+
 @dataclass(frozen=True, eq=False)
 class Direction:
     """Answers (minus distractors) as a direction in what the final norm puts out."""
@@ -107,20 +115,20 @@ class Direction:
 
 
 def direction(
-    ends: Ends, unembed: fold.Unembedding, answers: Sequence[int], distractors: Sequence[int] = ()
+    ends: Ends, answers: Sequence[int], distractors: Sequence[int] = (), mean: Tensor | None = None
 ) -> Direction:
-    """Mean of ``W_U[:, answers]`` minus that of ``W_U[:, distractors]``; without distractors minus the vocabulary's.
+    """Mean of ``W_U[:, answers]`` minus that of ``W_U[:, distractors]``; without distractors minus ``mean``.
 
-    ``unembed`` is the processed one (it holds the mean). Soft-capped logits are left uncentred, and the direction
+    ``mean [d_model]`` is the mean column of ``W_U``; None for soft-capped logits, which are not centred: the direction
     then gives the logit before the cap.
     """
     ids = torch.tensor([*answers, *distractors], device=ends.W_U.device)
-    columns, bias = ends.W_U[:, ids], fold.unembedding_bias(ends, ids, unembed.mean)
+    columns, bias = ends.W_U[:, ids], fold.unembedding_bias(ends, ids, mean)
     split = len(answers)
     column, share = columns[:, :split].mean(1), bias[:split].mean()
     if distractors:
         return Direction(column - columns[:, split:].mean(1), float(share - bias[split:].mean()))
-    return Direction(column if unembed.mean is None else column - unembed.mean, float(share))
+    return Direction(column if mean is None else column - mean, float(share))
 
 
 def attribution(ends: Ends, x: Tensor, stream: Tensor, towards: Direction) -> Tensor:
@@ -154,12 +162,11 @@ def chosen_logits(ends: Ends, stream: Tensor, logits: Tensor, ids: Sequence[int]
     return own if ends.b_U is None else own + ends.b_U[at]
 
 
-def head_input(head: HeadWeights, parts: Parts, side: str) -> tuple[tuple[str, ...], Tensor]:
-    """How much of a head's q, k or v at one position each earlier component makes: names and shares that sum to 1.
+def projected(head: HeadWeights, parts: Parts, side: str) -> tuple[tuple[str, ...], Tensor]:
+    """A head's q, k or v at one position, before rotation, as a sum: names and vectors ``[parts + 2, d_head]``.
 
     ``parts`` holds one position of the stream before the head's block, ``head`` the stored weights. Every norm on the
-    way has its scale frozen; rotation keeps dot products, so it is left out. Rows ``rounding`` and ``bias`` (the
-    projection's and the norms' own) close the sum.
+    way has its scale frozen. ``rounding`` and ``bias`` (the projection's and the norms' own) close the sum.
     """
     W, b, inner = {
         "q": (head.W_Q, head.b_Q, head.q_norm),
@@ -175,7 +182,30 @@ def head_input(head: HeadWeights, parts: Parts, side: str) -> tuple[tuple[str, .
         vectors = frozen(inner, vectors, inner.scale(vectors.sum(0)))
         if inner.b is not None:
             vectors[-1] = vectors[-1] + inner.b
+    return (*parts.names, "rounding", "bias"), vectors
+
+
+def head_input(head: HeadWeights, parts: Parts, side: str) -> tuple[tuple[str, ...], Tensor]:
+    """How much of a head's q, k or v at one position each earlier component makes: names and shares that sum to 1.
+
+    As ``projected``; rotation keeps dot products, so it is left out.
+    """
+    names, vectors = projected(head, parts, side)
     whole = vectors.sum(0)
     if not whole.any():
         raise Refusal(f"This head's {side} is zero here: there is nothing to split.", "Choose another head.")
-    return (*parts.names, "rounding", "bias"), vectors @ whole / whole.dot(whole)
+    return names, vectors @ whole / whole.dot(whole)
+
+
+def score_parts(
+    head: HeadWeights, at_query: Parts, at_key: Parts, query: int, key: int
+) -> tuple[tuple[str, ...], Tensor]:
+    """One attention score, before a soft cap, as a sum over pairs: names and ``[at the query, at the key]``.
+
+        score = Σ_a Σ_b R_query(part_a → q) · R_key(part_b → k) / attn_scale
+
+    Both parts as ``projected`` of one position; R is the model's own rotation, which is linear.
+    """
+    names, q = projected(head, at_query, "q")
+    _, k = projected(head, at_key, "k")
+    return names, qk.rotated(head, q, query) @ qk.rotated(head, k, key).mT / head.attn_scale

@@ -239,10 +239,15 @@ def ov(job: OV, bench: OpenModel, ctx: Context) -> Grid:
 
 def _ov_details(head: HeadWeights | None, processed: bool, bench: OpenModel) -> dict[str, Scalar]:
     """Where this model's OV is not the plain product, or its rows keep an offset."""
+    return write_details("head" if head is not None and head.post_w is not None else "", "W_O", processed, bench)
+
+
+def write_details(normed: str, weight: str, processed: bool, bench: OpenModel) -> dict[str, Scalar]:
+    """``normed``: whose write goes through a post-norm, "" where nobody's does; ``weight``: what it writes with."""
     out: dict[str, Scalar] = {}
-    if head is not None and head.post_w is not None:
-        gain = "its w is in W_O" if processed else "its w is left out as well"
-        out["post-norm"] = f"what the head writes is normalised; {gain}, the scale is left out"
+    if normed:
+        gain = f"its w is in {weight}" if processed else "its w is left out as well"
+        out["post-norm"] = f"what the {normed} writes is normalised; {gain}, the scale is left out"
     if not processed:
         out["W_U"] = "as stored: each row has an offset that no probability depends on"
     elif bench.ends.logit_cap:
@@ -277,13 +282,18 @@ def ov_row(job: OVRow, bench: OpenModel, ctx: Context) -> Table:
     y, head = _source(job, bench, ctx)
     bench.index(job.outputs)
     row = ov_circuit.ranked(bench.unembedding(job.weights), y[0], job.k)
-    ids = (*row.promoted.tolist(), *row.suppressed.tolist(), *job.outputs)
-    parts = ["promoted"] * len(row.promoted) + ["suppressed"] * len(row.suppressed) + ["shown"] * len(job.outputs)
-    picked = row.values[as_index(ids, row.values)]
-    rows = zip(parts, row.ranks(picked).tolist(), bench.texts(ids), ids, picked.tolist(), strict=True)
     header = words.ov(
         OV(job.model, job.layer, job.head, (job.source,), None, job.weights, basis=job.basis, run=job.run),
         bench.info,
         {"source": bench.texts((job.source,))[0], **_ov_details(head, job.weights == "processed", bench)},
     )
+    return ranked_table(header, row, bench, job.outputs)
+
+
+def ranked_table(header: Header, row: ov_circuit.Ranked, bench: OpenModel, shown: tuple[int, ...] = ()) -> Table:
+    """What one row over the vocabulary promotes and suppresses, then the tokens ``shown`` wherever they rank."""
+    ids = (*row.promoted.tolist(), *row.suppressed.tolist(), *shown)
+    parts = ["promoted"] * len(row.promoted) + ["suppressed"] * len(row.suppressed) + ["shown"] * len(shown)
+    picked = row.values[as_index(ids, row.values)]
+    rows = zip(parts, row.ranks(picked).tolist(), bench.texts(ids), ids, picked.tolist(), strict=True)
     return Table(header, ("part", "rank", "token", "id", "value"), tuple(rows), bar="value")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..circuits import basis, fold
 from ..circuits.errors import Refusal
-from ..circuits.tensors import Ends, HeadWeights, Norm, Trace
+from ..circuits.tensors import MLP, Ends, HeadWeights, Norm, Trace
 from ..models.live import LiveModel
 from ..results import Axis, ModelInfo, Result, head_name
 from .jobs import Job, Run, Weights
@@ -40,6 +40,14 @@ class Context(Protocol):
         """Show what there is so far."""
 
 
+def place(run: Run, position: int) -> int:
+    """A position of the prompt, counted from its end where it is negative."""
+    n = len(run.ids)
+    if not -n <= position < n:
+        raise Refusal(f"Position {position} is not in the prompt: its positions are 0 to {n - 1}.")
+    return position % n
+
+
 class OpenModel:
     """One model and what is derived from it once."""
 
@@ -50,12 +58,13 @@ class OpenModel:
         # One head has several jobs in a row (QK, its z, OV, the row): fold it once. 0.8 MB a head of GPT-2.
         self._folded = lru_cache(maxsize=32)(lambda layer, head: fold.fold_head(self.live.head(layer, head)))
         self._unembeddings: dict[Weights, fold.Unembedding] = {}
+        self._mean_column: Tensor | None = None
 
     def close(self) -> None:
         """Let go of the model."""
         if self._live is not None:
             self._live.close()
-        self._live, self._ends = None, None
+        self._live, self._ends, self._mean_column = None, None, None
         self.free()
 
     def free(self) -> None:
@@ -99,6 +108,15 @@ class OpenModel:
         """Every head's ``W_O [d_head, d_model]`` of a layer, as stored."""
         return [self.live.head(layer, head).W_O for head in range(self.info.n_heads)]
 
+    def mlp(self, layer: int) -> MLP:
+        """A layer's MLP neuron by neuron; refuses where there is none."""
+        self.need("neurons")
+        if not 0 <= layer < self.info.n_layers:
+            raise Refusal(f"Layer {layer} does not exist: {self.info.name} has {self.info.n_layers} layers.")
+        mlp = self.live.mlp(layer)
+        assert mlp is not None
+        return mlp
+
     def unembedding(self, weights: Weights) -> fold.Unembedding:
         if weights not in self._unembeddings:
             if self._W_U is None:
@@ -110,6 +128,16 @@ class OpenModel:
             ends = replace(self.ends, W_U=self._W_U)
             self._unembeddings[weights] = fold.unembedding(ends, weights == "processed")
         return self._unembeddings[weights]
+
+    @property
+    def mean_column(self) -> Tensor | None:
+        """``[d_model]``: the mean column of ``W_U``; None where logits are soft-capped, which are not centred.
+
+        By itself: a processed unembedding lays out a copy of ``W_U`` as well.
+        """
+        if self._mean_column is None and not self.ends.logit_cap:
+            self._mean_column = self.ends.W_U.mean(1)
+        return self._mean_column
 
     def final_norm(self, weights: Weights) -> Norm:
         norm = self.ends.final_norm

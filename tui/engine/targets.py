@@ -66,7 +66,8 @@ def direction(bench: OpenModel, target: Target | None) -> residual.Direction:
     if target is None or not target.answers:
         raise Refusal("The answer's direction needs an answer.", "Name the token that the prompt should end in.")
     bench.index((*target.answers, *target.distractors))
-    return residual.direction(bench.ends, bench.unembedding("processed"), target.answers, target.distractors)
+    mean = None if target.distractors else bench.mean_column
+    return residual.direction(bench.ends, target.answers, target.distractors, mean)
 
 
 def value(bench: OpenModel, trace: Trace, positions: slice, target: Target) -> Tensor:
