@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -29,6 +30,11 @@ def test_jobs_announce_the_parts_they_ask_for(pair: Pair) -> None:
         jobs.Residual(run),
         jobs.ResidualParts(run, 1),
         jobs.HeadInput(run, 1, 1, 1, "k"),
+        *(jobs.Attribution(run, -1, jobs.Target((3,)), unit, 1) for unit in get_args(jobs.Grain)),
+        jobs.Sources(run, 1, 1, jobs.Target((3,))),
+        jobs.SourceRow(run, 1, 1, 2, jobs.Target((3,))),
+        jobs.ScoreParts(run, 1, 1, 2, 1),
+        jobs.Neurons(run, 1, 2),
         QK(key, 1, 1, (1, 2), (1, 2), basis="prompt", run=run),
         jobs.OV(key, 1, 1, (1, 2), (1, 2), basis="prompt", run=run),
         *(
