@@ -64,7 +64,12 @@ def test_what_is_said(pair: Pair) -> None:
     assert (header.view, header.unit, header.head) == ("attribution", "logit", None)
     said = {"position": len(IDS) - 1, "unit": "head", "answer": " Paris", "distractor": " London", "bos": False}
     assert said.items() <= header.convention.items()
-    assert "·Paris, away from ·London" in header.explanation
+    assert header.explanation == (
+        "push toward ·Paris, away from ·London at position 6, through the final norm's frozen scale; "
+        "rows sum to the logit difference"
+    )
+    alone = pair.desk.get(Attribution(pair.desk.run(*IDS), -1, TARGETS[0])).header
+    assert alone.explanation.endswith("rows sum to the logit minus its mean over the vocabulary")
 
 
 @pytest.mark.parametrize("dtype", LIMITS)
@@ -91,7 +96,7 @@ def test_soft_capped_logits_are_taken_before_the_cap(desk_of: Callable[[str], De
         other = before[list(target.distractors)].mean() if target.distractors else 0.0
         assert grid.header.checks["value"] == pytest.approx(before[list(target.answers)].mean() - other, abs=1e-3)
         assert "before the cap" in str(grid.header.details["note"])
-        assert "mean logit" not in grid.header.explanation
+        assert grid.header.explanation.endswith(" before the cap")
 
 
 def gemma2(folder: Path, ids: tuple[int, ...]) -> dict[str, Any]:

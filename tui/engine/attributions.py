@@ -50,7 +50,7 @@ def attribution(job: Attribution, bench: OpenModel, ctx: Context) -> Grid:
         whole = f"what L{job.layer}.mlp adds"
     else:
         parts = by_part(bench, trace, at, job.target, job.unit, ctx.check)
-        whole = "the logit"
+        whole = targets.whole(bench, job.target)
     header = words.header(
         "attribution",
         "direct logit attribution" if job.unit != "neuron" else f"direct logit attribution of L{job.layer}'s neurons",

@@ -18,7 +18,7 @@ from .jobs import FindTarget, Target
 from .opened import Context, OpenModel
 
 CAPPED = "soft-capped logits are not additive: these parts sum to the logit before the cap"
-FORM = "Write Paris, or Paris - London; several on a side are separated by commas, and #17 is a token id."
+FORM = "Write Paris, or Paris - Berlin; several on a side are separated by commas, and #17 is a token id."
 _MINUS = re.compile(r"(?:^|\s)[-−](?:\s|$)")
 _ID = re.compile(r"#([0-9]{1,99})")
 
@@ -90,6 +90,13 @@ def toward(bench: OpenModel, target: Target) -> str:
     if target.distractors:
         return f"{answers}, away from {_listed(bench, target.distractors)}"
     return answers if bench.ends.logit_cap else f"{answers} against the mean logit"
+
+
+def whole(bench: OpenModel, target: Target) -> str:
+    """What the parts of the target sum to, in words."""
+    if target.distractors:
+        return "the logit difference" + (" before the cap" if bench.ends.logit_cap else "")
+    return "the logit before the cap" if bench.ends.logit_cap else "the logit minus its mean over the vocabulary"
 
 
 def details(bench: OpenModel) -> dict[str, Scalar]:
