@@ -1,0 +1,93 @@
+"""What every other job is made of: the base class, the model, the forward pass, tokens and targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ...results import ModelKey
+
+Weights = Literal["processed", "raw"]
+Basis = Literal["embed", "normed", "effective", "prompt"]
+Unit = Literal["component", "head"]
+ListKind = Literal["either", "words", "ids"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Base of everything that ``Engine.want`` takes."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One forward pass: what the activations of a result were computed from."""
+
+    model: ModelKey
+    ids: tuple[int, ...]
+    bos: bool
+    interventions: tuple[Job, ...] = ()
+    """Ablations and patches in force, in order. Empty until interventions are offered."""
+
+
+@dataclass(frozen=True)
+class Open(Job):
+    """Find, check and load a model → ``ModelInfo``."""
+
+    source: str = "demo"
+    """``demo``, a hub name, or a folder."""
+    device: str = "auto"
+    dtype: str = "auto"
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Tokenize(Job):
+    """Prompt text → ``Tokens``. Longer than the context: an error that says by how much, nothing is cut."""
+
+    model: ModelKey
+    text: str
+    bos: bool
+
+
+@dataclass(frozen=True)
+class Words(Job):
+    """``"France, Paris, king"`` → ``Tokens``, one a word: with a leading space if there is such a token, else without.
+
+    ``0:52`` and ``1,2,3`` (digits, commas, colons only) are token ids, ``a:b`` leaving b out. No BOS. ``kind`` leaves
+    only one of the two readings: a word may be a number.
+    """
+
+    model: ModelKey
+    text: str
+    kind: ListKind = "either"
+
+
+@dataclass(frozen=True)
+class NextTokens(Job):
+    """The k likeliest next tokens after one position → ``Table`` (rank, token, id, probability, logit)."""
+
+    run: Run
+    position: int
+    k: int = 10
+
+
+@dataclass(frozen=True)
+class Target:
+    """What lens and attribution speak of: ``logit[answer] − logit[distractor]``.
+
+    Several answers (or distractors) are averaged. Without a distractor it is the answer's logit minus the mean logit of
+    the vocabulary (soft-capped models: the logit before the cap, not centred).
+    """
+
+    answers: tuple[int, ...]
+    distractors: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class FindTarget(Job):
+    """``"Paris"``, ``"Paris - Berlin"``, ``"Paris, Rome - Berlin, #17"`` → ``Found`` or, for a word of several tokens,
+    ``Split``. A word is the one token with a leading space if there is such a token, else without; ``#17`` is an id.
+    """
+
+    model: ModelKey
+    text: str

@@ -1,0 +1,95 @@
+"""Many prompts at once: a file of them, and mean and spread over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ...results import ModelKey
+from .base import Job, Run, Target, Unit
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """One line of a file of prompts."""
+
+    text: str
+    answer: str = ""
+    """As in ``FindTarget``; empty: the model's top next token."""
+    distractor: str = ""
+
+
+@dataclass(frozen=True)
+class PreparePrompts(Job):
+    """The rows of a file → ``Prompts``: each tokenized and its target found; a row that cannot be is an error that
+    names it. ``target``: of rows that have no answer of their own (None: the model's top next token)."""
+
+    model: ModelKey
+    name: str
+    """The file's name, for titles."""
+    rows: tuple[PromptRow, ...]
+    bos: bool
+    target: Target | None = None
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Tokenized prompts and their targets: result of ``PreparePrompts``, and a part of other jobs' keys."""
+
+    key: str
+    """Digest of everything below: what equality and hashing look at, so that a thousand prompts are a cheap key."""
+    name: str = field(compare=False)
+    runs: tuple[Run, ...] = field(compare=False)
+    targets: tuple[Target | None, ...] = field(compare=False)
+    """None: the model's top next token of that prompt."""
+    texts: tuple[str, ...] = field(compare=False)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+
+@dataclass(frozen=True)
+class AttributionOver(Job):
+    """``Attribution`` at the last position of every prompt → ``Grid`` [part, (mean, spread)]; spread: population
+    standard deviation over the prompts."""
+
+    model: ModelKey
+    prompts: Prompts
+    unit: Unit = "head"
+
+
+@dataclass(frozen=True)
+class LensOver(Job):
+    """The lens at the last position of every prompt → ``Table``: state, then mean and spread of the answer's
+    probability, its rank, the entropy and KL(final ‖ lens)."""
+
+    model: ModelKey
+    prompts: Prompts
+    mids: bool = False
+
+
+@dataclass(frozen=True)
+class PatternOver(Job):
+    """One head's attention pattern over the prompts → ``Grid`` [query, key]: the mean or the spread at each cell.
+
+    Prompts of one length: position by position. Else the last positions of each, as many as the shortest has: said.
+    """
+
+    model: ModelKey
+    prompts: Prompts
+    layer: int
+    head: int
+    statistic: Literal["mean", "spread"] = "mean"
+
+
+@dataclass(frozen=True)
+class Contexts(Job):
+    """Where in the prompts a head attends most to a token → ``Table`` (attention, prompt, query position, key position,
+    query, context), strongest first; prompts and positions count from 0."""
+
+    model: ModelKey
+    prompts: Prompts
+    layer: int
+    head: int
+    token: int
+    k: int = 20
