@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from rich.cells import cell_len
@@ -16,6 +17,7 @@ WEIRD = (
     "line\nbreak", "\x1b[31mred\x1b[0m", "\x07bell\x9b", "日本語の長い長い長い言葉", "👩‍👩‍👧 family", "é́́",
     "⏰✅⭐", "ก็ไทย", "a\tb", "", " ", "[bold]markup[/]", "\ud800", "‮right to left", "㉈☰🌡", "🇫🇷🇩🇪", "x" * 500,
 )  # fmt: skip
+WORDS = (" Paris", " the", "ing", ",", " understanding", " capital", " of", "<|bos|>", " London", " is", "ly")
 Shown = tuple[str, tuple[int, int, int] | None]
 
 
@@ -32,6 +34,14 @@ def random_grid(rows: int, cols: int, seed: int = 0, diverging: bool = True, mas
     values = rng.normal(size=(rows, cols)) if diverging else rng.random((rows, cols))
     values[rng.random((rows, cols)) < masked] = np.nan
     return grid_of(values, diverging=diverging)
+
+
+def lens(rows: int, cols: int, words: Sequence[str] = WORDS, masked: float = 0.0, diverging: bool = False) -> Grid:
+    """A grid with a text in every cell."""
+    grid = random_grid(rows, cols, rows + cols, diverging, masked)
+    texts = tuple(tuple(words[(3 * row + 7 * col) % len(words)] for col in range(cols)) for row in range(rows))
+    states = Axis("state", tuple(f"L{row}.pre" for row in range(rows)))
+    return replace(grid, rows=states, text=texts)
 
 
 def attention(tokens: int, seed: int = 0) -> Grid:

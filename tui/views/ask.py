@@ -1,6 +1,9 @@
-"""A question on the bottom line: one text field, and room for the sentence that says what was wrong with the answer."""
+"""A question on the bottom line: one text field, and below it what was wrong with the answer, or what it may have meant
+to pick from."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from textual import events
 from textual.app import ComposeResult
@@ -9,7 +12,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.widgets import Input, OptionList, Static
 
 
 class Ask(ModalScreen[None]):
@@ -21,6 +24,12 @@ class Ask(ModalScreen[None]):
     Ask Input { background: $surface; }
     Ask #ask-problem { color: $text-error; height: auto; display: none; }
     Ask #ask-hint { color: $text-muted; height: auto; }
+    Ask OptionList {
+        height: auto; max-height: 8; background: $panel; display: none; scrollbar-size-vertical: 1;
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    /* Not by its colour alone, for there may be none. */
+    Ask OptionList > .option-list--option-highlighted { text-style: bold underline; }
     """
     BINDINGS = [Binding("escape", "cancel", "cancel", show=False)]
 
@@ -32,10 +41,21 @@ class Ask(ModalScreen[None]):
             self.question = question
             self.text = text
 
+    class Picked(Message):
+        """The user took one of the options."""
+
+        def __init__(self, question: str, value: str) -> None:
+            super().__init__()
+            self.question = question
+            self.value = value
+
     def __init__(self, question: str, title: str, text: str = "", hint: str = "") -> None:
         super().__init__()
         self.question = question
         self._title, self._text, self._hint = title, text, hint
+        self._values: tuple[str, ...] = ()
+        self._about = ""
+        """The text that the options are about: with another one they are no longer offered."""
 
     def compose(self) -> ComposeResult:
         with Vertical():
@@ -45,18 +65,53 @@ class Ask(ModalScreen[None]):
             yield field
             yield Static(Content(self._hint), id="ask-hint")
             yield Static(id="ask-problem")
+            options = OptionList(compact=True, markup=False)
+            options.can_focus = False  # the field keeps the keys
+            yield options
 
     def problem(self, sentence: str) -> None:
         """Say what is wrong with the answer; the text stays."""
+        self._offer(())
         line = self.query_one("#ask-problem", Static)
         line.update(Content(sentence))
         line.display = bool(sentence)
 
+    def choose(self, sentence: str, options: Sequence[tuple[str, str]]) -> None:
+        """Offer (label, value) to pick from, until something else is typed."""
+        self.problem("")
+        self.query_one("#ask-hint", Static).update(Content(sentence))
+        self._offer(options)
+
+    def _offer(self, options: Sequence[tuple[str, str]]) -> None:
+        self._values, self._about = tuple(value for _, value in options), self.query_one(Input).value
+        listing = self.query_one(OptionList)
+        listing.set_options([Content(label) for label, _ in options])
+        listing.highlighted = 0 if options else None
+        listing.display = bool(options)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._post(self.Picked(self.question, self._values[event.option_index]))
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        if self._values and event.value != self._about:
+            self._offer(())
+            self.query_one("#ask-hint", Static).update(Content(self._hint))
+
     def on_key(self, event: events.Key) -> None:
-        """A key that reaches the screen was typed before the field had the focus: it is part of the answer too."""
+        """A key that reaches the screen was typed before the field had the focus: it is part of the answer too.
+
+        Up and down are taken here and not by bindings, which are looked at later: an enter that came with them would
+        overtake them.
+        """
         if event.key == "enter":
             event.stop()
             self._answer(self.query_one(Input).value)
+        elif event.key in ("up", "down") and self._values:
+            event.stop()
+            listing = self.query_one(OptionList)
+            (listing.action_cursor_up if event.key == "up" else listing.action_cursor_down)()
         elif event.is_printable and event.character:
             event.stop()
             field = self.query_one(Input)
@@ -67,8 +122,15 @@ class Ask(ModalScreen[None]):
         self._answer(event.value)
 
     def _answer(self, text: str) -> None:
-        # Posted to the screen below, which knows what the question was about.
-        self.app.screen_stack[-2].post_message(self.Answered(self.question, text))
+        place = self.query_one(OptionList).highlighted
+        if self._values and place is not None and text == self._about:
+            self._post(self.Picked(self.question, self._values[place]))
+        else:
+            self._post(self.Answered(self.question, text))
+
+    def _post(self, message: Message) -> None:
+        # To the screen below, which knows what the question was about.
+        self.app.screen_stack[-2].post_message(message)
 
     def action_cancel(self) -> None:
         self.dismiss()

@@ -89,8 +89,8 @@ class Bars(Drawing):
             self.refresh(*(Region(0, y, self.content_size.width, 1) for y in lines if y is not None))
         self.post_message(self.CursorMoved(self, new))
 
-    def action_cursor(self, down: int) -> None:
-        """Move by rows."""
+    def action_cursor(self, down: int, right: int = 0) -> None:
+        """Move by rows; there is nothing at the right."""
         self.set_cursor(self._at + down)
 
     def action_page(self, down: int) -> None:
@@ -98,10 +98,10 @@ class Bars(Drawing):
         chart = self.chart
         self.set_cursor(self._at + down * max(1, (chart.count if chart else 1) // 2))
 
-    def action_edge(self, down: int) -> None:
+    def action_edge(self, side: int) -> None:
         """Go to the first (-1) or the last (1) row."""
         if self.table is not None:
-            self.set_cursor(0 if down < 0 else len(self.table.rows) - 1)
+            self.set_cursor(0 if side < 0 else len(self.table.rows) - 1)
 
     def action_open(self) -> None:
         """Enter on a row."""

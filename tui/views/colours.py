@@ -100,6 +100,11 @@ class Swatch:
     glyph: str = ""
     narrow: str = ""
 
+    @property
+    def mark(self) -> str:
+        """What stands before a text: ``·`` there is a token's blank, so the lowest step has no mark."""
+        return " " if self.narrow == _RAMP[0] else self.narrow
+
     def text(self, columns: int) -> str:
         """What stands in a cell of ``columns``: blanks where the background says it all."""
         if not self.glyph:

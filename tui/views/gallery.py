@@ -190,7 +190,7 @@ class Thumbnails(Drawing):
             self.refresh()
         self.post_message(self.CursorMoved(self, new))
 
-    def action_cursor(self, down: int, right: int) -> None:
+    def action_cursor(self, down: int, right: int = 0) -> None:
         """Move by thumbnails; down stays in its column."""
         shown = self.wall
         target = self._at + down * (shown.across if shown else 1) + right

@@ -29,6 +29,10 @@ SAMPLE = 256
 """Labels that decide how much room labels get: an axis may hold a vocabulary of 50,257."""
 READABLE = 6
 """Columns from which a shortened label on its side can be told from its neighbours."""
+TEXT = (5, 14)
+"""Columns of a cell with a text in it, the first of them left free: three letters and ``…`` to a long word."""
+LEAST_TEXT, SCROLLED_TEXT = 4, 8
+"""Columns of such a cell below which a fitted matrix goes without texts, and at least where the window scrolls."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class Layout:
     axis: bool
     legend: bool
     """Whether the last line holds the colour bar."""
+    texts: bool = False
+    """Cells hold texts: they are one line high, and the first column of each and of its label is left free."""
 
     @property
     def right(self) -> int:
@@ -115,7 +121,7 @@ class Layout:
         across = self.cols.block(col)
         if across is None or not self.col_labels:
             return None
-        x = self.cols.edges[across]
+        x = self.cols.edges[across] + self.texts  # above the text, not above the free column before it
         return Region(self.left + x, 0, self.cols.edges[across + 1] - x, self.label_lines)
 
     def label_line(self, down: int) -> int:
@@ -143,8 +149,9 @@ def lay(
     body = max(1, height - legend)
 
     widest = max(map(width, heads), default=0)
-    cell = cell_size(n_rows, n_cols, canvas_width, max(1, body - 1 - axis), widest, fit)
-    upright = bool(widest) and widest > cell[0] - 1 and cell[0] < READABLE
+    text = text_columns(n_cols, canvas_width, fit) if grid.text is not None else 0
+    cell = (text, 1) if text else cell_size(n_rows, n_cols, canvas_width, max(1, body - 1 - axis), widest, fit)
+    upright = bool(widest) and widest > cell[0] - 1 and cell[0] < READABLE and not text
     lines = 0 if body < 4 or (widest > cell[0] - 1 and cell[0] < 4) else 1
     if upright and body >= 8:
         spare = body - axis - n_rows * max(1, cell[1])
@@ -152,7 +159,9 @@ def lay(
     elif upright:
         upright = False
     canvas_height = max(1, body - lines - axis)
-    cell = cell_size(n_rows, n_cols, canvas_width, canvas_height, cell[0] if cell[0] >= READABLE else widest, fit)
+    if not text:
+        wanted = cell[0] if cell[0] >= READABLE else widest
+        cell = cell_size(n_rows, n_cols, canvas_width, canvas_height, wanted, fit)
 
     rows = lay_axis(n_rows, canvas_height, cell[1], fit, origin[0])
     cols = lay_axis(n_cols, canvas_width, cell[0], fit, origin[1])
@@ -169,7 +178,7 @@ def lay(
         )
     top = lines + axis
     return Layout(width_, height, left + axis, top, rows, cols, row_labels, col_labels, upright, lines,
-                  axis, legend)  # fmt: skip
+                  axis, legend, bool(text))  # fmt: skip
 
 
 def _standing(text: str) -> str:
@@ -183,6 +192,15 @@ def cell_size(n_rows: int, n_cols: int, columns: int, lines: int, wanted: int, f
     wide = min(columns // max(1, n_cols), MAX_CELL[0], max(2 * tall, wanted + 1))
     wide = max(1 if fit else 2, wide)
     return min(wide, columns), min(tall, max(1, (wide + 1) // 2))
+
+
+def text_columns(n_cols: int, columns: int, fit: bool) -> int:
+    """Columns of a cell that holds a text: all cells in sight where they have room, else as few as fill the window and
+    are read with ease; 0 where there is no room for any text."""
+    room = columns // max(1, n_cols)
+    if room < TEXT[0] and not fit:
+        room = columns // max(1, columns // SCROLLED_TEXT)
+    return min(room, TEXT[1]) if room >= LEAST_TEXT else 0
 
 
 def lay_axis(count: int, room: int, size: int, fit: bool, origin: int = 0) -> Span:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Self
 
+from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -134,7 +135,7 @@ class Heatmap(Drawing):
             self._said = self._at
             self.post_message(self.CursorMoved(self, *self._at))
 
-    def action_cursor(self, down: int, right: int) -> None:
+    def action_cursor(self, down: int, right: int = 0) -> None:
         """Move by cells; in a fitted matrix by blocks, to the cell whose value the block shows."""
         row, col = self._at
         shown = self.picture
@@ -154,13 +155,13 @@ class Heatmap(Drawing):
             blocks = shown.levels.shape
             self.action_cursor(down * max(1, blocks[0] // 2), right * max(1, blocks[1] // 2))
 
-    def action_edge(self, right: int, down: int = 0) -> None:
-        """Go to the first (-1) or last (1) column or row; 0 stays."""
+    def action_edge(self, side: int, down: int = 0) -> None:
+        """Go to the first (-1) or last (1) column (``side``) or row (``down``); 0 stays."""
         if self.grid is not None:
             row, col = self._at
             n_rows, n_cols = self.grid.values.shape
             self.set_cursor(*((n - 1 if to > 0 else 0 if to < 0 else at)
-                               for to, n, at in ((down, n_rows, row), (right, n_cols, col))))  # fmt: skip
+                               for to, n, at in ((down, n_rows, row), (side, n_cols, col))))  # fmt: skip
 
     def action_fit(self) -> None:
         """Whole matrix, or cells in their own size."""
@@ -269,7 +270,7 @@ class Heatmap(Drawing):
         return strip
 
     def _cell(self, strip: Strip, shown: Picture, cell: Region, line: int) -> list[Segment]:
-        """The cursor's cell keeps its colour and gets a frame in whatever is read on it."""
+        """The cursor's cell keeps its colour and gets a frame in whatever is read on it; a text is reversed."""
         under = strip.crop(cell.x, cell.right)
         swatch = shown.swatch(*self._at)
         if swatch is not None and swatch.glyph:
@@ -279,9 +280,10 @@ class Heatmap(Drawing):
             style = self.get_component_rich_style("plot--label") + Style(reverse=True)
             return [Segment(_cursor_text(cell.width, cell.height, line), style)]
         background = swatch.background if swatch is not None else scheme.surface
-        red, green, blue = contrast(background)
-        ink = Style.parse(f"bold rgb({red},{green},{blue}) on rgb({','.join(map(str, background))})")
-        return [Segment(_cursor_text(cell.width, cell.height, line), ink)]
+        ink, ground = Color.from_rgb(*contrast(background)), Color.from_rgb(*background)
+        if under.text.strip():
+            return [Segment("▸" + under.text[1:], Style(color=ground, bgcolor=ink, bold=True))]
+        return [Segment(_cursor_text(cell.width, cell.height, line), Style(color=ink, bgcolor=ground, bold=True))]
 
     def _touched(self, shown: Picture | None, cell: Cell) -> list[Region]:
         if shown is None:

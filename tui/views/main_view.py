@@ -3,53 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from ..results import Gallery, Grid
+from ..results import Curve, Gallery, Grid, Table
+from .chart import Bars, Plot
 from .gallery import Thumbnails
 from .heatmap import Heatmap
 
+Picture = Heatmap | Thumbnails | Bars | Plot
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A view's name in the border."""
+
+    key: str
+    title: str
+    current: bool = False
+
 
 class MainView(Vertical):
-    """A heatmap, or thumbnails of a layer, between lines of words. What it shows already it does not draw again."""
+    """A heatmap, thumbnails of a layer, bars or a curve, between lines of words. What it shows already it does not draw
+    again."""
 
     DEFAULT_CSS = """
     MainView > Static { height: 1; color: $text-muted; }
     MainView > #title { color: $text; text-style: bold; }
-    MainView > Heatmap, MainView > Thumbnails { height: 1fr; }
     """
 
     def __init__(self) -> None:
         super().__init__(id="view")
         self.heatmap = Heatmap()
         self.thumbnails = Thumbnails()
-        self._tabs: Sequence[tuple[str, str]] = ()
+        self.bars = Bars()
+        self.plot = Plot()
+        self._shown: Picture = self.heatmap
+        self._tabs: tuple[Tab, ...] = ()
+        self._pieces: list[tuple[str, str]] = []
 
     def compose(self) -> ComposeResult:
         yield Static(id="title")
         yield Static(id="explanation")
         yield self.heatmap
         yield self.thumbnails
+        yield self.bars
+        yield self.plot
         yield Static(id="checks")
 
     def on_mount(self) -> None:
-        self.thumbnails.display = False
+        for picture in (self.thumbnails, self.bars, self.plot):
+            picture.display = False
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._lay_tabs()
 
     @property
-    def picture(self) -> Heatmap | Thumbnails:
+    def picture(self) -> Picture:
         """The one that is shown."""
-        return self.thumbnails if self.thumbnails.display else self.heatmap
+        return self._shown
 
-    def show(self, result: Grid | Gallery, cursor: tuple[int, int]) -> None:
-        """Draw a result; ``cursor`` is a cell of a Grid."""
+    def show(self, result: Grid | Gallery | Table | Curve, cursor: tuple[int, int]) -> None:
+        """Draw a result; ``cursor`` is a cell of a Grid, its first number a row of a Table."""
         if isinstance(result, Gallery):
             if self.thumbnails.gallery is not result:
                 self.thumbnails.gallery = result
             self._swap(self.thumbnails)
+        elif isinstance(result, Table):
+            self._swap(self.bars)
+            if self.bars.table is not result:
+                self.bars.table = result
+            self.bars.set_cursor(cursor[0])
+        elif isinstance(result, Curve):
+            if self.plot.curve is not result:
+                self.plot.curve = result
+            self._swap(self.plot)
         else:
             self._swap(self.heatmap)
             if self.heatmap.grid is not result:
@@ -65,10 +98,18 @@ class MainView(Vertical):
             self._swap(self.heatmap)
         self.picture.stale = True
 
-    def tabs(self, pieces: Sequence[tuple[str, str]]) -> None:
-        """The names of the views, in the border; setting them repaints the whole pane."""
-        if self._tabs != pieces:
-            self._tabs = pieces
+    def tabs(self, tabs: Sequence[Tab]) -> None:
+        """The names of the views, in the border, as long as they fit."""
+        self._tabs = tuple(tabs)
+        self._lay_tabs()
+
+    def _lay_tabs(self) -> None:
+        # Textual leaves two columns free, and two more at each side that has a border.
+        sides = self.styles.border_left, self.styles.border_right
+        room = self.size.width - 2 - 2 * sum(bool(kind) for kind, _ in sides)
+        pieces = fitted(self._tabs, room)
+        if self.size and pieces != self._pieces:  # setting them repaints the whole pane
+            self._pieces = pieces
             self.border_title = Content.assemble(*pieces)
 
     def say(self, line: str, words: str) -> None:
@@ -77,11 +118,29 @@ class MainView(Vertical):
         if widget.content != content:
             widget.update(content, layout=False)
 
-    def _swap(self, to: Heatmap | Thumbnails) -> None:
-        off = self.heatmap if to is self.thumbnails else self.thumbnails
-        if to.display and not off.display:
+    def _swap(self, to: Picture) -> None:
+        off, self._shown = self._shown, to
+        if off is to:
             return
-        had_focus = off.has_focus
+        had_focus = self.screen.focused is off
         to.display, off.display = True, False
         if had_focus:
-            to.focus()
+            self.screen.set_focus(to)  # at once: the next key is for the picture that is there now
+
+
+def fitted(tabs: Sequence[Tab], room: int) -> list[tuple[str, str]]:
+    """The longest form of the tabs that fits in ``room`` columns, as pieces with their styles: whole names, else fewer
+    letters of all but the current one, else keys alone, else the current one alone."""
+    for letters, blank in ((99, " "), (99, ""), (4, ""), (3, ""), (0, "")):
+        pieces = [_piece(tab, letters, blank) for tab in tabs]
+        if not blank and pieces and not tabs[-1].current:
+            pieces[-1] = (pieces[-1][0].rstrip(), pieces[-1][1])
+        if sum(len(text) for text, _ in pieces) <= room:
+            return pieces
+    return [_piece(tab, 0, "") for tab in tabs if tab.current]
+
+
+def _piece(tab: Tab, letters: int, blank: str) -> tuple[str, str]:
+    if tab.current:
+        return f" {tab.key} {tab.title} ", "bold reverse $primary"
+    return f"{blank}{f'{tab.key} {tab.title[:letters]}'.rstrip()} ", "$text-muted"

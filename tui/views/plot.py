@@ -2,7 +2,8 @@
 
 plotext draws the frame: axes, ticks, row and column labels. The cells are plotext blocks (``plt.matrix``), inserted
 into that frame run by run, which is exact and five times faster than ``figure.heatmap``. One ``string()`` of the whole
-is then cut into Segments by a regular expression with cached styles: 20 times faster than ``Text.from_ansi``.
+is then cut into Segments by a regular expression with cached styles: 20 times faster than ``Text.from_ansi``. Texts in
+cells are laid over these lines, for plotext has no labelled cells.
 
 plotext has one figure for the whole process, so every drawing holds one lock; it is imported on the first drawing
 (0.27 s), which `warm` can bring forward to a quiet moment after the first paint.
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import atexit
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +29,7 @@ from textual.strip import Strip
 
 from tui.results import Axis, Grid
 from tui.text import shorten, visible, width
-from tui.views.colours import RGB, Palette, Scale, Scheme, Swatch, mix, palette, scale_of
+from tui.views.colours import RGB, Palette, Scale, Scheme, Swatch, contrast, mix, palette, scale_of
 from tui.views.geometry import Layout, block_extremes, extreme_cell, lay
 
 if TYPE_CHECKING:
@@ -133,7 +136,10 @@ def picture(
             insert_cells(sheet, levels, layout, colours)
         if layout.legend:
             _insert_legend(sheet, grid, layout, colours, scale, scheme)
-        return Picture(strips_of(sheet, width_), layout, levels, colours, scale, grid)
+        strips = strips_of(sheet, width_)
+        if layout.texts and grid.text is not None:
+            strips = _with_texts(strips, grid.text, layout, levels, colours, scheme)
+        return Picture(strips, layout, levels, colours, scale, grid)
 
 
 def blank(columns: int, lines: int, scheme: Scheme) -> Any:
@@ -244,7 +250,7 @@ def _frame(layout: Layout, scheme: Scheme) -> Any:
         upper.lim(0, max(1, cols.size - 1))
         upper.alignment(tick="left")
         shown = _unhindered(layout)
-        upper.ticks([cols.edges[i] for i in shown], [layout.col_labels[i] for i in shown])
+        upper.ticks([cols.edges[i] + layout.texts for i in shown], [layout.col_labels[i] for i in shown])
     return figure.build()
 
 
@@ -313,6 +319,57 @@ def _glyph_block(swatch: Swatch, widths: tuple[int, ...], tall: int) -> Any:
     return block
 
 
+def _with_texts(
+    strips: Sequence[Strip],
+    texts: Sequence[Sequence[str]],
+    layout: Layout,
+    levels: np.ndarray,
+    colours: Palette,
+    scheme: Scheme,
+) -> tuple[Strip, ...]:
+    """The lines with their cells written on. A block of several cells has no text, nor has a masked cell."""
+    out = list(strips)
+    edges, first = layout.cols.edges, layout.cols.starts[0]
+    sizes = [end - start for start, end in pairwise(edges)]
+    plain = _ink(scheme.text, scheme.surface)
+    for down, row in enumerate(levels.tolist()):
+        at, end = layout.rows.starts[down : down + 2]
+        if end - at > 1:
+            continue
+        runs = [("", plain)]
+        for text, level, size in zip(texts[at][first:], row, sizes, strict=False):
+            swatch = None if level < 0 else colours.swatches[level]
+            if swatch is None:
+                pieces = [(" " * size, plain)]
+            elif swatch.glyph:
+                pieces = [(swatch.mark, _ink(swatch.foreground, swatch.background)), (in_cell(text, size - 1), plain)]
+            else:
+                pieces = [(" " + in_cell(text, size - 1, 0), _ink(contrast(swatch.background), swatch.background))]
+            for part, style in pieces:
+                if style is runs[-1][1]:
+                    runs[-1] = (runs[-1][0] + part, style)
+                else:
+                    runs.append((part, style))
+        y = layout.top + layout.rows.edges[down]
+        cells = Strip([Segment(part, style) for part, style in runs if part], layout.cols.size)
+        line = out[y]
+        out[y] = Strip.join([line.crop(0, layout.left), cells, line.crop(layout.right)])
+    return tuple(out)
+
+
+@lru_cache(maxsize=4096)
+def _ink(foreground: RGB | None, background: RGB) -> Style:
+    colour = None if foreground is None else Color.from_rgb(*foreground)
+    return Style(color=colour, bgcolor=Color.from_rgb(*background))
+
+
+@lru_cache(maxsize=16384)
+def in_cell(text: str, columns: int, spare: int = 1) -> str:
+    """A token's text in exactly so many columns, the last ``spare`` of them blank; no text is blank."""
+    shown = shorten(printable(text), columns - spare) if text else ""
+    return shown + " " * (columns - width(shown))
+
+
 def _insert_legend(sheet: Any, grid: Grid, layout: Layout, colours: Palette, scale: Scale, scheme: Scheme) -> None:
     """The last line: axis names and the part shown at the left, the colour bar with its ends at the right."""
     line = layout.height - 1
@@ -328,7 +385,7 @@ def _insert_legend(sheet: Any, grid: Grid, layout: Layout, colours: Palette, sca
     one_wide = layout.cols.size == len(layout.cols)  # such cells have glyphs of their own, and so has the bar
     for i in range(bar):
         swatch = colours.swatches[round(i * (len(colours) - 1) / (bar - 1))]
-        glyph = swatch.narrow if one_wide else swatch.glyph
+        glyph = swatch.mark if layout.texts else swatch.narrow if one_wide else swatch.glyph
         write(sheet, start + len(low) + 1 + i, line, glyph or " ", swatch.foreground, swatch.background)
     text = axes_line(grid, layout, start - 2)
     write(sheet, 0, line, text, mix(scheme.muted, scheme.surface, 0.3), scheme.surface)

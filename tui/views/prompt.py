@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import isnan
 
 from textual import events
 from textual.app import ComposeResult
@@ -17,6 +18,11 @@ from textual.widgets import Input, Static
 
 from ..results import Table, Tokens
 from ..text import field_text, prompt_text, shorten, visible, width
+from .colours import contrast, palette
+from .surface import scheme_of
+
+SHADES = 5
+"""Steps on either side of zero: neighbours of one shade are one run on the wire, and most activations are small."""
 
 
 class PromptInput(Input):
@@ -83,22 +89,34 @@ class PromptInput(Input):
 
 
 class PromptLine(Horizontal):
-    """``Prompt ▸ text``."""
+    """``Prompt ▸ text``, and at the right what the answer is."""
 
     DEFAULT_CSS = """
     PromptLine { height: 1; }
     PromptLine > #prompt-mark { width: 10; color: $text-muted; }
     PromptLine > #prompt-input { width: 1fr; }
+    PromptLine > #prompt-answer {
+        width: auto; max-width: 40%; padding: 0 1; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis;
+    }
     PromptLine:focus-within > #prompt-mark { color: $accent; text-style: bold; }
     """
+
+    answer: reactive[str] = reactive("", repaint=False)
+    """``answer ·Paris − ·London``; empty: the whole line is the prompt's."""
 
     def __init__(self, text: str, history: Sequence[str] = ()) -> None:
         super().__init__()
         self.input = PromptInput(text, history)
+        self._answer = Static(id="prompt-answer")
 
     def compose(self) -> ComposeResult:
         yield Static(" Prompt ▸ ", id="prompt-mark")
         yield self.input
+        yield self._answer
+
+    def watch_answer(self) -> None:
+        self._answer.display = bool(self.answer)
+        self._answer.update(Content(" ".join(map(visible, self.answer.split()))))
 
 
 class TokenStrip(Widget):
@@ -111,6 +129,8 @@ class TokenStrip(Widget):
     row: reactive[int] = reactive(0, repaint=False)
     col: reactive[int] = reactive(0, repaint=False)
     predictions: reactive[Table | None] = reactive(None, always_update=True, repaint=False)
+    shade: reactive[Sequence[float] | None] = reactive(None, repaint=False)
+    """One value in −1…1 a token, by which its background is coloured."""
 
     def render(self) -> Content:
         if self.tokens is None:
@@ -126,11 +146,13 @@ class TokenStrip(Widget):
         # Runs of one style: each costs 40 bytes on the wire, and most cursor moves change two tokens.
         runs: list[tuple[str, str]] = [(lead, "$text")]
         below = " "
+        style_of = self._style if self.shade is None else self._shaded()
         for index in range(first, last):
             bar = "│" if index + 1 < last else ""
+            own = style_of(index)
             for text, style in (
-                (names[index] + " " * (cells[index] - width(names[index])), self._style(index)),
-                (bar, "$text"),
+                (names[index] + " " * (cells[index] - width(names[index])), own),
+                (bar, "$text" if self.shade is None else own),
             ):
                 if style == runs[-1][1]:
                     runs[-1] = (runs[-1][0] + text, style)
@@ -149,7 +171,7 @@ class TokenStrip(Widget):
             self.refresh()
         self._below = below
 
-    watch_row = watch_col = watch_predictions = _marked
+    watch_row = watch_col = watch_predictions = watch_shade = _marked
     _below = ""
     _first = 0
 
@@ -157,6 +179,21 @@ class TokenStrip(Widget):
         if index == self.row:
             return "bold $text on $primary-muted"
         return "$text on $accent-muted" if index == self.col else "$text"
+
+    def _shaded(self) -> Callable[[int], str]:
+        """Styles by the tokens' values; the tokens under the cursor are told by reverse and underline."""
+        shade, colours = self.shade or (), palette(scheme_of(self), True)
+
+        def style(index: int) -> str:
+            mark = "bold reverse " if index == self.row else "underline " if index == self.col else ""
+            if index >= len(shade) or isnan(shade[index]):
+                return f"{mark}$text"
+            step = round(max(-1.0, min(1.0, shade[index])) * SHADES)
+            swatch = colours.swatches[(len(colours) - 1) * (SHADES + step) // (2 * SHADES)]
+            ink = swatch.foreground or contrast(swatch.background)
+            return f"{mark}rgb{ink} on rgb{swatch.background}"
+
+        return style
 
     def _window(self, cells: list[int], room: int) -> tuple[int, int]:
         """[first, last) tokens that fit in ``room`` columns: those shown before as long as the row's is one of them,
@@ -196,8 +233,8 @@ class TokenStrip(Widget):
         out = Content.styled("→ ", "$text-muted")
         for number, row in enumerate(table.rows):
             name = shorten(visible(str(row[token])), 16)
-            piece = Content.assemble((name, "bold $success" if number == 0 else "$text"),
-                                     (f" {float(row[share] or 0):.1%}  ", "$text-muted"))
+            share_of = f" {float(row[share] or 0):.1%}  "
+            piece = Content.assemble((name, "bold $success" if number == 0 else "$text"), (share_of, "$text-muted"))
             if number and out.cell_length + piece.cell_length > room:
                 break
             out = Content.assemble(out, piece)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from textwrap import wrap
 from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.color import Color
 from textual.geometry import Region, Size
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -16,7 +16,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from tui.text import shorten, visible, width
-from tui.views.colours import RGB, Mode, Scheme, mode_of
+from tui.views.colours import Mode, Scheme, mix, mode_of
 
 STALE_AFTER = 0.25
 """Seconds."""
@@ -54,14 +54,11 @@ class Drawing(Widget, can_focus=True):
         surface = self.background_colors[1]
         names = ("label", "frame", "cursor")
         muted, frame, accent = (self.get_component_styles(f"plot--{name}").color for name in names)
-        return Scheme(
-            mode=self.mode or mode_of(self.app),
-            surface=_rgb(surface),
-            text=_rgb(surface + self.colors[3]),
-            muted=_rgb(surface + muted),
-            frame=_rgb(surface + frame),
-            accent=_rgb(surface + accent),
-            dark=surface.brightness < 0.5,
+        return replace(
+            scheme_of(self, self.mode),
+            muted=(surface + muted).rgb,
+            frame=(surface + frame).rgb,
+            accent=(surface + accent).rgb,
         )
 
     def lines(self) -> Sequence[Strip] | None:
@@ -71,6 +68,18 @@ class Drawing(Widget, can_focus=True):
     def line_with_cursor(self, strip: Strip, y: int) -> Strip:
         """A line of the picture with what the cursor changes on it."""
         return strip
+
+    def action_cursor(self, down: int, right: int = 0) -> None:
+        """Move the cursor; a picture without one stays as it is, also by the next three."""
+
+    def action_page(self, down: int) -> None:
+        """Move by about half of what is shown."""
+
+    def action_edge(self, side: int) -> None:
+        """Go to the first (-1) or the last (1)."""
+
+    def action_open(self) -> None:
+        """Enter on what has the cursor."""
 
     @property
     def stale_line(self) -> int:
@@ -133,6 +142,14 @@ class Drawing(Widget, can_focus=True):
         return strip
 
 
+def scheme_of(widget: Widget, mode: Mode | None = None) -> Scheme:
+    """A widget's surface and text, in the colours that its terminal has unless told."""
+    surface = widget.background_colors[1]
+    text = surface + widget.colors[3]
+    muted = mix(text.rgb, surface.rgb, 0.35)
+    return Scheme(mode or mode_of(widget.app), surface.rgb, text.rgb, muted, dark=surface.brightness < 0.5)
+
+
 def laid_over(strip: Strip, x: int, segments: Sequence[Segment]) -> Strip:
     """A strip with segments in place of what is at column ``x``."""
     over = Strip(segments)
@@ -153,7 +170,3 @@ def _words(text: str, columns: int, style: Style) -> Strip:
     text = shorten(" ".join(map(visible, text.split())), columns)
     before = max(0, (columns - width(text)) // 2)
     return Strip([Segment(" " * before + text + " " * (columns - before - width(text)), style)], columns)
-
-
-def _rgb(colour: Color) -> RGB:
-    return colour.rgb

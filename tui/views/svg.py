@@ -15,14 +15,22 @@ from tui.views import plot
 from tui.views.charting import EIGHTHS, bar_chart, curve_chart
 from tui.views.colours import Scheme
 from tui.views.gallery import wall
+from tui.views.geometry import SCROLLED_TEXT
 
 _CHAR, _LINE, _SIZE = 8.4, 18, 14
+_WIDEST = 1200
+"""Columns up to which a picture grows for the texts of its cells."""
 
 
 def svg_of(result: Result, columns: int = 120, lines: int = 40) -> str:
-    """A title line, the picture, a line of conventions. A matrix larger than the picture is fitted."""
+    """A title line, the picture, a line of conventions. A matrix larger than the picture is fitted; one of texts
+    makes the picture as large as it needs."""
     if isinstance(result, Tokens | ModelInfo):
         raise TypeError(f"there is no picture of {type(result).__name__}")
+    if isinstance(result, Grid) and result.text is not None:
+        n_rows, n_cols = result.values.shape
+        columns = max(columns, min(_WIDEST, 17 + SCROLLED_TEXT * n_cols))  # row labels and an axis take up to 17
+        lines = max(12, n_rows + 6)  # column labels, axis, colour bar, and three lines of words
     scheme = Scheme()
     strips = _body(result, columns, max(1, lines - 3), scheme)
     title, convention = title_line(result.header), convention_line(result.header)
