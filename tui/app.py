@@ -19,7 +19,8 @@ from .engine.events import Done, Event
 from .engine.jobs import Open
 from .engine.parts import needs
 from .results import ModelInfo
-from .screen import EngineEvent, Explorer, ExportWanted
+from .screen import Explorer
+from .stage import EngineEvent, ExportWanted
 from .state import EXAMPLE, Selection
 from .views.palette import Commands
 
@@ -102,6 +103,8 @@ class CircuitApp(App[None]):
             self.call_after_refresh(self.explorer.say, sentence)
         elif self.options.notice:
             self.call_after_refresh(self.explorer.say, self.options.notice)
+        if self.options.prompts is not None:
+            self.call_after_refresh(self.explorer.open_prompts, self.options.prompts)
 
     def on_unmount(self) -> None:
         write_history(self.explorer.history)
@@ -114,7 +117,8 @@ class CircuitApp(App[None]):
         model, s = message.selection.model, message.selection
         if model is None:
             return
-        stem = f"circuit-tui-{s.view}" + ("" if s.view == "residual" else f"-{s.name.replace(' ', '-')}")
+        of_head = s.view in ("pattern", "qk", "ov", "why")
+        stem = f"circuit-tui-{s.view}" + (f"-{s.name.replace(' ', '-')}" if of_head else "")
         try:
             path = next(p for p in map(Path, _names(stem)) if not p.exists())
             written = write(message.result, path, model, s.shown_tokens, s.text)

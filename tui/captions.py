@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
+from . import arrange
 from .engine.jobs import Job
+from .needs import READS, inspected, panel_name, shown
 from .results import Curve, Gallery, Grid, Header, Result, Scalar, Table, Tokens
-from .state import TITLES, VIEWS, Selection, cell_in_view, inspected, panel_name, shown
+from .state import KEYS, TITLES, VIEWS, Selection, cell_in_view
 from .text import visible
+from .views.main_view import Tab
 
 Segments = list[tuple[str, str]]
 """Pieces of a line with their style names (Textual's theme variables)."""
@@ -45,19 +49,29 @@ def conventions(s: Selection) -> str:
     return " · ".join((s.model.name, s.model.key.device, s.model.key.dtype, f"{s.weights} weights", bos))
 
 
-def tabs(s: Selection) -> Segments:
-    """``1 Pattern  2 QK …`` with the shown view marked."""
-    out: Segments = []
-    for digit, view in enumerate(VIEWS, 1):
-        out.append((f" {digit} {TITLES[view]} ", "bold reverse $primary" if view == s.view else _LABEL))
-    return out
+def tabs(s: Selection) -> list[Tab]:
+    """``1 Pattern``, ``2 QK``, … with the shown view marked."""
+    return [Tab(KEYS[view], TITLES[view], view == s.view) for view in VIEWS]
+
+
+_FLOWS = {
+    "norm": "norm of writes", "answer": "effect of writes", "states": "norm of states",
+    "final": "cosine of states with the final one", "writes": "cosines between writes",
+}  # fmt: skip
+_LENSES = {
+    "probability": "top token's probability", "answer": "answer's probability", "rank": "answer's rank",
+    "entropy": "entropy", "kl": "KL(final ‖ lens)",
+}  # fmt: skip
 
 
 def title(s: Selection, header: Header | None) -> str:
     """``L1H3 · QK · bilinear · centered/shown · embed``: what is drawn, with every option that changes its numbers."""
     place = s.name
-    if s.view == "pattern":
+    if s.over:
+        parts = _over(s)
+    elif s.view == "pattern":
         parts = [f"L{s.layer}", "all heads"] if s.head is None or s.mode == "all heads" else [place, s.mode]
+        parts += [f"toward {aim(s)}"] if parts[1] == "sources" else []
     elif s.view == "qk":
         parts = [place, f"QK {_TERMS[s.term]}".rstrip(), s.form, _normalisation(s), s.basis]
         if s.model is not None and not s.model.capabilities.offset and s.basis != "prompt":
@@ -65,11 +79,57 @@ def title(s: Selection, header: Header | None) -> str:
     elif s.view == "ov":
         what = "OV" if s.head is not None else "W_E W_U" if s.basis == "embed" else "x W_U"
         parts = [place, what, _normalisation(s), s.basis]
+    elif s.view == "residual":
+        parts = ["residual stream", _FLOWS[s.measure]]
+        parts += [f"toward {aim(s)}"] if s.measure == "answer" else [_where(s)] if s.measure == "writes" else []
+    elif s.view == "lens":
+        parts = ["logit lens", _LENSES[s.lens], aim(s) if s.lens in ("answer", "rank") else ""]
+    elif s.view == "attribution":
+        parts = [f"attribution to {aim(s)}", _where(s), f"by {s.grain}"]
+        parts += [f"L{s.layer}.mlp"] if s.grain == "neuron" else []
+    elif s.view == "neurons":
+        parts = [f"L{s.layer} neurons", f"those that matter most {_where(s)}" if s.neuron is None else ""]
     else:
-        parts = ["residual stream", "norm" if s.measure == "norm" else "answer direction"]
+        row, col = s.cell
+        pair = f"{_name(s.tokens, row)} → {_name(s.tokens, col)}" if s.tokens else ""
+        parts = [f"{place} score", pair, f"by {s.unit}"]
     if header is not None and header.partial:
         parts.append("(so far)")
     return " · ".join(part for part in parts if part)
+
+
+def _over(s: Selection) -> list[str]:
+    assert s.file is not None
+    count = len(s.file.rows)
+    over = f"over {s.file.name} ({count} prompt{'s' if count != 1 else ''})"
+    if s.view == "pattern":
+        return [s.name, f"{s.statistic} pattern", over]
+    return ["logit lens" if s.view == "lens" else f"attribution by {s.grain}", "mean and spread", over]
+
+
+def aim(s: Selection) -> str:
+    """The answer and the distractor, as the user wrote them, else the likeliest next token."""
+    if s.chosen is not None and s.answer_text:
+        return s.answer_text.replace(" - ", " − ")
+    return visible(s.likeliest_text) if s.likeliest_text else "the likeliest token"
+
+
+def aim_in_line(s: Selection) -> str:
+    """What stands at the right of the prompt; nothing while there is no prediction yet."""
+    return f"answer {aim(s)}" if s.target is not None else ""
+
+
+def shade(s: Selection, result: Result | None) -> tuple[float, ...] | None:
+    """In Neurons: activations of the neuron under the cursor along the prompt, the largest ±1; None elsewhere."""
+    if s.view != "neurons" or not isinstance(result, Grid) or not result.values.size:
+        return None
+    values = result.values[min(s.neuron_row, len(result.rows) - 1)]
+    most = float(abs(values).max())
+    return tuple((values / most).tolist()) if most > 0 else None
+
+
+def _where(s: Selection) -> str:
+    return f"at {_name(s.tokens, s.position)} ({s.position})" if s.tokens is not None and len(s.tokens) else ""
 
 
 def _normalisation(s: Selection) -> str:
@@ -81,11 +141,19 @@ def _normalisation(s: Selection) -> str:
 def checks(header: Header, facts: bool = True) -> str:
     """The identities that hold on these numbers, each with its largest error, then further facts."""
     named = [(name, value) for name, value in header.checks.items() if "/ max" not in name]  # once is enough here
-    out = [f"{_identity(name)} {error(value)}" for name, value in named]
+    out = [f"{_identity(name)} {error(value)}" for name, value in named if name not in _SUM]
+    if "sum" in header.checks:
+        whole = next(name for name in ("value", "score") if name in header.checks)
+        sides = f"Σ parts {number(header.checks['sum'], 3)} = {whole} {number(header.checks[whole], 3)}"
+        out.insert(0, f"{sides} {error(header.checks['error'])}")
     if not facts:
         return "  ·  ".join(out)
     out += [f"{name} {_word(value)}" if value not in ("", None) else name for name, value in header.details.items()]
     return "  ·  ".join(out)
+
+
+_SUM = ("value", "score", "sum", "error")
+"""Checks that are one sentence together: the model's own number, what the parts sum to, and the difference."""
 
 
 def _identity(name: str) -> str:
@@ -116,8 +184,8 @@ def _word(value: Scalar) -> str:
 
 def inspector(s: Selection, cached: Callable[[Job], Result | None]) -> Segments:
     """The cell under the cursor: what this prompt did and what the weights say, in every view."""
-    if s.view == "residual":
-        return _stream_cell(s, cached)
+    if s.view not in ("pattern", "qk", "ov") or s.over or (s.view == "pattern" and s.mode == "sources"):
+        return _other_cell(s, cached)
     tokens = s.shown_tokens
     if tokens is None or not len(tokens):
         return [("no tokens", _LABEL)]
@@ -178,15 +246,71 @@ def _writes(s: Selection, cached: Callable[[Job], Result | None], row: int, col:
     return [(f"  OV {_name(tokens, col)} → ", _VALUE), (visible(str(best[token])), "bold $success"), (strength, _VALUE)]
 
 
-def _stream_cell(s: Selection, cached: Callable[[Job], Result | None]) -> Segments:
-    grid = _drawn(s, cached)
-    if grid is None or s.tokens is None:
-        return [(" …", _LABEL)]
+def on_named_neuron(s: Selection, result: Result) -> Selection:
+    """With the cursor on the row of the neuron that the user named, once it is known where that is."""
+    if s.view != "neurons" or s.neuron is None or not isinstance(result, Grid):
+        return s
+    name = f"L{s.neuron[0]}N{s.neuron[1]}"
+    return replace(s, neuron_row=result.rows.labels.index(name)) if name in result.rows.labels else s
+
+
+def part_under(s: Selection, result: Result | None) -> str:
+    """The part, neuron or state that the cursor's row (in Attribution: its cell) names; "" where it names none."""
+    drawn = arrange.for_view(result, s.view)
     row, col = cell_in_view(s)
-    row = min(row, len(grid.rows) - 1)
-    label = "norm" if s.measure == "norm" else "toward the answer"
-    out: Segments = [(f" {grid.rows.labels[row]} at {_name(s.tokens, col)} ", _STRONG)]
-    return out + _field(label, number(float(grid.values[row, col]), 3))
+    if isinstance(drawn, Table) and s.view == "attribution" and drawn.rows:
+        return str(drawn.rows[min(row, len(drawn.rows) - 1)][0])
+    if not isinstance(drawn, Grid) or s.view not in ("residual", "attribution", "neurons") or not drawn.values.size:
+        return ""
+    row, col = min(row, len(drawn.rows) - 1), min(col, len(drawn.cols) - 1)
+    return arrange.part_at(row, drawn.cols.labels[col]) if s.view == "attribution" else drawn.rows.labels[row]
+
+
+def _other_cell(s: Selection, cached: Callable[[Job], Result | None]) -> Segments:
+    """The cell under the cursor where the rows or columns are not tokens seeking tokens."""
+    job = shown(s)
+    drawn = arrange.for_view(cached(job), s.view) if job is not None else None
+    if not isinstance(drawn, Grid) or s.tokens is None or not drawn.values.size:
+        return [(" …" if drawn is None else "", _LABEL)]
+    row, col = cell_in_view(s)
+    row, col = min(row, len(drawn.rows) - 1), min(col, len(drawn.cols) - 1)
+    names = tuple(
+        visible(axis.labels[i]) if axis.ids is not None else axis.labels[i]
+        for axis, i in ((drawn.rows, row), (drawn.cols, col))
+    )
+    if s.view == "attribution":
+        place = f"{arrange.part_at(row, names[1])} {'on average' if s.over else _where(s)}"
+    elif s.view == "why":
+        place = f"{names[0]} at the query × {names[1]} at the key"
+    elif s.view == "pattern":
+        place = f"{names[0]} → {names[1]}"
+    elif s.measure == "writes" and s.view == "residual":
+        place = f"{names[0]} · {names[1]}"
+    else:
+        place = f"{names[0]} at {names[1]}"
+    value = float(drawn.values[row, col])
+    text = drawn.text[row][col] if drawn.text is not None else ""
+    out: Segments = [(f" {place} ", _STRONG)]
+    if text:
+        out.append((f"  {visible(text)}", "bold $success"))
+    if s.view == "lens" and s.lens == "rank":
+        return out + _field("rank of the answer", f"{value:g}" if not math.isnan(value) else "–")
+    digits = 2 if s.view in ("attribution", "why") else 3
+    return out + _field(_measured(s), number(value, digits))
+
+
+def _measured(s: Selection) -> str:
+    """What the number of a cell is, in a word or two."""
+    if s.view == "lens":
+        return _LENSES[s.lens]
+    if s.view == "residual":
+        words = {"norm": "norm", "answer": f"toward {aim(s)}", "states": "norm", "final": "cosine", "writes": "cosine"}
+        return words[s.measure]
+    if s.view == "attribution":
+        return "toward the answers" if s.over else f"toward {aim(s)}"
+    if s.view == "pattern":
+        return f"{s.statistic} attention" if s.over else f"gives toward {aim(s)}"
+    return "of the score" if s.view == "why" else "activation"
 
 
 def _name(tokens: Tokens, index: int) -> str:
@@ -221,23 +345,21 @@ def panel_title(s: Selection, result: Result | None) -> str:
         return f"{_name(tokens, row)} → {_name(tokens, col)} by distance"
     assert s.tokens is not None
     position = _name(s.tokens, s.position)
-    reads = {"query reads": "query", "key reads": "key", "value reads": "value"}
-    if name in reads:
-        return f"{s.name} {reads[name]} at {position}"
-    return f"{'after' if name == 'next tokens' else 'stream at'} {position}"
-
-
-def for_panel(result: Result | None) -> Result | None:
-    """A table as the narrow side panel shows it: the token with its rank and number, no ids, no cell's own rows."""
-    if not isinstance(result, Table) or "token" not in result.columns:
-        return result
-    kept = [name for name in ("rank", "token", result.bar) if name in result.columns]
-    at = [result.columns.index(name) for name in kept if name is not None]
-    part = result.columns.index("part") if "part" in result.columns else None
-    rows = [row for row in result.rows if part is None or row[part] != "shown"]
-    rows.sort(key=lambda row: row[at[0]])  # type: ignore[arg-type, return-value]
-    columns = tuple(result.columns[index] for index in at)
-    return Table(result.header, columns, tuple(tuple(row[index] for index in at) for row in rows), result.bar)
+    if name in READS:
+        return f"{s.name} {name.removesuffix(' reads')} at {position}"
+    header = header_of(result)
+    if name in ("directions", "neuron writes"):
+        return header.quantity if header is not None else name
+    if name == "contexts":
+        return f"{s.name} attends to {_name(tokens, col)}"
+    if name == "top tokens":
+        return f"{s.states[cell_in_view(s)[0]]} at {position}"
+    titles = {
+        "next tokens": f"after {position}", "parts": f"stream at {position}", "sources": f"{s.name} at {position}",
+        "ranked": "parts, ranked", "pairs": "pairs, ranked", "probability by layer": f"probability at {position}",
+        "rank by layer": f"rank at {position}",
+    }  # fmt: skip
+    return titles[name]
 
 
 def header_of(result: Result | None) -> Header | None:

@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     )
     out.add_argument("model", nargs="?", metavar="MODEL", help="the model to open (default: demo)")
     out.add_argument("--prompt", metavar="TEXT", help="the prompt to start with")
+    out.add_argument("--prompts", metavar="FILE", help="a file of prompts, one a line or JSON lines")
     out.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     for name, text in (
         ("dtype", "number format of the weights (default: auto)"),

@@ -32,6 +32,7 @@ class Command:
 _DISPLAY = {
     "question_mark": "?", "colon": ":", "left_square_bracket": "[", "right_square_bracket": "]",
     "left_curly_bracket": "{", "right_curly_bracket": "}", "comma": ",", "full_stop": ".",
+    "left_parenthesis": "(", "right_parenthesis": ")", "less_than_sign": "<", "greater_than_sign": ">",
     "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "slash": "/",
 }  # fmt: skip
 
@@ -40,7 +41,8 @@ _PUNCTUATION = {name for name, shown in _DISPLAY.items() if len(shown) == 1 and 
 COMMANDS: tuple[Command, ...] = (
     Command("help", ("question_mark", "f1"), "help", "help", "This list; type to search it, enter runs the entry.",
             "App", footer="help"),
-    Command("palette", ("colon", "ctrl+p"), "palette", "commands", "Command palette; L10H2 jumps to that head.",
+    Command("palette", ("colon", "ctrl+p"), "palette", "commands",
+            "Command palette; L10H2 jumps to that head, L2N17 to that neuron, prompts FILE opens a file of prompts.",
             "App", footer="commands"),
     Command("prompt", ("i",), "edit_prompt", "prompt",
             "Edit the prompt; results follow as you type. Up and down walk the history, esc or enter leaves.",
@@ -51,6 +53,22 @@ COMMANDS: tuple[Command, ...] = (
             "Tokens for QK and OV other than the prompt's: France, Paris, king or ids 0:52. Empty: the prompt's again.",
             "Prompt", views=("qk", "ov")),
     Command("bos", ("B",), "toggle_bos", "BOS", "Put a BOS token before the prompt, or not.", "Prompt"),
+    Command("answer", ("A",), "edit_answer", "answer",
+            "What Lens, Attribution and Residual speak of: Paris, or Paris - Berlin with a distractor; several are "
+            "averaged. A word of several tokens shows them to pick one. Empty: the likeliest token after the last "
+            "position.", "Prompt"),
+    Command("position_previous", ("left_parenthesis",), "step_position(-1)", "position −",
+            "Previous position of the prompt, in every view.", "Prompt"),
+    Command("position_next", ("right_parenthesis",), "step_position(1)", "position +",
+            "Next position of the prompt.", "Prompt"),
+    Command("prompts", ("O",), "open_prompts", "file of prompts",
+            "Open a file of prompts: one a line, or JSON lines with prompt, answer, distractor. Pattern, Lens and "
+            "Attribution then show mean and spread over it.", "Prompt"),
+    Command("over", ("F",), "toggle_over", "all prompts", "Mean and spread over the file of prompts, or one prompt.",
+            "Prompt", views=("pattern", "lens", "attribution")),
+    Command("prompt_previous", ("less_than_sign",), "step_prompt(-1)", "prompt −", "Previous prompt of the file.",
+            "Prompt"),
+    Command("prompt_next", ("greater_than_sign",), "step_prompt(1)", "prompt +", "Next prompt of the file.", "Prompt"),
     Command("head_previous", ("left_curly_bracket",), "step_head(-1)", "head −", "Previous head.", "Go", footer="head"),
     Command("head_next", ("right_curly_bracket",), "step_head(1)", "head +", "Next head.", "Go", footer="head"),
     Command("layer_previous", ("left_square_bracket",), "step_layer(-1)", "layer −", "Previous layer, same head.",
@@ -65,6 +83,19 @@ COMMANDS: tuple[Command, ...] = (
     Command("view_ov", ("3",), "view('ov')", "OV", "View 3: what a token makes the head write.", "Go"),
     Command("view_residual", ("4",), "view('residual')", "residual",
             "View 4: the stream as a sum of what every component writes.", "Go"),
+    Command("view_lens", ("5",), "view('lens')", "lens",
+            "View 5: what each state of the stream would predict, were it the last.", "Go"),
+    Command("view_attribution", ("6",), "view('attribution')", "attribution",
+            "View 6: which parts of the stream push the answer's logit at one position.", "Go"),
+    Command("sources", ("S",), "sources", "sources",
+            "What each source token gives the head to say about the answer, beside the pattern and the weights' OV.",
+            "Go"),
+    Command("why", ("W",), "view('why')", "why there",
+            "Why the head looks there: the score of the cell under the cursor, split over pairs of earlier components.",
+            "Go"),
+    Command("neurons", ("U",), "view('neurons')", "neurons",
+            "The layer's MLP: the neurons that matter most at the position, along the prompt, and what each writes.",
+            "Go"),
     Command("back", ("comma",), "back", "back", "Back to where you were before the last jump.", "Go"),
     Command("forward", ("full_stop",), "forward", "forward", "Forward again.", "Go"),
     Command("up", ("k", "up"), "cursor(-1, 0)", "up", "Move the cursor.", "Cursor"),
@@ -75,13 +106,16 @@ COMMANDS: tuple[Command, ...] = (
     Command("row_end", ("end",), "edge(1)", "last column", "Cursor to the last column.", "Cursor"),
     Command("page_down", ("ctrl+d", "pagedown"), "page(1)", "page down", "Cursor down by half a window.", "Cursor"),
     Command("page_up", ("ctrl+u", "pageup"), "page(-1)", "page up", "Cursor up by half a window.", "Cursor"),
-    Command("open", ("enter",), "open", "open", "Open what is under the cursor: a thumbnail's head, a part's head.",
+    Command("open", ("enter",), "open", "open",
+            "Open what is under the cursor: a head's pattern, an MLP's neurons, a neuron, a prompt of the file.",
             "Cursor"),
     Command("fit", ("z",), "fit", "fit", "Fit the whole matrix in the window by block extremes, or back to one cell "
             "a value.", "Look"),
     Command("mode", ("m",), "cycle_mode", "mode",
-            "Pattern: pattern, scores, value-weighted, all heads. QK: the token and position terms. Residual: norm or "
-            "the answer's direction.", "Look", footer="mode"),
+            "Pattern: pattern, scores, value-weighted, all heads, sources. QK: the token and position terms. Residual: "
+            "norm or effect of the writes, norm of the states or their cosine with the final one, cosines between "
+            "writes. Lens: probability of the top token or of the answer, its rank, entropy, KL to the final one.",
+            "Look", footer="mode"),
     Command("normalize", ("n",), "cycle('normalize')", "normalise",
             "none, centered (row mean removed), zscore, softmax.", "Look", views=("qk", "ov")),
     Command("baseline", ("N",), "cycle('baseline')", "baseline",
@@ -95,16 +129,16 @@ COMMANDS: tuple[Command, ...] = (
             views=("qk", "ov")),
     Command("offset", ("o",), "edit_offset", "offset", "Rotary distance query − key at which QK is taken.", "Look",
             views=("qk",)),
-    Command("unit", ("u",), "cycle('unit')", "unit", "Parts of the stream by head or by layer component.", "Look",
-            views=("residual",)),
-    Command("answer", ("A",), "edit_answer", "answer",
-            "The token (and optional distractor, after a comma) whose direction Residual measures. "
-            "Empty: the likeliest token after the last position.", "Look", views=("residual",)),
+    Command("unit", ("u",), "cycle_unit", "unit",
+            "Parts of the stream by head or by layer component, in Attribution also by neuron. Lens: with or without "
+            "the states between attention and MLP.", "Look", views=("residual", "lens", "attribution", "why")),
+    Command("directions", ("v",), "directions", "as tokens",
+            "The vector under the cursor read out over the vocabulary: tokens it promotes and suppresses.", "Look"),
     Command("weights", ("w",), "cycle('weights')", "weights",
             "processed: norms folded, writing weights centred. raw: as stored.", "Look"),
     Command("panel", ("p",), "cycle_panel", "side panel",
-            "Next side panel, then none: next tokens, score by distance (rotary models), outputs, parts, what the "
-            "head reads. On a small screen it takes the picture's place; esc brings that back.", "Look",
+            "Next side panel, then none: what belongs to the view, such as next tokens, parts, outputs, ranked lists, "
+            "curves. On a small screen it takes the picture's place; esc brings that back.", "Look",
             footer="panel"),
     Command("tree", ("H",), "toggle_tree", "tree", "Show or fold the tree of heads.", "Look"),
     Command("export", ("e",), "export", "export", "Write what is shown to a JSON file here and print its path.", "App",

@@ -46,6 +46,8 @@ class Options:
     """``demo``, a hub name, or a folder."""
     prompt: str | None = None
     """None: the example prompt."""
+    prompts: str | None = None
+    """A file of prompts to open with."""
     device: str = "auto"
     dtype: str = "auto"
     weights: str = "processed"

@@ -77,6 +77,8 @@ def document(result: Result, model: ModelInfo, tokens: Tokens | None, prompt: st
         out |= {"rows": _axis(rows), "cols": _axis(ID), "values": [[token] for token in result.ids]}
     elif isinstance(result, Grid):
         out |= {"rows": _axis(result.rows), "cols": _axis(result.cols), "values": _matrix(result.values)}
+        if result.text is not None:
+            out["text"] = [list(row) for row in result.text]
     elif isinstance(result, Gallery):
         out["grids"] = [
             {
@@ -155,10 +157,13 @@ def _finite(value: Scalar) -> Scalar:
 
 
 def _npz(result: Result, model: ModelInfo, tokens: Tokens | None, prompt: str) -> bytes:
-    """``values``, ``rows``, ``cols`` and the rest as a JSON string ``meta``; a table has an array a column."""
+    """``values``, ``rows``, ``cols``, ``text`` where cells have one, the rest as a JSON string ``meta``; of a table an
+    array a column."""
     arrays: dict[str, np.ndarray] = {}
     if isinstance(result, Grid):
         arrays = {"values": result.values, "rows": _words(result.rows.labels), "cols": _words(result.cols.labels)}
+        if result.text is not None:
+            arrays["text"] = np.array([_words(row) for row in result.text])
     elif isinstance(result, Gallery) and result.grids:
         first = result.grids[0]
         arrays = {
@@ -177,7 +182,7 @@ def _npz(result: Result, model: ModelInfo, tokens: Tokens | None, prompt: str) -
         ids = np.array(result.ids, dtype=np.int64)[:, None]
         arrays = {"values": ids, "rows": _words(result.texts), "cols": _words(ID.labels)}
     meta = document(result, model, tokens, prompt)
-    for name in ("values", "grids", "x"):
+    for name in ("values", "text", "grids", "x"):
         meta.pop(name, None)
     if isinstance(result, Curve):
         meta["series"] = list(result.series)
@@ -296,7 +301,9 @@ def _foot(header: Header) -> str:
     lines = []
     if header.convention:
         lines.append(", ".join(f"{name} {_word(value)}" for name, value in header.convention.items()))
-    lines += [f"{name} = {value:.1e}" for name, value in header.checks.items()]
+    for name, value in header.checks.items():
+        sizes = ("value", "score", "sum")  # numbers of their own; the other checks are errors
+        lines.append(f"{name} = {_number(value) if name in sizes else f'{value:.1e}'}")
     lines += [f"{name}: {_word(value)}" for name, value in header.details.items()]
     return "\n".join(lines)
 
@@ -315,11 +322,18 @@ def _word(value: Scalar) -> str:
 
 def _text_grid(grid: Grid) -> str:
     head = [f"{grid.rows.name}\\{grid.cols.name}", *_printed(grid.cols)]
+    text = grid.text or (("",) * len(grid.cols),) * len(grid.rows)
     body = [
-        [label, *("." if np.isnan(cell) else _number(float(cell)) for cell in line)]
-        for label, line in zip(_printed(grid.rows), grid.values, strict=True)
+        [label, *(_text_of(cell, word) for cell, word in zip(line, words, strict=True))]
+        for label, line, words in zip(_printed(grid.rows), grid.values, text, strict=True)
     ]
     return _aligned([head, *body])
+
+
+def _text_of(cell: float, word: str) -> str:
+    """A cell's number, after its text where it has one."""
+    number = "." if np.isnan(cell) else _number(float(cell))
+    return f"{visible(word)} {number}" if word else number
 
 
 def _printed(axis: Axis) -> list[str]:

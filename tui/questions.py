@@ -1,15 +1,18 @@
 """What the app asks on its bottom line, and what an answer makes of the selection. No widgets: pure functions.
 
-An answer is a new ``Selection``, a ``Words`` job where the worker has to look tokens up first, or a ``Problem``.
+An answer is a new ``Selection``, a job where the worker has to look tokens up first, a ``Choice`` between tokens, or a
+``Problem``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .engine.jobs import Words
-from .results import Tokens
-from .state import Selection
+from . import prompts
+from .engine.jobs import FindTarget, Target, Words
+from .results import Found, Split, Tokens
+from .state import Selection, with_file
+from .text import visible
 
 
 @dataclass(frozen=True)
@@ -28,20 +31,39 @@ class Problem:
     sentence: str
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The answer is one of several: what to ask, and (label, the whole answer with that one in it)."""
+
+    sentence: str
+    options: tuple[tuple[str, str], ...]
+
+
+Lookup = Words | FindTarget
+"""What the worker can be asked about an answer."""
+
 WORDS = Question(
     "words", "Tokens for QK and OV", "one token a word: France, Paris, king · or ids: 0:52 · empty: the prompt's tokens"
 )
-ANSWER = Question("answer", "Answer, distractor", "one token, or two: Paris, Berlin · empty: the likeliest")
+ANSWER = Question(
+    "answer", "Answer - distractor", "Paris · Paris - Berlin · several are averaged: Paris, Rome - Berlin · #17: an id "
+    "· empty: the likeliest next token"
+)  # fmt: skip
+PROMPTS = Question(
+    "prompts", "File of prompts", "one prompt a line, or JSON lines with prompt, answer, distractor · empty: close it"
+)
 OFFSET = Question("offset", "Rotary offset: query position − key position", "0: the same position")
 MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder in either format: see the README")
 
 
 def before(question: Question, s: Selection) -> str:
     """What the field holds at first."""
-    return {"words": s.words, "offset": str(s.offset), "answer": s.answer_text}.get(question.id, "")
+    file = s.file.path if s.file else ""
+    texts = {"words": s.words, "offset": str(s.offset), "answer": s.answer_text, "prompts": file}
+    return texts.get(question.id, "")
 
 
-def answered(question: str, text: str, s: Selection) -> Selection | Words | Problem:
+def answered(question: str, text: str, s: Selection) -> Selection | Lookup | Problem:
     """What the text makes of the selection."""
     if question == OFFSET.id:
         limit = s.model.n_ctx - 1 if s.model else 0
@@ -50,20 +72,54 @@ def answered(question: str, text: str, s: Selection) -> Selection | Words | Prob
         return replace(s, offset=int(text))
     if question == MODEL.id:
         return replace(s, open=replace(s.open, source=text)) if text else s
+    if question == PROMPTS.id:
+        return prompt_file(text, s)
     if not text:
         if question == WORDS.id:
             return replace(s, words="", listed=None, listed_of=None)
-        return replace(s, answer=None, distractor=None, answer_text="")
+        return replace(s, chosen=None, answer_text="")
     if s.key is None:
         return Problem("the model is still loading; press enter again when it is there")
-    return Words(s.key, text)
+    return Words(s.key, text) if question == WORDS.id else FindTarget(s.key, text)
 
 
-def found(question: str, job: Words, tokens: Tokens, s: Selection) -> Selection | Problem:
-    """What the tokens of an answer make of the selection."""
-    if question == WORDS.id:
-        return replace(s, words=job.text, listed=tokens, listed_of=job, list_row=0, list_col=0)
-    if not 1 <= len(tokens) <= 2:
-        return Problem("one token, or two: the answer and its distractor")
-    distractor = tokens.ids[1] if len(tokens) == 2 else None
-    return replace(s, answer=tokens.ids[0], distractor=distractor, answer_text=job.text, measure="answer")
+def prompt_file(path: str, s: Selection) -> Selection | Problem:
+    """The selection on a file of prompts; an empty path closes the one that is open."""
+    if not path:
+        return replace(s, file=None)
+    try:
+        rows = prompts.read(path)
+    except prompts.PromptsError as error:
+        return Problem(f"{error.message} {error.hint}".strip())
+    return with_file(s, path, rows)
+
+
+def found(question: str, job: Lookup, result: Tokens | Found | Split, s: Selection) -> Selection | Choice | Problem:
+    """What the worker's answer makes of the selection."""
+    if isinstance(result, Split):
+        return choice(job.text, result)
+    if isinstance(result, Tokens):
+        return replace(s, words=job.text, listed=result, listed_of=job, list_row=0, list_col=0)  # type: ignore[arg-type]
+    measure = "answer" if s.measure == "norm" else s.measure
+    target = Target(result.answers.ids, result.distractors.ids)
+    return replace(s, chosen=target, answer_text=job.text, measure=measure)
+
+
+def choice(text: str, split: Split) -> Choice:
+    """The tokens of a word to pick one from, first those of the word as it stands inside a text."""
+    options: dict[int, str] = {}
+    for tokens, where in ((split.with_space, "with a space before it"), (split.without, "without a space")):
+        whole = " ".join(visible(piece) for piece in tokens.texts)
+        for place, (token, piece) in enumerate(zip(tokens.ids, tokens.texts, strict=True), 1):
+            options.setdefault(token, f"{visible(piece)}   token {place} of {whole}, {where}")
+    sentence = f"“{visible(split.word)}” is {len(split.with_space)} tokens here: pick the one that is meant"
+    return Choice(sentence, tuple((label, replace_word(text, split.word, token)) for token, label in options.items()))
+
+
+def replace_word(text: str, word: str, token: int) -> str:
+    """The answer with a word given as a token id, where it stands as a whole word."""
+    sides = []
+    for side in text.replace(" − ", " - ").split(" - ", 1):
+        words = [part.strip() for part in side.split(",")]
+        sides.append(", ".join(f"#{token}" if part == word else part for part in words))
+    return " - ".join(sides)

@@ -56,6 +56,10 @@ class Capabilities:
     """QK at a rotary offset: rotary positions only."""
     effective: str = ""
     """Basis ``effective`` (embedding after MLP 0)."""
+    states_mid: str = ""
+    """States between attention and MLP: blocks that are not parallel only."""
+    neurons: str = ""
+    """MLP outputs as a sum over neurons."""
     pattern_edit: str = ""
     """Editing a pattern changes the output (needed for interventions)."""
 
@@ -88,6 +92,8 @@ class ModelInfo:
     capabilities: Capabilities
     checks: Mapping[str, float] = field(default_factory=dict)
     """Self-check at load: name → error (max|error| / max|value|)."""
+    d_mlp: int = 0
+    """Neurons of one layer's MLP; 0 where there are none to show."""
     notes: tuple[str, ...] = ()
     """Sentences worth showing once, such as ``no tokenizer: prompts are typed as token ids``."""
 
@@ -192,6 +198,33 @@ class Curve:
     y_name: str
     x: np.ndarray
     series: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A word that is several tokens, for the user to pick one: the answer of ``FindTarget`` where it has none."""
+
+    word: str
+    with_space: Tokens
+    """The word as it stands inside a text."""
+    without: Tokens
+    """The word at the start of a text."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The tokens of a target: the answer of ``FindTarget``."""
+
+    answers: Tokens
+    distractors: Tokens
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of tokens to search heads for: the answer of ``FindPairs``."""
+
+    ids: tuple[tuple[int, int], ...]
+    texts: tuple[tuple[str, str], ...]
 
 
 Result = Grid | Gallery | Table | Curve | Tokens | ModelInfo

@@ -1,80 +1,47 @@
-"""The explorer: owns the Selection, asks the engine for what it needs, and hands results to the views.
+"""The explorer: what keys do to the Selection that the stage shows.
 
-A key changes the selection; the selection decides the wish list; what is cached is drawn at once and the rest when it
-arrives. The previous picture stays, marked as stale, until the new one is there.
+Questions on the bottom line, the prompt, going places, the cursor, and how things look.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
 
-from textual import events, on
-from textual.app import ComposeResult
+from textual import on
 from textual.binding import Binding
-from textual.containers import Horizontal
-from textual.content import Content
-from textual.message import Message
-from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input
 
-from . import captions, questions, state
+from . import captions, needs, questions, state
 from .commands import COMMANDS, Command, by_id, display, other_keys, typed_keys
-from .engine.events import Done, Event, Failed, Idle, Partial, Progress
-from .engine.jobs import Job, NextTokens, Open, Tokenize, Words
-from .questions import Problem, Question
-from .results import Gallery, Grid, ModelInfo, Result, Table, Tokens
+from .engine.jobs import FindTarget, Job, Words
+from .questions import Choice, Lookup, Problem, Question
+from .results import Found, ModelInfo, Scalar, Split, Table, Tokens
+from .stage import Asks, ExportWanted, Stage
 from .state import Selection
 from .text import is_byte
-from .trail import Trail
 from .views.ask import Ask
 from .views.chart import Bars
 from .views.gallery import Thumbnails
 from .views.heatmap import Heatmap
 from .views.help import Entry, Help
-from .views.main_view import MainView
 from .views.model_tree import ModelTree, Place
-from .views.prompt import PromptInput, PromptLine, TokenStrip
-from .views.side_panel import SidePanel
-from .views.status import Status
+from .views.prompt import PromptInput
 
 TYPING_PAUSE = 0.15
 """Seconds after the last typed character before the prompt is run."""
-AWAITED = 0.06
-"""Seconds that a change waits for what it shows: most results come sooner, and one frame is painted instead of two."""
-NOTABLE = 0.05
-"""Seconds from which a job beside the shown one is named in the status line."""
 _OVER = {"shown": "the shown tokens", "vocabulary": "the whole vocabulary"}
-PANEL_PAUSE = 0.25
-"""Seconds that the cursor must rest before the side panel follows: it is a screenful of bytes, a cursor move is not."""
-
-
-class EngineEvent(Message):
-    """Something the worker said; posted from its thread."""
-
-    def __init__(self, event: Event) -> None:
-        super().__init__()
-        self.event = event
-
-
-class ExportWanted(Message):
-    """The user asked for the shown result as a file."""
-
-    def __init__(self, result: Result, selection: Selection) -> None:
-        super().__init__()
-        self.result = result
-        self.selection = selection
-
-
-class Asks(Protocol):
-    """What the explorer asks of the engine."""
-
-    def want(self, jobs: Sequence[Job]) -> dict[Job, Any]: ...
-    def cached(self, job: Job) -> Any: ...
-    def retry(self, job: Job) -> None: ...
+_MODES = {"pattern": "mode", "qk": "term", "residual": "measure", "lens": "lens"}
+"""View → the option that ``m`` cycles."""
+_UNITS = {"residual": "unit", "lens": "mids", "attribution": "grain", "why": "unit"}
+"""View → the option that ``u`` cycles."""
+_ONE_MODE = {
+    "ov": "OV has one mode; n normalises it, 0 shows the direct path W_E W_U",
+    "attribution": "attribution has one mode; u changes what its parts are, A the answer",
+    "why": "a score has one split; u changes what its parts are",
+    "neurons": "neurons have one mode; [ and ] change the layer",
+}
 
 
 def bindings(command: Command) -> list[Binding]:
@@ -99,109 +66,15 @@ def bindings(command: Command) -> list[Binding]:
     return out
 
 
-class Explorer(Screen[None]):
+class Explorer(Stage):
     """The one screen."""
 
     BINDINGS = [binding for command in COMMANDS for binding in bindings(command)]
 
     def __init__(self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float) -> None:
-        super().__init__()
-        self.engine = engine
-        self.selection = selection
-        self.history = list(history)
-        self.draw_pause = draw_pause
-        """Seconds between two redraws while heads fly by: a slow link must not queue pictures nobody will see."""
-        self.typing_pause, self.panel_pause = TYPING_PAUSE, PANEL_PAUSE
-        self._trail = Trail()
-        self._failures: dict[Job, Failed] = {}
-        self._extra: dict[str, Job] = {}
-        """Question → the job that checks its answer."""
+        super().__init__(engine, selection, history, draw_pause)
+        self.typing_pause = TYPING_PAUSE
         self._typing: Timer | None = None
-        self._drawing: Timer | None = None
-        self._due = 0.0
-        """When ``_drawing`` draws."""
-        self._panel_timer: Timer | None = None
-        self._drawn_at = 0.0
-        self._partial: dict[Job, Result] = {}
-        self._panel_made: tuple[Result | None, Result | None] = (None, None)
-        self._started = False
-        self._activity = "starting"
-        self._editing = False
-        """Whether the user went to the prompt."""
-        self._notice_about = ""
-        self._panel_asked = False
-        """Whether the panel was opened on a small screen."""
-        self.main = MainView()
-        self.panel = SidePanel()
-
-    # --- layout -----------------------------------------------------------------------------------------------------
-
-    def compose(self) -> ComposeResult:
-        # Classes first: on a screen that has its widgets each costs the first paint 30 ms.
-        self._fit_to(self.app.size.width, self.app.size.height)
-        self.set_class(self._panel_open(), "panel-open")
-        self.panel.set_class(not self._panel_open(), "closed")
-        yield Status()
-        yield PromptLine(self.selection.text, self.history)
-        yield TokenStrip()
-        with Horizontal(id="middle"):
-            yield ModelTree()
-            yield self.main
-            yield self.panel
-        yield Static(id="notice")
-        yield Static(id="inspector")
-        yield Footer(compact=True, show_command_palette=False)
-
-    def on_mount(self) -> None:
-        self.query_one(ModelTree).border_title = "Heads"
-        self.heatmap.focus()
-        self._draw()
-        # The first paint comes before the worker starts importing torch.
-        self.call_after_refresh(self.set_timer, 0.01, self._start)
-
-    def _start(self) -> None:
-        self._started = True
-        self._want()
-
-    def on_resize(self, event: events.Resize) -> None:
-        self._fit_to(event.size.width, event.size.height)
-        if isinstance(self.focused, PromptInput) and not self._editing:
-            self.set_focus(None)
-        if self.focused is None:
-            self.call_after_refresh(self._focus_view)
-        self._schedule()
-
-    def on_descendant_focus(self) -> None:
-        """Textual gives the focus of a widget that a tiny window hides to the next one, the prompt: commands must not
-        become text there, so it keeps the focus only if the user went there."""
-        if isinstance(self.focused, PromptInput) and not self._editing:
-            self.set_focus(None)
-
-    def focus_next(self, *args: Any, **options: Any) -> Any:
-        self._editing = True
-        return super().focus_next(*args, **options)
-
-    def focus_previous(self, *args: Any, **options: Any) -> Any:
-        self._editing = True
-        return super().focus_previous(*args, **options)
-
-    def on_mouse_down(self) -> None:
-        self._editing = True
-
-    def _fit_to(self, width: int, height: int) -> None:
-        """Breakpoints: below 100×30 narrow tree and one pane at a time, below 50×12 the picture alone."""
-        small, tiny = width < 100 or height < 30, width < 50 or height < 12
-        self.update_classes({"small": small, "tiny": tiny, "roomy": height >= 36})
-
-    @property
-    def heatmap(self) -> Heatmap:
-        return self.main.heatmap
-
-    @property
-    def small(self) -> bool:
-        return self.has_class("small")
-
-    # --- selection → engine → views ---------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Letters are text while a text field has the focus."""
@@ -209,258 +82,6 @@ class Explorer(Screen[None]):
 
     async def action_typed(self, command_id: str) -> None:
         await self.run_action(by_id(command_id).action)
-
-    def change(self, selection: Selection, jump: bool = False) -> None:
-        """Show another selection. ``jump``: ``,`` comes back to this one."""
-        selection = state.settle(selection)
-        if selection == self.selection:
-            return
-        if jump:
-            self._trail.leave(self.selection)
-        self.selection = selection
-        job = state.shown(selection)
-        if job is not None and job in self._failures:
-            del self._failures[job]
-            self.engine.retry(job)  # it failed in idle time; now somebody asks for it
-        self._want()
-        self._schedule(0.0 if self._is_there(job) else AWAITED)
-
-    def _is_there(self, job: Job | None) -> bool:
-        """Whether the view can be drawn as it is wanted now."""
-        s = self.selection
-        pending = s.model is not None and s.tokens_of != Tokenize(s.model.key, s.text, s.with_bos)
-        return not pending and self._cached(job) is not None
-
-    def _want(self) -> None:
-        if not self._started:
-            return
-        needed = state.needs(self.selection, with_panel=self._panel_open())
-        there = self.engine.want([*self._extra.values(), *needed])
-        current = set(needed)
-        self._failures = {job: failed for job, failed in self._failures.items() if job in current}
-        for job, value in there.items():
-            if isinstance(job, Open | Tokenize | Words):  # cached, so no Done will come for it
-                self._done(Done(job, value, 0.0))
-                return
-
-    def _schedule(self, rest: float = 0.0) -> None:
-        """Draw now, or shortly if a picture was drawn just before: held keys give few pictures, the last one always.
-
-        ``rest``: draw no sooner than in so many seconds, unless another call asks for it.
-        """
-        now = time.monotonic()
-        due = max(now + rest, self._drawn_at + self.draw_pause)
-        if self._drawing is not None:
-            if self._due <= due:
-                return
-            self._drawing.stop()
-            self._drawing = None
-        if due <= now:
-            self._draw()
-        else:
-            self._due = due
-            self._drawing = self.set_timer(due - now, self._draw)
-
-    def _draw(self) -> None:
-        """Every view from what is cached; views ignore what they show already."""
-        if self._drawing is not None:
-            self._drawing.stop()
-            self._drawing = None
-        self._drawn_at = time.monotonic()
-        s = self.selection
-        self.query_one(ModelTree).point(s.layer, s.head)
-        self._draw_lines()
-        self._draw_view()
-        self._draw_panel()
-
-    def _draw_lines(self) -> None:
-        """What is one line high: status, tokens, inspector."""
-        s = self.selection
-        status = self.query_one(Status)
-        status.conventions = captions.conventions(s)
-        status.activity = self._activity
-        strip = self.query_one(TokenStrip)
-        if strip.tokens is not s.tokens:
-            strip.tokens = s.tokens
-        if s.on_list:
-            strip.row = strip.col = s.position
-        else:
-            strip.row, strip.col = s.position, s.position if s.view == "residual" else s.cell[1]
-        predictions = self._cached(state.next_tokens(s))
-        if isinstance(predictions, Table) and strip.predictions is not predictions:
-            strip.predictions = predictions
-        line, words = self.query_one("#inspector", Static), Content.assemble(*captions.inspector(s, self._cached))
-        if line.content != words:
-            line.update(words, layout=False)
-
-    def _draw_view(self) -> None:
-        s, main = self.selection, self.main
-        job = state.shown(s)
-        result = self._cached(job)
-        header = captions.header_of(result)
-        main.tabs(captions.tabs(s))
-        if isinstance(result, Grid | Gallery):
-            main.show(result, state.cell_in_view(s))
-        else:
-            main.wait(self._why_empty(job), clear=job is None or job in self._failures)
-            if main.heatmap.grid is None and s.model is not None:
-                main.say("explanation", "")
-                main.say("checks", "")
-        if header is not None or main.heatmap.grid is None:
-            main.say("title", captions.title(s, header))
-        if header is not None:
-            main.say("explanation", header.explanation)
-            main.say("checks", captions.checks(header))
-
-    def _why_empty(self, job: Job | None) -> str:
-        """What stands where a picture would: the reason it is not there."""
-        s = self.selection
-        if job is not None and job in self._failures:
-            failed = self._failures[job]
-            return f"{failed.error}\n{failed.hint}"
-        if s.open in self._failures:
-            failed = self._failures[s.open]
-            return f"{failed.error}\n{failed.hint}\npress M to open another model, q to leave"
-        if s.model is None:
-            return "the model is loading; type a prompt with i meanwhile"
-        if s.view == "qk" and s.head is None:
-            return "no head is selected, and the direct path has no QK:\n} selects a head, 3 shows W_E W_U"
-        if s.tokens_of in self._failures or s.tokens is None:
-            return "no tokens yet: press i and type a prompt"
-        return ""
-
-    def _draw_panel(self) -> None:
-        if self._panel_timer is not None:
-            self._panel_timer.stop()
-            self._panel_timer = None
-        s, open_ = self.selection, self._panel_open()
-        self.panel.set_class(not open_, "closed")
-        self.set_class(open_, "panel-open")
-        if open_:
-            result = self._panel_result(self._cached(state.panel_job(s)))
-            header = captions.header_of(result)
-            below = captions.checks(header, facts=False) if header else ""
-            self.panel.show(result, captions.panel_title(s, result), below)
-        elif self.focused is not None and self.panel in self.focused.ancestors:
-            self._focus_view()
-
-    def _panel_result(self, result: Result | None) -> Result | None:
-        """The result in the panel's form, the same object as long as the result is the same: an equal one would be
-        drawn again."""
-        if self._panel_made[0] is not result:
-            self._panel_made = (result, captions.for_panel(result))
-        return self._panel_made[1]
-
-    def _panel_open(self) -> bool:
-        """On a small screen the panel replaces the picture, so it waits there for the user to ask (``p``)."""
-        return bool(state.panel_name(self.selection)) and (not self.small or self._panel_asked)
-
-    def _cached(self, job: Job | None) -> Result | None:
-        """The job's result, or what there is of it so far."""
-        if job is None:
-            return None
-        result: Result | None = self.engine.cached(job)
-        return self._partial.get(job) if result is None else result
-
-    def say(self, sentence: str, good: bool = False, about: str = "") -> None:
-        """A sentence above the inspector, until the next one or esc; "" takes it away.
-
-        ``about``: what it is about, so that ``unsay`` can take it away when that is put right.
-        """
-        self._notice_about = about
-        notice = self.query_one("#notice", Static)
-        notice.update(Content(sentence))
-        notice.set_class(bool(sentence), "shown")
-        notice.set_class(good, "good")
-
-    def unsay(self, about: str) -> None:
-        """Take the sentence away if it is about this."""
-        if self._notice_about == about:
-            self.say("")
-
-    # --- what the worker says ---------------------------------------------------------------------------------------
-
-    @on(EngineEvent)
-    def _engine_said(self, message: EngineEvent) -> None:
-        event = message.event
-        if isinstance(event, Progress):
-            share = f" {event.done}/{event.total}" if event.total else ""
-            self._activity = event.stage + share
-            self.query_one(Status).activity = self._activity
-        elif isinstance(event, Failed):
-            self._failed(event)
-        elif isinstance(event, Done):
-            self._done(event)
-        elif isinstance(event, Partial):
-            self._partial = {event.job: event.result}
-            self._schedule()
-        elif isinstance(event, Idle):
-            self.query_one(Status).activity = self._activity
-
-    def _done(self, event: Done) -> None:
-        job, result, s = event.job, event.result, self.selection
-        self._failures.pop(job, None)
-        if isinstance(result, ModelInfo) and job == s.open:
-            self._opened(job, result)
-        elif isinstance(job, Tokenize) and isinstance(result, Tokens):
-            if s.model is not None and job == Tokenize(s.model.key, s.text, s.with_bos):
-                self.unsay("Tokenize")
-                self.change(replace(s, tokens=result, tokens_of=job, row=-1, col=-1, likeliest=None))
-        elif isinstance(job, Words) and isinstance(result, Tokens):
-            self._words_found(job, result)
-        elif isinstance(job, NextTokens) and isinstance(result, Table):
-            self._took(job, event.seconds)
-            self._likeliest(job, result)
-            self._schedule()
-        else:
-            self._took(job, event.seconds)
-            self._schedule()
-
-    def _took(self, job: Job, seconds: float) -> None:
-        """Name what took time; the rest would change the status line, 300 bytes, with every cursor move."""
-        if seconds >= NOTABLE or job == state.shown(self.selection):
-            self._activity = f"{job_name(job)} {seconds * 1e3:.0f} ms"
-
-    def _opened(self, job: Open, info: ModelInfo) -> None:
-        self._activity = "ready"
-        self.query_one(ModelTree).build(info.n_layers, info.n_heads, info.has_mlp)
-        self.unsay("Open")
-        if info.notes:
-            self.say(" ".join(info.notes))
-        self.change(state.with_model(self.selection, job, info))
-
-    def _likeliest(self, job: NextTokens, table: Table) -> None:
-        """The answer that Residual measures while the user has set none: the top token after the last position."""
-        s = self.selection
-        if s.tokens is not None and job == state.next_tokens(replace(s, row=-1)) and table.rows:
-            best = table.rows[0][table.columns.index("id")]
-            if isinstance(best, int) and best != s.likeliest:
-                self.change(replace(s, likeliest=best))
-
-    def _words_found(self, job: Words, tokens: Tokens) -> None:
-        for question in [question for question, asked in self._extra.items() if asked == job]:
-            self._take(question, questions.found(question, job, tokens, self.selection))
-        if self.selection.words == job.text and self.selection.listed_of != job:
-            self.change(replace(self.selection, listed=tokens, listed_of=job))
-
-    def _failed(self, event: Failed) -> None:
-        s = self.selection
-        sentence = f"{event.error} {event.hint}".strip()
-        for question, job in self._extra.items():
-            if job == event.job:
-                self._problem(question, sentence)
-                return
-        self._failures[event.job] = event
-        if event.job in state.prefetched(s):
-            return  # nobody asked for it yet; it is said when somebody does
-        self._activity = "failed" if s.opened is None else "ready"
-        if isinstance(event.job, Open) and s.opened is not None and event.job == s.open:
-            self.selection = replace(s, open=s.opened)  # the model that was there stays
-        if isinstance(event.job, Words) and event.job.text == s.words:
-            self.selection = replace(s, words="", listed=None, listed_of=None)
-        self.say(sentence, about=type(event.job).__name__)
-        self._want()
-        self._schedule()
 
     # --- questions --------------------------------------------------------------------------------------------------
 
@@ -472,11 +93,20 @@ class Explorer(Screen[None]):
     def _answered(self, message: Ask.Answered) -> None:
         self._take(message.question, questions.answered(message.question, message.text.strip(), self.selection))
 
-    def _take(self, question: str, answer: Selection | Words | Problem) -> None:
+    @on(Ask.Picked)
+    def _picked(self, message: Ask.Picked) -> None:
+        self._take(message.question, questions.answered(message.question, message.value, self.selection))
+
+    def _take(self, question: str, answer: Selection | Lookup | Choice | Problem) -> None:
         """A good answer closes its question and is shown; one that needs the worker waits for it."""
         if isinstance(answer, Problem):
             self._problem(question, answer.sentence)
-        elif isinstance(answer, Words):
+        elif isinstance(answer, Choice):
+            self._extra.pop(question, None)
+            top = self.app.screen
+            if isinstance(top, Ask) and top.question == question:
+                top.choose(answer.sentence, answer.options)
+        elif isinstance(answer, Words | FindTarget):
             self._extra[question] = answer
             self._want()
         else:
@@ -485,6 +115,20 @@ class Explorer(Screen[None]):
                 self._failures.pop(answer.open, None)
                 self._activity = f"opening {answer.open.source}"
             self.change(answer)
+
+    def looked_up(self, job: Words | FindTarget, result: Tokens | Found | Split) -> None:
+        for question in [question for question, asked in self._extra.items() if asked == job]:
+            self._take(question, questions.found(question, job, result, self.selection))
+        s = self.selection
+        if isinstance(job, Words) and isinstance(result, Tokens) and s.words == job.text and s.listed_of != job:
+            self.change(replace(s, listed=result, listed_of=job))
+
+    def not_found(self, job: Job, sentence: str) -> bool:
+        for question, asked in self._extra.items():
+            if asked == job:
+                self._problem(question, sentence)
+                return True
+        return False
 
     def _problem(self, question: str, sentence: str) -> None:
         """The answer to a question was no good: say so where it was typed, or as a notice if that is gone."""
@@ -532,7 +176,7 @@ class Explorer(Screen[None]):
     def action_append_token(self) -> None:
         """Append the likeliest next token after the last position."""
         s = self.selection
-        table = self._cached(state.next_tokens(replace(s, row=-1)))
+        table = self._cached(needs.next_tokens(replace(s, row=-1)))
         if not isinstance(table, Table) or not table.rows:
             self.say("no prediction yet: wait for the prompt to be computed")
             return
@@ -564,6 +208,43 @@ class Explorer(Screen[None]):
         else:
             self._ask(questions.OFFSET)
 
+    # --- a file of prompts -------------------------------------------------------------------------------------------
+
+    def action_open_prompts(self) -> None:
+        self._ask(questions.PROMPTS)
+
+    def open_prompts(self, path: str) -> None:
+        """Open a file of prompts; what is wrong with it is said."""
+        answer = questions.prompt_file(path, self.selection)
+        if isinstance(answer, Problem):
+            self.say(answer.sentence, about="prompts")
+        else:
+            self.unsay("prompts")
+            self._show_prompt(answer)
+
+    def action_step_prompt(self, step: int) -> None:
+        s = self.selection
+        if s.file is None:
+            self.say("no file of prompts is open: O opens one", about="prompts")
+        else:
+            self._show_prompt(state.at_prompt(replace(s, file=replace(s.file, over=False)), s.file.at + step))
+
+    def action_toggle_over(self) -> None:
+        s = self.selection
+        if s.file is None:
+            self.say("no file of prompts is open: O opens one", about="prompts")
+        elif s.view not in state.OVER:
+            self.say("pattern, lens and attribution can be shown over all prompts: 1, 5 or 6", about="prompts")
+        else:
+            self.change(replace(s, file=replace(s.file, over=not s.file.over)))
+
+    def _show_prompt(self, selection: Selection) -> None:
+        """A prompt that was not typed: the field shows it too."""
+        field = self.query_one(PromptInput)
+        if field.prompt != selection.text:
+            field.prompt = selection.text
+        self.change(selection, jump=True)
+
     # --- going places -----------------------------------------------------------------------------------------------
 
     def _leave_panel(self) -> None:
@@ -575,19 +256,44 @@ class Explorer(Screen[None]):
 
     def action_view(self, view: str) -> None:
         self._leave_panel()
-        panel = 0 if self.selection.panel < len(state.panels(self.selection)) else 99
+        panel = 0 if self.selection.panel < len(needs.panels(self.selection)) else 99
         self.change(replace(self.selection, view=view, panel=panel), jump=True)  # type: ignore[arg-type]
 
     def action_step_head(self, step: int) -> None:
         s = self.selection
         if s.model is not None:
             head = 0 if s.head is None else (s.head + step) % s.model.n_heads
-            self.change(replace(s, head=head), jump=True)
+            self.change(replace(s, head=head, column=0), jump=True)
 
     def action_step_layer(self, step: int) -> None:
         s = self.selection
         if s.model is not None:
             self.change(replace(s, layer=(s.layer + step) % s.model.n_layers, head=s.head or 0), jump=True)
+
+    def action_step_position(self, step: int) -> None:
+        self.change(state.with_position(self.selection, step))
+
+    def action_sources(self) -> None:
+        s = self.selection
+        self._leave_panel()
+        if s.model is not None and s.head is None:
+            self.say("no head is selected: } selects one", about="option")
+            return
+        file = replace(s.file, over=False) if s.file else None
+        self.change(replace(s, view="pattern", mode="sources", panel=0, file=file), jump=True)
+
+    def jump_to_neuron(self, layer: int, neuron: int) -> None:
+        """Show a neuron by number; one that does not exist is said."""
+        model = self.selection.model
+        if model is None:
+            self.say("the model is still loading")
+        elif model.capabilities.neurons:
+            self.say(model.capabilities.neurons)
+        elif not (0 <= layer < model.n_layers and 0 <= neuron < model.d_mlp):
+            self.say(f"there is no L{layer}N{neuron}: layers 0 to {model.n_layers - 1}, neurons 0 to {model.d_mlp - 1}")
+        else:
+            self.say("")
+            self.change(state.at_part(self.selection, f"L{layer}N{neuron}"), jump=True)
 
     def action_direct_path(self) -> None:
         self.change(replace(self.selection, head=None, view="ov"), jump=True)
@@ -601,7 +307,7 @@ class Explorer(Screen[None]):
             self.say(f"there is no L{layer}H{head}: layers 0 to {model.n_layers - 1}, heads 0 to {model.n_heads - 1}")
         else:
             self.say("")
-            self.change(replace(self.selection, layer=layer, head=head), jump=True)
+            self.change(replace(self.selection, layer=layer, head=head, column=0), jump=True)
 
     @on(ModelTree.Chosen)
     def _chosen(self, message: ModelTree.Chosen) -> None:
@@ -609,12 +315,20 @@ class Explorer(Screen[None]):
         if place == Place():
             self.action_direct_path()
         elif place.mlp and s.model is not None:
-            row = state.mlp_row(s.model, place.layer or 0)
-            self.change(replace(s, view="residual", layer=place.layer or 0, component=row), jump=True)
+            self._chose_mlp(s, s.model, place.layer or 0)
         elif place.head is None:
             self.change(replace(s, layer=place.layer or 0, head=s.head or 0), jump=True)
         else:
-            self.change(replace(s, layer=place.layer or 0, head=place.head), jump=True)
+            self.change(replace(s, layer=place.layer or 0, head=place.head, column=0), jump=True)
+
+    def _chose_mlp(self, s: Selection, model: ModelInfo, layer: int) -> None:
+        """An MLP of the tree: its neurons where they are shown already, else its row among the writes."""
+        if s.view == "neurons":
+            self.change(replace(s, layer=layer, neuron=None, neuron_row=0), jump=True)
+        else:
+            row = state.mlp_row(model, layer)
+            flow: state.Flow = s.measure if s.measure in ("norm", "answer") else "norm"
+            self.change(replace(s, view="residual", measure=flow, layer=layer, component=row), jump=True)
 
     def action_back(self) -> None:
         self._travel(self._trail.back(self.selection), "nowhere to go back to")
@@ -660,26 +374,48 @@ class Explorer(Screen[None]):
 
     def _follow(self) -> None:
         """The selection is where the cursor is: at once after a key, since a redraw sets the cursor from it."""
-        if self.heatmap.grid is None or not self.heatmap.display:
+        picture = self.main.picture
+        if isinstance(picture, Heatmap) and picture.grid is not None:
+            moved = state.with_cell(self.selection, *picture.cursor)
+        elif isinstance(picture, Bars) and picture.table is not None:
+            moved = state.with_cell(self.selection, picture.cursor, 0)
+        else:
             return
-        moved = state.with_cell(self.selection, *self.heatmap.cursor)
         if state.cell_in_view(moved) == state.cell_in_view(self.selection):
             return
+        # Another position asks Attribution anew: its picture changes with the cursor of the other views only.
         self.selection = moved
         self._want()
         self._draw_lines()
+        self.query_one(ModelTree).point(moved.layer, moved.head)
         if self._panel_open():
             if self._panel_timer is not None:
                 self._panel_timer.stop()
             self._panel_timer = self.set_timer(self.panel_pause, self._draw_panel)
 
+    @on(Bars.CursorMoved)
+    def _row_moved(self, message: Bars.CursorMoved) -> None:
+        if message.bars is self.main.picture and message.row == message.bars.cursor:
+            self._follow()
+
     @on(Heatmap.Opened)
     def _opened_cell(self, message: Heatmap.Opened) -> None:
-        """enter in Residual goes to the layer whose write is under the cursor; elsewhere to its OV and back."""
-        s = self.selection
-        grid = self.heatmap.grid
-        if s.view == "residual" and grid is not None:
-            self._go_to_part(grid.rows.labels[message.row])
+        """enter goes where the cell leads: to the part that it is about, from a pattern to what the key makes the head
+        write, from OV back, from the lens to what made the state."""
+        s, grid = self.selection, self.heatmap.grid
+        if grid is None:
+            return
+        if s.view in ("residual", "attribution"):
+            self._go_to_part(self._part())
+        elif s.view == "why":
+            query, key = grid.rows.labels[message.row], grid.cols.labels[message.col]
+            self._go_to_part(key if state.leads_on(key) else query)
+        elif s.view == "neurons":
+            self._show_panel("neuron writes")
+        elif s.view == "lens":
+            self.action_view("attribution")
+        elif s.view == "pattern" and not s.on_list:
+            self.change(replace(s, view="ov", row=s.cell[1]), jump=True)
         else:
             self.action_view("ov" if s.view != "ov" else "pattern")
 
@@ -689,17 +425,42 @@ class Explorer(Screen[None]):
 
     @on(Bars.Opened)
     def _opened_bar(self, message: Bars.Opened) -> None:
-        table = self.panel.bars.table
-        if table is not None and "part" in table.columns and state.panel_name(self.selection) != "head writes":
-            self._go_to_part(str(table.rows[message.row][table.columns.index("part")]))
+        """enter in a list goes to the part, the head of the pair, or the prompt that the row names."""
+        table = message.bars.table
+        if table is None:
+            return
+        row = dict(zip(table.columns, table.rows[message.row], strict=True))
+        if message.bars is self.main.picture:
+            self._go_to_part(self._part())
+        elif "query position" in row and self.selection.file is not None:
+            self._go_to_context(row)
+        elif "at the key" in row:
+            query, key = str(row["at the query"]), str(row["at the key"])
+            self._go_to_part(key if state.leads_on(key) else query)
+        elif "part" in row and "token" not in row:
+            self._go_to_part(str(row["part"]))
+
+    def _go_to_context(self, row: dict[str, Scalar]) -> None:
+        """The prompt of the file in which the head attended so, with the cursor on that cell."""
+        s = self.selection
+        assert s.file is not None
+        prompt, query, key = (int(row[name] or 0) for name in ("prompt", "query position", "key position"))
+        there = state.at_prompt(replace(s, file=replace(s.file, over=False), view="pattern"), prompt)
+        if there.text == s.text:
+            self.change(replace(there, row=query, col=key), jump=True)
+        else:
+            self._show_prompt(replace(there, arriving=(query, key)))
 
     def _go_to_part(self, label: str) -> None:
-        """A component's name (``L3H1``, ``L3.attn``) → that head in the pattern view."""
-        self.change(state.at_part(self.selection, label), jump=True)
-
-    def _focus_view(self) -> None:
-        self._editing = False
-        (self.panel.picture if self.small and self._panel_open() else self.main.picture).focus()
+        """A component's name (``L3H1``, ``L3.attn``, ``L3.mlp``, ``L3N17``) → that head's pattern, those neurons."""
+        there = state.at_part(self.selection, label)
+        if there.view == "neurons" and there.model is not None and there.model.capabilities.neurons:
+            self.say(there.model.capabilities.neurons, about="option")
+        elif there == self.selection:
+            self.say(f"{label} is no head and no MLP: there is nothing more to open" if label else "", about="option")
+        else:
+            self._leave_panel()
+            self.change(there, jump=True)
 
     def key_escape(self) -> None:
         self.say("")
@@ -720,20 +481,48 @@ class Explorer(Screen[None]):
 
     def action_cycle_mode(self) -> None:
         s = self.selection
-        name = {"pattern": "mode", "qk": "term", "residual": "measure"}.get(s.view)
+        name = _MODES.get(s.view)
         self._leave_panel()
-        if s.head is None and s.view == "pattern":
+        if s.over and s.view == "pattern":
+            self.action_cycle("statistic")
+        elif s.over:
+            self.say("mean and spread stand side by side here; F shows one prompt", about="option")
+        elif s.head is None and s.view == "pattern":
             self.say("no head is selected, so all heads of the layer are shown: } selects one", about="option")
         elif name is None:
-            self.say("OV has one mode; n normalises it, 0 shows the direct path W_E W_U", about="option")
+            self.say(_ONE_MODE[s.view], about="option")
         else:
             self.action_cycle(name)
+
+    def action_cycle_unit(self) -> None:
+        name = _UNITS.get(self.selection.view)
+        if name is None:
+            self.say("units are for the stream's parts: 4, 5, 6 or W", about="option")
+        else:
+            self.action_cycle(name)
+
+    def action_directions(self) -> None:
+        """The vector under the cursor as tokens, in the side panel."""
+        names = needs.panels(self.selection)
+        name = next((name for name in ("directions", "neuron writes", "head writes") if name in names), "")
+        if name:
+            self._show_panel(name)
+        else:
+            self.say("no vector of the stream is under the cursor here", about="option")
+
+    def _show_panel(self, name: str) -> None:
+        self._panel_asked = True
+        self.change(replace(self.selection, panel=needs.panels(self.selection).index(name)))
+        self._want()
+        self._draw_panel()
+        if self.small:
+            self._focus_view()
 
     def action_fit(self) -> None:
         self.heatmap.action_fit()
 
     def action_cycle_panel(self) -> None:
-        s, names = self.selection, state.panels(self.selection)
+        s, names = self.selection, needs.panels(self.selection)
         if self.small and not self._panel_open():
             self._panel_asked = True
             self.change(replace(s, panel=0))
@@ -768,7 +557,7 @@ class Explorer(Screen[None]):
             self.run_entry(command_id)
 
     def action_help(self) -> None:
-        header = captions.header_of(self._cached(state.shown(self.selection)))
+        header = captions.header_of(self._cached(needs.shown(self.selection)))
         about = captions.about(self.selection, header)
         self.app.push_screen(Help(self.palette_entries(), about), self._run_chosen)
 
@@ -782,7 +571,7 @@ class Explorer(Screen[None]):
         self._ask(questions.MODEL)
 
     def action_export(self) -> None:
-        result = self._cached(state.shown(self.selection))
+        result = self._cached(needs.shown(self.selection))
         if result is None:
             self.say("nothing is computed yet that could be exported")
         else:
@@ -790,10 +579,3 @@ class Explorer(Screen[None]):
 
     def action_quit(self) -> None:
         self.app.exit()
-
-
-def job_name(job: Job) -> str:
-    """``QK``, ``Pattern``: a job as the status line names it."""
-    return {"NextTokens": "next tokens", "OVRow": "OV row", "ResidualParts": "parts", "LayerPatterns": "patterns"}.get(
-        type(job).__name__, type(job).__name__
-    )

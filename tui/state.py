@@ -1,7 +1,7 @@
-"""What the user is looking at, as one frozen value, and what has to be computed to show it.
+"""What the user is looking at, as one frozen value.
 
-``Selection`` is replaced, never changed; ``needs`` is a pure function from it to an ordered wish list for the engine,
-so everything that decides what is computed can be tested without a screen.
+``Selection`` is replaced, never changed: pure functions make the next one of it, so that all of this can be tested
+without a screen. What has to be computed to show it is ``needs``.
 """
 
 from __future__ import annotations
@@ -11,25 +11,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from .engine.jobs import (
-    OV,
-    QK,
     Baseline,
     Basis,
+    FindTarget,
     Form,
-    HeadInput,
-    Job,
-    LayerPatterns,
-    Measure,
-    NextTokens,
+    Grain,
+    LensMeasure,
     Normalize,
     Open,
-    OVRow,
-    Pattern,
-    PatternKind,
-    QKDistance,
-    Residual,
-    ResidualParts,
+    PreparePrompts,
+    PromptRow,
+    Prompts,
     Run,
+    Target,
     Term,
     Tokenize,
     Unit,
@@ -38,15 +32,48 @@ from .engine.jobs import (
 )
 from .results import ModelInfo, ModelKey, Tokens, head_name
 
-View = Literal["pattern", "qk", "ov", "residual"]
+View = Literal["pattern", "qk", "ov", "residual", "lens", "attribution", "why", "neurons"]
 VIEWS: tuple[View, ...] = get_args(View)
-TITLES: dict[View, str] = {"pattern": "Pattern", "qk": "QK", "ov": "OV", "residual": "Residual"}
-Mode = Literal["pattern", "scores", "value-weighted", "all heads"]
+TITLES: dict[View, str] = {
+    "pattern": "Pattern", "qk": "QK", "ov": "OV", "residual": "Residual", "lens": "Lens", "attribution": "Attribution",
+    "why": "Why", "neurons": "Neurons",
+}  # fmt: skip
+KEYS: dict[View, str] = {
+    "pattern": "1", "qk": "2", "ov": "3", "residual": "4", "lens": "5", "attribution": "6", "why": "W", "neurons": "U",
+}  # fmt: skip
+Mode = Literal["pattern", "scores", "value-weighted", "all heads", "sources"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+Flow = Literal["norm", "answer", "states", "final", "writes"]
+"""What Residual shows: the length or effect of every write, lengths of the states and their cosine with the final one,
+cosines between the writes at one position."""
+OVER: tuple[View, ...] = ("pattern", "lens", "attribution")
+"""Views that exist as mean and spread over a file of prompts."""
 
-_PART = re.compile(r"L(\d+)(?:H(\d+))?")
+_PART = re.compile(r"L(\d+)(?:H(\d+)|\.\w+)?")
+_NEURON = re.compile(r"L(\d+)N(\d+)", re.IGNORECASE)
 DEMO = Open()
 EXAMPLE = "The capital of France is"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of prompts that was opened."""
+
+    path: str
+    rows: tuple[PromptRow, ...]
+    at: int = 0
+    """Which of them is in the prompt line."""
+    over: bool = True
+    """Whether views show the mean over all of them instead of that one."""
+    prepared: Prompts | None = None
+    """Tokenized; None until the worker has done it."""
+    prepared_of: PreparePrompts | None = None
+    """The job that ``prepared`` answers."""
+
+    @property
+    def name(self) -> str:
+        """The path's last part, for titles."""
+        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -68,6 +95,9 @@ class Selection:
     """The user's own token list for QK and OV; empty: the prompt's tokens."""
     listed: Tokens | None = None
     listed_of: Words | None = None
+    file: File | None = None
+    arriving: tuple[int, int] | None = None
+    """Row and column to go to when the text's tokens are there; None: the last ones."""
 
     view: View = "pattern"
     layer: int = 0
@@ -80,7 +110,18 @@ class Selection:
     list_col: int = 0
     """The cursor in the user's own token list."""
     component: int = 0
-    """Row under the cursor in Residual."""
+    """Row under the cursor in Residual, its column where that is a component too."""
+    other: int = 0
+    state: int = -1
+    """Row under the cursor in Lens and among the stream's states; negative counts from the end."""
+    column: int = 0
+    """Column under the cursor in Attribution; its row is the layer."""
+    pair: tuple[int, int] = (0, 0)
+    """The cursor in Why: component at the query, component at the key."""
+    neuron: tuple[int, int] | None = None
+    """Layer and number of the neuron that the user named; None: those that matter most."""
+    neuron_row: int = 0
+    """Row under the cursor in Neurons."""
 
     weights: Weights = "processed"
     mode: Mode = "pattern"
@@ -90,15 +131,22 @@ class Selection:
     basis: Basis = "embed"
     offset: int = 0
     term: Term = "token-token"
-    measure: Measure = "norm"
+    measure: Flow = "norm"
     unit: Unit = "head"
-    answer: int | None = None
-    """Token id; None: the likeliest next token where one is needed."""
-    distractor: int | None = None
+    lens: LensMeasure = "probability"
+    mids: bool = False
+    """Whether states between attention and MLP are rows of Lens too."""
+    grain: Grain = "head"
+    """What Attribution's parts are."""
+    statistic: Literal["mean", "spread"] = "mean"
+    """What Pattern shows over a file of prompts."""
+    chosen: Target | None = None
+    """The user's answer and distractor; None: the likeliest next token."""
     answer_text: str = ""
     """What the user typed for them."""
     likeliest: int | None = None
     """The top token after the last position, once it is known: the answer while the user has set none."""
+    likeliest_text: str = ""
     panel: int = 0
     """Index into ``panels(view)``; past the end: no side panel."""
 
@@ -137,14 +185,31 @@ class Selection:
         return _clamp(row, size), _clamp(col, size)
 
     @property
-    def target(self) -> int | None:
-        """The answer that Residual measures: the user's, else the likeliest next token."""
-        return self.likeliest if self.answer is None else self.answer
+    def target(self) -> Target | None:
+        """What Residual, Lens and Attribution measure: the user's answer, else the likeliest next token."""
+        if self.chosen is not None:
+            return self.chosen
+        return None if self.likeliest is None else Target((self.likeliest,))
 
     @property
     def position(self) -> int:
         """Position of the prompt that next tokens and the residual stream speak of."""
         return _clamp(self.row, len(self.tokens) if self.tokens else 0)
+
+    @property
+    def over(self) -> bool:
+        """Whether the view shows a file of prompts instead of one."""
+        return self.file is not None and self.file.over and self.view in OVER
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Rows of Lens and names of the stream's states."""
+        return state_names(self.model.n_layers, self.mids) if self.model else ()
+
+    @property
+    def on_states(self) -> bool:
+        """Whether the view's rows are states of the stream."""
+        return self.view == "lens" or (self.view == "residual" and self.measure in ("states", "final"))
 
 
 def _clamp(index: int, size: int) -> int:
@@ -153,10 +218,27 @@ def _clamp(index: int, size: int) -> int:
     return max(0, min(index, size - 1))
 
 
+def state_names(n_layers: int, mids: bool) -> tuple[str, ...]:
+    """``L0.pre``, (``L0.mid``,) ``L1.pre``, …, ``L11.post``."""
+    kinds = ("pre", "mid") if mids else ("pre",)
+    return (*(f"L{layer}.{kind}" for layer in range(n_layers) for kind in kinds), f"L{n_layers - 1}.post")
+
+
 def with_cell(s: Selection, row: int, col: int) -> Selection:
-    """The cursor on another cell of the shown view; in Residual rows are components and columns positions."""
+    """The cursor on another cell of the shown view; what rows and columns are depends on it."""
+    if s.on_states:
+        return replace(s, state=row) if s.over else replace(s, state=row, row=col)
     if s.view == "residual":
-        return replace(s, component=row, row=col)
+        return replace(s, component=row, other=col) if s.measure == "writes" else replace(s, component=row, row=col)
+    if s.view == "attribution" and s.grain == "neuron":
+        return replace(s, neuron_row=row)
+    if s.view == "attribution":
+        is_head = s.grain == "head" and s.model is not None and col < s.model.n_heads
+        return replace(s, layer=row, column=col, head=col if is_head else s.head)
+    if s.view == "why":
+        return replace(s, pair=(row, col))
+    if s.view == "neurons":
+        return replace(s, neuron_row=row, col=col)  # the position stays: it says which neurons are shown
     if s.on_list:
         return replace(s, list_row=row, list_col=col)
     return replace(s, row=row, col=col)
@@ -164,7 +246,26 @@ def with_cell(s: Selection, row: int, col: int) -> Selection:
 
 def cell_in_view(s: Selection) -> tuple[int, int]:
     """(row, column) of the shown grid that the cursor is on: the inverse of ``with_cell``."""
-    return (s.component, s.position) if s.view == "residual" else s.cell
+    if s.on_states:
+        return _clamp(s.state, len(s.states)), s.position
+    if s.view == "residual":
+        return s.component, s.other if s.measure == "writes" else s.position
+    if s.view == "attribution" and s.grain == "neuron":
+        return s.neuron_row, 0
+    if s.view == "attribution":
+        on_head = s.grain == "head" and s.head is not None and s.model is not None and s.column < s.model.n_heads
+        return s.layer, s.head if on_head and s.head is not None else s.column
+    if s.view == "why":
+        return s.pair
+    if s.view == "neurons":
+        return s.neuron_row, s.cell[1]
+    return s.cell
+
+
+def with_position(s: Selection, step: int) -> Selection:
+    """The next or previous position of the prompt, whatever the view's rows and columns are."""
+    count = len(s.tokens) if s.tokens else 0
+    return replace(s, row=max(0, min(s.position + step, count - 1))) if count else s
 
 
 def mlp_row(model: ModelInfo, layer: int) -> int:
@@ -188,13 +289,14 @@ def options(s: Selection, name: str) -> tuple[tuple[Any, str], ...]:
     """What an option can be here: ``(value, "")`` if it can, else ``(value, why not)``."""
     every: dict[str, tuple[Any, ...]] = {
         "form": get_args(Form), "normalize": get_args(Normalize), "baseline": get_args(Baseline),
-        "basis": get_args(Basis), "term": get_args(Term), "measure": get_args(Measure), "unit": get_args(Unit),
-        "weights": get_args(Weights), "mode": MODES,
+        "basis": get_args(Basis), "term": get_args(Term), "measure": get_args(Flow), "unit": get_args(Unit),
+        "weights": get_args(Weights), "mode": MODES, "lens": get_args(LensMeasure), "grain": get_args(Grain),
+        "mids": (False, True), "statistic": ("mean", "spread"),
     }  # fmt: skip
     return tuple((value, _why_not(s, name, value)) for value in every[name])
 
 
-def _why_not(s: Selection, name: str, value: str) -> str:
+def _why_not(s: Selection, name: str, value: Any) -> str:
     model = s.model
     if model is None:
         return ""
@@ -213,6 +315,10 @@ def _why_not(s: Selection, name: str, value: str) -> str:
         return "basis prompt knows no vocabulary: its rows are normalised over the shown tokens"
     if name == "term" and value != "token-token" and model.capabilities.position_terms:
         return model.capabilities.position_terms
+    if name == "mids" and value:
+        return model.capabilities.states_mid
+    if name == "grain" and value == "neuron":
+        return model.capabilities.neurons
     return ""
 
 
@@ -225,24 +331,85 @@ def cycle(s: Selection, name: str) -> tuple[Selection, str]:
     for step in range(1, len(choices) + 1):
         value, reason = choices[(start + step) % len(choices)]
         if not reason:
-            return replace(s, **{name: value}), passed
+            return _with_option(s, name, value), passed
         passed = passed or reason
     return s, passed
 
 
+def _with_option(s: Selection, name: str, value: Any) -> Selection:
+    """With other rows the cursor stays on the state that it was on, or the one before it."""
+    changed = replace(s, **{name: value})
+    if name == "mids" and s.states and s.state >= 0:
+        here, names = s.states[_clamp(s.state, len(s.states))], changed.states
+        place = here if here in names else here.replace(".mid", ".pre")
+        changed = replace(changed, state=names.index(place))
+    return changed
+
+
 def with_model(s: Selection, opened: Open, model: ModelInfo) -> Selection:
     """The selection on a model that has just been opened: what was chosen by token id of another model is gone."""
-    return replace(s, opened=opened, model=model, tokens=None, tokens_of=None, listed=None, listed_of=None,
-                   answer=None, distractor=None, answer_text="", likeliest=None)  # fmt: skip
+    file = replace(s.file, prepared=None, prepared_of=None) if s.file else None
+    return replace(s, opened=opened, model=model, tokens=None, tokens_of=None, listed=None, listed_of=None, file=file,
+                   chosen=None, answer_text="", likeliest=None, likeliest_text="")  # fmt: skip
+
+
+def with_file(s: Selection, path: str, rows: tuple[PromptRow, ...]) -> Selection:
+    """A file of prompts has been opened: its first prompt is typed, and views that can show all of them do."""
+    return at_prompt(replace(s, file=File(path, rows)), 0)
+
+
+def at_prompt(s: Selection, index: int) -> Selection:
+    """Another prompt of the file in the prompt line, with the file's answer for it."""
+    assert s.file is not None
+    index %= len(s.file.rows)
+    row = s.file.rows[index]
+    return _with_own_answer(replace(s, text=row.text, file=replace(s.file, at=index), arriving=None))
+
+
+def prepared(s: Selection, job: PreparePrompts, prompts: Prompts) -> Selection:
+    """The worker has tokenized the file."""
+    assert s.file is not None
+    return _with_own_answer(replace(s, file=replace(s.file, prepared=prompts, prepared_of=job)))
+
+
+def _with_own_answer(s: Selection) -> Selection:
+    """The file's answer for the prompt that is typed, where it has one; else the user's own, else the likeliest."""
+    file = s.file
+    if file is None or file.prepared is None or s.text != file.rows[file.at].text:
+        return s
+    own = file.prepared.targets[file.at]
+    return s if own is None else replace(s, chosen=own, answer_text=answer_words(file.rows[file.at]))
+
+
+def answer_words(row: PromptRow) -> str:
+    """A row's answer and distractor as the user would have typed them."""
+    return f"{row.answer} - {row.distractor}" if row.distractor else row.answer
 
 
 def at_part(s: Selection, name: str) -> Selection:
-    """The pattern of the head that a part of the stream names (``L3H1``; ``L3.attn`` keeps the head's number)."""
-    match = _PART.match(name)
-    if match is None:
+    """Where a part of the stream leads: a head's pattern (``L3H1``; ``L3.attn`` keeps the head's number), a layer's
+    neurons (``L3.mlp``), one neuron (``L3N17``)."""
+    if neuron := _NEURON.fullmatch(name):
+        return replace(s, layer=int(neuron[1]), view="neurons", neuron=(int(neuron[1]), int(neuron[2])), neuron_row=0)
+    match = _PART.fullmatch(name)
+    if match is None or not leads_on(name):
         return s
+    if name.endswith(".mlp"):
+        return replace(s, layer=int(match[1]), view="neurons", neuron=None, neuron_row=0)
     head = s.head or 0 if match[2] is None else int(match[2])
-    return replace(s, layer=int(match[1]), head=head, view="pattern")
+    mode: Mode = "pattern" if s.mode == "all heads" else s.mode
+    return replace(s, layer=int(match[1]), head=head, view="pattern", mode=mode)
+
+
+def leads_on(name: str) -> bool:
+    """Whether a part is a head or an MLP, so that there is more of it to see."""
+    return _PART.fullmatch(name) is not None and not name.endswith(".bias")
+
+
+def neuron_of(text: str) -> tuple[int, int] | None:
+    """``L3N17`` → (3, 17)."""
+    match = _NEURON.fullmatch(text.strip())
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def settle(s: Selection) -> Selection:
@@ -252,8 +419,10 @@ def settle(s: Selection) -> Selection:
         return s
     layer = max(0, min(s.layer, model.n_layers - 1))
     head = None if s.head is None else max(0, min(s.head, model.n_heads - 1))
+    if s.neuron is not None and not (s.neuron[0] == layer and 0 <= s.neuron[1] < model.d_mlp):
+        s = replace(s, neuron=None)
     s = replace(s, layer=layer, head=head)
-    for name in ("basis", "term", "baseline"):
+    for name in ("basis", "term", "baseline", "mids", "grain"):
         if any(value == getattr(s, name) and reason for value, reason in options(s, name)):
             s = replace(s, **{name: options(s, name)[0][0]})
     if s.term != "token-token" and s.basis in ("effective", "prompt"):
@@ -261,156 +430,6 @@ def settle(s: Selection) -> Selection:
     return s
 
 
-def shown(s: Selection) -> Job | None:
-    """The job whose result the view draws; None while there is no model or no tokens."""
-    run, tokens = run_of(s), s.shown_tokens
-    if run is None or tokens is None or s.key is None:
-        return None
-    if s.view == "pattern":
-        if s.head is None or s.mode == "all heads":
-            return LayerPatterns(run, s.layer)
-        return Pattern(run, s.layer, s.head, _kind(s.mode))
-    if s.view == "qk":
-        return None if s.head is None else _qk(s, tokens)
-    if s.view == "ov":
-        return _ov(s, tokens)
-    if s.measure == "norm":
-        return Residual(run, s.weights)
-    return None if s.target is None else Residual(run, s.weights, s.measure, s.target, s.distractor)
-
-
-def _kind(mode: Mode) -> PatternKind:
-    return "pattern" if mode == "all heads" else mode
-
-
-def _qk(s: Selection, tokens: Tokens, **changes: Any) -> QK:
-    assert s.key is not None
-    assert s.head is not None
-    job = QK(
-        s.key, s.layer, s.head, tokens.ids, tokens.ids, s.weights, s.form, s.normalize, s.baseline, s.basis,
-        s.offset, s.term, basis_run(s),
-    )  # fmt: skip
-    return replace(job, **changes) if changes else job
-
-
-def _ov(s: Selection, tokens: Tokens, **changes: Any) -> OV:
-    assert s.key is not None
-    job = OV(
-        s.key, s.layer, s.head, tokens.ids, tokens.ids, s.weights, s.normalize, s.baseline, s.basis, basis_run(s)
-    )
-    return replace(job, **changes) if changes else job
-
-
-def source_row(s: Selection) -> OVRow | None:
-    """What the token under the cursor makes the head write: the row's token in OV, the key's elsewhere."""
-    tokens = s.shown_tokens
-    if tokens is None or s.key is None or not len(tokens):
-        return None
-    row, col = s.cell
-    source = row if s.view == "ov" else col
-    run = basis_run(s)
-    return OVRow(
-        s.key, s.layer, s.head, tokens.ids[source], tuple(dict.fromkeys(tokens.ids)), 10, s.weights, s.basis, run,
-        source if run else None,
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class CellJobs:
-    """The jobs whose values the inspector reads for the cell under the cursor; None where one has no meaning."""
-
-    pattern: Pattern | None = None
-    scores: Pattern | None = None
-    qk: QK | None = None
-    zscore: QK | None = None
-    ov: OV | None = None
-    ov_row: OVRow | None = None
-
-    def listed(self) -> list[Job]:
-        every = (self.pattern, self.scores, self.qk, self.zscore, self.ov, self.ov_row)
-        return [job for job in every if job is not None]
-
-
-def inspected(s: Selection) -> CellJobs:
-    """What the inspector line needs: what the weights say and what this prompt did, for the same cell."""
-    run, tokens = run_of(s), s.shown_tokens
-    if run is None or tokens is None or s.view == "residual":
-        return CellJobs()
-    pattern = scores = qk = zscore = None
-    if s.head is not None:
-        if not s.on_list:
-            pattern = Pattern(run, s.layer, s.head, "pattern")
-            scores = Pattern(run, s.layer, s.head, "scores")
-        qk = _qk(s, tokens, normalize="none", baseline="shown", term="token-token")
-        baseline: Baseline = "shown" if s.basis == "prompt" else "vocabulary"
-        zscore = replace(qk, normalize="zscore", baseline=baseline)
-    return CellJobs(pattern, scores, qk, zscore, _ov(s, tokens, normalize="none", baseline="shown"), source_row(s))
-
-
-def panels(s: Selection) -> tuple[str, ...]:
-    """Names of the side panels that this view has, in the order in which ``p`` walks them."""
-    if s.view == "pattern":
-        return ("next tokens", "head writes")
-    if s.view == "qk":
-        rotary = s.model is not None and not s.model.capabilities.offset
-        return (*(("distance",) if rotary and s.basis != "prompt" else ()), "head writes")
-    if s.view == "ov":
-        return ("head writes",)
-    return ("parts", "query reads", "key reads", "value reads") if s.head is not None else ("parts",)
-
-
-def panel_name(s: Selection) -> str:
-    """The side panel that is open, or ""."""
-    names = panels(s)
-    return names[s.panel] if s.panel < len(names) else ""
-
-
-def panel_job(s: Selection) -> Job | None:
-    """The job whose result the side panel draws."""
-    run, tokens, name = run_of(s), s.shown_tokens, panel_name(s)
-    if run is None or tokens is None or s.key is None or not name:
-        return None
-    if name == "next tokens":
-        return NextTokens(run, s.position)
-    if name == "head writes":
-        return source_row(s)
-    if name == "parts":
-        return ResidualParts(run, s.position, s.weights, s.unit, s.measure, s.target, s.distractor)
-    if s.head is None:
-        return None
-    if name == "distance":
-        row, col = s.cell
-        return QKDistance(s.key, s.layer, s.head, tokens.ids[row], tokens.ids[col], s.weights, s.form, s.basis)
-    side: Literal["q", "k", "v"] = "q" if name == "query reads" else "k" if name == "key reads" else "v"
-    return HeadInput(run, s.layer, s.head, s.position, side, s.weights, s.unit)
-
-
-def next_tokens(s: Selection) -> NextTokens | None:
-    """The predictions after the cursor's position, for the token strip."""
-    run = run_of(s)
-    return NextTokens(run, s.position) if run else None
-
-
-def needs(s: Selection, with_panel: bool = True) -> list[Job]:
-    """Everything that the screen shows of this selection, most important first, neighbouring heads last."""
-    if s.model is None or s.open != s.opened:
-        return [s.open]
-    wanted: list[Job | None] = []
-    tokenize = Tokenize(s.model.key, s.text, s.with_bos)
-    if s.tokens_of != tokenize:
-        # Nothing else is worth computing for tokens that are about to change; what is on the screen stays there.
-        return [tokenize]
-    if s.words and s.listed_of != Words(s.model.key, s.words):
-        wanted.append(Words(s.model.key, s.words))
-    last = next_tokens(replace(s, row=-1))
-    wanted += [shown(s), next_tokens(s), last, panel_job(s) if with_panel else None, *inspected(s).listed()]
-    return list(dict.fromkeys(job for job in (*wanted, *prefetched(s)) if job is not None))
-
-
-def prefetched(s: Selection) -> list[Job]:
-    """What the neighbouring heads would show: computed in idle time, so that the next head is there at once."""
-    if s.model is None or s.head is None:
-        return []
-    heads = (head for head in (s.head + 1, s.head - 1) if 0 <= head < s.model.n_heads)
-    jobs = (shown(replace(s, head=head)) for head in heads)
-    return [job for job in jobs if job is not None and job != shown(s)]
+def target_job(s: Selection, text: str) -> FindTarget | None:
+    """The job that looks up an answer that was typed."""
+    return FindTarget(s.key, text) if s.key else None

@@ -8,6 +8,11 @@ from .state import Selection
 
 LENGTH = 200
 """Places that are remembered."""
+PLACE = (
+    "view", "layer", "head", "mode", "row", "col", "component", "other", "state", "column", "pair", "neuron",
+    "neuron_row", "grain", "measure", "panel",
+)  # fmt: skip
+"""What a place is: models, prompts, answers and normalisations are not travelled."""
 
 
 class Trail:
@@ -33,10 +38,8 @@ class Trail:
 
 
 def _travel(source: list[Selection], target: list[Selection], here: Selection) -> Selection | None:
-    """Places are travelled, models and prompts are not: what is loaded and typed stays."""
     if not source:
         return None
     there = source.pop()
     target.append(here)
-    return replace(here, view=there.view, layer=there.layer, head=there.head, mode=there.mode, row=there.row,
-                   col=there.col, component=there.component, panel=there.panel)  # fmt: skip
+    return replace(here, **{name: getattr(there, name) for name in PLACE})

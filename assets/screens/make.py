@@ -14,9 +14,10 @@ os.environ.pop("NO_COLOR", None)
 
 from textual.pilot import Pilot
 
-from tui import state
+from tui import needs
 from tui.app import CircuitApp
 from tui.config import Options
+from tui.engine.jobs import Job
 
 HERE = Path(__file__).parent
 SIZE = (120, 40)
@@ -58,9 +59,10 @@ async def take(name: str, presses: tuple[str, ...], heads: dict[str, str]) -> No
 async def computed(app: CircuitApp, pilot: Pilot[None]) -> None:
     """Wait until everything that the screen needs is there and drawn."""
     explorer = app.explorer
-    while explorer.selection.tokens is None or not all(
-        app.engine.cached(job) is not None for job in state.needs(explorer.selection)
-    ):
+    def wanted() -> list[Job]:
+        return needs.needs(explorer.selection, explorer._panel_open(), explorer._part())
+
+    while explorer.selection.tokens is None or not all(app.engine.cached(job) is not None for job in wanted()):
         await pilot.pause(0.05)
     await pilot.pause(0.5)
 

@@ -42,14 +42,14 @@ async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = 1
 
 async def settled(explorer: Explorer, pilot: Pilot[None]) -> None:
     """Wait until everything that the selection needs is computed (or failed) and drawn."""
-    from tui import state
+    from tui import needs
 
     await pilot.pause(explorer.typing_pause)
     await until(
         pilot,
         lambda: all(
             explorer.engine.cached(job) is not None or job in explorer._failures
-            for job in state.needs(explorer.selection, explorer._panel_open())
+            for job in needs.needs(explorer.selection, explorer._panel_open(), explorer._part())
         ),
     )
     await pilot.pause(0.05)

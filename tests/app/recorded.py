@@ -13,37 +13,62 @@ import numpy as np
 from tui.engine.jobs import (
     OV,
     QK,
+    Attribution,
+    AttributionOver,
+    Contexts,
+    Directions,
+    FindTarget,
     HeadInput,
     Job,
     LayerPatterns,
+    Lens,
+    LensCurve,
+    LensOver,
+    LensTop,
+    Neurons,
+    NeuronTokens,
     NextTokens,
     Open,
     OVRow,
     Pattern,
+    PatternOver,
+    PreparePrompts,
+    Prompts,
     QKDistance,
     Residual,
     ResidualParts,
+    Run,
+    ScoreParts,
+    SourceRow,
+    Sources,
+    Stream,
+    Target,
     Tokenize,
     Words,
-)  # fmt: skip
+    WriteCosines,
+)
 from tui.results import (
     Axis,
     Capabilities,
     Curve,
+    Found,
     Gallery,
     Grid,
     Header,
     ModelInfo,
     ModelKey,
+    Split,
     Table,
     Tokens,
     frozen,
     head_name,
-)  # fmt: skip
+)
+from tui.state import state_names
 
 KEY = ModelKey("/recorded", "0", "float32", "cpu")
 WORDS = ["<|bos|>", " The", " capital", " of", " France", " is", " Paris", " London", " king", " queen", " Rome", " in"]
 LAYERS, HEADS = 4, 4
+MLP = 256
 
 
 class Refused(Exception):
@@ -59,6 +84,7 @@ def info(**changes: Any) -> ModelInfo:
     values: dict[str, Any] = {
         "key": KEY, "name": "demo", "architecture": "gpt2", "n_layers": LAYERS, "n_heads": HEADS,
         "n_key_value_heads": HEADS, "d_model": 128, "d_head": 32, "d_vocab": 1500, "n_ctx": 64, "n_parameters": 710_000,
+        "d_mlp": MLP,
         "positions": "learned", "norm": "LayerNorm", "has_mlp": True, "parallel_blocks": False, "bos_id": 0,
         "bos_default": True, "capabilities": Capabilities(offset="no rotary positions: there is no offset to set"),
     }  # fmt: skip
@@ -168,6 +194,124 @@ class RecordedBench:
         rows = tuple((name, 1 / len(names)) for name in names)
         return Table(head("residual", "what the head reads", "part·v/‖v‖²"), ("part", "share"), rows, "share")
 
+    def _lens(self, job: Lens) -> Grid:
+        n, states = len(job.run.ids), state_names(LAYERS, job.mids)
+        depth = np.linspace(0.05, 0.95, len(states))[:, None] * np.linspace(1, 0.6, n)[None]
+        values = np.round(1 / depth) if job.measure == "rank" else depth
+        text = tuple(tuple(WORDS[6 + (row + col) % 6] for col in range(n)) for row in range(len(states)))
+        header = head("lens", "logit lens", "softmax(norm(state) W_U)", checks={"max |lens − logits|": 2e-7})
+        return Grid(header, frozen(values), Axis("state", states), axis("position", job.run.ids), False, text)
+
+    def _lenstop(self, job: LensTop) -> Table:
+        return self._nexttokens(NextTokens(job.run, job.position))
+
+    def _lenscurve(self, job: LensCurve) -> Curve:
+        x = np.arange(LAYERS + 1)
+        return Curve(head("lens", "the answer over the layers", "softmax"), "layer", job.measure, x,
+                     {"answer ·Paris": frozen(x / LAYERS)})  # fmt: skip
+
+    def _attribution(self, job: Attribution) -> Grid:
+        return attribution_grid(job.unit, job.layer, job.position, ("attribution",))
+
+    def _sources(self, job: Sources) -> Grid:
+        n = len(job.run.ids)
+        values = numbers(job.layer, job.head, n, n)
+        values[np.triu_indices(n, 1)] = np.nan
+        names = ("destination", "source")
+        return self._grid(job, values, job.run.ids, "sources", True, "what each source gives", names)
+
+    def _sourcerow(self, job: SourceRow) -> Table:
+        rows = tuple((WORDS[i % len(WORDS)], at, np.sin(at + job.head), 1 / (at + 1), np.cos(at))
+                     for at, i in enumerate(job.run.ids[: job.position + 1]))  # fmt: skip
+        header = head("sources", "what each source gives", "pattern · v W_O")
+        return Table(header, ("source", "position", "contribution", "pattern", "OV"), rows, "contribution")
+
+    def _scoreparts(self, job: ScoreParts) -> Grid:
+        if job.key > job.query:
+            raise Refused("The query cannot see that key: it comes later.", "Move the cursor to its left.")
+        names = (*(part for part in part_names() if part[0] != "L" or int(part[1]) < job.layer), "rounding", "bias")
+        checks = {"score": 5.21, "sum": 5.21, "error": 2e-6}
+        header = head("score-parts", "the score, split", "Σ Σ q_a · k_b", head_name(job.layer, job.head), checks)
+        values = numbers(job.layer, job.head, len(names), len(names))
+        return Grid(header, frozen(values), Axis("at the query", names), Axis("at the key", names), True)
+
+    def _stream(self, job: Stream) -> Grid:
+        states = state_names(LAYERS, job.mids)
+        values = np.abs(numbers(3, 3, len(states), len(job.run.ids)))
+        header = head("stream", f"states, {job.measure}", "‖state‖")
+        return Grid(header, frozen(values), Axis("state", states), axis("position", job.run.ids), job.measure != "norm")
+
+    def _writecosines(self, job: WriteCosines) -> Grid:
+        names = part_names()
+        values = np.cos(numbers(2, 2, len(names), len(names)))
+        return Grid(head("stream", "cosines", "cos"), frozen(values), Axis("part", names), Axis("part", names), True)
+
+    def _neurons(self, job: Neurons) -> Grid:
+        names = tuple(f"L{job.layer}N{7 * i + 1}" for i in range(job.k))
+        if job.neuron is not None:
+            names = (f"L{job.layer}N{job.neuron}", *names)
+        values = numbers(job.layer, 5, len(names), len(job.run.ids))
+        return Grid(head("neurons", "activations", "act"), frozen(values), Axis("neuron", names),
+                    axis("position", job.run.ids), True)  # fmt: skip
+
+    def _neurontokens(self, job: NeuronTokens) -> Table:
+        return self._tokentable(f"L{job.layer}N{job.neuron} writes", job.neuron)
+
+    def _directions(self, job: Directions) -> Table:
+        return self._tokentable(f"{getattr(job.vector, 'part', getattr(job.vector, 'state', 'source'))} as tokens", 3)
+
+    def _tokentable(self, quantity: str, seed: int) -> Table:
+        values = numbers(1, seed, 1, len(WORDS))[0]
+        order = np.argsort(-values)
+        rows = [("promoted", rank, WORDS[i], int(i), float(values[i])) for rank, i in enumerate(order[:5], 1)]
+        rows += [("suppressed", len(WORDS) - back, WORDS[i], int(i), float(values[i]))
+                 for back, i in enumerate(order[::-1][:5])]  # fmt: skip
+        columns = ("part", "rank", "token", "id", "value")
+        return Table(head("directions", quantity, "x W_U"), columns, tuple(rows), "value")
+
+    def _findtarget(self, job: FindTarget) -> Found | Split:
+        sides = []
+        for side in job.text.split(" - "):
+            words = [word.strip() for word in side.split(",")]
+            for word in words:
+                if word.startswith("#"):
+                    continue
+                if word == "Zanzibar":
+                    return Split(word, tokens([" Z", "anzibar"], False), tokens(["Z", "anzibar"], False))
+                if " " + word not in WORDS:
+                    raise Refused(f'"{word}" is not in this vocabulary.', "Write another word.")
+            sides.append(Tokens(tuple(int(w[1:]) if w[0] == "#" else WORDS.index(" " + w) for w in words),
+                                tuple(" " + w for w in words), (False,) * len(words), False))  # fmt: skip
+        return Found(sides[0], sides[1] if len(sides) > 1 else Tokens((), (), (), False))
+
+    def _prepareprompts(self, job: PreparePrompts) -> Prompts:
+        runs, targets = [], []
+        for row in job.rows:
+            made = self._tokenize(Tokenize(job.model, row.text, job.bos))
+            runs.append(Run(job.model, made.ids, job.bos))
+            targets.append(Target((WORDS.index(" " + row.answer),)) if row.answer else None)
+        return Prompts(str(hash(job)), job.name, tuple(runs), tuple(targets), tuple(row.text for row in job.rows))
+
+    def _attributionover(self, job: AttributionOver) -> Grid:
+        return attribution_grid(job.unit, None, len(job.prompts), ("mean", "spread"))
+
+    def _lensover(self, job: LensOver) -> Table:
+        rows = tuple((name, i / 9, 0.05, 9.0 - i, 1.0, 1.5, 0.2, 0.3, 0.1)
+                     for i, name in enumerate(state_names(LAYERS, job.mids)))  # fmt: skip
+        columns = ("state", "probability", "probability ±", "rank", "rank ±", "entropy", "entropy ±", "KL", "KL ±")
+        return Table(head("lens", "logit lens, mean over prompts", "mean ± std"), columns, rows, "probability")
+
+    def _patternover(self, job: PatternOver) -> Grid:
+        n = min(len(run.ids) for run in job.prompts.runs)
+        grid = self._pattern(Pattern(Run(job.model, tuple(range(n)), True), job.layer, job.head))
+        values = grid.values * (0.1 if job.statistic == "spread" else 1)
+        return Grid(head("pattern", f"{job.statistic} pattern", "mean"), frozen(values), grid.rows, grid.cols, False)
+
+    def _contexts(self, job: Contexts) -> Table:
+        rows = tuple((0.9 - at / 10, at, 3, 1, " of", "… «·The» capital of") for at in range(len(job.prompts)))
+        columns = ("attention", "prompt", "query position", "key position", "query", "context")
+        return Table(head("contexts", "where the head attends", "pattern"), columns, rows, "attention")
+
     def _grid(self, job: Any, values: np.ndarray, ids: tuple[int, ...], view: str, diverging: bool, quantity: str,
               names: tuple[str, str] = ("query", "key")) -> Grid:  # fmt: skip
         checks = {"softmax(scaled) = pattern": 3e-8, "concat(z) W_O = Σ z_h W_O^h": 1e-7} if view == "pattern" else {}
@@ -199,3 +343,17 @@ def numbers(layer: int, seed: int, rows: int, cols: int) -> np.ndarray:
 
 def part_names() -> tuple[str, ...]:
     return ("embed", "pos", *(f"L{layer}.{kind}" for layer in range(LAYERS) for kind in ("attn", "mlp")))
+
+
+def attribution_grid(unit: str, layer: int | None, seed: int, columns: tuple[str, ...]) -> Grid:
+    """Parts with numbers and a check that their sum is the model's own value."""
+    if unit == "neuron":
+        names: tuple[str, ...] = (*(f"L{layer}N{7 * i + 1}" for i in range(6)), "other neurons", f"L{layer}.mlp bias")
+    else:
+        kinds = [f"H{h}" for h in range(HEADS)] if unit == "head" else [".attn"]
+        names = ("embed", "pos", *(f"L{i}{kind}" for i in range(LAYERS) for kind in [*kinds, ".bias", ".mlp"]),
+                 "unembed.bias", "rounding")  # fmt: skip
+    values = numbers(seed, 4, len(names), len(columns))
+    checks = {"value": float(values[:, 0].sum()), "sum": float(values[:, 0].sum()), "error": 3e-7}
+    header = head("attribution", "direct logit attribution", "frozen norm(part) · direction", checks=checks)
+    return Grid(header, frozen(values), Axis("part", names), Axis("column", columns), True)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from tests.app.recorded import KEY, RecordedBench, head, info, tokens
-from tui import captions, state
-from tui.engine.jobs import Job, Open, OVRow, Run, Tokenize
+from tui import arrange, captions, needs
+from tui.engine.jobs import Job, Open, OVRow, PromptRow, Run, Target, Tokenize
 from tui.results import Axis, Capabilities, Grid, Table, frozen
-from tui.state import Selection
+from tui.state import File, Selection, run_of
 
 PROMPT = tokens(["<|bos|>", " The", " capital", " of", " France"], True)
 LOADED = Selection(
@@ -63,7 +63,7 @@ def test_checks_are_identities_with_their_error() -> None:
 
 def test_the_inspector_says_the_same_cell_of_every_circuit() -> None:
     s = replace(LOADED, row=4, col=1)
-    pattern = cached(state.inspected(s).pattern)  # type: ignore[arg-type]
+    pattern = cached(needs.inspected(s).pattern)  # type: ignore[arg-type]
     said = line(s)
     assert said.startswith(" ·France → ·The ")
     assert f"pattern {pattern.values[4, 1]:.3f}" in said
@@ -73,7 +73,7 @@ def test_the_inspector_says_the_same_cell_of_every_circuit() -> None:
 
 def test_a_normalised_picture_has_its_own_number_in_the_line() -> None:
     s = replace(LOADED, view="qk", normalize="centered", row=4, col=1)
-    grid = cached(state.shown(s))  # type: ignore[arg-type]
+    grid = cached(needs.shown(s))  # type: ignore[arg-type]
     assert f"centered {captions.number(float(grid.values[4, 1]))}  " in line(s)
     positions = replace(s, term="position-position")
     assert line(positions).startswith(" pos ")
@@ -90,7 +90,7 @@ def test_a_masked_cell_is_called_so() -> None:
 
 def test_in_ov_the_inspector_gives_value_and_rank_of_the_cell() -> None:
     s = replace(LOADED, view="ov", row=4, col=1)
-    jobs = state.inspected(s)
+    jobs = needs.inspected(s)
     grid, row = cached(jobs.ov), cached(jobs.ov_row)  # type: ignore[arg-type]
     rank = next(r[1] for r in row.rows if r[0] == "shown" and r[3] == PROMPT.ids[1])
     assert f"OV {captions.number(float(grid.values[4, 1]))} (#{rank})" in line(s)
@@ -108,7 +108,7 @@ def test_nothing_is_made_up_while_nothing_is_computed() -> None:
 
 def test_the_panel_shows_tokens_without_ids_in_order_of_rank() -> None:
     table = cached(OVRow(KEY, 0, 0, 4, PROMPT.ids))
-    shown = captions.for_panel(table)
+    shown = arrange.for_panel(table)
     assert isinstance(shown, Table)
     assert shown.columns == ("rank", "token", "value")
     ranks = [row[0] for row in shown.rows]
@@ -127,8 +127,76 @@ def test_the_help_explains_the_view_in_full() -> None:
 def test_panel_titles_name_whose_numbers_they_are() -> None:
     s = replace(LOADED, view="residual", layer=1, panel=1)
     run = Run(KEY, PROMPT.ids, True)
-    assert state.panel_job(s) is not None
-    assert run == state.run_of(s)
+    assert needs.panel_job(s) is not None
+    assert run == run_of(s)
     assert captions.panel_title(s, None) == "L1H0 query at ·France"
     assert captions.panel_title(replace(s, panel=0), None) == "stream at ·France"
     assert captions.panel_title(replace(LOADED, view="ov"), None) == "L0H0: ·France writes"
+
+
+DEEP = replace(LOADED, likeliest=6, likeliest_text=" Paris", row=4, col=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"view": "lens"}, "logit lens · top token's probability"),
+        ({"view": "lens", "lens": "rank"}, "logit lens · answer's rank · ·Paris"),
+        ({"view": "attribution"}, "attribution to ·Paris · at ·France (4) · by head"),
+        ({"view": "attribution", "grain": "neuron"}, "attribution to ·Paris · at ·France (4) · by neuron · L0.mlp"),
+        ({"view": "pattern", "mode": "sources"}, "L0H0 · sources · toward ·Paris"),
+        ({"view": "why", "layer": 1}, "L1H0 score · ·France → ·The · by head"),
+        ({"view": "neurons"}, "L0 neurons · those that matter most at ·France (4)"),
+        ({"view": "neurons", "neuron": (0, 3)}, "L0 neurons"),
+        ({"view": "residual", "measure": "states"}, "residual stream · norm of states"),
+        ({"view": "residual", "measure": "writes"}, "residual stream · cosines between writes · at ·France (4)"),
+        ({"view": "residual", "measure": "answer"}, "residual stream · effect of writes · toward ·Paris"),
+    ],
+)  # fmt: skip
+def test_titles_of_the_stream_in_depth(changes: dict[str, Any], said: str) -> None:
+    assert captions.title(replace(DEEP, **changes), None) == said
+
+
+def test_the_users_answer_is_named_as_typed() -> None:
+    s = replace(DEEP, chosen=Target((6, 10), (7,)), answer_text="Paris, Rome - London")
+    assert captions.aim_in_line(s) == "answer Paris, Rome − London"
+    assert captions.aim_in_line(DEEP) == "answer ·Paris"
+    assert captions.aim_in_line(LOADED) == "", "no prediction yet"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"view": "lens", "state": 1}, " L1.pre at ·France   ·in  top token's probability"),
+        ({"view": "lens", "lens": "rank", "state": 0}, "rank of the answer"),
+        ({"view": "attribution", "layer": 1, "head": 2}, " L1H2 at ·France (4)   toward ·Paris"),
+        ({"view": "attribution", "layer": 1, "column": 5}, " L1.mlp at ·France (4) "),
+        ({"view": "pattern", "mode": "sources"}, " ·France → ·The   gives toward ·Paris"),
+        ({"view": "why", "layer": 1, "pair": (0, 1)}, " embed at the query × pos at the key   of the score"),
+        ({"view": "neurons", "neuron_row": 2}, " L0N15 at ·The   activation"),
+        ({"view": "residual", "measure": "final", "state": 2}, " L2.pre at ·France   cosine"),
+        ({"view": "residual", "measure": "writes", "component": 2, "other": 3}, " L0.attn · L0.mlp   cosine"),
+    ],
+)
+def test_the_line_below_names_what_the_cell_is(changes: dict[str, Any], said: str) -> None:
+    assert said in line(replace(DEEP, **changes))
+
+
+def test_the_sum_of_the_parts_stands_beside_the_models_value() -> None:
+    header = head("attribution", "q", "f", checks={"value": 17.9, "sum": 17.9, "error": 2e-6})
+    assert captions.checks(header) == "Σ parts 17.900 = value 17.900 ±2e-06"
+
+
+def test_over_a_file_the_title_says_how_many_prompts() -> None:
+    file = File("facts.jsonl", (PromptRow("a"), PromptRow("b")))
+    over = replace(DEEP, view="attribution", file=file)
+    assert captions.title(over, None) == "attribution by head · mean and spread · over facts.jsonl (2 prompts)"
+
+
+def test_the_strip_is_shaded_by_the_neuron_under_the_cursor() -> None:
+    s = replace(DEEP, view="neurons", neuron_row=1)
+    grid = cached(needs.shown(s))  # type: ignore[arg-type]
+    shade = captions.shade(s, grid)
+    assert shade is not None
+    assert np.allclose(shade, grid.values[1] / np.abs(grid.values[1]).max())
+    assert captions.shade(DEEP, grid) is None

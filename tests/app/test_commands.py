@@ -11,8 +11,11 @@ from tui.screen import Explorer
 README = Path(__file__).parents[2] / "README.md"
 TAKEN_BY_TERMINALS = {f"ctrl+{letter}" for letter in "abszhim"} | {"ctrl+enter"}
 NAMED = {"up", "down", "left", "right", "home", "end", "pageup", "pagedown", "enter", "space", "tab", "f1"}
-PUNCTUATION = {"question_mark", "colon", "comma", "full_stop", "left_square_bracket", "right_square_bracket",
-               "left_curly_bracket", "right_curly_bracket"}  # fmt: skip
+PUNCTUATION = {
+    "question_mark", "colon", "comma", "full_stop", "left_square_bracket", "right_square_bracket",
+    "left_curly_bracket", "right_curly_bracket", "left_parenthesis", "right_parenthesis", "less_than_sign",
+    "greater_than_sign", "slash",
+}  # fmt: skip
 
 
 def test_no_key_and_no_id_twice() -> None:

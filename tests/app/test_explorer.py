@@ -12,7 +12,7 @@ from textual.widgets import Input
 from tests.app import recorded
 from tests.app.driving import driven, notice, settled, text_of, until
 from tests.app.recorded import RecordedBench
-from tui.engine.jobs import OV, QK, Pattern, Residual, Tokenize
+from tui.engine.jobs import OV, QK, Pattern, Residual, Target, Tokenize
 from tui.results import Gallery, Grid
 from tui.screen import Explorer
 from tui.views.ask import Ask
@@ -68,9 +68,9 @@ async def test_digits_change_the_view_and_comma_comes_back() -> None:
 
 
 def kind_job(explorer: object, kind: type) -> object:
-    from tui import state
+    from tui import needs
 
-    job = state.shown(explorer.selection)  # type: ignore[attr-defined]
+    job = needs.shown(explorer.selection)  # type: ignore[attr-defined]
     assert isinstance(job, kind)
     return job
 
@@ -150,9 +150,9 @@ async def test_modes_cycle_through_thumbnails_and_enter_opens_one() -> None:
         await pilot.press("m", "m", "m")
         await settled(explorer, pilot)
         assert explorer.selection.mode == "all heads"
-        from tui import state
+        from tui import needs
 
-        assert isinstance(explorer.engine.cached(state.shown(explorer.selection)), Gallery)  # type: ignore[arg-type]
+        assert isinstance(explorer.engine.cached(needs.shown(explorer.selection)), Gallery)  # type: ignore[arg-type]
         await pilot.press("l", "enter")
         await settled(explorer, pilot)
         assert explorer.selection.name == "L0H1"
@@ -198,9 +198,9 @@ async def test_a_token_list_of_ones_own() -> None:
 
 async def test_the_answer_is_chosen_by_word() -> None:
     async with driven() as (explorer, pilot):
-        await pilot.press("4", "A", *"Paris, London", "enter")
+        await pilot.press("4", "A", *"Paris - London", "enter")
         await settled(explorer, pilot)
-        assert (explorer.selection.answer, explorer.selection.distractor) == (6, 7)
+        assert explorer.selection.chosen == Target((6,), (7,))
         assert explorer.selection.measure == "answer"
 
 

@@ -7,12 +7,44 @@ from dataclasses import replace
 import pytest
 
 from tests.app.recorded import KEY, info, tokens
-from tui import state
-from tui.engine.jobs import OV, QK, LayerPatterns, Open, OVRow, Pattern, Residual, Run, Tokenize, Words
+from tui import needs, state
+from tui.engine.jobs import (
+    OV,
+    QK,
+    Attribution,
+    AttributionOver,
+    LayerPatterns,
+    Lens,
+    LensOver,
+    Neurons,
+    Open,
+    OVRow,
+    Pattern,
+    PatternOver,
+    PreparePrompts,
+    PromptRow,
+    Prompts,
+    Residual,
+    Run,
+    ScoreParts,
+    Sources,
+    Stream,
+    Target,
+    Tokenize,
+    Words,
+    WriteCosines,
+)
 from tui.results import Capabilities
-from tui.state import Selection
+from tui.state import File, Selection
 
 PROMPT = tokens(["<|bos|>", " The", " capital", " of"], True)
+
+
+ROWS = (PromptRow("The capital of", "Paris"), PromptRow("The king"))
+FILE = File("facts.jsonl", ROWS, over=False, prepared=Prompts(
+    "digest", "facts.jsonl", (Run(KEY, PROMPT.ids, True), Run(KEY, (0, 1, 8), True)), (Target((6,)), None),
+    ("The capital of", "The king")))  # fmt: skip
+OPENED = replace(FILE, over=True)
 
 
 def loaded(**changes: object) -> Selection:
@@ -22,15 +54,15 @@ def loaded(**changes: object) -> Selection:
 
 
 def test_nothing_but_the_model_is_wanted_before_it_is_there() -> None:
-    assert state.needs(Selection()) == [Open()]
+    assert needs.needs(Selection()) == [Open()]
 
 
 def test_another_model_is_wanted_before_anything_else_of_the_old_one() -> None:
-    assert state.needs(loaded(open=Open("gpt2"))) == [Open("gpt2")]
+    assert needs.needs(loaded(open=Open("gpt2"))) == [Open("gpt2")]
 
 
 def test_changed_text_is_tokenized_first() -> None:
-    assert state.needs(loaded(text="The capital")) == [Tokenize(KEY, "The capital", True)]
+    assert needs.needs(loaded(text="The capital")) == [Tokenize(KEY, "The capital", True)]
 
 
 def test_bos_is_the_models_habit_until_the_user_says_otherwise() -> None:
@@ -40,7 +72,7 @@ def test_bos_is_the_models_habit_until_the_user_says_otherwise() -> None:
 
 
 def test_what_is_on_the_screen_comes_first_and_neighbours_last() -> None:
-    wanted = state.needs(loaded(layer=1, head=1))
+    wanted = needs.needs(loaded(layer=1, head=1))
     run = Run(KEY, PROMPT.ids, True)
     assert wanted[0] == Pattern(run, 1, 1)
     assert wanted[-2:] == [Pattern(run, 1, 2), Pattern(run, 1, 0)]
@@ -59,32 +91,33 @@ def test_what_is_on_the_screen_comes_first_and_neighbours_last() -> None:
     ],
 )
 def test_each_view_draws_its_job(changes: dict[str, object], kind: type) -> None:
-    assert isinstance(state.shown(loaded(**changes)), kind)
+    assert isinstance(needs.shown(loaded(**changes)), kind)
 
 
 def test_the_direct_path_has_no_qk() -> None:
-    assert state.shown(loaded(view="qk", head=None)) is None
+    assert needs.shown(loaded(view="qk", head=None)) is None
 
 
 def test_the_answer_direction_waits_for_the_prediction() -> None:
     s = loaded(view="residual", measure="answer")
-    assert state.shown(s) is None
-    assert state.shown(replace(s, likeliest=7)).answer == 7  # type: ignore[union-attr]
-    assert state.shown(replace(s, likeliest=7, answer=5)).answer == 5  # type: ignore[union-attr]
+    assert needs.shown(s) is None
+    assert needs.shown(replace(s, likeliest=7)).target == Target((7,))  # type: ignore[union-attr]
+    chosen = replace(s, likeliest=7, chosen=Target((5, 6), (8,)))
+    assert needs.shown(chosen).target == Target((5, 6), (8,))  # type: ignore[union-attr]
 
 
 def test_the_jobs_carry_every_option_that_changes_their_numbers() -> None:
     s = loaded(view="qk", layer=2, head=3)
-    base = state.shown(s)
+    base = needs.shown(s)
     for change in (
         {"form": "scaled"}, {"normalize": "zscore"}, {"baseline": "vocabulary"}, {"basis": "normed"},
         {"basis": "prompt"}, {"offset": 3}, {"term": "position-token"}, {"weights": "raw"}, {"layer": 1}, {"head": 0},
     ):  # fmt: skip
-        assert state.shown(replace(s, **change)) != base, change
+        assert needs.shown(replace(s, **change)) != base, change
 
 
 def test_the_inspector_asks_for_the_same_cell_of_every_circuit() -> None:
-    jobs = state.inspected(loaded(row=2, col=1))
+    jobs = needs.inspected(loaded(row=2, col=1))
     assert jobs.pattern is not None
     assert jobs.scores is not None
     assert jobs.qk is not None
@@ -93,15 +126,15 @@ def test_the_inspector_asks_for_the_same_cell_of_every_circuit() -> None:
     assert (jobs.zscore.normalize, jobs.zscore.baseline) == ("zscore", "vocabulary")
     assert isinstance(jobs.ov_row, OVRow)
     assert jobs.ov_row.source == PROMPT.ids[1], "outside OV the key token is the source"
-    assert state.inspected(loaded(view="ov", row=2, col=1)).ov_row.source == PROMPT.ids[2]  # type: ignore[union-attr]
+    assert needs.inspected(loaded(view="ov", row=2, col=1)).ov_row.source == PROMPT.ids[2]  # type: ignore[union-attr]
 
 
 def test_a_token_list_of_ones_own_replaces_the_prompt_in_qk_and_ov_only() -> None:
     listed = tokens([" king", " queen"], False)
     s = loaded(view="qk", words="king, queen", listed=listed, listed_of=Words(KEY, "king, queen"))
-    assert state.shown(s).rows == listed.ids  # type: ignore[union-attr]
-    assert state.inspected(s).pattern is None, "the prompt's pattern has no such cell"
-    assert isinstance(state.shown(replace(s, view="pattern")), Pattern)
+    assert needs.shown(s).rows == listed.ids  # type: ignore[union-attr]
+    assert needs.inspected(s).pattern is None, "the prompt's pattern has no such cell"
+    assert isinstance(needs.shown(replace(s, view="pattern")), Pattern)
 
 
 def test_basis_passes_over_what_is_not_offered() -> None:
@@ -141,9 +174,115 @@ def test_cell_in_view_is_the_inverse_of_with_cell(view: str) -> None:
     assert state.cell_in_view(s) == (2, 1)
 
 
+PARTS = {"residual": "L0.attn", "attribution": "L1H2", "neurons": "L1N17"}
+"""What the row under the cursor names."""
+
+
 @pytest.mark.parametrize("view", state.VIEWS)
 def test_every_panel_has_a_job(view: str) -> None:
-    s = loaded(view=view, layer=1)
-    for index in range(len(state.panels(s))):
-        assert state.panel_job(replace(s, panel=index)) is not None
-    assert state.panel_job(replace(s, panel=99)) is None
+    s = loaded(view=view, layer=1, likeliest=7, mode="sources", col=1, file=FILE)
+    for index in range(len(needs.panels(s))):
+        assert needs.panel_job(replace(s, panel=index), PARTS.get(view, "")) is not None, needs.panels(s)[index]
+    assert needs.panel_job(replace(s, panel=99)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"view": "pattern", "mode": "sources"}, Sources),
+        ({"view": "lens"}, Lens),
+        ({"view": "lens", "lens": "rank", "mids": True}, Lens),
+        ({"view": "attribution"}, Attribution),
+        ({"view": "attribution", "grain": "neuron"}, Attribution),
+        ({"view": "why", "row": 2, "col": 1}, ScoreParts),
+        ({"view": "neurons", "neuron": (0, 7)}, Neurons),
+        ({"view": "residual", "measure": "states"}, Stream),
+        ({"view": "residual", "measure": "final"}, Stream),
+        ({"view": "residual", "measure": "writes"}, WriteCosines),
+        ({"view": "pattern", "file": True}, PatternOver),
+        ({"view": "lens", "file": True}, LensOver),
+        ({"view": "attribution", "file": True}, AttributionOver),
+        ({"view": "ov", "file": True}, OV),
+    ],
+)
+def test_the_stream_in_depth_has_its_jobs(changes: dict[str, object], kind: type) -> None:
+    if changes.get("file"):
+        changes = {**changes, "file": OPENED}
+    assert isinstance(needs.shown(loaded(likeliest=7, **changes)), kind)
+
+
+def test_an_answer_is_asked_of_the_lens_only_where_it_matters() -> None:
+    """Another answer must not compute the top tokens again."""
+    s = loaded(view="lens", likeliest=7)
+    assert needs.shown(s) == needs.shown(replace(s, likeliest=8))
+    assert needs.shown(replace(s, lens="rank")) != needs.shown(replace(s, lens="rank", likeliest=8))
+
+
+def test_the_position_moves_in_every_view_and_stays_inside() -> None:
+    s = loaded(view="attribution", row=1)
+    assert state.with_position(s, 1).position == 2
+    assert state.with_position(s, -9).position == 0
+    assert state.with_position(s, 99).position == 3
+    empty = loaded(tokens=None)
+    assert state.with_position(empty, 1) is empty
+
+
+def test_the_cursor_in_attribution_is_a_head_or_an_mlp() -> None:
+    s = state.with_cell(loaded(view="attribution"), 2, 3)
+    assert (s.layer, s.head) == (2, 3)
+    on_mlp = state.with_cell(s, 1, 5)
+    assert (on_mlp.layer, on_mlp.head, state.cell_in_view(on_mlp)) == (1, 3, (1, 5)), "the head stays chosen"
+
+
+def test_states_keep_the_cursor_when_the_middle_ones_come_and_go() -> None:
+    s = loaded(view="lens", state=2)
+    assert s.states == ("L0.pre", "L1.pre", "L2.pre", "L3.pre", "L3.post")
+    with_mids, passed = state.cycle(s, "mids")
+    assert with_mids.states[with_mids.state] == "L2.pre"
+    assert not passed
+    on_mid = replace(with_mids, state=5)
+    assert on_mid.states[5] == "L2.mid"
+    back, _ = state.cycle(on_mid, "mids")
+    assert back.states[back.state] == "L2.pre"
+
+
+def test_parallel_blocks_have_no_middle_states_and_say_so() -> None:
+    parallel = info(capabilities=Capabilities(states_mid="blocks are parallel", neurons="experts"))
+    s, passed = state.cycle(loaded(model=parallel, view="lens"), "mids")
+    assert not s.mids
+    assert passed == "blocks are parallel"
+    assert state.cycle(loaded(model=parallel, grain="component"), "grain")[1] == "experts"
+    assert not state.settle(loaded(model=parallel, mids=True)).mids
+
+
+@pytest.mark.parametrize(
+    ("part", "view", "layer", "head"),
+    [("L2H3", "pattern", 2, 3), ("L2.attn", "pattern", 2, 1), ("L2.mlp", "neurons", 2, 1), ("L2N17", "neurons", 2, 1)],
+)
+def test_a_part_leads_to_its_head_or_its_neurons(part: str, view: str, layer: int, head: int) -> None:
+    s = state.at_part(loaded(view="attribution", head=1), part)
+    assert (s.view, s.layer, s.head) == (view, layer, head)
+    assert s.neuron == ((2, 17) if part == "L2N17" else None)
+
+
+@pytest.mark.parametrize("part", ["embed", "L2.bias", "rounding", "unembed.bias", ""])
+def test_other_parts_lead_nowhere(part: str) -> None:
+    s = loaded(view="attribution")
+    assert state.at_part(s, part) is s
+
+
+def test_a_file_of_prompts_is_walked_with_its_answers() -> None:
+    s = state.with_file(loaded(), "some/where/facts.jsonl", FILE.rows)
+    assert (s.text, s.over) == ("The capital of", True)
+    assert s.file is not None
+    assert s.file.name == "facts.jsonl"
+    assert needs.shown(s) is None, "not tokenized yet"
+    assert isinstance(needs.preparing(s), PreparePrompts)
+    s = state.prepared(s, needs.preparing(s), OPENED.prepared)  # type: ignore[arg-type]
+    assert (s.chosen, s.answer_text) == (Target((6,)), "Paris")
+    second = state.at_prompt(s, 1)
+    assert (second.text, second.file.at) == ("The king", 1)  # type: ignore[union-attr]
+    assert second.chosen == Target((6,)), "a row without an answer keeps the one that was there"
+    assert state.at_prompt(second, 2).text == "The capital of", "after the last comes the first"
+    other = replace(second, bos=False)
+    assert needs.preparing(other) in needs.needs(replace(other, tokens_of=Tokenize(KEY, other.text, False)))

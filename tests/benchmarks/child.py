@@ -157,7 +157,7 @@ async def steps(app: Any) -> None:
     """2,500 steps, every fifth an edit of the prompt; each waits until its picture is drawn."""
     from dataclasses import replace
 
-    from tui import state
+    from tui import needs
 
     explorer = app.explorer
 
@@ -165,7 +165,7 @@ async def steps(app: Any) -> None:
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             await asyncio.sleep(0.002)
-            job = state.shown(explorer.selection)
+            job = needs.shown(explorer.selection)
             result = explorer.engine.cached(job) if job else None
             tokens_there = explorer.selection.tokens_of is not None and (
                 explorer.selection.tokens_of.text == explorer.selection.text

@@ -20,7 +20,7 @@ import pytest
 from tests.circuits.desk import Desk
 from tests.models.folders import gpt2_folder, induction_checkpoint, llama_folder
 from tui import export, formats
-from tui.engine.jobs import QK, Pattern, ResidualParts
+from tui.engine.jobs import QK, Attribution, Lens, Neurons, Pattern, ResidualParts, ScoreParts, Sources, Target
 from tui.results import Axis, Curve, Grid, Header, frozen
 
 PROMPT = "the capital of France is"
@@ -122,6 +122,86 @@ def test_views(gpt2: Path, tmp_path: Path) -> None:
     assert parts["checks"]["max |Σ parts − logit|"] < 1e-4
     prompt = document(gpt2, tmp_path, "qk", "--prompt", PROMPT, "--head", "L1H0", "--basis", "prompt")
     assert prompt["values"][0][1] is None
+
+
+def test_the_stream_in_depth(gpt2: Path, tmp_path: Path, desk: Desk) -> None:
+    """Each view of the stream: the app's own job, the same float32 numbers."""
+    asked = ("--prompt", PROMPT, "--answer", "Paris, king", "--distractor", "London")
+    attribution = document(gpt2, tmp_path, "attribution", *asked, "--unit", "head")
+    run_ = desk.run(*(token["id"] for token in attribution["tokens"]), bos=True)
+    last = len(run_.ids) - 1
+    target = Target((260, 262), (264,))
+    want = desk.get(Attribution(run_, last, target))
+    assert attribution["rows"]["labels"] == list(want.rows.labels)
+    assert {"L0H0", "L0.mlp", "L0.bias", "embed", "pos", "unembed.bias", "rounding"} <= set(attribution["rows"]["labels"])
+    assert np.array_equal(np.array(attribution["values"], dtype=np.float32), want.values)
+    assert len(attribution["cols"]["labels"]) == 1
+    assert set(attribution["checks"]) == {"value", "sum", "error"}
+    assert attribution["checks"]["error"] < 1e-4
+    assert sum(row[0] for row in attribution["values"]) == pytest.approx(attribution["checks"]["value"], abs=1e-4)
+    assert attribution["convention"]["answer"] == " Paris,  king"
+
+    lens = document(gpt2, tmp_path, "lens", *asked, "--measure", "rank", "--mids")
+    assert np.array_equal(np.array(lens["values"], dtype=np.float32), desk.get(Lens(run_, "rank", target, True)).values)
+    assert lens["rows"]["labels"] == ["L0.pre", "L0.mid", "L1.pre", "L1.mid", "L1.post"]
+    assert len(lens["text"]) == 5
+    curve = document(gpt2, tmp_path, "lens", *asked, "--position", "-1")
+    assert len(curve["series"]) == 2
+    top = document(gpt2, tmp_path, "lens", "--prompt", PROMPT, "--state", "L1.post", "--position", "-1")
+    likeliest = top["values"][0][top["columns"].index("id")]
+    default = document(gpt2, tmp_path, "attribution", "--prompt", PROMPT)
+    assert default["values"] != attribution["values"]
+    named = document(gpt2, tmp_path, "attribution", "--prompt", PROMPT, "--answer", f"#{likeliest}")
+    assert default["values"] == named["values"], "without an answer: the likeliest next token"
+
+    sources = document(gpt2, tmp_path, "sources", *asked, "--head", "L1H2")
+    values = desk.get(Sources(run_, 1, 2, target)).values
+    got = np.array([[np.nan if cell is None else cell for cell in row] for row in sources["values"]], dtype=np.float32)
+    assert np.array_equal(got, values, equal_nan=True)
+    row = document(gpt2, tmp_path, "sources", *asked, "--head", "L1H2", "--position", "-1")
+    assert row["columns"] == ["source", "position", "contribution", "pattern", "OV"]
+    split = document(gpt2, tmp_path, "score-parts", "--prompt", PROMPT, "--head", "L1H2", "--key", "3")
+    assert np.array_equal(
+        np.array(split["values"], dtype=np.float32), desk.get(ScoreParts(run_, 1, 2, last, 3)).values
+    )
+    assert split["checks"]["error"] < 1e-4
+    for measure, rows in (("norm", 3), ("final", 3), ("writes", 6)):
+        stream = document(gpt2, tmp_path, "stream", "--prompt", PROMPT, "--measure", measure)
+        assert len(stream["values"]) == rows
+    neurons = document(gpt2, tmp_path, "neurons", *asked, "--layer", "1")
+    assert np.array_equal(np.array(neurons["values"], dtype=np.float32), desk.get(Neurons(run_, 1, last, target)).values)
+    top_neuron = neurons["rows"]["labels"][0]
+    writes = document(gpt2, tmp_path, "neurons", "--neuron", top_neuron)
+    assert writes["columns"] == ["part", "rank", "token", "id", "value"]
+    by_neuron = document(gpt2, tmp_path, "attribution", *asked, "--unit", "neuron", "--layer", "L1")
+    assert by_neuron["rows"]["labels"][0] == top_neuron
+    for vector in (("--part", "L1H2"), ("--state", "L1.pre"), ("--head", "L1H2", "--source", "2")):
+        assert document(gpt2, tmp_path, "directions", "--prompt", PROMPT, *vector)["columns"] == writes["columns"]
+
+
+def test_over_a_file_of_prompts(gpt2: Path, tmp_path: Path) -> None:
+    rows = [{"prompt": "the capital of France is", "answer": "Paris", "distractor": "London"},
+            {"prompt": "the capital of England is", "answer": "London", "distractor": "Paris"},
+            {"prompt": "the king and the", "answer": "queen"}]  # fmt: skip
+    file = tmp_path / "facts.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    over = document(gpt2, tmp_path, "attribution", "--prompts", str(file))
+    assert over["cols"]["labels"] == ["mean", "spread"]
+    each = [
+        document(gpt2, tmp_path, "attribution", "--prompt", row["prompt"], "--answer", row["answer"],
+                 *(("--distractor", row["distractor"]) if "distractor" in row else ()))
+        for row in rows
+    ]  # fmt: skip
+    singles = np.array([[line[0] for line in one["values"]] for one in each])
+    assert np.abs(np.array(over["values"])[:, 0] - singles.mean(0)).max() < 1e-5
+    assert np.abs(np.array(over["values"])[:, 1] - singles.std(0)).max() < 1e-5
+    lens = document(gpt2, tmp_path, "lens", "--prompts", str(file))
+    assert lens["columns"][:2] == ["state", "probability"]
+    pattern = document(gpt2, tmp_path, "pattern", "--prompts", str(file), "--head", "L1H0")
+    assert len(pattern["values"]) == 5, "the shortest prompt's length"
+    contexts = document(gpt2, tmp_path, "contexts", "--prompts", str(file), "--head", "L1H0", "--token", "capital")
+    assert contexts["columns"][:4] == ["attention", "prompt", "query position", "key position"]
+    assert {row[1] for row in contexts["values"]} == {0, 1}
 
 
 def test_rotary_offset(tmp_path: Path) -> None:
@@ -228,7 +308,23 @@ USAGE = [
     (["residual", "--prompt", "the", "--answer", "Paris", "--measure", "norm"], "changes nothing"),
     (["residual", "--prompt", "the", "--measure", "answer"], "needs --answer"),
     (["residual", "--prompt", "the", "--position", "9"], "there are 4 tokens"),
-    (["residual", "--prompt", "the", "--answer", "Paris, France"], "takes one token"),
+    (["lens", "--prompt", "the", "--measure", "norm"], "not for lens, which has probability"),
+    (["attribution", "--prompt", "the", "--unit", "neuron"], "--layer go together"),
+    (["attribution", "--prompt", "the", "--layer", "x", "--unit", "neuron"], "written L2"),
+    (["stream", "--prompt", "the", "--unit", "neuron"], "not for stream"),
+    (["sources", "--prompt", "the"], "needs --head"),
+    (["score-parts", "--prompt", "the", "--head", "L1H0"], "needs --key"),
+    (["score-parts", "--prompt", "the", "--head", "L1H0", "--key", "9"], "there are 4 tokens"),
+    (["neurons", "--prompt", "the"], "needs --layer"),
+    (["neurons", "--neuron", "L2H1"], "written L2N17"),
+    (["directions", "--prompt", "the"], "needs one of"),
+    (["directions", "--prompt", "the", "--source", "1"], "go together"),
+    (["contexts", "--prompt", "the", "--head", "L0H0", "--token", "the"], "needs --prompts FILE"),
+    (["qk", "--head", "L0H0", "--prompts", "a.txt"], "--prompts is for pattern and lens and attribution"),
+    (["pattern", "--prompt", "the", "--head", "L0H0", "--statistic", "spread"], "one prompt has one pattern"),
+    (["pattern", "--prompts", "a.txt", "--head", "L0"], "names a layer"),
+    (["attribution", "--prompt", "the", "--distractor", "Paris"], "needs --answer"),
+    (["lens", "--prompts", "a.txt", "--measure", "kl"], "gives every measure"),
     (["nothing", "--prompt", "the"], "invalid choice"),
     (["qk", "--head", "L0H0", "--tokens", "a", "--prompt", "b"], "not allowed with"),
 ]
@@ -240,6 +336,12 @@ FAILURES = [
     (["qk", "--head", "L0H0", "--tokens", ""], "The token list is empty"),
     (["qk", "--head", "L0H0", "--tokens", " , "], "The token list is empty"),
     (["residual", "--prompt", "the", "--answer", "12"], '"12" is 2 tokens'),
+    (["attribution", "--prompt", "the", "--answer", "#9999"], "9999"),
+    (["lens", "--prompt", "the", "--state", "L9.pre", "--position", "0"], "L9.pre"),
+    (["directions", "--prompt", "the", "--part", "L9H0"], "L9H0"),
+    (["neurons", "--neuron", "L0N99999"], "99999"),
+    (["attribution", "--prompts", "nothing.txt"], "nothing.txt"),
+    (["score-parts", "--prompt", "the", "--head", "L1H0", "--query", "0", "--key", "2"], "cannot see"),
     (["qk", "--head", "L0H0", "--tokens", "France", "--basis", "effective"], "not for layer 0"),
     (["pattern", "--head", "L0H0", "--prompt", "the " * 40], "at most 32"),
     (["pattern", "--head", "L0H0", "--prompt", "", "--bos", "off"], "empty"),

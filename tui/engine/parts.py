@@ -11,18 +11,30 @@ from ..results import ModelKey
 from .jobs import (
     OV,
     QK,
+    Attribution,
     Basis,
+    Directions,
     Form,
     HeadInput,
     Job,
     LayerPatterns,
+    Lens,
+    LensCurve,
+    LensTop,
+    Neurons,
     NextTokens,
     OVRow,
     Pattern,
     Residual,
     ResidualParts,
     Run,
+    ScoreParts,
+    SourceRow,
+    Sources,
+    SourceWrite,
+    Stream,
     Weights,
+    WriteCosines,
 )
 
 
@@ -85,11 +97,31 @@ class KeyMoments(Job):
     keys: VocabularyKeys
 
 
+@dataclass(frozen=True)
+class LensState(Job):
+    """The lens at every position of one state → ``Reading`` of circuits/lens.py: all measures at once."""
+
+    run: Run
+    state: str
+    answers: tuple[int, ...]
+    """Tokens whose probabilities and ranks are read as well."""
+
+
+_ONE_FORWARD = (
+    NextTokens, Residual, ResidualParts, HeadInput, Attribution, Lens, LensTop, LensCurve, Stream, WriteCosines,
+    Neurons, Directions,
+)  # fmt: skip
+
+
 def needs(job: Job) -> frozenset[Job]:
     """The parts that a job may ask for and shares with other jobs: a superset, since sizes decide which are used."""
     if isinstance(job, Pattern | LayerPatterns):
         return frozenset({Forward(job.run), Forward(job.run, job.layer), HeadSum(job.run, job.layer)})
-    if isinstance(job, NextTokens | Residual | ResidualParts | HeadInput):
+    if isinstance(job, Sources | SourceRow | ScoreParts):
+        return frozenset({Forward(job.run), Forward(job.run, job.layer)})
+    if isinstance(job, Directions) and isinstance(job.vector, SourceWrite):
+        return frozenset({Forward(job.run), Forward(job.run, job.vector.layer)})
+    if isinstance(job, _ONE_FORWARD):
         return frozenset({Forward(job.run)})
     if isinstance(job, QK) and job.run is not None:
         return frozenset({Forward(job.run), Forward(job.run, job.layer)})

@@ -1,0 +1,89 @@
+"""A result in the shape that a view draws: the same numbers, other rows and columns. numpy only, nothing computed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .results import Axis, Grid, Result, Scalar, Table, frozen, head_name
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from .later import numpy as np
+
+_PART = re.compile(r"L(\d+)(?:H(\d+)|\.(attn|bias|mlp))")
+_NAMES = {"attn": "attn", "bias": "bias", "mlp": "MLP"}
+PAIRS = 200
+"""Pairs in a ranked list: the rest are too small to be of use."""
+
+
+def by_layer(grid: Grid) -> Grid:
+    """Parts ``[part, 1]`` as layer × (heads, attention bias, MLP); parts of no layer are left to ``ranked``."""
+    places = [_PART.fullmatch(label) for label in grid.rows.labels]
+    found = [(int(m[1]), f"H{m[2]}" if m[2] else _NAMES[m[3]], i) for i, m in enumerate(places) if m]
+    names = list(dict.fromkeys(name for _, name, _ in found))
+    # A bias and the MLP follow the heads of the first layer that has them: at the end in every model.
+    names.sort(key=lambda name: (name == "MLP", name == "bias", int(name[1:]) if name[0] == "H" else 0))
+    layers = 1 + max((layer for layer, _, _ in found), default=-1)
+    values = np.full((layers, len(names)), np.nan, dtype=np.float32)
+    for layer, name, row in found:
+        values[layer, names.index(name)] = grid.values[row, 0]
+    rows = Axis("layer", tuple(head_name(layer) for layer in range(layers)))
+    return Grid(grid.header, frozen(values), rows, Axis("part", tuple(names)), True)
+
+
+def part_at(layer: int, column: str) -> str:
+    """The part that a cell of ``by_layer`` is: ``L2H3``, ``L2.mlp``."""
+    kinds = {name: kind for kind, name in _NAMES.items()}
+    return f"L{layer}{column}" if column not in kinds else f"L{layer}.{kinds[column]}"
+
+
+def ranked(grid: Grid) -> Table:
+    """Parts ``[part, columns]`` as rows, the largest effect first whatever its sign."""
+    order = np.argsort(-np.abs(grid.values[:, 0]), kind="stable").tolist()
+    rows: list[tuple[Scalar, ...]] = [(grid.rows.labels[i], *grid.values[i].tolist()) for i in order]
+    return Table(grid.header, (grid.rows.name, *grid.cols.labels), tuple(rows), bar=grid.cols.labels[0])
+
+
+def ranked_pairs(grid: Grid) -> Table:
+    """Cells of a matrix of components as rows, the largest first whatever its sign."""
+    flat = np.abs(grid.values).ravel()
+    order = np.argsort(-flat, kind="stable")[:PAIRS].tolist()
+    width = grid.values.shape[1]
+    rows: list[tuple[Scalar, ...]] = [
+        (grid.rows.labels[i // width], grid.cols.labels[i % width], float(grid.values[i // width, i % width]))
+        for i in order
+    ]
+    return Table(grid.header, ("at the query", "at the key", "score"), tuple(rows), bar="score")
+
+
+def for_view(result: Result | None, view: str) -> Result | None:
+    """The result as the main picture shows it."""
+    if view == "attribution" and isinstance(result, Grid):
+        neurons = any("N" in label for label in result.rows.labels)
+        return ranked_in_order(result) if neurons else by_layer(result)
+    return result
+
+
+def ranked_in_order(grid: Grid) -> Table:
+    """Rows that are ranked already (neurons, then the others and the bias), as a table."""
+    rows: list[tuple[Scalar, ...]] = [
+        (label, *line.tolist()) for label, line in zip(grid.rows.labels, grid.values, strict=True)
+    ]
+    return Table(grid.header, (grid.rows.name, *grid.cols.labels), tuple(rows), bar=grid.cols.labels[0])
+
+
+def for_panel(result: Result | None, name: str = "") -> Result | None:
+    """A result as the narrow side panel shows it; of token tables the token with its rank and number, no ids."""
+    if isinstance(result, Grid):
+        return ranked(result) if name == "ranked" else ranked_pairs(result) if name == "pairs" else result
+    if not isinstance(result, Table) or name in ("sources", "contexts") or "token" not in result.columns:
+        return result
+    kept = [column for column in ("rank", "token", result.bar) if column in result.columns]
+    at = [result.columns.index(column) for column in kept if column is not None]
+    part = result.columns.index("part") if "part" in result.columns else None
+    rows = [row for row in result.rows if part is None or row[part] != "shown"]
+    rows.sort(key=lambda row: row[at[0]])  # type: ignore[arg-type, return-value]
+    columns = tuple(result.columns[index] for index in at)
+    return Table(result.header, columns, tuple(tuple(row[index] for index in at) for row in rows), result.bar)
