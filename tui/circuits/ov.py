@@ -76,6 +76,10 @@ class Ranked:
 
 def ranked(unembed: Unembedding, y: Tensor, k: int) -> Ranked:
     """``y [d_model]`` → its row over the whole vocabulary with the k most promoted and most suppressed tokens."""
-    row = unembed.logits(y[None])[0]
+    return ranked_row(unembed.logits(y[None])[0], k)
+
+
+def ranked_row(row: Tensor, k: int) -> Ranked:
+    """``row [d_vocab]`` with its k largest and k smallest entries."""
     k = min(k, len(row))
     return Ranked(row.topk(k).indices, row.topk(k, largest=False).indices, row)
