@@ -27,8 +27,8 @@ class PromptsError(ValueError):
 
 def read(path: str | Path) -> tuple[PromptRow, ...]:
     """The prompts of a file, at least one. PromptsError says what is wrong, with the line's number."""
-    lines = _text(Path(path).expanduser()).split("\n")
-    if len(lines) > LINES + 1:
+    lines = _text(path).removesuffix("\n").split("\n")
+    if len(lines) > LINES:
         raise PromptsError(f"{path} has {len(lines):,} lines.", f"Use a file of at most {LINES:,}.")
     numbered = [(number, line.rstrip("\r")) for number, line in enumerate(lines, 1) if line.strip()]
     if not numbered:
@@ -38,22 +38,27 @@ def read(path: str | Path) -> tuple[PromptRow, ...]:
     return tuple(_row(f"Line {number} of {path}", line) for number, line in numbered)
 
 
-def _text(path: Path) -> str:
+def _text(path: str | Path) -> str:
     try:
-        if path.is_file() and path.stat().st_size > BYTES:
-            raise PromptsError(f"{path} is larger than {BYTES >> 20} MB.", "Use a part of it.")
-        return path.read_text("utf-8-sig")
+        with Path(path).expanduser().open("rb") as file:
+            raw = file.read(BYTES + 1)  # no more: a device never ends
+    except (OSError, ValueError, RuntimeError) as error:  # also what no path can be, and a home that nobody has
+        why = getattr(error, "strerror", None) or error
+        raise PromptsError(f"{path} could not be read: {why}.", "Give the path of a text file.") from None
+    if len(raw) > BYTES:
+        raise PromptsError(f"{path} is larger than {BYTES >> 20} MB.", "Use a part of it.")
+    try:
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise PromptsError(f"{path} is not text in UTF-8.", "Save it as UTF-8.") from None
-    except OSError as error:
-        raise PromptsError(f"{path} could not be read: {error.strerror}.", "Give the path of a text file.") from None
 
 
 def _row(where: str, line: str) -> PromptRow:
     try:
         values = json.loads(line)
-    except ValueError as error:
-        raise PromptsError(f"{where} is not JSON: {error}.", "Write one object a line.") from None
+    except (ValueError, RecursionError) as error:
+        at = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+        raise PromptsError(f"{where} is not JSON: {at}.", "Write one object a line.") from None
     if not isinstance(values, dict):
         raise PromptsError(f"{where} is no JSON object.", 'Write {"prompt": "…", "answer": "…"}.')
     unknown = [name for name in values if name not in KEYS]
