@@ -116,7 +116,8 @@ class Ends:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What one forward pass left behind, float32 copies of only what views show. n = prompt length."""
+    """What one forward pass left behind, float32 copies of only what views show. n = prompt length; where only some
+    positions of the stream were kept, its tensors, ``z`` and the logits have those instead of n."""
 
     ids: Tensor
     """``[n]`` int64."""

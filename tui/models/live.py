@@ -14,7 +14,7 @@ from ..results import ModelInfo
 from .errors import ModelError
 from .rotary import Rotate, rotation
 from .tokens import Tokenizer
-from .trace import Hook, checked_ids, run_trace
+from .trace import Hook, checked_ids, run_traces
 from .weights import read_ends, read_head, read_mlp
 
 
@@ -87,14 +87,27 @@ class LiveModel:
         ``check`` may raise to cancel, also in the middle of the pass. ModelError for ids that the model cannot take
         (none, too many, out of range): nothing is cut.
         """
+        return self.traces([ids], layers, check, interventions)[0]
+
+    def traces(
+        self,
+        prompts: Sequence[Sequence[int] | Tensor],
+        layers: Collection[int] = (),
+        check: Callable[[], None] = never,
+        interventions: Sequence[Hook] = (),
+        positions: slice = slice(None),
+    ) -> list[Trace]:
+        """One forward pass of several prompts of equal length → a Trace for each, as ``trace`` gives it but for
+        rounding; ``positions``: those at which stream and logits are kept."""
         cfg = self.bridge.cfg
-        values = checked_ids(ids, cfg.d_vocab, cfg.n_ctx).to(self.device)
+        checked = [checked_ids(ids, cfg.d_vocab, cfg.n_ctx) for ids in prompts]
         for layer in layers:
             if not 0 <= layer < self.n_layers:
                 raise ModelError(
                     f"There is no layer {layer} in this model.", f"Layers run from 0 to {self.n_layers - 1}."
                 )
-        return run_trace(self.bridge, values, layers, self.rotation, check, interventions)
+        ids = torch.stack(checked).to(self.device)
+        return run_traces(self.bridge, ids, layers, self.rotation, check, interventions, positions)
 
     def close(self) -> None:
         """Lets go of weights and caches. The object cannot be used afterwards."""

@@ -1,4 +1,4 @@
-"""One forward pass with hooks: float32 copies of only what views show.
+"""One forward pass with hooks: float32 copies of only what views show. Prompts of one length share a pass, unpadded.
 
 Hooks live exactly as long as the pass. ``check`` runs in the hooks at both ends of every block and inside attention,
 so a cancel takes effect within a fraction of a block; whatever is raised, no hook is left (the bridge's own context
@@ -41,10 +41,13 @@ def checked_ids(ids: Sequence[int] | Tensor, d_vocab: int, n_ctx: int) -> Tensor
 
 
 class Recording:
-    """The hooks of one pass and what they saw. ``layers``: those whose pattern, queries, keys and values are kept."""
+    """The hooks of one pass and what they saw. ``layers``: those whose pattern, queries, keys and values are kept, at
+    every position; ``positions``: those at which the stream is."""
 
-    def __init__(self, bridge: Any, n: int, layers: Collection[int], check: Callable[[], None]) -> None:
-        self.bridge, self.n, self.check = bridge, n, check
+    def __init__(
+        self, bridge: Any, n: int, layers: Collection[int], positions: slice, check: Callable[[], None]
+    ) -> None:
+        self.bridge, self.n, self.positions, self.check = bridge, n, positions, check
         self.layers = sorted(set(layers))
         self.seen: dict[str, Tensor] = {}
         self.masks: dict[int, Tensor] = {}
@@ -64,17 +67,28 @@ class Recording:
                 if "hook_resid_mid" in block.hook_aliases:
                     names.append(at + "hook_resid_mid")
         names.append(f"blocks.{last}.hook_out")
-        for layer in self.layers:
-            names += [f"blocks.{layer}.attn.{kind}" for kind in ("hook_pattern", "hook_q", "hook_k", "hook_v")]
-        return [(name, self._keep(name)) for name in names]
+        attention = [
+            f"blocks.{layer}.attn.{kind}"
+            for layer in self.layers
+            for kind in ("hook_pattern", "hook_q", "hook_k", "hook_v")
+        ]
+        kept = [(name, self._keep(name, self.positions)) for name in names]
+        return kept + [(name, self._keep(name, slice(None))) for name in attention]
 
-    def _keep(self, name: str) -> Callable[..., None]:
+    def _keep(self, name: str, positions: slice) -> Callable[..., None]:
+        """What a hook does: keep ``[b, n, …]``, or ``[n, …]`` of what all prompts share, at ``positions``."""
+
         def keep(tensor: Tensor, hook: Any) -> None:
             self.check()
-            value = tensor.detach()[0] if tensor.ndim > 2 else tensor.detach()
+            value = tensor.detach()[:, positions] if tensor.ndim > 2 else tensor.detach()[positions]
             self.seen[name] = value.float() if value.dtype != torch.float32 else value.clone()
 
         return keep
+
+    def of(self, name: str, prompt: int) -> Tensor:
+        """One prompt's share of what a hook kept."""
+        value = self.seen[name]
+        return value if value.ndim < 3 else value[prompt if len(value) > 1 else 0]
 
     def watch_masks(self) -> list[Any]:
         """Pre-hooks that keep the mask each attention is handed: the one certain source for sliding windows."""
@@ -83,16 +97,17 @@ class Recording:
             def keep(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
                 mask = kwargs.get("attention_mask")
                 if isinstance(mask, Tensor) and mask.ndim == 4:
-                    self.masks[layer] = mask[0].detach().clone()
+                    self.masks[layer] = mask[0].detach().clone()  # without padding the same for every prompt
 
             return keep
 
         blocks = self.bridge.blocks
         return [blocks[i].attn.register_forward_pre_hook(watch(i), with_kwargs=True) for i in self.layers]
 
-    def stack(self, kind: str) -> Tensor | None:
+    def stack(self, kind: str, prompt: int) -> Tensor | None:
         names = [f"blocks.{layer}.{kind}" for layer in range(len(self.bridge.blocks))]
-        return torch.stack([self.seen[name] for name in names]) if all(name in self.seen for name in names) else None
+        every = all(name in self.seen for name in names)
+        return torch.stack([self.of(name, prompt) for name in names]) if every else None
 
     def visible(self, layer: int) -> Tensor:
         """``[n, n]`` or ``[n_heads, n, n]`` bool."""
@@ -109,48 +124,53 @@ class Recording:
         return causal & seen[..., : self.n, : self.n]
 
 
-def run_trace(
+def run_traces(
     bridge: Any,
     ids: Tensor,
     layers: Collection[int],
     rotation: Callable[[int], Rotate | None],
     check: Callable[[], None],
     interventions: Sequence[Hook] = (),
-) -> Trace:
-    """One forward pass of checked ``ids [n]`` → Trace. Logits and activations are those of the changed model where
-    ``interventions`` change something."""
-    record = Recording(bridge, len(ids), layers, check)
+    positions: slice = slice(None),
+) -> list[Trace]:
+    """One forward pass of checked ``ids [b, n]`` → a Trace for each prompt. Logits and activations are those of the
+    changed model where ``interventions`` change something; ``positions``: those at which stream and logits are kept."""
+    record = Recording(bridge, ids.shape[1], layers, positions, check)
     changes = [(name, lambda tensor, hook, change=change: change(tensor)) for name, change in interventions]
     check()
     with torch.inference_mode():
         handles = record.watch_masks()
         try:
             with bridge.hooks(fwd_hooks=[*changes, *record.hooks()]):
-                logits = bridge(ids[None], return_type="logits", use_cache=False)
+                logits = bridge(ids, return_type="logits", use_cache=False)[:, positions].contiguous()
         finally:
             for handle in handles:
                 handle.remove()
         check()
-        return _assemble(record, ids, plain(logits[0]), rotation)
+        return [_assemble(record, index, ids[index], plain(logits[index]), rotation) for index in range(len(ids))]
 
 
-def _assemble(record: Recording, ids: Tensor, logits: Tensor, rotation: Callable[[int], Rotate | None]) -> Trace:
+def _assemble(
+    record: Recording, prompt: int, ids: Tensor, logits: Tensor, rotation: Callable[[int], Rotate | None]
+) -> Trace:
     bridge, cfg = record.bridge, record.bridge.cfg
     n, n_layers = len(ids), len(bridge.blocks)
-    seen = record.seen
-    pre = record.stack("hook_in")
-    attn_out, z = record.stack("hook_attn_out"), record.stack("attn.hook_z")
+    pre = record.stack("hook_in", prompt)
+    attn_out, z = record.stack("hook_attn_out", prompt), record.stack("attn.hook_z", prompt)
     if pre is None or attn_out is None or z is None:
         missing = "hook_in" if pre is None else "hook_attn_out" if attn_out is None else "attn.hook_z"
         raise ModelError(f"This architecture does not show its {missing} in every layer.", "Choose another model.")
-    embed, pos = seen["embed.hook_out"], seen.get("pos_embed.hook_out")
+    embed = record.of("embed.hook_out", prompt)
+    pos = record.of("pos_embed.hook_out", prompt) if "pos_embed.hook_out" in record.seen else None
     queries, keys, values, patterns, visible = {}, {}, {}, {}, {}
     for layer in record.layers:
         at = f"blocks.{layer}.attn."
-        if at + "hook_pattern" in seen:
-            patterns[layer] = seen[at + "hook_pattern"]
-        if all(at + name in seen for name in ("hook_q", "hook_k", "hook_v")):
-            q, k, v = (seen[at + name].reshape(n, -1, cfg.d_head) for name in ("hook_q", "hook_k", "hook_v"))
+        if at + "hook_pattern" in record.seen:
+            patterns[layer] = record.of(at + "hook_pattern", prompt)
+        if all(at + name in record.seen for name in ("hook_q", "hook_k", "hook_v")):
+            q, k, v = (
+                record.of(at + name, prompt).reshape(n, -1, cfg.d_head) for name in ("hook_q", "hook_k", "hook_v")
+            )
             attn, rotate = bridge.blocks[layer].attn, rotation(layer)
             queries[layer] = used(attn, q, "q_norm", rotate)
             keys[layer] = expand(used(attn, k, "k_norm", rotate), cfg.n_heads)
@@ -159,14 +179,14 @@ def _assemble(record: Recording, ids: Tensor, logits: Tensor, rotation: Callable
     return Trace(
         ids=ids,
         embed=embed,
-        pos=pos.expand(n, -1) if pos is not None else None,
-        resid_pre=torch.cat([pre, seen[f"blocks.{n_layers - 1}.hook_out"][None]]),
-        resid_mid=record.stack("hook_resid_mid"),
+        pos=pos.expand(len(embed), -1) if pos is not None else None,
+        resid_pre=torch.cat([pre, record.of(f"blocks.{n_layers - 1}.hook_out", prompt)[None]]),
+        resid_mid=record.stack("hook_resid_mid", prompt),
         attn_out=attn_out,
-        mlp_out=record.stack("hook_mlp_out"),
-        z=z.reshape(n_layers, n, cfg.n_heads, -1),
+        mlp_out=record.stack("hook_mlp_out", prompt),
+        z=z.reshape(n_layers, len(embed), cfg.n_heads, -1),
         b_O=torch.stack([output_bias(block.attn, cfg.d_model) for block in bridge.blocks]),
-        attn_post_scale=_post_scale(record),
+        attn_post_scale=_post_scale(record, prompt),
         logits=logits,
         patterns=patterns,
         queries=queries,
@@ -195,14 +215,14 @@ def expand(x: Tensor, n_heads: int) -> Tensor:
     return x if x.shape[1] == n_heads else x.repeat_interleave(n_heads // x.shape[1], dim=1)
 
 
-def _post_scale(record: Recording) -> Tensor | None:
+def _post_scale(record: Recording, prompt: int) -> Tensor | None:
     """Post-norm blocks (Gemma 2 and 3, OLMo 2): what a head's write is multiplied by on its way into the stream."""
     out = []
     for layer, block in enumerate(record.bridge.blocks):
         norm: Norm = read_norm(block, "ln1_post")
         if norm.kind != "RMSNorm":
             return None
-        raw = record.seen[f"blocks.{layer}.attn.hook_out"]
+        raw = record.of(f"blocks.{layer}.attn.hook_out", prompt)
         gain = norm.w if norm.w is not None else torch.ones_like(raw[0])
         out.append(gain / norm.scale(raw))
     return torch.stack(out)
