@@ -74,11 +74,20 @@ def ranked_in_order(grid: Grid) -> Table:
     return Table(grid.header, (grid.rows.name, *grid.cols.labels), tuple(rows), bar=grid.cols.labels[0])
 
 
+def picked(table: Table, columns: dict[str, str], bar: str) -> Table:
+    """Some columns of a table, under shorter names."""
+    at = [table.columns.index(name) for name in columns]
+    rows = tuple(tuple(row[i] for i in at) for row in table.rows)
+    return Table(table.header, tuple(columns.values()), rows, bar)
+
+
 def for_panel(result: Result | None, name: str = "") -> Result | None:
     """A result as the narrow side panel shows it; of token tables the token with its rank and number, no ids."""
     if isinstance(result, Grid):
         return ranked(result) if name == "ranked" else ranked_pairs(result) if name == "pairs" else result
-    if not isinstance(result, Table) or name in ("sources", "contexts") or "token" not in result.columns:
+    if name == "sources" and isinstance(result, Table):
+        return picked(result, {"source": "source", "contribution": "gives", "pattern": "pattern", "OV": "OV"}, "gives")
+    if not isinstance(result, Table) or name == "contexts" or "token" not in result.columns:
         return result
     kept = [column for column in ("rank", "token", result.bar) if column in result.columns]
     at = [result.columns.index(column) for column in kept if column is not None]

@@ -10,7 +10,7 @@ from . import arrange
 from .engine.jobs import Job
 from .needs import READS, inspected, panel_name, shown
 from .results import Curve, Gallery, Grid, Header, Result, Scalar, Table, Tokens
-from .state import KEYS, TITLES, VIEWS, Selection, cell_in_view
+from .state import KEYS, TITLES, VIEWS, Selection, cell_in_view, neuron_of
 from .text import visible
 from .views.main_view import Tab
 
@@ -50,8 +50,8 @@ def conventions(s: Selection) -> str:
 
 
 def tabs(s: Selection) -> list[Tab]:
-    """``1 Pattern``, ``2 QK``, … with the shown view marked."""
-    return [Tab(KEYS[view], TITLES[view], view == s.view) for view in VIEWS]
+    """``1 Pattern  2 QK …`` with the shown view marked; views without a number are named while they are shown."""
+    return [Tab(KEYS[view], TITLES[view], view == s.view) for view in VIEWS if KEYS[view].isdigit() or view == s.view]
 
 
 _FLOWS = {
@@ -270,6 +270,11 @@ def _other_cell(s: Selection, cached: Callable[[Job], Result | None]) -> Segment
     """The cell under the cursor where the rows or columns are not tokens seeking tokens."""
     job = shown(s)
     drawn = arrange.for_view(cached(job), s.view) if job is not None else None
+    if isinstance(drawn, Table) and drawn.rows:
+        line = drawn.rows[min(cell_in_view(s)[0], len(drawn.rows) - 1)]
+        named = zip(drawn.columns[1:], line[1:], strict=True)
+        fields = [_field(name, number(value)) for name, value in named if isinstance(value, float)]
+        return [(f" {line[0]} ", _STRONG), *(piece for field in fields for piece in field)]
     if not isinstance(drawn, Grid) or s.tokens is None or not drawn.values.size:
         return [(" …" if drawn is None else "", _LABEL)]
     row, col = cell_in_view(s)
@@ -332,8 +337,8 @@ def _value(grid: Grid, row: int, col: int) -> float | None:
     return float(grid.values[row, col]) if row < rows and col < cols else None
 
 
-def panel_title(s: Selection, result: Result | None) -> str:
-    """The side panel's title: whose numbers, of which token."""
+def panel_title(s: Selection, part: str = "") -> str:
+    """The side panel's title: whose numbers, of which token; ``part`` is what the row under the cursor names."""
     name = panel_name(s)
     tokens = s.shown_tokens
     if tokens is None or not len(tokens):
@@ -347,9 +352,8 @@ def panel_title(s: Selection, result: Result | None) -> str:
     position = _name(s.tokens, s.position)
     if name in READS:
         return f"{s.name} {name.removesuffix(' reads')} at {position}"
-    header = header_of(result)
     if name in ("directions", "neuron writes"):
-        return header.quantity if header is not None else name
+        return _as_tokens(s, part, position)
     if name == "contexts":
         return f"{s.name} attends to {_name(tokens, col)}"
     if name == "top tokens":
@@ -360,6 +364,18 @@ def panel_title(s: Selection, result: Result | None) -> str:
         "rank by layer": f"rank at {position}",
     }  # fmt: skip
     return titles[name]
+
+
+def _as_tokens(s: Selection, part: str, position: str) -> str:
+    """``L0H2 at ·is as tokens``: the vector of the stream that is read out."""
+    if s.on_states:
+        what = s.states[cell_in_view(s)[0]]
+    elif s.view == "pattern":
+        source = f" from {_name(s.tokens, s.cell[1])}" if s.mode == "sources" and s.tokens else ""
+        what = s.name + source
+    else:
+        what = part or "nothing here"
+    return f"{what} as tokens" if neuron_of(part) else f"{what} at {position} as tokens"
 
 
 def header_of(result: Result | None) -> Header | None:

@@ -203,7 +203,7 @@ def panels(s: Selection) -> tuple[str, ...]:
     if s.view == "lens":
         return ("top tokens", "probability by layer", "rank by layer", "directions")
     if s.view == "attribution":
-        return ("ranked",) if s.over else ("ranked", "directions")
+        return ("ranked",) if s.over else ("neuron writes",) if s.grain == "neuron" else ("ranked", "directions")
     if s.view == "why":
         return ("pairs",)
     if s.view == "neurons":

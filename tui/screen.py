@@ -386,7 +386,7 @@ class Explorer(Stage):
         # Another position asks Attribution anew: its picture changes with the cursor of the other views only.
         self.selection = moved
         self._want()
-        self._draw_lines()
+        self._draw_lines(patient=True)
         self.query_one(ModelTree).point(moved.layer, moved.head)
         if self._panel_open():
             if self._panel_timer is not None:

@@ -102,6 +102,7 @@ class Stage(Screen[None]):
         self._due = 0.0
         """When ``_drawing`` draws."""
         self._panel_timer: Timer | None = None
+        self._strip_timer: Timer | None = None
         self._drawn_at = 0.0
         self._partial: dict[Job, Result] = {}
         self._view_made, self._panel_made = Arranged(), Arranged()
@@ -247,25 +248,36 @@ class Stage(Screen[None]):
         self._draw_view()
         self._draw_panel()
 
-    def _draw_lines(self) -> None:
+    def _draw_lines(self, patient: bool = False) -> None:
         """What is one line high: status, tokens, inspector."""
         s = self.selection
         status = self.query_one(Status)
         status.conventions = captions.conventions(s)
         status.activity = self._activity
-        strip = self.query_one(TokenStrip)
+        self._draw_strip(patient)
+        self.query_one(PromptLine).answer = captions.aim_in_line(s)
+        line, words = self.query_one("#inspector", Static), Content.assemble(*captions.inspector(s, self._cached))
+        if line.content != words:
+            line.update(words, layout=False)
+
+    def _draw_strip(self, patient: bool = False) -> None:
+        """The tokens and what comes after the cursor's. ``patient``: a cursor move waits a moment for the predictions
+        at its new row, so that the line, 0.8 kB, is sent once."""
+        if self._strip_timer is not None:
+            self._strip_timer.stop()
+            self._strip_timer = None
+        s, strip = self.selection, self.query_one(TokenStrip)
+        predictions = self._cached(needs.next_tokens(s))
+        if patient and predictions is None and strip.tokens is s.tokens:
+            self._strip_timer = self.set_timer(AWAITED, self._draw_strip)
+            return
         if strip.tokens is not s.tokens:
             strip.tokens = s.tokens
         two = s.view in ("pattern", "qk", "ov", "why", "neurons") and not s.on_list
         strip.row, strip.col = s.position, s.cell[1] if two else s.position
         strip.shade = captions.shade(s, self._cached(needs.shown(s)))
-        self.query_one(PromptLine).answer = captions.aim_in_line(s)
-        predictions = self._cached(needs.next_tokens(s))
         if isinstance(predictions, Table) and strip.predictions is not predictions:
             strip.predictions = predictions
-        line, words = self.query_one("#inspector", Static), Content.assemble(*captions.inspector(s, self._cached))
-        if line.content != words:
-            line.update(words, layout=False)
 
     def _draw_view(self) -> None:
         s, main = self.selection, self.main
@@ -317,7 +329,7 @@ class Stage(Screen[None]):
             result = self._panel_made.get(self._cached(job), needs.panel_name(s), arrange.for_panel)
             header = captions.header_of(result)
             below = captions.checks(header, facts=False) if header else ""
-            self.panel.show(result, captions.panel_title(s, result), below)
+            self.panel.show(result, captions.panel_title(s, self._part()), below)
         elif self.focused is not None and self.panel in self.focused.ancestors:
             self._focus_view()
 

@@ -348,7 +348,7 @@ def part_names() -> tuple[str, ...]:
 def attribution_grid(unit: str, layer: int | None, seed: int, columns: tuple[str, ...]) -> Grid:
     """Parts with numbers and a check that their sum is the model's own value."""
     if unit == "neuron":
-        names: tuple[str, ...] = (*(f"L{layer}N{7 * i + 1}" for i in range(6)), "other neurons", f"L{layer}.mlp bias")
+        names: tuple[str, ...] = (*(f"L{layer}N{7 * i + 1}" for i in range(6)), "others", f"L{layer}.mlp.bias")
     else:
         kinds = [f"H{h}" for h in range(HEADS)] if unit == "head" else [".attn"]
         names = ("embed", "pos", *(f"L{i}{kind}" for i in range(LAYERS) for kind in [*kinds, ".bias", ".mlp"]),

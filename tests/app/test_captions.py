@@ -129,9 +129,9 @@ def test_panel_titles_name_whose_numbers_they_are() -> None:
     run = Run(KEY, PROMPT.ids, True)
     assert needs.panel_job(s) is not None
     assert run == run_of(s)
-    assert captions.panel_title(s, None) == "L1H0 query at ·France"
-    assert captions.panel_title(replace(s, panel=0), None) == "stream at ·France"
-    assert captions.panel_title(replace(LOADED, view="ov"), None) == "L0H0: ·France writes"
+    assert captions.panel_title(s) == "L1H0 query at ·France"
+    assert captions.panel_title(replace(s, panel=0)) == "stream at ·France"
+    assert captions.panel_title(replace(LOADED, view="ov")) == "L0H0: ·France writes"
 
 
 DEEP = replace(LOADED, likeliest=6, likeliest_text=" Paris", row=4, col=1)
@@ -200,3 +200,14 @@ def test_the_strip_is_shaded_by_the_neuron_under_the_cursor() -> None:
     assert shade is not None
     assert np.allclose(shade, grid.values[1] / np.abs(grid.values[1]).max())
     assert captions.shade(DEEP, grid) is None
+
+
+def test_what_is_read_out_as_tokens_is_named() -> None:
+    residual = replace(DEEP, view="residual", panel=4)
+    assert captions.panel_title(residual, "L0.attn") == "L0.attn at ·France as tokens"
+    lens = replace(DEEP, view="lens", panel=3, state=2)
+    assert captions.panel_title(lens) == "L2.pre at ·France as tokens"
+    sources = replace(DEEP, mode="sources", panel=3)
+    assert needs.panel_name(sources) == "directions"
+    assert captions.panel_title(sources) == "L0H0 from ·The at ·France as tokens"
+    assert captions.panel_title(replace(DEEP, view="neurons"), "L0N3") == "L0N3 as tokens"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from textual import constants
@@ -26,6 +27,16 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "ov": ("3", "k"),
     "residual": ("4", "j", "j"),
     "panel": ("4", "p"),
+    "lens": ("5", "u", "k"),
+    "attribution": ("6", "j", "l"),
+    "neuron_parts": ("6", "u", "u"),
+    "sources": ("S", "h"),
+    "why": ("right_square_bracket", "h", "W"),
+    "states": ("4", "m", "m"),
+    "write_cosines": ("4", "m", "m", "m", "m", "j", "j"),
+    "neurons": ("U", "j"),
+    "directions": ("6", "j", "v"),
+    "lens_curve": ("5", "p", "p"),
     "help": ("question_mark",),
 }
 
@@ -66,6 +77,17 @@ def test_screen(snap_compare: Callable[..., bool], name: str, size: tuple[int, i
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("view", ["pattern", "lens", "attribution"])
+def test_over_a_file(snap_compare: Callable[..., bool], view: str, size: tuple[int, int], tmp_path: Path) -> None:
+    """Mean and spread over two prompts."""
+    path = tmp_path / "facts.jsonl"
+    path.write_text('{"prompt": "The capital of France is", "answer": "Paris"}\n{"prompt": "The king"}\n')
+    app = recorded_app(prompts=str(path))
+    key = {"pattern": "1", "lens": "5", "attribution": "6"}[view]
+    assert snap_compare(app, run_before=press(app, (key,)), terminal_size=size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_without_colour(
     snap_compare: Callable[..., bool], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +95,15 @@ def test_without_colour(
     monkeypatch.setitem(os.environ, "NO_COLOR", "1")
     app = recorded_app(color="none")
     assert snap_compare(app, run_before=press(app, ("2",)), terminal_size=size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_lens_without_colour(
+    snap_compare: Callable[..., bool], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(os.environ, "NO_COLOR", "1")
+    app = recorded_app(color="none")
+    assert snap_compare(app, run_before=press(app, ("5",)), terminal_size=size)
 
 
 def test_light_theme(snap_compare: Callable[..., bool]) -> None:

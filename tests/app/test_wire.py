@@ -38,7 +38,7 @@ async def test_a_cursor_move_sends_little_and_draws_nothing(sent: list[int], mon
     bench, drawn = RecordedBench(), []
     blank = plot.blank
     async with driven(bench=bench, prompt=LONG) as (explorer, pilot):
-        await pilot.press("p", "p", "z")  # no side panel, the whole matrix in sight
+        await pilot.press("p", "p", "p", "z")  # no side panel, the whole matrix in sight
         await settled(explorer, pilot)
         await pilot.press("k")
         await settled(explorer, pilot)

@@ -65,7 +65,7 @@ def test_what_is_said(pair: Pair) -> None:
     said = {"position": len(IDS) - 1, "unit": "head", "answer": " Paris", "distractor": " London", "bos": False}
     assert said.items() <= header.convention.items()
     assert header.explanation == (
-        "push toward ·Paris, away from ·London at position 6, through the final norm's frozen scale; "
+        "push toward ·Paris, away from ·London, through the final norm's frozen scale; "
         "rows sum to the logit difference"
     )
     alone = pair.desk.get(Attribution(pair.desk.run(*IDS), -1, TARGETS[0])).header
@@ -221,7 +221,7 @@ def test_neurons_against_float64(pair: Pair) -> None:
         effects = np.array([towards(pair, acts[:, [n]] * W_out[n], target)[at] for n in range(len(W_out))])
         order = np.argsort(-np.abs(effects))[:6]
         grid = pair.desk.get(Attribution(pair.desk.run(*IDS), at, target, "neuron", layer, 6))
-        labels = [f"L1N{n}" for n in order] + ["other neurons"] + ["L1.mlp bias"] * bool(b_out.any())
+        labels = [f"L1N{n}" for n in order] + ["others"] + ["L1.mlp.bias"] * bool(b_out.any())
         assert list(grid.rows.labels) == labels
         bias = towards(pair, np.broadcast_to(b_out, x.shape), target)[at]
         want = [*effects[order], effects.sum() - effects[order].sum(), *([bias] if b_out.any() else [])]
@@ -230,7 +230,7 @@ def test_neurons_against_float64(pair: Pair) -> None:
         assert grid.header.checks["value"] == pytest.approx(whole, abs=1e-5)
         assert grid.header.head == "L1"
     everyone = pair.desk.get(Attribution(pair.desk.run(*IDS), at, TARGETS[0], "neuron", layer, 10_000))
-    assert "other neurons" not in everyone.rows.labels
+    assert "others" not in everyone.rows.labels
 
 
 def test_induction_head_says_it_all(induction: Desk) -> None:

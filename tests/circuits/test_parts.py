@@ -17,6 +17,7 @@ from tui.circuits.tensors import Ends, HeadWeights, Norm
 from tui.engine import jobs
 from tui.engine.jobs import QK, Pattern
 from tui.engine.parts import Forward, HeadSum, KeyMoments, StreamMoments, VocabularyKeys, needs
+from tui.results import ModelKey
 
 SHARED = (Forward, HeadSum, KeyMoments, StreamMoments, VocabularyKeys)
 
@@ -98,7 +99,7 @@ def test_a_cancel_between_blocks_stops_the_vocabulary(pair: Pair, monkeypatch: p
 
 
 def test_another_model_s_job_is_refused(pair: Pair) -> None:
-    other = jobs.ModelKey("/elsewhere", "", "float32", "cpu")
+    other = ModelKey("/elsewhere", "", "float32", "cpu")
     with pytest.raises(Exception, match="not the one that is open"):
         pair.desk.get(QK(other, 0, 0, (1,), (1,)))
 

@@ -57,7 +57,7 @@ def attribution(job: Attribution, bench: OpenModel, ctx: Context) -> Grid:
         "act_n · (W_out[n] · direction)" if job.unit == "neuron" else "frozen norm(part) · direction",
         unit="logit",
         head=None if job.layer is None else head_name(job.layer),
-        explanation=f"push toward {targets.toward(bench, job.target)} at position {at}, {FROZEN}; rows sum to {whole}",
+        explanation=f"push toward {targets.toward(bench, job.target)}, {FROZEN}; rows sum to {whole}",
         convention=words.convention(
             bench.info,
             job.run,
@@ -96,10 +96,10 @@ def _by_neuron(job: Attribution, at: int, bench: OpenModel, trace: Trace) -> Sum
     names = [f"L{job.layer}N{n}" for n in top]
     values = [found.neurons[top]]
     if len(top) < len(found.neurons):
-        names.append("other neurons")
+        names.append("others")
         values.append(found.neurons.sum()[None] - found.neurons[top].sum())
     if mlp.b_out.any() or mlp.post_norm.b is not None:
-        names.append(f"L{job.layer}.mlp bias")
+        names.append(f"L{job.layer}.mlp.bias")
         values.append(torch.tensor([found.bias], dtype=torch.float64))
     assert trace.mlp_out is not None
     return Sum(tuple(names), torch.cat(values), float(double(trace.mlp_out[job.layer, at]) @ double(g)))

@@ -110,7 +110,7 @@ class Attribution(Job):
     ``rounding``; checks ``value`` (the model's own), ``sum`` and ``error``.
 
     unit ``head``: one row a head, a layer's MLP and its attention bias; ``component``: a layer's attention in one;
-    ``neuron``: the ``k`` neurons of ``layer``'s MLP with the largest effects, ``other neurons`` and the MLP's bias, and
+    ``neuron``: the ``k`` neurons of ``layer``'s MLP with the largest effects, ``others`` and the MLP's bias, and
     the sum is that of the MLP.
     """
 
