@@ -103,6 +103,8 @@ class Selection:
     layer: int = 0
     head: int | None = 0
     """None: no head, the direct path."""
+    over_cell: tuple[int, int] = (-1, -1)
+    """The cursor in Pattern over a file: its positions are not those of the prompt that is typed."""
     row: int = -1
     """Query position under the cursor (source in OV); negative counts from the end, as does ``col``."""
     col: int = -1
@@ -230,6 +232,8 @@ def with_cell(s: Selection, row: int, col: int) -> Selection:
         return replace(s, state=row) if s.over else replace(s, state=row, row=col)
     if s.view == "residual":
         return replace(s, component=row, other=col) if s.measure == "writes" else replace(s, component=row, row=col)
+    if s.over and s.view == "pattern":
+        return replace(s, over_cell=(row, col))
     if s.view == "attribution" and s.grain == "neuron":
         return replace(s, neuron_row=row)
     if s.view == "attribution":
@@ -250,6 +254,10 @@ def cell_in_view(s: Selection) -> tuple[int, int]:
         return _clamp(s.state, len(s.states)), s.position
     if s.view == "residual":
         return s.component, s.other if s.measure == "writes" else s.position
+    if s.over and s.view == "pattern":
+        prompts = s.file.prepared if s.file else None
+        size = min((len(run.ids) for run in prompts.runs), default=0) if prompts else 0
+        return _clamp(s.over_cell[0], size), _clamp(s.over_cell[1], size)
     if s.view == "attribution" and s.grain == "neuron":
         return s.neuron_row, 0
     if s.view == "attribution":

@@ -29,6 +29,11 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "qk": (":", "{partner}", "2", "t", "France, Paris, Spain, Madrid, king, queen, man, woman", "n"),
     "ov": (":", "{fact}", "3", "t", "France, Paris, Spain, Madrid, king, queen, hot, cold", "l"),
     "residual": ("4", "m"),
+    "lens": ("5", "u"),
+    "attribution": ("6", "l", "l"),
+    "sources": (":", "{fact}", "S", "h"),
+    "why": (":", "{induction}", "W"),
+    "neurons": ("U",),
 }
 """Picture → what is pressed; ``:`` takes the next entry as a jump, ``t`` as a token list."""
 

@@ -286,3 +286,11 @@ def test_a_file_of_prompts_is_walked_with_its_answers() -> None:
     assert state.at_prompt(second, 2).text == "The capital of", "after the last comes the first"
     other = replace(second, bos=False)
     assert needs.preparing(other) in needs.needs(replace(other, tokens_of=Tokenize(KEY, other.text, False)))
+
+
+def test_the_cursor_over_a_file_is_not_that_of_the_prompt() -> None:
+    s = loaded(file=OPENED)
+    assert state.cell_in_view(s) == (2, 2), "the shortest prompt has three tokens"
+    moved = state.with_cell(s, 0, 1)
+    assert state.cell_in_view(moved) == (0, 1)
+    assert moved.position == s.position
