@@ -72,7 +72,7 @@ LENS: dict[LensMeasure, tuple[str, str, str, str]] = {
 
 def lens(job: Lens, bench: OpenModel, ctx: Context) -> Grid:
     """Row by row from the last: what is nearest to the model's output is there first."""
-    names = _names(bench, job.mids)
+    names = state_names(bench, job.mids)
     answers = _answers(bench, job.target) if job.measure in ("answer", "rank") else ()
     rows, cols = Axis("state", names), bench.axis("position", job.run.ids)
     values = np.full((len(names), len(cols)), np.nan, dtype=np.float32)
@@ -124,13 +124,13 @@ def lens_top(job: LensTop, bench: OpenModel, ctx: Context) -> Table:
     ids = top.indices.tolist()
     chances = logits[0].log_softmax(-1)[top.indices].exp().tolist()
     ranks = states.ranks(logits, top.values[None])[0].tolist()
-    last = job.state == _names(bench, mids=False)[-1]
+    last = job.state == state_names(bench, mids=False)[-1]
     header = words.header(
         "lens",
         "logit lens, likeliest tokens",
-        _formula(bench),
+        distribution(bench),
         explanation="the likeliest next tokens if the model stopped at this state",
-        convention=_convention(bench, job.run, state=job.state, position=at),
+        convention=lens_convention(bench, job.run, state=job.state, position=at),
         checks={LAST: float((logits[0] - final).abs().max())} if last else {},
     )
     rows = zip(ranks, bench.texts(ids), ids, chances, top.values.tolist(), strict=True)
@@ -139,11 +139,9 @@ def lens_top(job: LensTop, bench: OpenModel, ctx: Context) -> Table:
 
 def lens_curve(job: LensCurve, bench: OpenModel, ctx: Context) -> Curve:
     """All states at one position in one product."""
-    names, answers = _names(bench, job.mids), _answers(bench, job.target)
+    names, answers = state_names(bench, job.mids), _answers(bench, job.target)
     trace, at = bench.trace(job.run, None, ctx), place(job.run, job.position)
-    x = torch.stack([states.state(trace, name)[at] for name in names])
-    ids = (*answers, *job.target.distractors)
-    reading = _read(bench, x, trace.logits[at].expand(len(names), -1), ids, ctx)
+    reading = at_position(bench, trace, at, names, (*answers, *job.target.distractors), ctx)
     found = reading.answers if job.measure == "probability" else reading.ranks.float()
     series = {f"answer {_shown(bench, answers)}": found[:, : len(answers)]}
     if job.target.distractors:
@@ -153,10 +151,10 @@ def lens_curve(job: LensCurve, bench: OpenModel, ctx: Context) -> Curve:
     header = words.header(
         "lens",
         f"logit lens by layer, {job.measure}",
-        formula.format(_formula(bench)),
+        formula.format(distribution(bench)),
         unit=unit,
         explanation=f"x = layers behind the state: {job.measure} of the answer if the model stopped there",
-        convention=_convention(bench, job.run, position=at, measure=job.measure, **_target(bench, job.target)),
+        convention=lens_convention(bench, job.run, position=at, measure=job.measure, **_target(bench, job.target)),
         checks={LAST: float(reading.gap[-1])},
     )
     depths = frozen(np.array([states.depth(name) for name in names]))
@@ -164,8 +162,16 @@ def lens_curve(job: LensCurve, bench: OpenModel, ctx: Context) -> Curve:
     return Curve(header, "layers", job.measure, depths, averaged)
 
 
+def at_position(
+    bench: OpenModel, trace: Trace, at: int, names: Sequence[str], ids: Sequence[int], ctx: Context
+) -> states.Reading:
+    """The lens at one position of the states named, a row each."""
+    x = torch.stack([states.state(trace, name)[at] for name in names])
+    return _read(bench, x, trace.logits[at].expand(len(names), -1), ids, ctx)
+
+
 def stream(job: Stream, bench: OpenModel, ctx: Context) -> Grid:
-    names = _names(bench, job.mids)
+    names = state_names(bench, job.mids)
     trace = bench.trace(job.run, None, ctx)
     final = _in_stream(bench, trace.resid_pre[-1], job.weights)
     rows = []
@@ -286,7 +292,8 @@ def _write(bench: OpenModel, trace: Trace, part: str, at: int) -> Tensor:
     )
 
 
-def _names(bench: OpenModel, mids: bool) -> tuple[str, ...]:
+def state_names(bench: OpenModel, mids: bool) -> tuple[str, ...]:
+    """The states that this model has, in the order in which it makes them."""
     bench.need("residual")
     if mids:
         bench.need("states_mid")
@@ -298,7 +305,7 @@ def _state(bench: OpenModel, run: Run, name: str, position: int, ctx: Context) -
     every = states.state_names(bench.info.n_layers, mids=True)
     if name not in every:
         raise Refusal(f"There is no state {name} in {bench.info.name}.", f"States are {every[0]} to {every[-1]}.")
-    _names(bench, mids=name.endswith(".mid"))
+    state_names(bench, mids=name.endswith(".mid"))
     trace, at = bench.trace(run, None, ctx), place(run, position)
     return states.state(trace, name)[at], trace.logits[at], at
 
@@ -330,7 +337,7 @@ def _through(bench: OpenModel, norm: str, what: str) -> str:
     return what if bench.ends.final_norm.kind == "none" else f"{norm}({what})"
 
 
-def _formula(bench: OpenModel) -> str:
+def distribution(bench: OpenModel) -> str:
     """The lens's distribution on this model."""
     logits, cap = _logits(bench), bench.ends.logit_cap
     return f"softmax({cap:g}·tanh(({logits}) / {cap:g}))" if cap else f"softmax({logits})"
@@ -341,7 +348,7 @@ def _target(bench: OpenModel, target: Target) -> dict[str, Scalar]:
     return targets.convention(bench, target) | ({"averaged": "over the tokens of a side"} if several else {})
 
 
-def _convention(bench: OpenModel, run: Run, **options: Scalar) -> dict[str, Scalar]:
+def lens_convention(bench: OpenModel, run: Run, **options: Scalar) -> dict[str, Scalar]:
     """Folding changes no state's logits: any weights."""
     norm = None if bench.ends.final_norm.kind == "none" else "each state's own statistics"
     return words.convention(bench.info, run, weights="any", norm=norm, **options)
@@ -356,10 +363,10 @@ def _lens_header(job: Lens, bench: OpenModel, checks: dict[str, float], partial:
     return words.header(
         "lens",
         f"logit lens, {quantity}",
-        formula.format(_formula(bench)),
+        formula.format(distribution(bench)),
         unit=unit,
         explanation=f"row = state, column = position: {what}",
-        convention=_convention(bench, job.run, measure=job.measure, **told),
+        convention=lens_convention(bench, job.run, measure=job.measure, **told),
         checks=checks,
         partial=partial,
     )
@@ -376,7 +383,7 @@ def _directions_header(
     job: Directions, bench: OpenModel, quantity: str, formula: str, explanation: str, head: str | None = None,
     **options: Scalar,
 ) -> Header:  # fmt: skip
-    convention = _convention(bench, job.run, **options)
+    convention = lens_convention(bench, job.run, **options)
     if "norm" in convention and not isinstance(job.vector, StateAt):
         convention["norm"] = "frozen at the position"
     return words.header(

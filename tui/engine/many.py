@@ -1,0 +1,356 @@
+"""Many prompts: mean and spread over a file of them, and where in it a head attends to a token. Worker thread only.
+
+Prompts of one length share a forward pass, a few at a time; what is asked of a prompt is added to the result so far and
+the prompt is forgotten. After each pass the result so far is shown. Lens and attribution read the last position.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+
+from ..circuits import pattern as attention
+from ..circuits.errors import Refusal
+from ..circuits.normalise import double
+from ..circuits.over import Running
+from ..circuits.tensors import Trace
+from ..models.errors import ModelError
+from ..results import Axis, Grid, Header, Result, Scalar, Split, Table, head_name
+from ..text import shorten, visible
+from . import attributions, lenses, targets, words
+from .answers import grid
+from .jobs import (
+    AttributionOver,
+    Contexts,
+    FindTarget,
+    LensOver,
+    PatternOver,
+    PreparePrompts,
+    PromptRow,
+    Prompts,
+    Run,
+    Target,
+)
+from .opened import Context, OpenModel
+
+TOKENS, PROMPTS, LOGITS = 512, 32, 128 << 20
+"""Most tokens (from there on a CPU multiplies no faster), prompts and bytes of logits of one forward pass."""
+STAGE = "prompts"
+LAST = slice(-1, None)
+AROUND = 4
+"""Tokens of context on either side of a query."""
+MIXED = "some have a distractor and some have none: logit differences and single logits in one mean"
+MEASURES = ("probability", "rank", "entropy", "KL")
+
+R = TypeVar("R", bound=Result)
+Facts = dict[str, Scalar]
+
+
+def prepare_prompts(job: PreparePrompts, bench: OpenModel, ctx: Context) -> Prompts:
+    if not job.rows:
+        raise Refusal(f"There is no prompt in {job.name}.", "Write one a line.")
+    if job.target is not None:
+        bench.index((*job.target.answers, *job.target.distractors))
+    runs: list[Run] = []
+    aims: list[Target | None] = []
+    found: dict[tuple[str, str], Target | None] = {("", ""): job.target}
+    for number, row in enumerate(job.rows, 1):
+        ctx.check()
+        try:
+            ids = bench.live.tokens.encode(row.text, job.bos).ids
+            words_of = (row.answer, row.distractor)
+            if words_of not in found:
+                found[words_of] = _find(row, job, bench, ctx)
+        except ModelError as error:
+            start = shorten(" ".join(map(visible, row.text.split())), 40)
+            raise ModelError(f"Prompt {number} of {job.name} (“{start}”): {error.message}", error.hint) from None
+        runs.append(Run(job.model, ids, job.bos))
+        aims.append(found[words_of])
+        ctx.progress("tokens of the prompts", number, len(job.rows))
+    texts = tuple(row.text for row in job.rows)
+    return Prompts(_digest(job, runs, aims), job.name, tuple(runs), tuple(aims), texts)
+
+
+def _find(row: PromptRow, job: PreparePrompts, bench: OpenModel, ctx: Context) -> Target:
+    """A row's own target. ModelError where a word is not one token."""
+    text = f"{row.answer} - {row.distractor}" if row.distractor else row.answer
+    found = targets.find_target(FindTarget(job.model, text), bench, ctx)
+    if isinstance(found, Split):
+        forms = (" ".join(f'"{piece}"' for piece in tokens.texts) for tokens in (found.with_space, found.without))
+        pieces = " or ".join(dict.fromkeys(forms))
+        hint = f"Write a word that is one token, or an id: #{found.with_space.ids[0]} for the first of these."
+        raise ModelError(f'"{found.word}" is several tokens, {pieces}.', hint)
+    return Target(found.answers.ids, found.distractors.ids)
+
+
+def _digest(job: PreparePrompts, runs: Sequence[Run], aims: Sequence[Target | None]) -> str:
+    out = hashlib.blake2b(repr((job.model, job.name, job.bos)).encode(), digest_size=16)
+    for run, aim, row in zip(runs, aims, job.rows, strict=True):
+        out.update(repr((run.ids, aim, row.text)).encode())
+    return out.hexdigest()
+
+
+def attribution_over(job: AttributionOver, bench: OpenModel, ctx: Context) -> Grid:
+    bench.need("residual")
+    prompts, header = job.prompts, _attribution_header(job, bench)
+    parts, values = Running(), Running()
+    names: tuple[str, ...] = ()
+    worst = 0.0
+
+    def add(index: int, trace: Trace) -> None:
+        nonlocal parts, values, names, worst
+        found = attributions.by_part(bench, trace, 0, _target(prompts, index, trace), job.unit, ctx.check)
+        names, worst = found.names, max(worst, found.checks["error"])
+        parts, values = parts.add(found.values), values.add(torch.tensor(found.value, dtype=torch.float64))
+
+    def result(so_far: Facts) -> Grid:
+        value, total = float(values.mean), float(parts.mean.sum())
+        checks = {"value": value, "sum": total, "error": abs(total - value)}
+        of_prompts = {"spread of the value": float(values.spread), "largest error of a prompt": worst}
+        details = {**header.details, **of_prompts, **so_far}
+        columns = torch.stack([parts.mean, parts.spread], 1)
+        told = replace(header, checks=checks, details=details, partial=bool(so_far))
+        return grid(told, columns, Axis("part", names), Axis("statistic", ("mean", "spread")))
+
+    return _stream(prompts, range(len(prompts)), (), bench, ctx, add, result)
+
+
+def _attribution_header(job: AttributionOver, bench: OpenModel) -> Header:
+    prompts = job.prompts
+    one, own = _shared(prompts), any(prompts.targets)
+    differences = {target is not None and bool(target.distractors) for target in prompts.targets}
+    toward = "each prompt's answer" if own else "each prompt's likeliest next token"
+    if differences == {True}:
+        toward += ", away from its distractor"
+    details = targets.details(bench)
+    if len(differences) == 1:
+        whole = f"the mean of {targets.whole(bench, prompts.targets[0] or Target(()))}"
+    else:
+        whole, details["targets"] = "the mean of the prompts' values", MIXED
+    return words.header(
+        "attribution",
+        "direct logit attribution, mean and spread over prompts",
+        "frozen norm(part) · direction",
+        unit="logit",
+        explanation=f"push toward {targets.toward(bench, one) if one else toward}, {attributions.FROZEN}; "
+        f"the means sum to {whole}",
+        convention=words.convention(
+            bench.info,
+            prompts.runs[0],
+            weights="any",
+            unit=job.unit,
+            **about(prompts),
+            position="last",
+            **_aims(prompts, bench, distractors=True),
+        ),
+        details=details,
+    )
+
+
+def lens_over(job: LensOver, bench: OpenModel, ctx: Context) -> Table:
+    prompts, names = job.prompts, lenses.state_names(bench, job.mids)
+    header = words.header(
+        "lens",
+        "logit lens, mean and spread over prompts",
+        lenses.distribution(bench),
+        explanation="if the model stopped at a state: the answer's probability and rank (1 = likeliest), entropy and "
+        "KL(final ‖ lens) in nats; ± is the spread over the prompts",
+        convention=lenses.lens_convention(
+            bench, prompts.runs[0], **about(prompts), position="last", **_aims(prompts, bench, distractors=False)
+        ),
+    )
+    columns = ("state", *(name for measure in MEASURES for name in (measure, f"{measure} ±")))
+    measures = Running()
+    gap = 0.0
+
+    def add(index: int, trace: Trace) -> None:
+        nonlocal measures, gap
+        answers = _target(prompts, index, trace).answers
+        reading = lenses.at_position(bench, trace, 0, names, answers, ctx)
+        gap = max(gap, float(reading.gap[-1]))
+        chances, ranks = double(reading.answers).mean(1), double(reading.ranks).mean(1)
+        measures = measures.add(torch.stack([chances, ranks, double(reading.entropy), double(reading.divergence)], 1))
+
+    def result(so_far: Facts) -> Table:
+        numbers = torch.stack([measures.mean, measures.spread], 2).flatten(1).tolist()
+        rows = tuple((name, *values) for name, values in zip(names, numbers, strict=True))
+        told = replace(header, checks={lenses.LAST: gap}, details=so_far, partial=bool(so_far))
+        return Table(told, columns, rows, bar="probability")
+
+    return _stream(prompts, range(len(prompts)), (), bench, ctx, add, result)
+
+
+def pattern_over(job: PatternOver, bench: OpenModel, ctx: Context) -> Grid:
+    bench.need("pattern")
+    bench.head(job.layer, job.head, "raw")
+    prompts, mean = job.prompts, job.statistic == "mean"
+    lengths = {len(run.ids) for run in prompts.runs}
+    shortest, equal = min(lengths), len(lengths) == 1
+    labels = _positions(prompts, shortest, equal, bench)
+    header = words.header(
+        "pattern",
+        f"attention pattern, {job.statistic} over prompts",
+        f"{'mean' if mean else 'std'} of pattern[i, j]",
+        unit="probability",
+        head=head_name(job.layer, job.head),
+        explanation=f"row = query, column = key: share of the query's attention, {job.statistic} over the prompts",
+        convention=words.convention(
+            bench.info,
+            prompts.runs[0],
+            kind="pattern",
+            weights="any",
+            statistic=job.statistic,
+            **about(prompts),
+            aligned="position by position" if equal else f"at the end, over the last {shortest} positions",
+        ),
+    )
+    cells = Running()
+
+    def add(index: int, trace: Trace) -> None:
+        nonlocal cells
+        pattern = trace.patterns[job.layer][job.head][-shortest:, -shortest:]
+        seen = attention.visible(trace, job.layer, job.head)[-shortest:, -shortest:]
+        cells = cells.add(pattern.masked_fill(~seen, torch.nan))
+
+    def result(so_far: Facts) -> Grid:
+        told = replace(header, details=so_far, partial=bool(so_far))
+        query, key = (Axis(f"{name} position", labels) for name in ("query", "key"))
+        return grid(told, cells.mean if mean else cells.spread, query, key, diverging=False)
+
+    return _stream(prompts, range(len(prompts)), (job.layer,), bench, ctx, add, result)
+
+
+def _positions(prompts: Prompts, count: int, equal: bool, bench: OpenModel) -> tuple[str, ...]:
+    """Positions that all prompts have, counted from the end where lengths differ, with the token that all share."""
+    labels = []
+    for place in range(-count, 0):
+        tokens = {run.ids[place] for run in prompts.runs}
+        shared = f" {visible(bench.texts(tuple(tokens))[0])}" if len(tokens) == 1 else ""
+        labels.append(f"{place + count if equal else place}{shared}")
+    return tuple(labels)
+
+
+def contexts(job: Contexts, bench: OpenModel, ctx: Context) -> Table:
+    bench.need("pattern")
+    bench.head(job.layer, job.head, "raw")
+    bench.index((job.token,))
+    prompts, name, token = job.prompts, head_name(job.layer, job.head), bench.texts((job.token,))[0]
+    found = [index for index, run in enumerate(prompts.runs) if job.token in run.ids]
+    if not found:
+        raise Refusal(f"{visible(token)} is in none of the prompts of {prompts.name}.", "Choose a token that is.")
+    header = words.header(
+        "contexts",
+        f"where {name} attends most to {visible(token)}",
+        "pattern[query, key]",
+        unit="probability",
+        head=name,
+        explanation=f"share of the query's attention on «{visible(token)}», strongest first",
+        convention=words.convention(bench.info, prompts.runs[0], token=token, **about(prompts)),
+        details={"prompts with the token": len(found)},
+    )
+    best: list[tuple[float, int, int, int]] = []
+
+    def add(index: int, trace: Trace) -> None:
+        keys = [place for place, other in enumerate(prompts.runs[index].ids) if other == job.token]
+        seen = attention.visible(trace, job.layer, job.head)[:, keys]
+        shares, order = trace.patterns[job.layer][job.head][:, keys][seen].sort(descending=True, stable=True)
+        cells = seen.nonzero()[order[: job.k]].tolist()
+        most = zip(shares.tolist(), cells, strict=False)
+        best.extend((-share, index, query, keys[at]) for share, (query, at) in most)
+        best.sort()
+        del best[job.k :]
+
+    def result(so_far: Facts) -> Table:
+        rows = []
+        for share, index, query, key in best:
+            texts = bench.texts(prompts.runs[index].ids)
+            rows.append((-share, index, query, key, texts[query], _context(texts, query, key)))
+        columns = ("attention", "prompt", "query position", "key position", "query", "context")
+        told = replace(header, details={**header.details, **so_far}, partial=bool(so_far))
+        return Table(told, columns, tuple(rows), bar="attention")
+
+    return _stream(prompts, found, (job.layer,), bench, ctx, add, result)
+
+
+def _context(texts: Sequence[str], query: int, key: int) -> str:
+    """A few tokens around the query, the key marked: ``… capital of« France» is``; no blanks but the tokens' own."""
+    start, stop = max(0, query - AROUND), query + AROUND + 1
+    around = "".join(f"«{text}»" if at == key else text for at, text in enumerate(texts[start:stop], start))
+    before = "" if start == 0 else "…"
+    if key < start:
+        before = ("" if key == 0 else "…") + f"«{texts[key]}»" + ("" if key == start - 1 else "…")
+    return before + around + ("…" if stop < len(texts) else "")
+
+
+def _stream(
+    prompts: Prompts,
+    which: Sequence[int],
+    layers: tuple[int, ...],
+    bench: OpenModel,
+    ctx: Context,
+    add: Callable[[int, Trace], None],
+    result: Callable[[Facts], R],
+) -> R:
+    """The trace of every prompt of ``which`` to ``add``, with the stream at its last position; ``result`` at the end,
+    and after each pass before, with a word on how far it is."""
+    done = 0
+    ctx.progress(STAGE, 0, len(which))
+    for batch in _batches(prompts, which, bench.info.d_vocab):
+        ids = [prompts.runs[index].ids for index in batch]
+        for index, trace in zip(batch, bench.live.traces(ids, layers, ctx.check, positions=LAST), strict=True):
+            ctx.check()
+            add(index, trace)
+        done += len(batch)
+        ctx.progress(STAGE, done, len(which))
+        if done < len(which):
+            ctx.partial(result({"so far": f"{done} of {len(which)} prompts"}))
+    return result({})
+
+
+def _batches(prompts: Prompts, which: Sequence[int], d_vocab: int) -> Iterator[list[int]]:
+    """Prompts of one length, those of each length in their order, as many as one forward pass takes."""
+    by_length: dict[int, list[int]] = {}
+    for index in which:
+        by_length.setdefault(len(prompts.runs[index].ids), []).append(index)
+    for n, indices in by_length.items():
+        size = max(1, min(PROMPTS, TOKENS // n, LOGITS // (4 * n * d_vocab)))
+        yield from (indices[start : start + size] for start in range(0, len(indices), size))
+
+
+def _target(prompts: Prompts, index: int, trace: Trace) -> Target:
+    """A prompt's own target, else the model's top next token."""
+    return prompts.targets[index] or Target((int(trace.logits[-1].argmax()),))
+
+
+def _shared(prompts: Prompts) -> Target | None:
+    """The target of all prompts, where they have one."""
+    every = set(prompts.targets)
+    return every.pop() if len(every) == 1 else None
+
+
+def about(prompts: Prompts) -> dict[str, Scalar]:
+    """Which prompts, for a header."""
+    lengths = [len(run.ids) for run in prompts.runs]
+    low, high = min(lengths), max(lengths)
+    said = f"{low} tokens each" if low == high else f"{low} to {high} tokens"
+    return {"prompts": prompts.name, "count": len(prompts), "lengths": said}
+
+
+def _aims(prompts: Prompts, bench: OpenModel, distractors: bool) -> dict[str, Scalar]:
+    """Answers, and distractors where they matter, of all prompts, for a header."""
+    one = _shared(prompts)
+    if one is not None:
+        return targets.convention(bench, one if distractors else Target(one.answers))
+    own = [target for target in prompts.targets if target is not None]
+    every, likeliest = len(own) == len(prompts), "its likeliest next token"
+    if not own:
+        return {"answer": f"of each prompt {likeliest}"}
+    out: dict[str, Scalar] = {"answer": "each prompt's own" + ("" if every else f", else {likeliest}")}
+    if distractors and any(target.distractors for target in own):
+        every = every and all(target.distractors for target in own)
+        out["distractor"] = "each prompt's own" + ("" if every else ", where it has one")
+    return out
