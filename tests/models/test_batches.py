@@ -45,7 +45,9 @@ def same(got: Trace, want: Trace, limit: float) -> None:
     for name, tensor in theirs.items():
         assert ours[name].shape == tensor.shape, name
         apart = float((ours[name].double() - tensor.double()).abs().max())
-        assert apart <= limit * float(tensor.double().abs().max()), name
+        # A softmax shows the rounding of its scores, not relative to them: 1e-6 of a pattern is 1e-7 of scores of ten.
+        most = 3 * limit if name.startswith("patterns") else limit
+        assert apart <= most * float(tensor.double().abs().max()), name
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
