@@ -87,7 +87,9 @@ def for_panel(result: Result | None, name: str = "") -> Result | None:
         return ranked(result) if name == "ranked" else ranked_pairs(result) if name == "pairs" else result
     if name == "sources" and isinstance(result, Table):
         return picked(result, {"source": "source", "contribution": "gives", "pattern": "pattern", "OV": "OV"}, "gives")
-    if not isinstance(result, Table) or name == "contexts" or "token" not in result.columns:
+    if name == "contexts" and isinstance(result, Table):
+        return picked(result, {"context": "context", "attention": "attention"}, "attention")
+    if not isinstance(result, Table) or "token" not in result.columns:
         return result
     kept = [column for column in ("rank", "token", result.bar) if column in result.columns]
     at = [result.columns.index(column) for column in kept if column is not None]

@@ -103,8 +103,8 @@ def _over(s: Selection) -> list[str]:
     count = len(s.file.rows)
     over = f"over {s.file.name} ({count} prompt{'s' if count != 1 else ''})"
     if s.view == "pattern":
-        return [s.name, f"{s.statistic} pattern", over]
-    return ["logit lens" if s.view == "lens" else f"attribution by {s.grain}", "mean and spread", over]
+        return [s.name, f"{s.statistic} pattern {over}"]
+    return ["logit lens" if s.view == "lens" else f"attribution by {s.grain}", f"mean {over}"]
 
 
 def aim(s: Selection) -> str:

@@ -17,7 +17,7 @@ from . import captions, needs, questions, state
 from .commands import COMMANDS, Command, by_id, display, other_keys, typed_keys
 from .engine.jobs import FindTarget, Job, Words
 from .questions import Choice, Lookup, Problem, Question
-from .results import Found, ModelInfo, Scalar, Split, Table, Tokens
+from .results import Found, ModelInfo, Split, Table, Tokens
 from .stage import Asks, ExportWanted, Stage
 from .state import Selection
 from .text import is_byte
@@ -432,18 +432,21 @@ class Explorer(Stage):
         row = dict(zip(table.columns, table.rows[message.row], strict=True))
         if message.bars is self.main.picture:
             self._go_to_part(self._part())
-        elif "query position" in row and self.selection.file is not None:
-            self._go_to_context(row)
+        elif needs.panel_name(self.selection) == "contexts":
+            self._go_to_context(message.row)
         elif "at the key" in row:
             query, key = str(row["at the query"]), str(row["at the key"])
             self._go_to_part(key if state.leads_on(key) else query)
         elif "part" in row and "token" not in row:
             self._go_to_part(str(row["part"]))
 
-    def _go_to_context(self, row: dict[str, Scalar]) -> None:
+    def _go_to_context(self, place: int) -> None:
         """The prompt of the file in which the head attended so, with the cursor on that cell."""
         s = self.selection
-        assert s.file is not None
+        found = self._cached(needs.panel_job(s))
+        if not isinstance(found, Table) or s.file is None:
+            return
+        row = dict(zip(found.columns, found.rows[place], strict=True))
         prompt, query, key = (int(row[name] or 0) for name in ("prompt", "query position", "key position"))
         there = state.at_prompt(replace(s, file=replace(s.file, over=False), view="pattern"), prompt)
         if there.text == s.text:

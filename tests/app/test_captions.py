@@ -190,7 +190,7 @@ def test_the_sum_of_the_parts_stands_beside_the_models_value() -> None:
 def test_over_a_file_the_title_says_how_many_prompts() -> None:
     file = File("facts.jsonl", (PromptRow("a"), PromptRow("b")))
     over = replace(DEEP, view="attribution", file=file)
-    assert captions.title(over, None) == "attribution by head · mean and spread · over facts.jsonl (2 prompts)"
+    assert captions.title(over, None) == "attribution by head · mean over facts.jsonl (2 prompts)"
 
 
 def test_the_strip_is_shaded_by_the_neuron_under_the_cursor() -> None:
