@@ -109,13 +109,13 @@ def qk(job: QK, bench: OpenModel, ctx: Context) -> Grid:
     )
 
 
-def _fits(rows: int, cols: int) -> None:
+def fits(rows: int, cols: int) -> None:
     if rows * cols > CELLS:
         raise Refusal(f"{rows:,} × {cols:,} cells are more than the {CELLS:,} of one grid.", "List fewer tokens.")
 
 
 def _refuse(job: QK, bench: OpenModel) -> None:
-    _fits(len(job.rows), len(job.cols))
+    fits(len(job.rows), len(job.cols))
     if job.basis == "prompt" and job.term != "token-token":
         raise Refusal("Basis prompt has no position terms: the stream holds both.", "Choose basis embed.")
     if job.basis == "prompt" and job.normalize != "none" and job.baseline == "vocabulary":
@@ -215,7 +215,7 @@ def qk_distance(job: QKDistance, bench: OpenModel, ctx: Context) -> Curve:
 def ov(job: OV, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("ov")
     y, head = _source(job, bench, ctx)
-    _fits(len(y), bench.info.d_vocab if job.outputs is None else len(job.outputs))
+    fits(len(y), bench.info.d_vocab if job.outputs is None else len(job.outputs))
     unembed = bench.unembedding(job.weights)
     if job.outputs is None:
         values = ov_circuit.all_outputs(unembed, y, ctx.check)

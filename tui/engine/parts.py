@@ -6,6 +6,7 @@ No torch here: ``needs`` is asked from the thread that the screen lives in.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from ..results import ModelKey
 from .jobs import (
@@ -13,6 +14,7 @@ from .jobs import (
     QK,
     Attribution,
     Basis,
+    CopyingScores,
     Directions,
     Form,
     HeadInput,
@@ -24,6 +26,8 @@ from .jobs import (
     Neurons,
     NextTokens,
     OVRow,
+    Partners,
+    PartnerSide,
     Pattern,
     Residual,
     ResidualParts,
@@ -33,6 +37,7 @@ from .jobs import (
     Sources,
     SourceWrite,
     Stream,
+    TopPairs,
     Weights,
     WriteCosines,
 )
@@ -107,6 +112,67 @@ class LensState(Job):
     """Tokens whose probabilities and ranks are read as well."""
 
 
+@dataclass(frozen=True)
+class VocabularySide(Job):
+    """One side of a head's QK or OV circuit over the whole vocabulary → tensor ``[d_vocab, d_head]``: queries at
+    ``offset``, sources ``x W_V`` or outputs ``(W_O W_U)ᵀ``. Keys are ``VocabularyKeys``, shared with their moments."""
+
+    model: ModelKey
+    layer: int
+    head: int
+    weights: Weights
+    basis: Basis
+    side: PartnerSide
+    offset: int
+
+
+@dataclass(frozen=True)
+class AllowedTokens(Job):
+    """Which tokens a filter on their texts lets pass → array ``[d_vocab]`` of bool."""
+
+    model: ModelKey
+    shortest: int
+    pattern: str
+
+
+def side_of(job: Partners | TopPairs, side: PartnerSide) -> VocabularyKeys | VocabularySide:
+    """The part that is one side of the job's head; outputs are the same in every basis."""
+    if side == "key":
+        return VocabularyKeys(job.model, job.layer, job.head, job.weights, job.basis, "bilinear")
+    basis: Basis = "embed" if side == "output" else job.basis
+    offset = job.offset if side == "query" else 0
+    return VocabularySide(job.model, job.layer, job.head, job.weights, basis, side, offset)
+
+
+@dataclass(frozen=True)
+class PatternSums(Job):
+    """Pattern scores of rows of tokens that share a forward pass: all of one length, all with a BOS or none → sums over
+    destinations ``[n_layers, n_heads, score]`` and counts of destinations ``[score]``, float64."""
+
+    model: ModelKey
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class EndsProduct(Job):
+    """``W_U W_E [d_model, d_model]`` over the whole vocabulary → tensor."""
+
+    model: ModelKey
+    weights: Weights
+
+
+@dataclass(frozen=True)
+class HeadCopying(Job):
+    """One row of ``CopyingScores`` → three floats."""
+
+    model: ModelKey
+    layer: int
+    head: int
+    weights: Weights
+    sample: int | None
+    seed: int
+
+
 _ONE_FORWARD = (
     NextTokens, Residual, ResidualParts, HeadInput, Attribution, Lens, LensTop, LensCurve, Stream, WriteCosines,
     Neurons, Directions,
@@ -130,4 +196,9 @@ def needs(job: Job) -> frozenset[Job]:
         return frozenset({keys, KeyMoments(keys), StreamMoments(job.model, job.basis)})
     if isinstance(job, OV | OVRow) and job.run is not None:
         return frozenset({Forward(job.run)})
+    if isinstance(job, CopyingScores):
+        return frozenset({EndsProduct(job.model, job.weights)})
+    if isinstance(job, Partners | TopPairs):
+        allowed = AllowedTokens(job.model, job.filter.shortest, job.filter.pattern)
+        return frozenset({allowed, *(side_of(job, side) for side in get_args(PartnerSide))})
     return frozenset()

@@ -14,7 +14,7 @@ from ..results import ModelInfo
 from .errors import ModelError
 from .rotary import Rotate, rotation
 from .tokens import Tokenizer
-from .trace import Hook, checked_ids, run_traces
+from .trace import Hook, checked_ids, run_patterns, run_traces
 from .weights import read_ends, read_head, read_mlp
 
 
@@ -108,6 +108,18 @@ class LiveModel:
                 )
         ids = torch.stack(checked).to(self.device)
         return run_traces(self.bridge, ids, layers, self.rotation, check, interventions, positions)
+
+    def patterns(
+        self,
+        prompts: Sequence[Sequence[int] | Tensor],
+        read: Callable[[int, Tensor], None],
+        check: Callable[[], None] = never,
+    ) -> None:
+        """One forward pass of several prompts of equal length, for their attention alone: ``read(layer, pattern)`` gets
+        each layer's ``[b, n_heads, n, n]`` while it runs, and nothing is kept."""
+        cfg = self.bridge.cfg
+        ids = torch.stack([checked_ids(ids, cfg.d_vocab, cfg.n_ctx) for ids in prompts]).to(self.device)
+        run_patterns(self.bridge, ids, read, check)
 
     def close(self) -> None:
         """Lets go of weights and caches. The object cannot be used afterwards."""

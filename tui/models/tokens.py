@@ -26,6 +26,8 @@ class Tokenizer:
     def __init__(self, d_vocab: int, n_ctx: int, bos_id: int | None = None, special_ids: Sequence[int] = ()) -> None:
         self.d_vocab, self.n_ctx, self.bos_id = d_vocab, n_ctx, bos_id
         self.special_ids = frozenset(special_ids)
+        self.size = d_vocab
+        """Ids from here on belong to no token: the model's vocabulary is padded."""
 
     def encode(self, text: str, bos: bool) -> Tokens:
         """A prompt. ModelError when it is empty, longer than the context, or cannot be tokenized; nothing is cut."""
@@ -126,6 +128,7 @@ class ListTokenizer(Tokenizer):
     def __init__(self, strings: Sequence[str], d_vocab: int, n_ctx: int, bos_id: int | None = None) -> None:
         super().__init__(d_vocab, n_ctx, bos_id, () if bos_id is None else (bos_id,))
         self._strings = tuple(strings)
+        self.size = min(d_vocab, len(self._strings))
         self._by_text = {text: i for i, text in reversed(list(enumerate(self._strings)))}
 
     def _ids(self, text: str) -> list[int]:
@@ -153,6 +156,7 @@ class HubTokenizer(Tokenizer):
         special = {i for i, t in tokenizer.added_tokens_decoder.items() if t.special} | set(tokenizer.all_special_ids)
         bos = tokenizer.bos_token_id if bos_id is None else bos_id
         super().__init__(d_vocab, n_ctx, bos if bos is not None and bos < d_vocab else None, sorted(special))
+        self.size = min(d_vocab, len(tokenizer))
 
     def _ids(self, text: str) -> list[int]:
         clean = text.encode("utf-8", "replace").decode("utf-8")  # a terminal that sends broken UTF-8: lone surrogates

@@ -7,6 +7,7 @@ removes them) and the model is as it was.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -148,6 +149,34 @@ def run_traces(
                 handle.remove()
         check()
         return [_assemble(record, index, ids[index], plain(logits[index]), rotation) for index in range(len(ids))]
+
+
+class _Enough(Exception):
+    """Ends a pass of which nothing more is wanted."""
+
+
+def run_patterns(bridge: Any, ids: Tensor, read: Callable[[int, Tensor], None], check: Callable[[], None]) -> None:
+    """One forward pass of checked ``ids [b, n]``: ``read(layer, pattern)`` gets each layer's ``[b, n_heads, n, n]`` in
+    float32 as attention makes it, and none is kept. The pass ends with the last of them, before the logits."""
+    last = len(bridge.blocks) - 1
+
+    def hand_over(layer: int) -> Callable[..., None]:
+        def hook(pattern: Tensor, hook: Any) -> None:
+            check()
+            read(layer, pattern.detach().float())
+            if layer == last:
+                raise _Enough
+
+        return hook
+
+    def look(tensor: Tensor, hook: Any) -> None:
+        check()
+
+    hooks = [(f"blocks.{layer}.hook_in", look) for layer in range(last + 1)]
+    hooks += [(f"blocks.{layer}.attn.hook_pattern", hand_over(layer)) for layer in range(last + 1)]
+    check()
+    with torch.inference_mode(), contextlib.suppress(_Enough), bridge.hooks(fwd_hooks=hooks):
+        bridge(ids, return_type="logits", use_cache=False)
 
 
 def _assemble(
