@@ -44,8 +44,8 @@ def pattern_scores(hand: Hand) -> list[Row]:
     return [
         Row(f"all pattern scores, {live.info.n_layers * live.info.n_heads} heads, {n} tokens", ms(times["scores"]),
             f"plain forward {ms(times['plain'])}", share, "≤ 1.2 ×", share <= 1.2),
-        Row("the same, extra memory", mb(extra), f"plain forward {mb(bare)}; all patterns would be {mb(kept)}", None, "",
-            True),
+        Row("the same, extra memory", mb(extra), f"plain forward {mb(bare)}; all patterns would be {mb(kept)}", None,
+            "", True),
     ]  # fmt: skip
 
 

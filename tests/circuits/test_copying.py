@@ -66,7 +66,7 @@ def test_a_sample(pair: Pair) -> None:
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_the_sign_is_kept(sign: float, tmp_path: Path) -> None:
-    """The induction head's full OV is the identity minus 1/V, and its negative; other heads write nothing that is read."""
+    """The induction head's full OV is the identity minus 1/V, and its negative; the others write nothing."""
     desk = Desk(folders.induction_checkpoint(tmp_path, sign=sign))
     grid = desk.get(CopyingScores(desk.key))
     rows = dict(zip(grid.rows.labels, grid.values.tolist(), strict=True))

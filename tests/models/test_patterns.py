@@ -1,4 +1,4 @@
-"""Patterns read while a forward pass runs: those that a whole pass keeps, and nothing after the last one is computed."""
+"""Patterns read while a forward pass runs: those that a whole pass keeps, and nothing is computed after the last."""
 
 from __future__ import annotations
 
