@@ -1,4 +1,4 @@
-"""``circuit-tui``: reads arguments, then opens the app or runs the headless export.
+"""``circuit-tui``: reads arguments, then opens the app or runs the headless export or verification.
 
 Nothing heavy is imported before it is needed: ``--help`` and ``--version`` know neither torch nor Textual.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,7 +25,8 @@ MODEL is nothing or `demo` (the embedded model), a hub name such as `gpt2`, or a
 a TransformerLens checkpoint (config.json and one state dict).
 
 `circuit-tui export VIEW …` writes the same numbers to a file or to standard output, without a screen:
-see `circuit-tui export --help`. Defaults may be kept in ~/.config/circuit-tui/config.toml.
+see `circuit-tui export --help`. `circuit-tui verify MODEL` measures anew what has been published of the model, and says
+whether it agrees. Defaults may be kept in ~/.config/circuit-tui/config.toml.
 """
 
 
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     """The arguments of the app. An option that is not given stays None: the config file may have it."""
     out = Parser(
         prog=PROGRAM,
-        usage="%(prog)s [MODEL] [options]\n       %(prog)s export VIEW [options]",
+        usage="\n       ".join(f"%(prog)s {form} [options]" for form in ("[MODEL]", "export VIEW", "verify MODEL")),
         description="Transformer circuits in a terminal: QK, OV, attention patterns and the residual stream.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -94,18 +95,37 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["export"]:
         _export(arguments[1:])
+    if arguments[:1] == ["verify"]:
+        _verify(arguments[1:])
     _open(options(arguments))
 
 
 def _export(arguments: Sequence[str]) -> NoReturn:
     """Headless: the numbers on standard output or in a file."""
-    os.environ.update({name: value for name, value in terminal.QUIET.items() if name not in os.environ})
     from . import export
 
-    arguments_parser = Parser(prog=f"{PROGRAM} export", allow_abbrev=False)
-    export.add_arguments(arguments_parser)
+    _headless("export", export.add_arguments, export.export, arguments)
+
+
+def _verify(arguments: Sequence[str]) -> NoReturn:
+    """Headless: published facts beside what is measured."""
+    from . import verify
+
+    _headless("verify", verify.add_arguments, verify.verify, arguments)
+
+
+def _headless(
+    command: str,
+    add_arguments: Callable[[argparse.ArgumentParser], None],
+    run: Callable[[argparse.Namespace], int],
+    arguments: Sequence[str],
+) -> NoReturn:
+    """A command without a screen, with libraries that keep quiet."""
+    os.environ.update({name: value for name, value in terminal.QUIET.items() if name not in os.environ})
+    arguments_parser = Parser(prog=f"{PROGRAM} {command}", allow_abbrev=False)
+    add_arguments(arguments_parser)
     try:
-        code = export.export(arguments_parser.parse_args(arguments))
+        code = run(arguments_parser.parse_args(arguments))
         sys.stdout.flush()
     except KeyboardInterrupt:
         code = 130
