@@ -20,8 +20,9 @@ def test_defaults() -> None:
 
 def test_every_option() -> None:
     text = "gpt2 --device cuda:1 --dtype bfloat16 --weights raw --bos off --threads 3 --color 256 --theme nord"
-    given = cli.options([*text.split(), "--prompt", "a b", "--no-mouse", "--log", "x.log"])
-    assert given == Options("gpt2", "a b", "cuda:1", "bfloat16", "raw", "off", 3, "256", "nord", False, "x.log")
+    given = cli.options([*text.split(), "--prompt", "a b", "--prompts", "f.txt", "--no-mouse", "--log", "x.log"])
+    computing = ("cuda:1", "bfloat16", "raw", "off", 3)
+    assert given == Options("gpt2", "a b", "f.txt", *computing, "256", "nord", False, "x.log")
 
 
 def test_empty_prompt_is_a_prompt() -> None:

@@ -8,8 +8,10 @@ from dataclasses import replace
 
 from . import arrange
 from .engine.jobs import Job
-from .needs import READS, inspected, panel_name, shown
-from .results import Curve, Gallery, Grid, Header, Result, Scalar, Table, Tokens
+from .finding import PAIRS, path
+from .finding import PATTERN_SCORES as PATTERN
+from .needs import READS, inspected, panel_name, shape, shown
+from .results import Curve, Gallery, Grid, Header, Result, Scalar, Table, Tokens, head_name
 from .state import KEYS, TITLES, VIEWS, Selection, cell_in_view, neuron_of
 from .text import visible
 from .views.main_view import Tab
@@ -87,6 +89,8 @@ def title(s: Selection, header: Header | None) -> str:
     elif s.view == "attribution":
         parts = [f"attribution to {aim(s)}", _where(s), f"by {s.grain}"]
         parts += [f"L{s.layer}.mlp"] if s.grain == "neuron" else []
+    elif s.view in ("heads", "compose", "pairs", "svd"):
+        parts = _found(s)
     elif s.view == "neurons":
         parts = [f"L{s.layer} neurons", f"those that matter most {_where(s)}" if s.neuron is None else ""]
     else:
@@ -96,6 +100,32 @@ def title(s: Selection, header: Header | None) -> str:
     if header is not None and header.partial:
         parts.append("(so far)")
     return " · ".join(part for part in parts if part)
+
+
+_ON = {"repeats": "on repeated random tokens", "prompt": "on this prompt", "file": "over the file of prompts"}
+_KINDS = {"q": "query", "k": "key", "v": "value"}
+
+
+def _found(s: Selection) -> list[str]:
+    """Titles of what looks for heads and tokens."""
+    f = s.finding
+    if s.view == "heads":
+        if f.score in PAIRS:
+            return ["all heads", f"{f.pairs_text} in {PAIRS[f.score].upper()}", "mean z over the vocabulary", s.basis]
+        return ["all heads", f.score, _ON[f.on] if f.score in PATTERN else "by the weights"]
+    if s.view == "pairs":
+        chosen = f"filter {f.filter_text}" if f.filter_text else ""
+        return [s.name, f"strongest {f.circuit.upper()} pairs of the vocabulary", s.basis, chosen]
+    if s.view == "svd":
+        return [s.name, f"singular values of W_{f.circuit.upper()}", f"direction {f.singular}"]
+    if s.virtual:
+        first, second = (head_name(*at) for at in path(f, (s.layer, s.head or 0)))
+        what = "OV" if f.kind == "v" else f"QK, {_KINDS[f.kind]} side"
+        return [f"{first} → {second}", f"virtual {what}", "embed"]
+    who = f"heads that feed the {_KINDS[f.kind]} of {s.name}"
+    if f.direction == "into":
+        who = f"heads whose {_KINDS[f.kind]} {s.name} feeds"
+    return [who, "z against random rotations"]
 
 
 def _over(s: Selection) -> list[str]:
@@ -256,7 +286,7 @@ def on_named_neuron(s: Selection, result: Result) -> Selection:
 
 def part_under(s: Selection, result: Result | None) -> str:
     """The part, neuron or state that the cursor's row (in Attribution: its cell) names; "" where it names none."""
-    drawn = arrange.for_view(result, s.view)
+    drawn = arrange.for_view(result, shape(s))
     row, col = cell_in_view(s)
     if isinstance(drawn, Table) and s.view == "attribution" and drawn.rows:
         return str(drawn.rows[min(row, len(drawn.rows) - 1)][0])
@@ -269,13 +299,20 @@ def part_under(s: Selection, result: Result | None) -> str:
 def _other_cell(s: Selection, cached: Callable[[Job], Result | None]) -> Segments:
     """The cell under the cursor where the rows or columns are not tokens seeking tokens."""
     job = shown(s)
-    drawn = arrange.for_view(cached(job), s.view) if job is not None else None
+    drawn = arrange.for_view(cached(job), shape(s)) if job is not None else None
+    if isinstance(drawn, Table) and drawn.rows and s.view == "pairs":
+        return _pair_line(s, drawn)
+    if isinstance(drawn, Curve):
+        values = next(iter(drawn.series.values()))
+        at = min(s.finding.singular, len(values) - 1)
+        return [(f" direction {at} of {len(values)} ", _STRONG), *_field("σ", number(float(values[at]), 3))]
     if isinstance(drawn, Table) and drawn.rows:
         line = drawn.rows[min(cell_in_view(s)[0], len(drawn.rows) - 1)]
         named = zip(drawn.columns[1:], line[1:], strict=True)
         fields = [_field(name, number(value)) for name, value in named if isinstance(value, float)]
         return [(f" {line[0]} ", _STRONG), *(piece for field in fields for piece in field)]
-    if not isinstance(drawn, Grid) or s.tokens is None or not drawn.values.size:
+    tokenless = s.tokens is None and s.view != "heads"
+    if not isinstance(drawn, Grid) or tokenless or not drawn.values.size:
         return [(" …" if drawn is None else "", _LABEL)]
     row, col = cell_in_view(s)
     row, col = min(row, len(drawn.rows) - 1), min(col, len(drawn.cols) - 1)
@@ -283,11 +320,13 @@ def _other_cell(s: Selection, cached: Callable[[Job], Result | None]) -> Segment
         visible(axis.labels[i]) if axis.ids is not None else axis.labels[i]
         for axis, i in ((drawn.rows, row), (drawn.cols, col))
     )
-    if s.view == "attribution":
+    if s.view in ("heads", "compose") and not s.virtual:
+        place = f"L{row}{names[1]}"
+    elif s.view == "attribution":
         place = f"{arrange.part_at(row, names[1])} {'on average' if s.over else _where(s)}"
     elif s.view == "why":
         place = f"{names[0]} at the query × {names[1]} at the key"
-    elif s.view == "pattern":
+    elif s.view == "pattern" or s.virtual:
         place = f"{names[0]} → {names[1]}"
     elif s.measure == "writes" and s.view == "residual":
         place = f"{names[0]} · {names[1]}"
@@ -304,6 +343,13 @@ def _other_cell(s: Selection, cached: Callable[[Job], Result | None]) -> Segment
     return out + _field(_measured(s), number(value, digits))
 
 
+def _pair_line(s: Selection, table: Table) -> Segments:
+    row = table.rows[min(s.finding.pair_row, len(table.rows) - 1)]
+    names = [visible(cell) for cell in row if isinstance(cell, str)]
+    value = row[table.columns.index("value")]
+    return [(f" {' → '.join(names)} ", _STRONG), *_field(s.finding.circuit.upper(), number(float(value or 0)))]
+
+
 def _measured(s: Selection) -> str:
     """What the number of a cell is, in a word or two."""
     if s.view == "lens":
@@ -313,6 +359,9 @@ def _measured(s: Selection) -> str:
         return words[s.measure]
     if s.view == "attribution":
         return "toward the answers" if s.over else f"toward {aim(s)}"
+    if s.view in ("heads", "compose"):
+        score = "mean z" if s.finding.score in PAIRS else s.finding.score
+        return score if s.view == "heads" else f"virtual {s.finding.kind.upper()}" if s.virtual else "z"
     if s.view == "pattern":
         return f"{s.statistic} attention" if s.over else f"gives toward {aim(s)}"
     return "of the score" if s.view == "why" else "activation"
@@ -358,7 +407,12 @@ def panel_title(s: Selection, part: str = "") -> str:
         return f"{s.name} attends to {_name(tokens, col)}"
     if name == "top tokens":
         return f"{s.states[cell_in_view(s)[0]]} at {position}"
+    chosen = _name(tokens, row if name != "sought by" and name != "written by" else col)
     titles = {
+        "seeks": f"{s.name}: {chosen} seeks", "sought by": f"{s.name}: {chosen} is sought by",
+        "written by": f"{s.name}: {chosen} is written by", "nearest in W_E": f"nearest to {chosen} in W_E",
+        "nearest in W_U": f"nearest to {chosen} in W_U", "heads, ranked": "heads, ranked",
+        "its partners": f"{s.name}: its partners", "singular directions": f"{s.name}: direction {s.finding.singular}",
         "next tokens": f"after {position}", "parts": f"stream at {position}", "sources": f"{s.name} at {position}",
         "ranked": "parts, ranked", "pairs": "pairs, ranked", "probability by layer": f"probability at {position}",
         "rank by layer": f"rank at {position}",

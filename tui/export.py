@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from . import notes
+from .arguments import Usage, add_arguments, check, parse_head
 from .engine.jobs import Job, Open
 from .formats import encode, format_of
-from .request import Ask, Usage, add_arguments, check, find_tokens, parse_head, wanted_job
+from .request import Ask, Missing, find_tokens, wanted_job
 from .results import ModelInfo, Result, Tokens
 
 if TYPE_CHECKING:
@@ -35,9 +37,7 @@ def export(options: argparse.Namespace) -> int:
         try:
             model: ModelInfo = context.get(Open(options.model, options.device, options.dtype, options.threads))
             tokens = find_tokens(options, model, context)
-            result: Result = tokens if options.view == "tokens" and tokens else context.get(
-                wanted_job(Ask(options, head, model, tokens, context))
-            )
+            result = _result(Ask(options, head, model, tokens, context))
         finally:
             context.quiet()
         data = encode(result, form, model, tokens, options.prompt or "")
@@ -57,6 +57,19 @@ def export(options: argparse.Namespace) -> int:
     except Exception as error:
         return _fail(_sentence(error), 1)
     return 0
+
+
+def _result(ask: Ask) -> Result:
+    """What was asked for: tokens and notes are there, the rest is computed."""
+    if ask.options.view == "tokens" and ask.tokens is not None:
+        return ask.tokens
+    if ask.options.view == "notes":
+        written, problem = notes.read(ask.model.key, ask.model.name)
+        if problem:
+            raise Missing(problem)
+        return notes.as_table(written)
+    result: Result = ask.context.get(wanted_job(ask))
+    return result
 
 
 def write(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from . import arrange, searches
 from .engine.jobs import (
     OV,
     QK,
@@ -46,7 +47,8 @@ from .engine.jobs import (
     Words,
     WriteCosines,
 )
-from .results import ModelKey, Tokens
+from .finding import PAIRS
+from .results import ModelKey, Result, Table, Tokens
 from .state import Selection, basis_run, cell_in_view, neuron_of, run_of
 
 READS: dict[str, Side] = {"query reads": "q", "key reads": "k", "value reads": "v"}
@@ -58,6 +60,8 @@ def shown(s: Selection) -> Job | None:
     run, tokens = run_of(s), s.shown_tokens
     if s.key is None:
         return None
+    if s.view in ("heads", "compose", "pairs", "svd"):
+        return searches.shown(s)
     if s.over:
         return _over(s, s.key)
     if run is None or tokens is None:
@@ -82,6 +86,13 @@ def shown(s: Selection) -> Job | None:
         return None
     query, key = s.cell
     return ScoreParts(run, s.layer, s.head, query, key, s.unit)
+
+
+def shape(s: Selection) -> str:
+    """The shape in which ``arrange`` puts the view's result."""
+    if s.view == "heads":
+        return arrange.HEADS + ("mean z" if s.finding.score in PAIRS else s.finding.score)
+    return f"{arrange.HEADS}z" if s.view == "compose" and not s.virtual else s.view
 
 
 def _over(s: Selection, key: ModelKey) -> Job | None:
@@ -197,9 +208,14 @@ def panels(s: Selection) -> tuple[str, ...]:
         return (*first, "next tokens", *contexts, "head writes", *(("directions",) if s.head is not None else ()))
     if s.view == "qk":
         rotary = s.model is not None and not s.model.capabilities.offset
-        return (*(("distance",) if rotary and s.basis != "prompt" else ()), "head writes")
+        found = searches.PANELS["qk"] if s.head is not None and s.basis != "prompt" else ()
+        return (*(("distance",) if rotary and s.basis != "prompt" else ()), "head writes", *found)
     if s.view == "ov":
-        return ("head writes",)
+        return ("head writes", *(searches.PANELS["ov"] if s.head is not None and s.basis != "prompt" else ()))
+    if s.view in ("heads", "compose"):
+        return () if s.virtual else ("heads, ranked",)
+    if s.view in ("pairs", "svd"):
+        return ("its partners",) if s.view == "pairs" else ("singular directions",)
     if s.view == "lens":
         return ("top tokens", "probability by layer", "rank by layer", "directions")
     if s.view == "attribution":
@@ -218,14 +234,18 @@ def panel_name(s: Selection) -> str:
     return names[s.panel] if s.panel < len(names) else ""
 
 
-def panel_job(s: Selection, part: str = "") -> Job | None:
+def panel_job(s: Selection, part: str = "", drawn: Result | None = None) -> Job | None:
     """The job whose result the side panel draws; ``part``: the row under the cursor where the view's result names it
-    (``L3H1`` in Attribution and Residual, ``L2N17`` in Neurons)."""
+    (``L3H1`` in Attribution and Residual, ``L2N17`` in Neurons); ``drawn``: that result."""
     run, tokens, name = run_of(s), s.shown_tokens, panel_name(s)
-    if run is None or tokens is None or s.key is None or not name:
+    if s.key is None or not name:
         return None
-    if name in ("ranked", "pairs"):
+    if name in ("ranked", "pairs", "heads, ranked"):
         return shown(s)
+    if s.view in ("pairs", "svd") or name in searches.PANELS.get(s.view, ()):
+        return searches.panel_job(s, name, drawn if isinstance(drawn, Table) else None)
+    if run is None or tokens is None:
+        return None
     if name == "next tokens":
         return NextTokens(run, s.position)
     if name == "head writes":
@@ -290,8 +310,9 @@ def preparing(s: Selection) -> PreparePrompts | None:
     return PreparePrompts(s.key, s.file.name, s.file.rows, s.with_bos)
 
 
-def needs(s: Selection, with_panel: bool = True, part: str = "") -> list[Job]:
-    """Everything that the screen shows of this selection, most important first, neighbouring heads last."""
+def needs(s: Selection, with_panel: bool = True, part: str = "", drawn: Result | None = None) -> list[Job]:
+    """Everything that the screen shows of this selection, most important first; neighbouring heads and the labels of
+    the tree last, in idle time."""
     if s.model is None or s.open != s.opened:
         return [s.open]
     wanted: list[Job | None] = []
@@ -304,14 +325,21 @@ def needs(s: Selection, with_panel: bool = True, part: str = "") -> list[Job]:
     if s.file is not None and s.file.prepared_of != preparing(s):
         wanted.append(preparing(s))
     last = next_tokens(replace(s, row=-1))
-    wanted += [shown(s), next_tokens(s), last, panel_job(s, part) if with_panel else None, *inspected(s).listed()]
-    return list(dict.fromkeys(job for job in (*wanted, *prefetched(s)) if job is not None))
+    wanted += [*(searches.card(s).values() if s.card else ()), shown(s), next_tokens(s), last]
+    wanted += [panel_job(s, part, drawn) if with_panel else None, *inspected(s).listed()]
+    wanted += [*prefetched(s), searches.labels(s), *_sorting(s)]
+    return list(dict.fromkeys(job for job in wanted if job is not None))
+
+
+def _sorting(s: Selection) -> list[Job | None]:
+    """What the tree is sorted by."""
+    return [searches.scores(s, s.finding.score)] if s.finding.by_score else []
 
 
 def prefetched(s: Selection) -> list[Job]:
     """What the neighbouring heads would show: computed in idle time, so that the next head is there at once."""
-    if s.model is None or s.head is None or s.over:
-        return []
+    if s.model is None or s.head is None or s.over or s.view in ("pairs", "heads"):
+        return []  # a search is long, and nobody asked for the neighbour's
     heads = (head for head in (s.head + 1, s.head - 1) if 0 <= head < s.model.n_heads)
     jobs = (shown(replace(s, head=head)) for head in heads)
     return [job for job in jobs if job is not None and job != shown(s)]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from . import prompts
-from .engine.jobs import FindTarget, Target, Words
-from .results import Found, Split, Tokens
+from . import finding, prompts
+from .engine.jobs import FindPairs, FindTarget, Target, Words
+from .results import Found, Pairs, Split, Tokens
 from .state import Selection, with_file
 from .text import visible
 
@@ -39,7 +39,7 @@ class Choice:
     options: tuple[tuple[str, str], ...]
 
 
-Lookup = Words | FindTarget
+Lookup = Words | FindTarget | FindPairs
 """What the worker can be asked about an answer."""
 
 WORDS = Question(
@@ -52,6 +52,14 @@ ANSWER = Question(
 PROMPTS = Question(
     "prompts", "File of prompts", "one prompt a line, or JSON lines with prompt, answer, distractor · empty: close it"
 )
+SEARCH = Question(
+    "search", "Heads that tie pairs together", "France>Paris, king>queen: all heads, ranked, in QK and OV · empty: none"
+)
+FILTER = Question(
+    "filter", "Tokens of the search", "3+: that long at least · /ing$/: such ones · same: also with itself · empty: all"
+)
+TREE = Question("tree", "Heads in the tree", "ind · ind>0.6 · L2 · copy: the heads labelled so · empty: all")
+REPEATS = Question("repeats", "Repeated random tokens that heads are scored on", "seed=0 rows=8 length=auto")
 OFFSET = Question("offset", "Rotary offset: query position − key position", "0: the same position")
 MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder in either format: see the README")
 
@@ -59,7 +67,11 @@ MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder i
 def before(question: Question, s: Selection) -> str:
     """What the field holds at first."""
     file = s.file.path if s.file else ""
-    texts = {"words": s.words, "offset": str(s.offset), "answer": s.answer_text, "prompts": file}
+    f = s.finding
+    texts = {
+        "words": s.words, "offset": str(s.offset), "answer": s.answer_text, "prompts": file, "search": f.pairs_text,
+        "filter": f.filter_text, "tree": f.tree_filter, "repeats": finding.repeats_text(f.repeats),
+    }  # fmt: skip
     return texts.get(question.id, "")
 
 
@@ -74,13 +86,39 @@ def answered(question: str, text: str, s: Selection) -> Selection | Lookup | Pro
         return replace(s, open=replace(s.open, source=text)) if text else s
     if question == PROMPTS.id:
         return prompt_file(text, s)
+    if question in (FILTER.id, TREE.id, REPEATS.id):
+        return _looking(question, text, s)
     if not text:
-        if question == WORDS.id:
-            return replace(s, words="", listed=None, listed_of=None)
-        return replace(s, chosen=None, answer_text="")
+        return _emptied(question, s)
     if s.key is None:
         return Problem("the model is still loading; press enter again when it is there")
-    return Words(s.key, text) if question == WORDS.id else FindTarget(s.key, text)
+    jobs: dict[str, type[Words] | type[FindPairs]] = {WORDS.id: Words, SEARCH.id: FindPairs}
+    return jobs[question](s.key, text) if question in jobs else FindTarget(s.key, text)
+
+
+def _emptied(question: str, s: Selection) -> Selection:
+    """An empty answer goes back to the default."""
+    if question == WORDS.id:
+        return replace(s, words="", listed=None, listed_of=None)
+    if question == SEARCH.id:
+        score = finding.Finding().score if s.finding.score in finding.PAIRS else s.finding.score
+        return replace(s, finding=replace(s.finding, pairs=None, pairs_text="", score=score))
+    return replace(s, chosen=None, answer_text="")
+
+
+def _looking(question: str, text: str, s: Selection) -> Selection | Problem:
+    """What is looked for, and on what."""
+    f = s.finding
+    if question == TREE.id:
+        return replace(s, finding=replace(f, tree_filter=text))
+    if question == FILTER.id:
+        chosen = finding.parse_filter(text)
+        if isinstance(chosen, str):
+            return Problem(chosen)
+        return replace(s, finding=replace(f, filter=chosen, filter_text=text, pair_row=0))
+    longest = max(1, ((s.model.n_ctx if s.model else 2) - s.with_bos) // 2)
+    repeats = finding.parse_repeats(text, f.repeats, longest)
+    return Problem(repeats) if isinstance(repeats, str) else replace(s, finding=replace(f, repeats=repeats))
 
 
 def prompt_file(path: str, s: Selection) -> Selection | Problem:
@@ -94,8 +132,14 @@ def prompt_file(path: str, s: Selection) -> Selection | Problem:
     return with_file(s, path, rows)
 
 
-def found(question: str, job: Lookup, result: Tokens | Found | Split, s: Selection) -> Selection | Choice | Problem:
+def found(
+    question: str, job: Lookup, result: Tokens | Found | Split | Pairs, s: Selection
+) -> Selection | Choice | Problem:
     """What the worker's answer makes of the selection."""
+    if isinstance(result, Pairs):
+        score = "pairs, OV" if s.view == "ov" else "pairs, QK"
+        searched = replace(s.finding, pairs=result, pairs_text=job.text, score=score)
+        return replace(s, view="heads", finding=searched)
     if isinstance(result, Split):
         return choice(job.text, result)
     if isinstance(result, Tokens):

@@ -13,17 +13,20 @@ from textual.binding import Binding
 from textual.timer import Timer
 from textual.widgets import Input
 
-from . import captions, needs, questions, state
+from . import captions, needs, notes, questions, state
 from .commands import COMMANDS, Command, by_id, display, other_keys, typed_keys
-from .engine.jobs import FindTarget, Job, Words
+from .engine.jobs import HeadAt, Job, Words
+from .finding import PAIRS, head_at
+from .notes import Note
 from .questions import Choice, Lookup, Problem, Question
-from .results import Found, ModelInfo, Split, Table, Tokens
+from .results import Found, ModelInfo, Pairs, Split, Table, Tokens, head_name
 from .stage import Asks, ExportWanted, Stage
 from .state import Selection
 from .text import is_byte
 from .views.ask import Ask
-from .views.chart import Bars
+from .views.chart import Bars, Plot
 from .views.gallery import Thumbnails
+from .views.head_card import HeadCard
 from .views.heatmap import Heatmap
 from .views.help import Entry, Help
 from .views.model_tree import ModelTree, Place
@@ -32,9 +35,14 @@ from .views.prompt import PromptInput
 TYPING_PAUSE = 0.15
 """Seconds after the last typed character before the prompt is run."""
 _OVER = {"shown": "the shown tokens", "vocabulary": "the whole vocabulary"}
-_MODES = {"pattern": "mode", "qk": "term", "residual": "measure", "lens": "lens"}
+_MODES = {
+    "pattern": "mode", "qk": "term", "residual": "measure", "lens": "lens", "heads": "score", "compose": "kind",
+    "pairs": "circuit", "svd": "circuit",
+}  # fmt: skip
 """View → the option that ``m`` cycles."""
-_UNITS = {"residual": "unit", "lens": "mids", "attribution": "grain", "why": "unit"}
+_UNITS = {
+    "residual": "unit", "lens": "mids", "attribution": "grain", "why": "unit", "heads": "on", "compose": "direction",
+}  # fmt: skip
 """View → the option that ``u`` cycles."""
 _ONE_MODE = {
     "ov": "OV has one mode; n normalises it, 0 shows the direct path W_E W_U",
@@ -106,7 +114,7 @@ class Explorer(Stage):
             top = self.app.screen
             if isinstance(top, Ask) and top.question == question:
                 top.choose(answer.sentence, answer.options)
-        elif isinstance(answer, Words | FindTarget):
+        elif isinstance(answer, Lookup):
             self._extra[question] = answer
             self._want()
         else:
@@ -116,7 +124,7 @@ class Explorer(Stage):
                 self._activity = f"opening {answer.open.source}"
             self.change(answer)
 
-    def looked_up(self, job: Words | FindTarget, result: Tokens | Found | Split) -> None:
+    def looked_up(self, job: Lookup, result: Tokens | Found | Split | Pairs) -> None:
         for question in [question for question, asked in self._extra.items() if asked == job]:
             self._take(question, questions.found(question, job, result, self.selection))
         s = self.selection
@@ -245,6 +253,92 @@ class Explorer(Stage):
             field.prompt = selection.text
         self.change(selection, jump=True)
 
+    # --- finding heads -----------------------------------------------------------------------------------------------
+
+    def action_ask_pairs(self) -> None:
+        self._ask(questions.SEARCH)
+
+    def action_ask_filter(self) -> None:
+        self._ask(questions.FILTER if self.selection.view == "pairs" else questions.TREE)
+
+    def action_ask_repeats(self) -> None:
+        self._ask(questions.REPEATS)
+
+    def action_open_card(self) -> None:
+        s = self.selection
+        if s.model is None or s.head is None:
+            self.say("no head is selected: } selects one", about="option")
+            return
+        self._card = HeadCard((s.layer, s.head))
+        self.change(replace(s, card=True))
+        self._draw_card()
+        self.app.push_screen(self._card)
+
+    @on(HeadCard.Closed)
+    def _card_closed(self) -> None:
+        self._card = None
+        self.change(replace(self.selection, card=False))
+
+    @on(HeadCard.GoTo)
+    def _left_card(self, message: HeadCard.GoTo) -> None:
+        if at := head_at(message.label):
+            self.change(replace(self.selection, layer=at[0], head=at[1], column=0), jump=True)
+
+    @on(HeadCard.Noted)
+    def _noted(self, message: HeadCard.Noted) -> None:
+        old = self._note_on(message.head)
+        self._keep_note(replace(old, text=message.text))
+
+    @on(HeadCard.ToggleBookmark)
+    def _bookmarked(self, message: HeadCard.ToggleBookmark) -> None:
+        old = self._note_on(message.head)
+        self._keep_note(replace(old, bookmarked=not old.bookmarked))
+
+    def _note_on(self, at: HeadAt) -> Note:
+        name = head_name(*at)
+        return self.notes.get(name) or Note(name, "", False)
+
+    def _keep_note(self, note: Note) -> None:
+        """On the screen at once, and in the model's file; where that cannot be, a sentence."""
+        model = self.selection.model
+        if model is None:
+            return
+        kept = {name: other for name, other in self.notes.items() if name != note.head}
+        self.notes = {**kept, note.head: note} if note.text or note.bookmarked else kept
+        if problem := notes.write(model.key, model.name, note):
+            self.say(problem, about="note")
+        self._label_tree()
+        self._draw_card()
+
+    def action_toggle_order(self) -> None:
+        f = self.selection.finding
+        self.change(replace(self.selection, finding=replace(f, by_score=not f.by_score)))
+
+    def action_toggle_virtual(self) -> None:
+        s = self.selection
+        if s.view != "compose":
+            self.say("virtual heads are in Compose: 8, then the cursor on another head", about="option")
+        else:
+            self.change(replace(s, finding=replace(s.finding, virtual=not s.finding.virtual)), jump=True)
+
+    def _open_found(self, at: HeadAt) -> None:
+        """enter on a head that was found: its pattern, or the circuit that pairs were searched in, on their tokens."""
+        s, f = self.selection, self.selection.finding
+        there = replace(s, layer=at[0], head=at[1], column=0)
+        if s.view == "heads" and f.score in PAIRS and f.pairs is not None:
+            ids = dict.fromkeys(token for pair in f.pairs.ids for token in pair)
+            there = replace(there, view=PAIRS[f.score], words=",".join(map(str, ids)), list_row=0, list_col=1)
+        elif s.view == "heads":
+            there = replace(there, view="pattern", mode="pattern" if s.mode == "all heads" else s.mode)
+        self.change(there, jump=True)
+
+    def _open_pair(self, table: Table, place: int) -> None:
+        """The two tokens of a pair that was found, in the circuit in which it was."""
+        ids = [cell for name, cell in zip(table.columns, table.rows[place], strict=True) if name.endswith("id")]
+        s = self.selection
+        words = ",".join(str(token) for token in dict.fromkeys(ids))
+        self.change(replace(s, view=s.finding.circuit, words=words, list_row=0, list_col=len(set(ids)) - 1), jump=True)
+
     # --- going places -----------------------------------------------------------------------------------------------
 
     def _leave_panel(self) -> None:
@@ -345,6 +439,11 @@ class Explorer(Stage):
     # --- cursor -----------------------------------------------------------------------------------------------------
 
     def action_cursor(self, rows: int, cols: int) -> None:
+        s = self.selection
+        if s.view == "svd" and isinstance(self.focused, Plot) and s.model is not None:
+            place = max(0, min(s.finding.singular + (rows or cols), s.model.d_head - 1))
+            self.change(replace(s, finding=replace(s.finding, singular=place)))
+            return
         if isinstance(self.focused, Bars):
             self.focused.action_cursor(rows)
         elif isinstance(self.focused, ModelTree):
@@ -407,6 +506,9 @@ class Explorer(Stage):
             return
         if s.view in ("residual", "attribution"):
             self._go_to_part(self._part())
+        elif s.view in ("heads", "compose"):
+            if not s.virtual:
+                self._open_found((message.row, message.col))
         elif s.view == "why":
             query, key = grid.rows.labels[message.row], grid.cols.labels[message.col]
             self._go_to_part(key if state.leads_on(key) else query)
@@ -430,7 +532,11 @@ class Explorer(Stage):
         if table is None:
             return
         row = dict(zip(table.columns, table.rows[message.row], strict=True))
-        if message.bars is self.main.picture:
+        if message.bars is self.main.picture and self.selection.view == "pairs":
+            self._open_pair(table, message.row)
+        elif "head" in row and (at := head_at(str(row["head"]))):
+            self._open_found(at)
+        elif message.bars is self.main.picture:
             self._go_to_part(self._part())
         elif needs.panel_name(self.selection) == "contexts":
             self._go_to_context(message.row)
@@ -467,6 +573,7 @@ class Explorer(Stage):
 
     def key_escape(self) -> None:
         self.say("")
+        self._stop()
         self._leave_panel()
         self._focus_view()
 
@@ -500,7 +607,7 @@ class Explorer(Stage):
     def action_cycle_unit(self) -> None:
         name = _UNITS.get(self.selection.view)
         if name is None:
-            self.say("units are for the stream's parts: 4, 5, 6 or W", about="option")
+            self.say("units are for the stream's parts, for Heads and Compose: 4 to 8, or W", about="option")
         else:
             self.action_cycle(name)
 

@@ -20,12 +20,15 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Footer, Static
 
-from . import arrange, captions, needs, state
+from . import arrange, captions, finding, needs, notes, searches, state
 from .engine.events import Done, Event, Failed, Idle, Partial, Progress
-from .engine.jobs import FindTarget, Job, NextTokens, Open, PreparePrompts, Prompts, Tokenize, Words
-from .results import Curve, Found, Gallery, Grid, ModelInfo, Result, Split, Table, Tokens
+from .engine.jobs import FindPairs, FindTarget, Job, NextTokens, Open, PreparePrompts, Prompts, Tokenize, Words
+from .finding import head_at
+from .notes import Note
+from .results import Curve, Found, Gallery, Grid, ModelInfo, Pairs, Result, Split, Table, Tokens
 from .state import Selection
 from .trail import Trail
+from .views.head_card import HeadCard
 from .views.heatmap import Heatmap
 from .views.main_view import MainView
 from .views.model_tree import ModelTree
@@ -39,7 +42,7 @@ NOTABLE = 0.05
 """Seconds from which a job beside the shown one is named in the status line."""
 PANEL_PAUSE = 0.25
 """Seconds that the cursor must rest before the side panel follows: it is a screenful of bytes, a cursor move is not."""
-ONCE = (Open, Tokenize, Words, PreparePrompts, FindTarget)
+ONCE = (Open, Tokenize, Words, PreparePrompts, FindTarget, FindPairs)
 """Jobs whose answers change the selection: what is cached of them is taken like what has just been done."""
 
 
@@ -105,12 +108,21 @@ class Stage(Screen[None]):
         self._strip_timer: Timer | None = None
         self._drawn_at = 0.0
         self._partial: dict[Job, Result] = {}
+        self._stopped: Job | None = None
+        """A search that the user has stopped: what was found so far stays."""
         self._view_made, self._panel_made = Arranged(), Arranged()
         self._started = False
         self._activity = "starting"
+        self._counting = False
+        """Whether ``_activity`` says how far a job is."""
         self._editing = False
         """Whether the user went to the prompt."""
         self._notice_about = ""
+        self.notes: dict[str, Note] = {}
+        """The user's notes on this model's heads."""
+        self._tree_says: tuple[object, ...] = ()
+        """What the labels and the order of the tree were made of."""
+        self._card: HeadCard | None = None
         self._panel_asked = False
         """Whether the panel was opened on a small screen."""
         self.main = MainView()
@@ -192,13 +204,22 @@ class Stage(Screen[None]):
             return
         if jump:
             self._trail.leave(self.selection)
-        self.selection = selection
+        self.selection, self._stopped = selection, None
         job = needs.shown(selection)
         if job is not None and job in self._failures:
             del self._failures[job]
             self.engine.retry(job)  # it failed in idle time; now somebody asks for it
         self._want()
         self._schedule(0.0 if self._is_there(job) else AWAITED)
+
+    def _stop(self) -> None:
+        """Stop the search that is running, if it is the view's."""
+        job = needs.shown(self.selection)
+        if job is not None and job in self._partial and self.engine.cached(job) is None:
+            self._stopped = job
+            self._want()
+            self._activity = "stopped"
+            self.say("stopped: what was found so far stays; any other key goes on")
 
     def _is_there(self, job: Job | None) -> bool:
         """Whether the view can be drawn as it is wanted now."""
@@ -209,7 +230,8 @@ class Stage(Screen[None]):
     def _want(self) -> None:
         if not self._started:
             return
-        needed = needs.needs(self.selection, self._panel_open(), self._part())
+        needed = needs.needs(self.selection, self._panel_open(), self._part(), self._drawn())
+        needed = [job for job in needed if job != self._stopped]
         there = self.engine.want([*self._extra.values(), *needed])
         current = set(needed)
         self._failures = {job: failed for job, failed in self._failures.items() if job in current}
@@ -244,9 +266,39 @@ class Stage(Screen[None]):
         self._drawn_at = time.monotonic()
         s = self.selection
         self.query_one(ModelTree).point(s.layer, s.head)
+        self._label_tree()
         self._draw_lines()
         self._draw_view()
         self._draw_panel()
+        self._draw_card()
+
+    def _label_tree(self) -> None:
+        """What the scores and the user say of the heads, and their order in the tree; it ignores what it shows."""
+        s = self.selection
+        scores, copying = (self._cached(searches.scores(s, name)) for name in ("induction", "copying"))
+        known = [result for result in (self._cached(searches.labels(s)), copying) if isinstance(result, Grid)]
+        sorting = self._cached(searches.scores(s, s.finding.score)) if s.finding.by_score else scores
+        said = (*known, sorting, s.finding.by_score, s.finding.score, s.finding.tree_filter, self.notes)
+        before = self._tree_says
+        if len(said) == len(before) and all(a is b or a == b for a, b in zip(said, before, strict=True)):
+            return
+        self._tree_says = said
+        labels, tree = finding.label_texts(*known), self.query_one(ModelTree)
+        tree.label(labels, [at for name, note in self.notes.items() if note.bookmarked and (at := head_at(name))])
+        base = sorting if isinstance(sorting, Grid) else known[0] if known else None
+        tree.list_heads(finding.tree_order(s.finding, base, labels))
+
+    def _draw_card(self) -> None:
+        """The card of the head, as far as it is known."""
+        s, card = self.selection, self._card
+        if card is None or s.head is None:
+            return
+        results = {section: self._cached(job) for section, job in searches.card(s).items()}
+        grid, note = results.get("pattern"), self.notes.get(s.name)
+        card.show(
+            s.name, arrange.card(results, s.name), grid if isinstance(grid, Grid) else None,
+            note.text if note else "", bool(note and note.bookmarked),
+        )  # fmt: skip
 
     def _draw_lines(self, patient: bool = False) -> None:
         """What is one line high: status, tokens, inspector."""
@@ -275,14 +327,14 @@ class Stage(Screen[None]):
             strip.tokens = s.tokens
         two = s.view in ("pattern", "qk", "ov", "why", "neurons") and not s.on_list
         strip.row, strip.col = s.position, s.cell[1] if two else s.position
-        strip.shade = captions.shade(s, self._cached(needs.shown(s)))
+        strip.shade = captions.shade(s, self._drawn())
         if isinstance(predictions, Table) and strip.predictions is not predictions:
             strip.predictions = predictions
 
     def _draw_view(self) -> None:
         s, main = self.selection, self.main
         job = needs.shown(s)
-        result = self._view_made.get(self._cached(job), s.view, arrange.for_view)
+        result = self._view_made.get(self._cached(job), needs.shape(s), arrange.for_view)
         header = captions.header_of(result)
         main.tabs(captions.tabs(s))
         if isinstance(result, Grid | Gallery | Table | Curve):
@@ -309,6 +361,10 @@ class Stage(Screen[None]):
             return f"{failed.error}\n{failed.hint}\npress M to open another model, q to leave"
         if s.model is None:
             return "the model is loading; type a prompt with i meanwhile"
+        if s.view in ("compose", "pairs", "svd") and s.head is None:
+            return "no head is selected: } selects one"
+        if s.virtual:
+            return "put the cursor on a head of another layer first: X goes back to the picture of heads"
         if s.view in ("qk", "why") and s.head is None:
             return "no head is selected, and the direct path has no QK:\n} selects a head, 3 shows W_E W_U"
         if s.over and s.head is None:
@@ -325,8 +381,9 @@ class Stage(Screen[None]):
         self.panel.set_class(not open_, "closed")
         self.set_class(open_, "panel-open")
         if open_:
-            job = needs.panel_job(s, self._part())
-            result = self._panel_made.get(self._cached(job), needs.panel_name(s), arrange.for_panel)
+            job, name = needs.panel_job(s, self._part(), self._drawn()), needs.panel_name(s)
+            shape = needs.shape(s) if name == "heads, ranked" else name
+            result = self._panel_made.get(self._cached(job), shape, arrange.for_panel)
             header = captions.header_of(result)
             below = captions.checks(header, facts=False) if header else ""
             self.panel.show(result, captions.panel_title(s, self._part()), below)
@@ -339,7 +396,11 @@ class Stage(Screen[None]):
 
     def _part(self) -> str:
         """What the cursor's row names: a part of the stream, a neuron."""
-        return captions.part_under(self.selection, self._cached(needs.shown(self.selection)))
+        return captions.part_under(self.selection, self._drawn())
+
+    def _drawn(self) -> Result | None:
+        """The result that the view shows, or what there is of it."""
+        return self._cached(needs.shown(self.selection))
 
     def _cached(self, job: Job | None) -> Result | None:
         """The job's result, or what there is of it so far."""
@@ -371,7 +432,7 @@ class Stage(Screen[None]):
         event = message.event
         if isinstance(event, Progress):
             share = f" {event.done}/{event.total}" if event.total else ""
-            self._activity = event.stage + share
+            self._activity, self._counting = event.stage + share, True
             self.query_one(Status).activity = self._activity
         elif isinstance(event, Failed):
             self._failed(event)
@@ -394,7 +455,7 @@ class Stage(Screen[None]):
                 row, col = s.arriving or (-1, -1)
                 self.change(replace(s, tokens=result, tokens_of=job, row=row, col=col, arriving=None, likeliest=None,
                                     likeliest_text=""))  # fmt: skip
-        elif isinstance(job, Words | FindTarget) and isinstance(result, Tokens | Found | Split):
+        elif isinstance(job, Words | FindTarget | FindPairs) and isinstance(result, Tokens | Found | Split | Pairs):
             self.looked_up(job, result)
         elif isinstance(job, PreparePrompts) and isinstance(result, Prompts):
             if job == needs.preparing(s):
@@ -410,15 +471,18 @@ class Stage(Screen[None]):
 
     def _took(self, job: Job, seconds: float) -> None:
         """Name what took time; the rest would change the status line, 300 bytes, with every cursor move."""
-        if seconds >= NOTABLE or job == needs.shown(self.selection):
+        if seconds >= NOTABLE or self._counting or job == needs.shown(self.selection):
+            self._counting = False
             self._activity = f"{job_name(job)} {seconds * 1e3:.0f} ms"
 
     def _opened(self, job: Open, info: ModelInfo) -> None:
         self._activity = "ready"
         self.query_one(ModelTree).build(info.n_layers, info.n_heads, info.has_mlp)
+        self._tree_says = ()
+        self.notes, problem = notes.read(info.key, info.name)
         self.unsay("Open")
-        if info.notes:
-            self.say(" ".join(info.notes))
+        if problem or info.notes:
+            self.say(" ".join(filter(None, (problem, *info.notes))))
         self.change(state.with_model(self.selection, job, info))
 
     def _likeliest(self, job: NextTokens, table: Table) -> None:
@@ -450,7 +514,7 @@ class Stage(Screen[None]):
 
     # --- what the explorer adds -------------------------------------------------------------------------------------
 
-    def looked_up(self, job: Words | FindTarget, result: Tokens | Found | Split) -> None:
+    def looked_up(self, job: Words | FindTarget | FindPairs, result: Tokens | Found | Split | Pairs) -> None:
         """The worker has looked up the tokens of an answer, or of the token list."""
         raise NotImplementedError
 
@@ -470,6 +534,7 @@ def job_name(job: Job) -> str:
         "NextTokens": "next tokens", "OVRow": "OV row", "ResidualParts": "parts", "LayerPatterns": "patterns",
         "LensTop": "lens", "LensCurve": "lens", "LensOver": "lens", "AttributionOver": "attribution",
         "PatternOver": "patterns", "ScoreParts": "score parts", "SourceRow": "sources", "WriteCosines": "cosines",
-        "NeuronTokens": "neuron", "Directions": "directions",
+        "NeuronTokens": "neuron", "Directions": "directions", "HeadScores": "head scores", "PairSearch": "search",
+        "CopyingScores": "copying", "TopPairs": "top pairs", "SingularTokens": "SVD", "Spectrum": "SVD",
     }  # fmt: skip
     return names.get(type(job).__name__, type(job).__name__)

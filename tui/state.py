@@ -13,6 +13,9 @@ from typing import Any, Literal, get_args
 from .engine.jobs import (
     Baseline,
     Basis,
+    Circuit,
+    Composed,
+    Direction,
     FindTarget,
     Form,
     Grain,
@@ -30,16 +33,20 @@ from .engine.jobs import (
     Weights,
     Words,
 )
+from .finding import Finding, On
 from .results import ModelInfo, ModelKey, Tokens, head_name
 
-View = Literal["pattern", "qk", "ov", "residual", "lens", "attribution", "why", "neurons"]
+View = Literal[
+    "pattern", "qk", "ov", "residual", "lens", "attribution", "heads", "compose", "why", "neurons", "pairs", "svd"
+]
 VIEWS: tuple[View, ...] = get_args(View)
 TITLES: dict[View, str] = {
     "pattern": "Pattern", "qk": "QK", "ov": "OV", "residual": "Residual", "lens": "Lens", "attribution": "Attribution",
-    "why": "Why", "neurons": "Neurons",
+    "heads": "Heads", "compose": "Compose", "why": "Why", "neurons": "Neurons", "pairs": "Pairs", "svd": "SVD",
 }  # fmt: skip
 KEYS: dict[View, str] = {
-    "pattern": "1", "qk": "2", "ov": "3", "residual": "4", "lens": "5", "attribution": "6", "why": "W", "neurons": "U",
+    "pattern": "1", "qk": "2", "ov": "3", "residual": "4", "lens": "5", "attribution": "6",
+    "heads": "7", "compose": "8", "why": "W", "neurons": "U", "pairs": "V", "svd": "D",
 }  # fmt: skip
 Mode = Literal["pattern", "scores", "value-weighted", "all heads", "sources"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -51,7 +58,7 @@ OVER: tuple[View, ...] = ("pattern", "lens", "attribution")
 
 _PART = re.compile(r"L(\d+)(?:H(\d+)|\.\w+)?")
 _NEURON = re.compile(r"L(\d+)N(\d+)", re.IGNORECASE)
-DEMO = Open()
+DEMO, START = Open(), Finding()
 EXAMPLE = "The capital of France is"
 
 
@@ -149,6 +156,10 @@ class Selection:
     likeliest: int | None = None
     """The top token after the last position, once it is known: the answer while the user has set none."""
     likeliest_text: str = ""
+    finding: Finding = START
+    """Choices of Heads, Compose, the searches and the tree."""
+    card: bool = False
+    """Whether the card of the selected head is open."""
     panel: int = 0
     """Index into ``panels(view)``; past the end: no side panel."""
 
@@ -170,8 +181,14 @@ class Selection:
 
     @property
     def on_list(self) -> bool:
-        """Whether QK and OV show the user's own token list."""
-        return bool(self.words) and self.listed is not None and self.view in ("qk", "ov")
+        """Whether QK, OV and the circuits through two heads show the user's own token list."""
+        shows = self.view in ("qk", "ov") or self.virtual
+        return bool(self.words) and self.listed is not None and shows
+
+    @property
+    def virtual(self) -> bool:
+        """Whether the circuit through two heads is shown."""
+        return self.view == "compose" and self.finding.virtual
 
     @property
     def shown_tokens(self) -> Tokens | None:
@@ -239,6 +256,12 @@ def with_cell(s: Selection, row: int, col: int) -> Selection:
     if s.view == "attribution":
         is_head = s.grain == "head" and s.model is not None and col < s.model.n_heads
         return replace(s, layer=row, column=col, head=col if is_head else s.head)
+    if s.view == "heads":
+        return replace(s, layer=row, head=col)
+    if s.view == "compose" and not s.virtual:
+        return replace(s, finding=replace(s.finding, other=(row, col)))
+    if s.view == "pairs":
+        return replace(s, finding=replace(s.finding, pair_row=row))
     if s.view == "why":
         return replace(s, pair=(row, col))
     if s.view == "neurons":
@@ -263,6 +286,12 @@ def cell_in_view(s: Selection) -> tuple[int, int]:
     if s.view == "attribution":
         on_head = s.grain == "head" and s.head is not None and s.model is not None and s.column < s.model.n_heads
         return s.layer, s.head if on_head and s.head is not None else s.column
+    if s.view == "heads":
+        return s.layer, s.head or 0
+    if s.view == "compose" and not s.virtual:
+        return s.finding.other
+    if s.view == "pairs":
+        return s.finding.pair_row, 0
     if s.view == "why":
         return s.pair
     if s.view == "neurons":
@@ -299,7 +328,8 @@ def options(s: Selection, name: str) -> tuple[tuple[Any, str], ...]:
         "form": get_args(Form), "normalize": get_args(Normalize), "baseline": get_args(Baseline),
         "basis": get_args(Basis), "term": get_args(Term), "measure": get_args(Flow), "unit": get_args(Unit),
         "weights": get_args(Weights), "mode": MODES, "lens": get_args(LensMeasure), "grain": get_args(Grain),
-        "mids": (False, True), "statistic": ("mean", "spread"),
+        "mids": (False, True), "statistic": ("mean", "spread"), "score": s.finding.scores, "on": get_args(On),
+        "circuit": get_args(Circuit), "kind": get_args(Composed), "direction": get_args(Direction),
     }  # fmt: skip
     return tuple((value, _why_not(s, name, value)) for value in every[name])
 
@@ -327,14 +357,23 @@ def _why_not(s: Selection, name: str, value: Any) -> str:
         return model.capabilities.states_mid
     if name == "grain" and value == "neuron":
         return model.capabilities.neurons
+    if name == "on" and value == "file" and (s.file is None or s.file.prepared is None):
+        return "no file of prompts is open: O opens one"
+    if name == "circuit":
+        return model.capabilities.qk if value == "qk" else model.capabilities.ov
     return ""
+
+
+def option(s: Selection, name: str) -> Any:
+    """The value of an option, of the selection or of its ``finding``."""
+    return getattr(s if hasattr(s, name) else s.finding, name)
 
 
 def cycle(s: Selection, name: str) -> tuple[Selection, str]:
     """The option's next possible value, and a word about a value that had to be passed over ("" if none)."""
     choices = options(s, name)
     values = [value for value, _ in choices]
-    start = values.index(getattr(s, name))
+    start = values.index(option(s, name)) if option(s, name) in values else -1
     passed = ""
     for step in range(1, len(choices) + 1):
         value, reason = choices[(start + step) % len(choices)]
@@ -346,6 +385,8 @@ def cycle(s: Selection, name: str) -> tuple[Selection, str]:
 
 def _with_option(s: Selection, name: str, value: Any) -> Selection:
     """With other rows the cursor stays on the state that it was on, or the one before it."""
+    if not hasattr(s, name):
+        return replace(s, finding=replace(s.finding, **{name: value}))
     changed = replace(s, **{name: value})
     if name == "mids" and s.states and s.state >= 0:
         here, names = s.states[_clamp(s.state, len(s.states))], changed.states
@@ -357,8 +398,11 @@ def _with_option(s: Selection, name: str, value: Any) -> Selection:
 def with_model(s: Selection, opened: Open, model: ModelInfo) -> Selection:
     """The selection on a model that has just been opened: what was chosen by token id of another model is gone."""
     file = replace(s.file, prepared=None, prepared_of=None) if s.file else None
+    found = replace(s.finding, pairs=None, pairs_text="", other=(0, 0), pair_row=0, singular=0)
+    if found.score not in found.scores:
+        found = replace(found, score=START.score)
     return replace(s, opened=opened, model=model, tokens=None, tokens_of=None, listed=None, listed_of=None, file=file,
-                   chosen=None, answer_text="", likeliest=None, likeliest_text="")  # fmt: skip
+                   finding=found, chosen=None, answer_text="", likeliest=None, likeliest_text="")  # fmt: skip
 
 
 def with_file(s: Selection, path: str, rows: tuple[PromptRow, ...]) -> Selection:
@@ -435,6 +479,8 @@ def settle(s: Selection) -> Selection:
             s = replace(s, **{name: options(s, name)[0][0]})
     if s.term != "token-token" and s.basis in ("effective", "prompt"):
         s = replace(s, basis="embed")
+    if s.basis == "prompt" and s.view in ("pairs", "heads"):
+        s = replace(s, basis="embed")  # a search is over the vocabulary
     return s
 
 

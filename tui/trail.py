@@ -10,7 +10,7 @@ LENGTH = 200
 """Places that are remembered."""
 PLACE = (
     "view", "layer", "head", "mode", "row", "col", "component", "other", "state", "column", "pair", "neuron",
-    "neuron_row", "grain", "measure", "panel",
+    "neuron_row", "grain", "measure", "finding", "panel",
 )  # fmt: skip
 """What a place is: models, prompts, answers and normalisations are not travelled."""
 

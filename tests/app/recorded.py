@@ -15,21 +15,28 @@ from tui.engine.jobs import (
     QK,
     Attribution,
     AttributionOver,
+    Composition,
     Contexts,
+    CopyingScores,
     Directions,
+    FindPairs,
     FindTarget,
     HeadInput,
+    HeadScores,
     Job,
     LayerPatterns,
     Lens,
     LensCurve,
     LensOver,
     LensTop,
+    Nearest,
     Neurons,
     NeuronTokens,
     NextTokens,
     Open,
     OVRow,
+    PairSearch,
+    Partners,
     Pattern,
     PatternOver,
     PreparePrompts,
@@ -39,14 +46,20 @@ from tui.engine.jobs import (
     ResidualParts,
     Run,
     ScoreParts,
+    SingularTokens,
     SourceRow,
     Sources,
+    Spectrum,
     Stream,
     Target,
     Tokenize,
+    TopPairs,
+    VirtualOV,
+    VirtualQK,
     Words,
     WriteCosines,
 )
+from tui.finding import COPYING_SCORES, PATTERN_SCORES
 from tui.results import (
     Axis,
     Capabilities,
@@ -57,6 +70,7 @@ from tui.results import (
     Header,
     ModelInfo,
     ModelKey,
+    Pairs,
     Split,
     Table,
     Tokens,
@@ -126,6 +140,8 @@ class RecordedBench:
 
     def _words(self, job: Words) -> Tokens:
         words = [word.strip() for word in job.text.split(",")]
+        if all(word.isdigit() for word in words):
+            return tokens([WORDS[int(word)] for word in words], False)
         for word in words:
             if " " + word not in WORDS:
                 raise Refused(f'"{word}" is 3 tokens: "x" "y" "z".', "Write one token a word.")
@@ -312,6 +328,77 @@ class RecordedBench:
         columns = ("attention", "prompt", "query position", "key position", "query", "context")
         return Table(head("contexts", "where the head attends", "pattern"), columns, rows, "attention")
 
+    def _headscores(self, job: HeadScores) -> Grid:
+        values = np.abs(np.sin(np.outer(np.arange(LAYERS * HEADS) + 1, [1.0, 2.0, 3.0, 4.0, 5.0])))
+        return heads_grid("head-scores", PATTERN_SCORES, values)
+
+    def _copyingscores(self, job: CopyingScores) -> Grid:
+        values = np.cos(np.outer(np.arange(LAYERS * HEADS) + 1, [1.0, 2.0, 3.0]))
+        return heads_grid("copying", COPYING_SCORES, values)
+
+    def _findpairs(self, job: FindPairs) -> Pairs:
+        pairs = []
+        for part in job.text.split(","):
+            words = [word.strip() for word in part.split(">")]
+            if len(words) != 2 or any(" " + word not in WORDS for word in words):
+                raise Refused(f"“{part.strip()}” is no pair of tokens.", "Write France>Paris.")
+            pairs.append((WORDS.index(" " + words[0]), WORDS.index(" " + words[1])))
+        return Pairs(tuple(pairs), tuple((WORDS[a], WORDS[b]) for a, b in pairs))
+
+    def _pairsearch(self, job: PairSearch) -> Grid:
+        names = ["mean z", "worst z", "mean rank"]
+        for a, b in job.pairs:
+            names += [f"{kind} {WORDS[x]}→{WORDS[y]}" for x, y in ((a, b), (b, a)) for kind in ("z", "rank")]
+        seed = 2 if job.circuit == "qk" else 3
+        values = numbers(1, seed, LAYERS * HEADS, len(names))
+        order = np.argsort(-values[:, 0])
+        labels = tuple(head_name(i // HEADS, i % HEADS) for i in order.tolist())
+        header = head("search", f"pair search, {job.circuit}", "z")
+        return Grid(header, frozen(values[order]), Axis("head", labels), Axis("column", tuple(names)), True)
+
+    def _partners(self, job: Partners) -> Table:
+        return self._tokentable(f"partners, {job.side}", job.token)
+
+    def _toppairs(self, job: TopPairs) -> Table:
+        ends = ("query", "key") if job.circuit == "qk" else ("source", "output")
+        rows = tuple((i + 1, WORDS[4 + i % 3], 4 + i % 3, WORDS[6 + i % 4], 6 + i % 4, 9.0 - i) for i in range(8))
+        return Table(head("pairs", "strongest pairs", "x W x"), ("rank", ends[0], "id", ends[1], "id", "value"), rows,
+                     "value")  # fmt: skip
+
+    def _nearest(self, job: Nearest) -> Table:
+        rows = tuple((i + 1, WORDS[i + 1], i + 1, 0.9 - i / 10) for i in range(5))
+        return Table(head("nearest", f"nearest, {job.where}", "cos"), ("rank", "token", "id", "cosine"), rows, "cosine")
+
+    def _spectrum(self, job: Spectrum) -> Curve:
+        x = np.arange(32)
+        return Curve(head("svd", "singular values", "W = U S Vᵀ"), "index", "σ", x, {"σ": frozen(9.0 * 0.9**x)})
+
+    def _singulartokens(self, job: SingularTokens) -> Table:
+        sides = ("query", "key") if job.circuit == "qk" else ("source", "output")
+        rows = tuple((side, i + 1, WORDS[(i + job.index) % len(WORDS)], i, 0.9 - i / 10) for side in sides
+                     for i in range(4))  # fmt: skip
+        return Table(head("svd", "singular tokens", "u"), ("side", "rank", "token", "id", "value"), rows, "value")
+
+    def _composition(self, job: Composition) -> Grid:
+        layers = range(job.layer) if job.direction == "from" else range(job.layer + 1, LAYERS)
+        if not layers:
+            raise Refused("No head comes before layer 0.", "Choose a later head, or press u.")
+        names = tuple(head_name(layer, h) for layer in layers for h in range(HEADS))
+        score, z = np.abs(numbers(1, 2, len(names), 1)[:, 0]), 5 * numbers(2, job.head, len(names), 1)[:, 0]
+        values = np.stack([score, z], 1)
+        header = head("composition", f"{job.kind}-composition", "‖W W‖", head_name(job.layer, job.head))
+        return Grid(header, frozen(values), Axis("head", names), Axis("figure", ("score", "z")), True)
+
+    def _virtualov(self, job: VirtualOV) -> Grid:
+        values = numbers(1, 6, len(job.sources), len(job.outputs))
+        header = head("virtual-ov", "virtual OV", "W W")
+        return Grid(header, frozen(values), axis("source", job.sources), axis("output", job.outputs), True)
+
+    def _virtualqk(self, job: VirtualQK) -> Grid:
+        values = numbers(2, 6, len(job.rows), len(job.cols))
+        header = head("virtual-qk", f"virtual QK, {job.side}", "W W")
+        return Grid(header, frozen(values), axis("query", job.rows), axis("key", job.cols), True)
+
     def _grid(self, job: Any, values: np.ndarray, ids: tuple[int, ...], view: str, diverging: bool, quantity: str,
               names: tuple[str, str] = ("query", "key")) -> Grid:  # fmt: skip
         checks = {"softmax(scaled) = pattern": 3e-8, "concat(z) W_O = Σ z_h W_O^h": 1e-7} if view == "pattern" else {}
@@ -343,6 +430,11 @@ def numbers(layer: int, seed: int, rows: int, cols: int) -> np.ndarray:
 
 def part_names() -> tuple[str, ...]:
     return ("embed", "pos", *(f"L{layer}.{kind}" for layer in range(LAYERS) for kind in ("attn", "mlp")))
+
+
+def heads_grid(view: str, names: tuple[str, ...], values: np.ndarray) -> Grid:
+    rows = Axis("head", tuple(head_name(i // HEADS, i % HEADS) for i in range(LAYERS * HEADS)))
+    return Grid(head(view, "scores of all heads", "mean"), frozen(values), rows, Axis("score", names), False)
 
 
 def attribution_grid(unit: str, layer: int | None, seed: int, columns: tuple[str, ...]) -> Grid:

@@ -37,6 +37,13 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "neurons": ("U", "j"),
     "directions": ("6", "j", "v"),
     "lens_curve": ("5", "p", "p"),
+    "head_scores": ("7", "j", "l"),
+    "compose": ("8", "right_square_bracket", "right_square_bracket"),
+    "virtual_qk": ("8", "right_square_bracket", "l", "l", "X"),
+    "top_pairs": ("V", "j"),
+    "svd": ("D", "j", "j"),
+    "card": ("right_square_bracket", "C"),
+    "sorted_tree": ("L",),
     "help": ("question_mark",),
 }
 

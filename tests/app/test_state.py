@@ -13,6 +13,7 @@ from tui.engine.jobs import (
     QK,
     Attribution,
     AttributionOver,
+    HeadScores,
     LayerPatterns,
     Lens,
     LensOver,
@@ -24,6 +25,7 @@ from tui.engine.jobs import (
     PreparePrompts,
     PromptRow,
     Prompts,
+    Repeats,
     Residual,
     Run,
     ScoreParts,
@@ -34,7 +36,7 @@ from tui.engine.jobs import (
     Words,
     WriteCosines,
 )
-from tui.results import Capabilities
+from tui.results import Capabilities, Header, Table
 from tui.state import File, Selection
 
 PROMPT = tokens(["<|bos|>", " The", " capital", " of"], True)
@@ -75,7 +77,7 @@ def test_what_is_on_the_screen_comes_first_and_neighbours_last() -> None:
     wanted = needs.needs(loaded(layer=1, head=1))
     run = Run(KEY, PROMPT.ids, True)
     assert wanted[0] == Pattern(run, 1, 1)
-    assert wanted[-2:] == [Pattern(run, 1, 2), Pattern(run, 1, 0)]
+    assert wanted[-3:] == [Pattern(run, 1, 2), Pattern(run, 1, 0), HeadScores(KEY, Repeats())], "labels come last"
     assert len(wanted) == len(set(wanted))
 
 
@@ -171,18 +173,21 @@ def test_cells_count_from_the_end_and_stay_inside() -> None:
 @pytest.mark.parametrize("view", state.VIEWS)
 def test_cell_in_view_is_the_inverse_of_with_cell(view: str) -> None:
     s = state.with_cell(loaded(view=view), 2, 1)
-    assert state.cell_in_view(s) == (2, 1)
+    assert state.cell_in_view(s) == ((2, 0) if view == "pairs" else (2, 1)), "Pairs is a list"
 
 
-PARTS = {"residual": "L0.attn", "attribution": "L1H2", "neurons": "L1N17"}
+PARTS: dict[str, str] = {"residual": "L0.attn", "attribution": "L1H2", "neurons": "L1N17"}
 """What the row under the cursor names."""
 
 
 @pytest.mark.parametrize("view", state.VIEWS)
 def test_every_panel_has_a_job(view: str) -> None:
     s = loaded(view=view, layer=1, likeliest=7, mode="sources", col=1, file=FILE)
+    columns = ("rank", "source", "id", "output", "id", "value")
+    drawn = Table(Header("pairs", "q", "f"), columns, ((1, "a", 4, "b", 5, 1.0),))
     for index in range(len(needs.panels(s))):
-        assert needs.panel_job(replace(s, panel=index), PARTS.get(view, "")) is not None, needs.panels(s)[index]
+        job = needs.panel_job(replace(s, panel=index), PARTS.get(view, ""), drawn)
+        assert job is not None, needs.panels(s)[index]
     assert needs.panel_job(replace(s, panel=99)) is None
 
 

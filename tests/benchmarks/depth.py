@@ -80,9 +80,9 @@ def _attribution(hand: Hand, run: Run) -> list[Row]:
 
     hand.get(job)
     with torch.inference_mode():
-        cache = bridge.run_with_cache(tokens)[1]
-    ours, theirs = extra_memory(lambda: hand.get(job)), extra_memory(lambda: read_out(cache))
-    del cache
+        caches = [bridge.run_with_cache(tokens)[1]]
+    ours, theirs = extra_memory(lambda: hand.get(job)), extra_memory(lambda: read_out(caches[0]))
+    caches.clear()
     times = median_times({"plain": plain, "whole": whole, "peer": peer}, rounds=7)
     alone = []
     hand.get(job)
@@ -106,7 +106,8 @@ def _attribution(hand: Hand, run: Run) -> list[Row]:
             share, "≤ 1.2 ×", share <= 1.2),
         Row("the same against its peer", ms(times["whole"]), f"{name} {ms(times['peer'])}",
             times["whole"] / times["peer"], "≤ 1 ×", times["whole"] <= times["peer"]),
-        Row("the same, memory beside the forward pass and its activations", mb(ours), f"{name} {mb(theirs)}", ours / theirs, "≤ 0.2 ×", ours <= theirs / 5),
+        Row("the same, memory beside the forward pass and its activations", mb(ours), f"{name} {mb(theirs)}",
+            ours / theirs, "≤ 0.2 ×", ours <= theirs / 5),
         Row("other positions of lens, attribution and sources: forward passes", str(again), "", None, "none",
             again == 0),
     ]  # fmt: skip

@@ -65,14 +65,14 @@ def main() -> list[Row]:
     return out
 
 
-def large_folder(path: Path) -> Path:
+def large_folder(path: Path, n_layer: int = 12) -> Path:
     """GPT-2's shape with random weights: 12 layers × 12 heads, d_model 768, 50,257 tokens."""
     import torch
 
     from tests.models.folders import gpt2_folder
 
     threads = torch.get_num_threads()
-    shape = {"n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257}
+    shape = {"n_positions": 1024, "n_embd": 768, "n_layer": n_layer, "n_head": 12, "vocab_size": 50257}
     folder = gpt2_folder(path, **shape, initializer_range=0.02)
     torch.set_num_threads(threads)
     return folder

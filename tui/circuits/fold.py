@@ -82,12 +82,15 @@ class Unembedding:
             W = self.gain[:, None] * W
         return centred(W, 0) if self.centre else W
 
-    def logits(self, y: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
-        """``y [n, d_model] → y W_U [n, stop − start]`` over a block of the vocabulary (default: all of it), no bias."""
+    def reading(self, y: Tensor) -> Tensor:
+        """``y [n, d_model]`` as it is multiplied with the stored ``W_U``: centred and scaled where that is."""
         if self.centre:
             y = centred(y)
-        if self.gain is not None:
-            y = y * self.gain
+        return y if self.gain is None else y * self.gain
+
+    def logits(self, y: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        """``y [n, d_model] → y W_U [n, stop − start]`` over a block of the vocabulary (default: all of it), no bias."""
+        y = self.reading(y)
         W = self.W_U if start == 0 and stop is None else self.W_U[:, start:stop]
         # One row: a matrix-vector product reads W_U once at memory speed.
         out = (W.mT @ y[0])[None] if y.shape[0] == 1 else y @ W

@@ -5,6 +5,7 @@ Imported by the worker thread alone (and by the headless export): it brings torc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,28 +17,135 @@ from ..circuits.pattern import head_sum_errors
 from ..circuits.tensors import HeadWeights, Norm, Trace
 from ..models.load import load
 from ..results import ModelInfo, ModelKey, head_name
-from . import answers, streams
+from . import (
+    answers,
+    attributions,
+    compose,
+    lenses,
+    many,
+    neurons,
+    scores,
+    search,
+    spectra,
+    streams,
+    targets,
+    vocabulary,
+)
 from .jobs import (
     OV,
     QK,
+    AllComposition,
+    Attribution,
+    AttributionOver,
+    Composition,
+    Contexts,
+    CopyingScores,
+    Directions,
+    FindPairs,
+    FindTarget,
     HeadInput,
+    HeadScores,
     Job,
     LayerPatterns,
+    Lens,
+    LensCurve,
+    LensOver,
+    LensTop,
+    Nearest,
+    Neurons,
+    NeuronTokens,
     NextTokens,
     Open,
     OVRow,
+    PairSearch,
+    Partners,
     Pattern,
+    PatternOver,
+    PreparePrompts,
     QKDistance,
     Residual,
     ResidualParts,
+    ScoreParts,
+    SingularTokens,
+    SourceRow,
+    Sources,
+    Spectrum,
+    Stream,
     Tokenize,
+    TopPairs,
+    VirtualOV,
+    VirtualQK,
     Words,
+    WriteCosines,
 )
 from .opened import Context, OpenModel
-from .parts import Forward, HeadSum, KeyMoments, Rank, StreamMoments, VocabularyKeys
+from .parts import (
+    AllowedTokens,
+    EndsProduct,
+    Forward,
+    HeadCopying,
+    HeadSum,
+    KeyMoments,
+    LensState,
+    PatternSums,
+    Rank,
+    StreamMoments,
+    VocabularyKeys,
+    VocabularySide,
+)
 
 PRODUCTS = 10**11
 """Multiplications up to which a CPU makes the moments of a vocabulary over d_model; beyond, a head's own keys."""
+
+ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
+    AllComposition: compose.all_composition,
+    AllowedTokens: vocabulary.allowed_tokens,
+    Attribution: attributions.attribution,
+    AttributionOver: many.attribution_over,
+    Composition: compose.composition,
+    Contexts: many.contexts,
+    CopyingScores: scores.copying_scores,
+    Directions: lenses.directions,
+    EndsProduct: scores.ends_product,
+    FindPairs: search.find_pairs,
+    FindTarget: targets.find_target,
+    HeadCopying: scores.head_copying,
+    HeadInput: streams.head_input,
+    HeadScores: scores.head_scores,
+    LayerPatterns: answers.layer_patterns,
+    Lens: lenses.lens,
+    LensCurve: lenses.lens_curve,
+    LensOver: many.lens_over,
+    LensState: lenses.lens_state,
+    LensTop: lenses.lens_top,
+    Nearest: vocabulary.nearest,
+    Neurons: neurons.neurons,
+    NeuronTokens: neurons.neuron_tokens,
+    NextTokens: streams.next_tokens,
+    OV: answers.ov,
+    OVRow: answers.ov_row,
+    PairSearch: search.pair_search,
+    Partners: vocabulary.partners,
+    Pattern: answers.pattern,
+    PatternOver: many.pattern_over,
+    PatternSums: scores.pattern_sums,
+    PreparePrompts: many.prepare_prompts,
+    QK: answers.qk,
+    QKDistance: answers.qk_distance,
+    Residual: streams.residual_grid,
+    ResidualParts: streams.residual_parts,
+    ScoreParts: attributions.score_parts,
+    SingularTokens: spectra.singular_tokens,
+    SourceRow: attributions.source_row,
+    Sources: attributions.sources,
+    Spectrum: spectra.spectrum,
+    Stream: lenses.stream,
+    TopPairs: vocabulary.top_pairs,
+    VirtualOV: compose.virtual_ov,
+    VirtualQK: compose.virtual_qk,
+    VocabularySide: vocabulary.vocabulary_side,
+    WriteCosines: lenses.write_cosines,
+}
 
 
 class Bench(OpenModel):
@@ -60,28 +168,8 @@ class Bench(OpenModel):
                 return self.live.tokens.encode(job.text, job.bos)
             case Words():
                 return self.live.tokens.words(job.text, job.kind)
-            case NextTokens():
-                return streams.next_tokens(job, self, ctx)
-            case Pattern():
-                return answers.pattern(job, self, ctx)
-            case LayerPatterns():
-                return answers.layer_patterns(job, self, ctx)
-            case QK():
-                return answers.qk(job, self, ctx)
-            case QKDistance():
-                return answers.qk_distance(job, self, ctx)
-            case OV():
-                return answers.ov(job, self, ctx)
-            case OVRow():
-                return answers.ov_row(job, self, ctx)
-            case Residual():
-                return streams.residual_grid(job, self, ctx)
-            case ResidualParts():
-                return streams.residual_parts(job, self, ctx)
-            case HeadInput():
-                return streams.head_input(job, self, ctx)
-            case _:
-                return self._part(job, ctx)
+        answer = ANSWERS.get(type(job))
+        return self._part(job, ctx) if answer is None else answer(job, self, ctx)
 
     def _part(self, job: Job, ctx: Context) -> Any:
         match job:
@@ -150,7 +238,6 @@ class Bench(OpenModel):
         b = b if through.rotate is None else _rotated(through, b[None])[0]
         whole: qk.Moments = ctx.get(StreamMoments(keys.model, keys.basis))
         return whole.through(W, b)
-
 
 
 def _rotated(head: HeadWeights, rows: Tensor) -> Tensor:

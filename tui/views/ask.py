@@ -49,9 +49,11 @@ class Ask(ModalScreen[None]):
             self.question = question
             self.value = value
 
-    def __init__(self, question: str, title: str, text: str = "", hint: str = "") -> None:
+    def __init__(self, question: str, title: str, text: str = "", hint: str = "", select: bool = True) -> None:
+        """``select``: what is typed takes the place of ``text``, instead of following it."""
         super().__init__()
         self.question = question
+        self._select = select
         self._title, self._text, self._hint = title, text, hint
         self._values: tuple[str, ...] = ()
         self._about = ""
@@ -60,7 +62,7 @@ class Ask(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Static(Content.styled(self._title, "bold"))
-            field = Input(self._text, compact=True, select_on_focus=True)
+            field = Input(self._text, compact=True, select_on_focus=self._select)
             field.cursor_blink = False
             yield field
             yield Static(Content(self._hint), id="ask-hint")

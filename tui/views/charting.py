@@ -41,6 +41,7 @@ class BarChart:
     """Line of the first row: 1 under a heading."""
     label_end: int
     value_start: int
+    value_end: int
 
     def line_of(self, row: int) -> int | None:
         inside = self.first <= row < self.first + self.count
@@ -55,25 +56,33 @@ def bar_chart(table: Table, columns: int, lines: int, scheme: Scheme, first: int
     """Draw a Table: text columns, the bars, then the numbers.
 
     Numbers are dropped from the right where there is no room, the bar's own last; bars need 6 columns.
+
+    A table that names no bar is a list of facts: its texts are words, not tokens whose blanks are to be seen, its
+    numbers stand beside them, and each has digits of its own, for it is a quantity of its own.
     """
     top = 1 if lines >= 3 else 0
     count = min(len(table.rows), lines - top)
     first = max(0, min(first, len(table.rows) - count))
     texts, numbers = _columns(table)
     window = slice(first, first + count)
-    cells = {i: _values([row[i] for row in table.rows], window) for i in numbers}
+    bar = table.columns.index(table.bar) if table.bar in table.columns else -1
+    of_column = _values if bar >= 0 else _facts
+    cells = {i: of_column([row[i] for row in table.rows], window) for i in numbers}
     sizes = {i: max(width(_head(table, i)), *map(width, texts_of)) for i, texts_of in cells.items() if texts_of}
     heading, label = _labels(table, texts, window)
-    bar = table.columns.index(table.bar) if table.bar in table.columns else -1
-    room = max(columns // 3, columns - 12 - sizes.get(bar, 0)) if numbers else columns
+    beside = 12 + sizes.get(bar, 0) if bar >= 0 else 1 + max(sizes.values(), default=0)
+    room = max(columns // 3, columns - beside) if numbers else columns
     label_end = min(max(map(width, label), default=0), max(4, room))
     shown = _fitting(bar, numbers, sizes, columns - label_end - 1)
     value_start = columns - sum(sizes[i] + 1 for i in shown)
+    if top and count < len(table.rows):
+        heading += f"  {first + 1}–{first + count}/{len(table.rows)}"
+    if bar < 0:
+        value_start = min(value_start, max(label_end, width(heading)) + 1)
+    value_end = value_start + sum(sizes[i] + 1 for i in shown)
     with plot.DRAWING:
         sheet = plot.blank(columns, max(1, lines), scheme)
         if top:
-            if count < len(table.rows):
-                heading += f"  {first + 1}–{first + count}/{len(table.rows)}"
             ink = mix(scheme.muted, scheme.surface, 0.3)
             plot.write(sheet, 0, 0, shorten(heading, value_start), ink, scheme.surface)
         for line, text in enumerate(label):
@@ -92,7 +101,7 @@ def bar_chart(table: Table, columns: int, lines: int, scheme: Scheme, first: int
             values = np.array([_real(row[bar]) for row in table.rows])
             _draw_bars(sheet, values, window, (label_end + 1, top), room, scheme)
         strips = plot.strips_of(sheet, columns)
-    return BarChart(strips, table, first, count, top, label_end, value_start)
+    return BarChart(strips, table, first, count, top, label_end if bar >= 0 else value_start, value_start, value_end)
 
 
 def _columns(table: Table) -> tuple[list[int], list[int]]:
@@ -106,7 +115,8 @@ def _labels(table: Table, texts: Sequence[int], window: slice) -> tuple[str, lis
     """The columns before the bar under each other, and their heading: numbers to the right, words to the left."""
     heading, lines = "", [""] * len(table.rows[window])
     for i in texts:
-        head, cells = plot.words(table.columns[i]), [_text(row[i]) for row in table.rows[window]]
+        head, column = plot.words(table.columns[i]), [row[i] for row in table.rows[window]]
+        cells = list(map(_text, column)) if table.bar in table.columns else _facts(column)
         size = max(map(width, cells), default=0)
         wordy = any(isinstance(row[i], str) for row in table.rows)
         for line, cell in enumerate(cells):
@@ -150,6 +160,17 @@ def _values(column: Sequence[Scalar], rows: slice) -> list[str]:
             out.append(str(value).replace("-", "−"))
         else:
             out.append(_text(value))
+    return out
+
+
+def _facts(column: Sequence[Scalar], rows: slice = slice(None)) -> list[str]:
+    """Words and numbers of their own."""
+    out = []
+    for value in column[rows]:
+        if isinstance(value, str):
+            out.append(plot.words(value) if value.strip() else "")
+        else:
+            out.append(_text(value).replace("-", "−") if isinstance(value, int) else _text(value))
     return out
 
 

@@ -7,6 +7,7 @@ block shows its extreme (the value of largest magnitude), so that one hot cell i
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ TEXT = (5, 14)
 """Columns of a cell with a text in it, the first of them left free: three letters and ``…`` to a long word."""
 LEAST_TEXT, SCROLLED_TEXT = 4, 8
 """Columns of such a cell below which a fitted matrix goes without texts, and at least where the window scrolls."""
+
+_NUMBERED = re.compile(r"[A-Z]\d+")
+"""A head, a layer, a neuron."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class Layout:
     """Whether the last line holds the colour bar."""
     texts: bool = False
     """Cells hold texts: they are one line high, and the first column of each and of its label is left free."""
+    unlettered: int = 0
+    """Letters left out at the start of column labels: of ``H0`` to ``H31`` the name of the axis says what they are."""
 
     @property
     def right(self) -> int:
@@ -148,9 +154,11 @@ def lay(
     canvas_width = max(1, width_ - left - axis)
     body = max(1, height - legend)
 
-    widest = max(map(width, heads), default=0)
-    text = text_columns(n_cols, canvas_width, fit) if grid.text is not None else 0
+    widest, unlettered = max(map(width, heads), default=0), 0
+    text = text_columns(n_cols, canvas_width, fit, grid.text) if grid.text is not None else 0
     cell = (text, 1) if text else cell_size(n_rows, n_cols, canvas_width, max(1, body - 1 - axis), widest, fit)
+    if widest > cell[0] - 1 and grid.cols.name and all(map(_NUMBERED.fullmatch, heads)):
+        widest, unlettered, heads = widest - 1, 1, [text[1:] for text in heads]
     upright = bool(widest) and widest > cell[0] - 1 and cell[0] < READABLE and not text
     lines = 0 if body < 4 or (widest > cell[0] - 1 and cell[0] < 4) else 1
     if upright and body >= 8:
@@ -170,7 +178,7 @@ def lay(
         row_labels = (" " * (left - width(row_labels[0])) + row_labels[0], *row_labels[1:])
     col_labels: tuple[str, ...] = ()
     if lines:
-        shown = [label(grid.cols, start) for start in cols.starts[:-1]]
+        shown = [label(grid.cols, start)[unlettered:] for start in cols.starts[:-1]]
         gaps = [end - start - 1 for start, end in pairwise(cols.edges)]
         col_labels = tuple(
             shorten(_standing(text), lines) if upright else shorten(text, max(1, gap))
@@ -178,7 +186,7 @@ def lay(
         )
     top = lines + axis
     return Layout(width_, height, left + axis, top, rows, cols, row_labels, col_labels, upright, lines,
-                  axis, legend, bool(text))  # fmt: skip
+                  axis, legend, bool(text), unlettered)  # fmt: skip
 
 
 def _standing(text: str) -> str:
@@ -194,12 +202,18 @@ def cell_size(n_rows: int, n_cols: int, columns: int, lines: int, wanted: int, f
     return min(wide, columns), min(tall, max(1, (wide + 1) // 2))
 
 
-def text_columns(n_cols: int, columns: int, fit: bool) -> int:
+def text_columns(n_cols: int, columns: int, fit: bool, texts: Sequence[Sequence[str]] = ()) -> int:
     """Columns of a cell that holds a text: all cells in sight where they have room, else as few as fill the window and
-    are read with ease; 0 where there is no room for any text."""
+    are read with ease, or as the longest text needs; 0 where there is no room for any text."""
     room = columns // max(1, n_cols)
     if room < TEXT[0] and not fit:
-        room = columns // max(1, columns // SCROLLED_TEXT)
+        longest = 0 if texts else SCROLLED_TEXT
+        for line in texts:  # of a prompt's tokens the first line says enough
+            longest = max(longest, max(map(width, line[:SAMPLE]), default=0))
+            if longest >= SCROLLED_TEXT:
+                break
+        size = max(LEAST_TEXT, min(SCROLLED_TEXT, longest + 1))
+        room = columns // max(1, columns // size)
     return min(room, TEXT[1]) if room >= LEAST_TEXT else 0
 
 

@@ -265,7 +265,7 @@ class Heatmap(Drawing):
             strip = laid_over(strip, cell.x, [Segment(mark.ljust(cell.width, "─"), style)])
         head = layout.col_label_region(col)
         if head is not None and not layout.upright and y == 0:
-            text = shorten(axis_label(grid.cols, col), head.width)
+            text = shorten(axis_label(grid.cols, col)[layout.unlettered :], head.width)
             strip = laid_over(strip, head.x, [Segment(text + " " * (head.width - width(text)), style)])
         return strip
 

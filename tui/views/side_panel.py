@@ -1,4 +1,4 @@
-"""The pane at the right: bars for a Table, lines for a Curve."""
+"""The pane at the right: bars for a Table, lines for a Curve, a small heatmap for a Grid."""
 
 from __future__ import annotations
 
@@ -6,41 +6,59 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 
-from ..results import Curve, Result, Table
+from ..results import Curve, Grid, Result, Table
 from .chart import Bars, Plot
+from .still import Still
 
 
 class SidePanel(Vertical):
-    """One table or curve with a title in the border; what it shows already it does not draw again."""
+    """One table, curve or grid with a title in the border; what it shows already it does not draw again."""
 
     def __init__(self, classes: str = "") -> None:
         super().__init__(id="panel", classes=classes)
         self.bars = Bars()
         self.plot = Plot()
+        self.still = Still()
+        self._shown: Bars | Plot | Still = self.bars
         self._words = ("", "")
 
     def compose(self) -> ComposeResult:
         yield self.bars
         yield self.plot
+        yield self.still
 
     def on_mount(self) -> None:
-        self.plot.display = False
+        for picture in (self.plot, self.still):
+            picture.display = False
 
     @property
-    def picture(self) -> Bars | Plot:
+    def picture(self) -> Bars | Plot | Still:
         """The one that is shown."""
-        return self.plot if self.plot.display else self.bars
+        return self._shown
 
     def show(self, result: Result | None, title: str, below: str) -> None:
-        """Draw a table or a curve; anything else leaves what was there."""
+        """Draw a table, a curve or a grid; anything else leaves what was there."""
         if (title, below) != self._words:  # setting a title repaints the pane
             self._words = (title, below)
             self.border_title, self.border_subtitle = Content(title), Content(below)
         if isinstance(result, Table):
-            self.bars.display, self.plot.display = True, False
+            self._swap(self.bars)
             if self.bars.table is not result:
                 self.bars.table = result
         elif isinstance(result, Curve):
-            self.bars.display, self.plot.display = False, True
+            self._swap(self.plot)
             if self.plot.curve is not result:
                 self.plot.curve = result
+        elif isinstance(result, Grid):
+            self._swap(self.still)
+            if self.still.grid is not result:
+                self.still.grid = result
+
+    def _swap(self, to: Bars | Plot | Still) -> None:
+        off, self._shown = self._shown, to
+        if off is to:
+            return
+        had_focus = self.screen.focused is off
+        to.display, off.display = True, False
+        if had_focus:
+            self.screen.set_focus(to)  # at once: a hidden widget would hand the keys to a neighbour

@@ -1,0 +1,179 @@
+"""The strongest token pairs of a whole ``d_vocab × d_vocab`` circuit, exactly, without ever holding it.
+
+    value[i, j] = l_i · r_j      QK: l = queries at ``offset``, r = keys at position 0
+                                 OV: l = x W_V,                 r = (W_O W_U)ᵀ
+
+Tokens of both sides are sorted by the length of their rows and the products made in tiles, longest rows first. Let θ be
+the k-th largest value so far. By Cauchy–Schwarz ``|l_i · r_j| ≤ ‖l_i‖ ‖r_j‖``, so
+
+* rows and columns whose bound is below θ are cut off a tile, and a tile that is left empty is never multiplied;
+* tiles are visited panel of rows by panel of rows, each from the longest columns on: θ is near its final value after
+  the first of them.
+
+A tile is multiplied in float32. Whatever the order of summation, a product is off by at most ``d·ε·‖l_i‖ ‖r_j‖``; with
+m as that bound for the longest rows of the tile, a pair that belongs to the best is at least ``θ − m`` there. Only
+those pairs are looked at again: their values are made anew from the same factors in float64 and decide. While fewer
+than k are known (or many pass), the tile's own k-th value t bounds them instead: k pairs reach ``t − m``, so one below
+``t − 2m`` is none of the best. So the set is the exact one for the given factors, and equal values are in order of ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .basis import BLOCK
+from .normalise import double
+
+Side = Callable[[Tensor], Tensor]
+"""Token ids ``[n]`` → their rows ``[n, d]``."""
+LOOSE = 1 + 1e-5
+"""Lengths times this are upper bounds, also where rows are made twice and rounded otherwise."""
+RECHECKED = 1 << 20
+"""Factors' numbers in float64 at once, 8 MB a side, where values are made anew."""
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """Pairs, largest value first; equal values in order of their ids."""
+
+    values: np.ndarray
+    """``[m]`` float64."""
+    left: np.ndarray
+    right: np.ndarray
+    """``[m]`` token ids."""
+
+    def merged(self, other: Best, k: int) -> Best:
+        values, left, right = (
+            np.concatenate(both)
+            for both in ((self.values, other.values), (self.left, other.left), (self.right, other.right))
+        )
+        first = np.lexsort((right, left, -values))[:k]
+        return Best(values[first], left[first], right[first])
+
+    def ranks(self) -> np.ndarray:
+        """1 is the largest; ties share the smaller."""
+        return 1 + np.searchsorted(-self.values, -self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """How far a search is."""
+
+    best: Best
+    done: int
+    """Tiles that are behind it, multiplied or not."""
+    multiplied: int
+    tiles: int
+    products: int
+    """Pairs whose product was made, of ``tokens²``."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Sorted:
+    """One side, longest rows first."""
+
+    rows: Side
+    ids: Tensor
+    """``[n]`` token ids, by length; equal lengths in order of ids."""
+    lengths: np.ndarray
+    """``[n]`` float64 upper bounds, falling."""
+
+    def reaching(self, length: float) -> int:
+        """How many rows are at least that long."""
+        return int(np.searchsorted(-self.lengths, -length, side="right"))
+
+
+def strongest(
+    left: Side, right: Side, ids: Tensor, k: int, same: bool, side: int, check: Callable[[], None]
+) -> Iterator[Sweep]:
+    """Search all pairs of ``ids`` (ascending); ``same``: leave out pairs of a token with itself. Tiles are ``side``².
+
+    Yields after each panel of rows; the last one is the answer.
+    """
+    rows, cols = _sorted(left, ids, check), _sorted(right, ids, check)
+    n = len(ids)
+    panels = -(-n // side)
+    best = Best(np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    sweep = Sweep(best, 0, 0, panels**2, 0)
+    buffer: Tensor | None = None
+    at_col = torch.empty(int(ids.max()) + 1, dtype=torch.int64, device=ids.device)
+    at_col[cols.ids] = torch.arange(n, device=ids.device)
+    for top in range(0, n, side):
+        panel = rows.ids[top : top + side]
+        l_rows = rows.rows(panel)
+        if buffer is None:
+            buffer = torch.empty(len(panel) ** 2, dtype=l_rows.dtype, device=l_rows.device)
+        multiplied, products = sweep.multiplied, sweep.products
+        for first in range(0, n, side):
+            check()
+            theta = best.values[-1] if len(best.values) == k else -np.inf
+            tile_ids = cols.ids[first : first + side]
+            longest = (rows.lengths[top], cols.lengths[first])
+            if not _may_hold(best, k, longest[0] * longest[1], panel, tile_ids):
+                continue
+            height, width = (
+                min(len(part), max(1, whole.reaching(theta / other if other else 0.0) - start))
+                for part, whole, start, other in ((panel, rows, top, longest[1]), (tile_ids, cols, first, longest[0]))
+            )
+            tile_ids = tile_ids[:width]
+            r_rows = cols.rows(tile_ids)
+            tile = torch.mm(l_rows[:height], r_rows.mT, out=buffer[: height * width].view(height, width))
+            multiplied, products = multiplied + 1, products + height * width
+            margin = (l_rows.shape[1] + 2) * torch.finfo(torch.float32).eps * longest[0] * longest[1]
+            if float(tile.amax()) < theta - margin:
+                continue
+            if same:
+                _drop_same(tile, at_col[panel[:height]] - first)
+            for found in _found(tile, l_rows, r_rows, k, theta, margin, panel, tile_ids):
+                best = best.merged(found, k)
+        sweep = Sweep(best, (top // side + 1) * panels, multiplied, panels**2, products)
+        yield sweep
+
+
+def _sorted(rows: Side, ids: Tensor, check: Callable[[], None]) -> _Sorted:
+    lengths = []
+    for start in range(0, len(ids), BLOCK):
+        check()
+        lengths.append(torch.linalg.vector_norm(double(rows(ids[start : start + BLOCK])), dim=-1))
+    falling, order = torch.cat(lengths).sort(descending=True, stable=True)
+    return _Sorted(rows, ids[order.to(ids.device)], falling.numpy() * LOOSE)
+
+
+def _may_hold(best: Best, k: int, bound: float, rows: Tensor, cols: Tensor) -> bool:
+    """Whether a tile may hold one of the best: a larger value, or the same value with smaller ids."""
+    if len(best.values) < k or bound > best.values[-1]:
+        return True
+    if bound < best.values[-1]:
+        return False
+    return (int(rows.min()), int(cols.min())) < (best.left[-1], best.right[-1])
+
+
+def _drop_same(tile: Tensor, place: Tensor) -> None:
+    """``place [height]``: the column, counted from the tile's first one, of each row's own token."""
+    inside = ((place >= 0) & (place < tile.shape[1])).nonzero()[:, 0]
+    tile[inside, place[inside]] = -torch.inf
+
+
+def _found(
+    tile: Tensor, l_rows: Tensor, r_rows: Tensor, k: int, theta: float, margin: float, rows: Tensor, cols: Tensor
+) -> Iterator[Best]:
+    """The pairs of a tile that may be among the best, with their exact values."""
+    cutoff = max(theta - margin, torch.finfo(torch.float32).min)
+    if _count(tile, cutoff) > k:
+        kth = float(tile.flatten().topk(k).values[-1])
+        cutoff = max(cutoff, kth - 2 * margin)
+    row, col = (tile >= cutoff).nonzero(as_tuple=True)
+    step = max(1, RECHECKED // l_rows.shape[1])
+    for start in range(0, len(row), step):
+        i, j = row[start : start + step], col[start : start + step]
+        values = (double(l_rows[i]) * double(r_rows[j])).sum(-1)
+        yield Best(values.numpy(), rows[i].cpu().numpy(), cols[j].cpu().numpy())
+
+
+def _count(tile: Tensor, cutoff: float) -> int:
+    return int((tile >= cutoff).view(torch.uint8).sum(dtype=torch.int64))

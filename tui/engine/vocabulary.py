@@ -1,0 +1,297 @@
+"""Searches over a whole vocabulary: a token's best partners, a head's strongest pairs, nearest tokens. Worker only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..circuits import pairs as circuit
+from ..circuits import partners as one_token
+from ..circuits.basis import BLOCK
+from ..circuits.errors import Refusal
+from ..circuits.tensors import HeadWeights
+from ..results import Header, Scalar, Table, head_name
+from ..text import visible
+from . import words
+from .answers import write_details
+from .jobs import Basis, Circuit, Nearest, Partners, PartnerSide, TokenFilter, TopPairs, Weights
+from .opened import Context, OpenModel
+from .parts import AllowedTokens, VocabularySide, side_of
+
+CPU_SIDE, ACCELERATOR_SIDE, LEAST_SIDE = 1024, 4096, 16
+"""Rows and columns of a tile: on a CPU 4 MB of products, which stay in its cache."""
+OTHER: dict[PartnerSide, PartnerSide] = {"query": "key", "key": "query", "source": "output", "output": "source"}
+"""The side that a side is multiplied with."""
+TILE_BYTES = 24
+"""What a product of a tile costs at most while its best are picked: the product, a mark, and a copy with indices."""
+CHECKED = 4096
+"""Tokens whose texts are filtered between two checks."""
+SIDES: dict[PartnerSide, tuple[str, str]] = {
+    "query": ("keys", "the keys that {} as query seeks most"),
+    "key": ("queries", "the queries that seek {} as key most"),
+    "source": ("outputs", "the outputs that the head promotes most when it attends fully to {}"),
+    "output": ("sources", "the sources that promote {} most when the head attends fully to them"),
+}
+"""What is ranked, and in words."""
+
+
+def refuse(bench: OpenModel, kind: Circuit, basis: Basis, layer: int | None, offset: int) -> None:
+    """What no search over the vocabulary can be asked for; ``layer`` None: all of them."""
+    bench.need(kind)
+    if basis == "prompt":
+        raise Refusal("Basis prompt is the stream of one prompt: the vocabulary has none.", "Use basis embed.")
+    if basis == "effective" and layer == 0:
+        raise Refusal("Basis effective is what heads after MLP 0 read: not for layer 0.", "Use basis embed.")
+    if kind == "qk" and bench.info.positions == "rotary" and not 0 <= offset < bench.info.n_ctx:
+        raise Refusal(
+            f"Offset {offset} is not a distance within the context of {bench.info.n_ctx} positions.",
+            "Use an offset of 0 or more.",
+        )
+
+
+def qk_path(head: HeadWeights) -> words.Path:
+    """What is in this head's bilinear form besides its weights, for the formula."""
+    return words.Path((head.q_norm is not None, head.k_norm is not None), head.rotate is not None)
+
+
+def vocabulary_side(job: VocabularySide, bench: OpenModel, ctx: Context) -> Tensor:
+    sides = _sides(bench, job.layer, job.head, job.weights, job.basis, job.offset, job.side == "output")
+    stage, total, done = f"{job.side} side of {head_name(job.layer, job.head)}", bench.info.d_vocab, 0
+    out: Tensor | None = None
+    for block in sides.blocks(job.side, ctx.check):
+        if out is None:
+            out = block.new_empty(total, block.shape[1])
+        out[done : done + len(block)] = block
+        done += len(block)
+        ctx.progress(stage, done, total)
+    assert out is not None
+    return out
+
+
+def _sides(
+    bench: OpenModel, layer: int, head: int, weights: Weights, basis: str, offset: int, outputs: bool
+) -> one_token.Sides:
+    """``outputs``: whether that side is wanted; without it the unembedding is not laid out."""
+    unembed, weights_of = bench.unembedding(weights) if outputs else None, bench.head(layer, head, weights)
+    return one_token.Sides(bench.ends, unembed, weights_of, basis, weights == "processed", offset)
+
+
+def allowed_tokens(job: AllowedTokens, bench: OpenModel, ctx: Context) -> np.ndarray:
+    try:
+        pattern = re.compile(job.pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Refusal(
+            f"The pattern {job.pattern!r} does not compile: {error}.", "Write a regular expression, such as ^ [A-Z]."
+        ) from None
+    out = np.zeros(bench.info.d_vocab, dtype=bool)
+    for index, text in enumerate(bench.live.tokens.all_texts):
+        if index % CHECKED == 0:
+            ctx.check()
+        out[index] = len(text.strip()) >= job.shortest and pattern.search(text) is not None
+    return out
+
+
+def _allowed(chosen: TokenFilter, job: Partners | TopPairs, bench: OpenModel, ctx: Context) -> np.ndarray | None:
+    """``[d_vocab]`` bool; None where the texts may be any."""
+    if chosen.shortest <= 0 and not chosen.pattern:
+        return None
+    out: np.ndarray = ctx.get(AllowedTokens(job.model, chosen.shortest, chosen.pattern))
+    if not out.any():
+        raise Refusal("No token of the vocabulary passes the filter.", "Ask for fewer characters or another pattern.")
+    return out
+
+
+def partners(job: Partners, bench: OpenModel, ctx: Context) -> Table:
+    kind: Circuit = "qk" if job.side in ("query", "key") else "ov"
+    refuse(bench, kind, job.basis, job.layer, job.offset)
+    token = bench.live.tokens.text(job.token)
+    sides = _sides(bench, job.layer, job.head, job.weights, job.basis, job.offset, job.side == "output")
+    whole: Tensor = ctx.get(side_of(job, OTHER[job.side]))
+    row = (whole @ sides.rows(job.side, slice(job.token, job.token + 1))[0]).cpu().numpy()
+    allowed = _allowed(job.filter, job, bench, ctx)
+    if job.filter.same:
+        allowed = np.ones(len(row), dtype=bool) if allowed is None else allowed.copy()
+        allowed[job.token] = False
+    found = one_token.ranking(row, job.k, allowed)
+    texts = bench.live.tokens.all_texts
+    ids = found.ids.tolist()
+    rows = zip(
+        found.ranks.tolist(),
+        (texts[i] for i in ids),
+        ids,
+        found.values.tolist(),
+        one_token.z_scores(row, found.values).tolist(),
+        strict=True,
+    )
+    header = _partners_header(job, bench, kind, sides.head, allowed, token)
+    return Table(header, ("rank", "token", "id", "value", "z"), tuple(rows), bar="value")
+
+
+def _partners_header(
+    job: Partners, bench: OpenModel, kind: Circuit, head: HeadWeights, allowed: np.ndarray | None, token: str
+) -> Header:
+    ranked, sentence = SIDES[job.side]
+    details: dict[str, Scalar] = {"token": token, "id": job.token}
+    if allowed is not None:
+        details["ranks"] = "in the whole row, before the filter"
+    return _header(
+        job, bench, "partners", kind, head, allowed,
+        quantity=f"best {ranked} of one token, {kind.upper()} circuit",
+        explanation=f"{sentence.format(visible(token))}; z: against its row over the whole vocabulary",
+        details=details,
+        side=job.side,
+    )  # fmt: skip
+
+
+def top_pairs(job: TopPairs, bench: OpenModel, ctx: Context) -> Table:
+    refuse(bench, job.circuit, job.basis, job.layer, job.offset)
+    of_qk = job.circuit == "qk"
+    sides = _sides(bench, job.layer, job.head, job.weights, job.basis, job.offset, not of_qk)
+    allowed = _allowed(job.filter, job, bench, ctx)
+    ids = np.arange(bench.info.d_vocab) if allowed is None else np.flatnonzero(allowed)
+    left: PartnerSide = "query" if of_qk else "source"
+    size, kept = _tile_side(job, bench, sides.head)
+    right = _picked(ctx.get(side_of(job, OTHER[left])))
+    rows = _picked(ctx.get(side_of(job, left))) if kept else lambda some: sides.rows(left, some)
+    chosen = torch.from_numpy(ids).to(bench.ends.W_E.device)
+    for sweep in circuit.strongest(rows, right, chosen, job.k, job.filter.same, size, ctx.check):
+        ctx.progress("strongest pairs", sweep.done, sweep.tiles)
+        found = _pairs_table(job, bench, sides.head, allowed, sweep, len(ids))
+        if sweep.done < sweep.tiles:
+            ctx.partial(found)
+    return found
+
+
+def _picked(whole: Tensor) -> circuit.Side:
+    return lambda ids: whole.index_select(0, ids)
+
+
+def _tile_side(job: TopPairs, bench: OpenModel, head: HeadWeights) -> tuple[int, bool]:
+    """How large tiles may be within the job's memory, and whether both sides are kept in it: if they do not fit, the
+    left one is made anew for each panel of rows, which costs d_model / d_vocab of the search."""
+    d_model, d_head = head.W_K.shape
+    one = 4 * bench.info.d_vocab * d_head
+    side = CPU_SIDE if bench.ends.W_E.device.type == "cpu" else ACCELERATOR_SIDE
+    while side >= LEAST_SIDE:
+        for kept in (True, False):
+            panel = 8 * d_head + (0 if kept else 12 * d_model)
+            if (1 + kept) * one + side * (TILE_BYTES * side + panel) <= job.memory:
+                return side, kept
+        side //= 2
+    raise Refusal(
+        f"This search may take {job.memory / 1e6:,.0f} MB, and one side of the circuit alone has {one / 1e6:,.0f} MB.",
+        "Allow it more memory.",
+    )
+
+
+def _pairs_table(
+    job: TopPairs, bench: OpenModel, head: HeadWeights, allowed: np.ndarray | None, sweep: circuit.Sweep, n: int
+) -> Table:
+    best, texts, of_qk = sweep.best, bench.live.tokens.all_texts, job.circuit == "qk"
+    one, other = ("query", "key") if of_qk else ("source", "output")
+    left, right = best.left.tolist(), best.right.tolist()
+    rows = zip(
+        best.ranks().tolist(),
+        (texts[i] for i in left),
+        left,
+        (texts[j] for j in right),
+        right,
+        best.values.tolist(),
+        strict=True,
+    )
+    what = "how much the query wants the key" if of_qk else "what the source adds to the output's logit"
+    header = _header(
+        job, bench, "pairs", job.circuit, head, allowed,
+        quantity=f"strongest pairs of tokens, {job.circuit.upper()} circuit",
+        explanation=f"{what}, by the weights alone, largest of the whole vocabulary × vocabulary",
+        details={
+            "tiles": f"{sweep.multiplied:,} of {sweep.tiles:,} multiplied",
+            "products": f"{100 * sweep.products / n**2:.3g} % of {n**2:,} made",
+        },
+        partial=sweep.done < sweep.tiles,
+    )  # fmt: skip
+    return Table(header, ("rank", one, "id", other, "id", "value"), tuple(rows), bar="value")
+
+
+def _header(
+    job: Partners | TopPairs,
+    bench: OpenModel,
+    view: str,
+    kind: Circuit,
+    head: HeadWeights,
+    allowed: np.ndarray | None,
+    *,
+    quantity: str,
+    explanation: str,
+    details: dict[str, Scalar],
+    side: str | None = None,
+    partial: bool = False,
+) -> Header:
+    info, rotary = bench.info, kind == "qk" and head.rotate is not None
+    chosen = job.filter
+    if allowed is not None:
+        details["tokens"] = f"{int(allowed.sum()):,} of {info.d_vocab:,} pass the filter"
+    if kind == "ov":
+        details |= write_details("head" if head.post_w is not None else "", "W_O", job.weights == "processed", bench)
+    at = (str(job.offset or "") if rotary else "", "")
+    return words.header(
+        view,
+        quantity,
+        words.scores_formula(qk_path(head), False, at=at) if kind == "qk" else "x_i W_V W_O W_U",
+        unit="" if kind == "qk" else "logit",
+        head=head_name(job.layer, job.head),
+        explanation=f"{explanation}; {words.ROTARY_LINE}" if rotary else explanation,
+        convention=words.convention(
+            info,
+            circuit=kind,
+            side=side,
+            weights=job.weights,
+            form="bilinear" if kind == "qk" else None,
+            basis=job.basis,
+            offset=job.offset if rotary else None,
+            same="left out" if chosen.same else "kept",
+            shortest=chosen.shortest or None,
+            pattern=chosen.pattern or None,
+        ),
+        details=details,
+        partial=partial,
+    )
+
+
+def nearest(job: Nearest, bench: OpenModel, ctx: Context) -> Table:
+    at = int(bench.index((job.token,)))
+    ends = bench.ends
+    rows = ends.W_E if job.where == "embedding" else ends.W_U.mT
+
+    def blocks() -> Iterator[Tensor]:
+        for start in range(0, len(rows), BLOCK):
+            ctx.check()
+            yield rows[start : start + BLOCK]
+            ctx.progress("nearest tokens", min(start + BLOCK, len(rows)), len(rows))
+
+    if at >= len(rows):
+        raise Refusal(f"Token {at} is not among the {len(rows):,} rows of the {job.where}.")
+    cosine = one_token.cosines(blocks(), rows[at]).cpu().numpy()
+    others = np.ones(len(cosine), dtype=bool)
+    others[at] = False
+    cosine[at] = -np.inf  # so that it takes no rank
+    found = one_token.ranking(cosine, job.k, others)
+    token, texts = bench.live.tokens.text(at), bench.live.tokens.all_texts
+    matrix = "rows of W_E" if job.where == "embedding" else "columns of W_U"
+    header = words.header(
+        "nearest",
+        f"nearest tokens in the {job.where}",
+        "x_i·x_j / (‖x_i‖ ‖x_j‖)",
+        explanation=f"cosine with {visible(token)}, which is left out: 1 = the same direction, 0 = unrelated",
+        convention=words.convention(
+            bench.info, weights="raw", where=job.where, vectors=f"{matrix} as stored, not centred"
+        ),
+        details={"token": token, "id": at},
+    )
+    ids = found.ids.tolist()
+    listed = zip(found.ranks.tolist(), (texts[i] for i in ids), ids, found.values.tolist(), strict=True)
+    return Table(header, ("rank", "token", "id", "cosine"), tuple(listed), bar="cosine")
