@@ -328,7 +328,7 @@ class Explorer(Stage):
         if s.view == "heads" and f.score in PAIRS and f.pairs is not None:
             ids = dict.fromkeys(token for pair in f.pairs.ids for token in pair)
             there = replace(there, view=PAIRS[f.score], words=",".join(map(str, ids)), list_row=0, list_col=1)
-        elif s.view == "heads":
+        else:
             there = replace(there, view="pattern", mode="pattern" if s.mode == "all heads" else s.mode)
         self.change(there, jump=True)
 

@@ -34,6 +34,8 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "sources": (":", "{fact}", "S", "h"),
     "why": (":", "{induction}", "W"),
     "neurons": ("U",),
+    "scores": ("7", "j", "j", "l", "l"),
+    "compose": (":", "{induction}", "8", "l", "l"),
 }
 """Picture → what is pressed; ``:`` takes the next entry as a jump, ``t`` as a token list."""
 

@@ -205,8 +205,8 @@ async def test_composition_of_both_directions_and_jumping_along_it() -> None:
         assert "heads that feed the key of L2H0" in text_of(explorer, "#title")
         assert drawn(explorer).rows.labels == ("L0", "L1")
         await pressed(explorer, pilot, "j", "l", "enter")
-        assert (explorer.selection.view, explorer.selection.name) == ("compose", "L1H1")
-        await pressed(explorer, pilot, "u", "m")
+        assert (explorer.selection.view, explorer.selection.name) == ("pattern", "L1H1")
+        await pressed(explorer, pilot, "8", "u", "m")
         assert "heads whose value L1H1 feeds" in text_of(explorer, "#title")
         job = [job for job in bench.computed if isinstance(job, Composition)][-1]
         assert (job.kind, job.direction) == ("v", "into")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
+import pytest
+from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -72,3 +75,28 @@ class Stage(App[None]):
     def lines(self) -> list[Strip]:
         """The widget's content as rendered now."""
         return [self.widget.render_line(y) for y in range(self.widget.content_size.height)]
+
+
+def burst(app: App[None], keys: Sequence[str]) -> None:
+    """Keys as a slow link delivers them: several before the first has been looked at."""
+    for key in keys:
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+def count_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes of each frame that is sent from now on."""
+    out: list[int] = []
+    display = App._display
+
+    def counted(self: App[None], screen: Any, renderable: Any) -> None:
+        if hasattr(renderable, "render_segments"):
+            out.append(len(renderable.render_segments(self.console).encode()))
+        display(self, screen, renderable)
+
+    monkeypatch.setattr(App, "_display", counted)
+    return out
+
+
+def screen_lines(app: App[None]) -> list[str]:
+    """What the terminal shows."""
+    return [strip.text for strip in app.screen._compositor.render_strips()]

@@ -44,7 +44,7 @@ class HeadCard(ModalScreen[None]):
     HeadCard Static { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     HeadCard #card-title { text-style: bold; }
     HeadCard #card-quantity { color: $text-muted; padding: 0; }
-    HeadCard #card-keys { color: $text-muted; }
+    HeadCard #card-keys, HeadCard #card-note.none { color: $text-muted; }
     HeadCard #card-body { height: 1fr; layout: horizontal; padding: 0 1; }
     HeadCard #card-pattern { width: 1fr; height: 1fr; margin: 0 0 0 2; }
     HeadCard Bars { min-width: 42; }
@@ -173,8 +173,8 @@ class HeadCard(ModalScreen[None]):
         lines = wrap(note, max(1, columns - 12), max_lines=most, placeholder=" …") or [""]
         line = self.query_one("#card-note", Static)
         line.styles.height = len(lines)
-        style = "$text" if self._note.strip() else "$text-muted"
-        self._say("note", Content.assemble(("note  ", "$text-muted"), ("\n      ".join(lines), style)))
+        line.set_class(not self._note.strip(), "none")
+        self._say("note", Content.assemble(("note  ", "$foreground 65%"), "\n      ".join(lines)))
 
     def _draw_keys(self) -> None:
         there = self._there()

@@ -67,23 +67,27 @@ class ModelTree(Tree[Place]):
         self._announced = Place()
         self._shape = (0, 0, False)
         self._order: tuple[Head, ...] | None = None
+        self._folded: set[int | None] = set()
+        """Layers that are folded in the tree, also while there is a list in its place."""
         self._words: dict[Head, str] = {}
         self._marks: frozenset[Head] = frozenset()
 
     def build(self, n_layers: int, n_heads: int, has_mlp: bool, labels: Mapping[Head, str] = {}) -> None:
         """The tree of a model; ``labels`` are words beside a head's name."""
         self._shape, self._order = (n_layers, n_heads, has_mlp), None
-        self._words, self._marks = dict(labels), frozenset()
-        self._grow(folded=set())
+        self._words, self._marks, self._folded = dict(labels), frozenset(), set()
+        self._grow()
 
     def list_heads(self, order: Sequence[Head] | None) -> None:
         """List these heads in this order; None: all of them by layer. The cursor stays on its head."""
         order = None if order is None else tuple(order)
         if order == self._order:
             return
-        folded = {place.layer for place, node in self._branches.items() if node.allow_expand and node.is_collapsed}
+        if self._order is None:
+            nodes = self._branches.items()
+            self._folded = {place.layer for place, node in nodes if node.allow_expand and node.is_collapsed}
         self._order = order
-        self._grow(folded)
+        self._grow()
         node = self._branches.get(self._announced)
         self._stray(node is None)
         if self.last_line >= 0:  # asking for it numbers the lines
@@ -100,7 +104,7 @@ class ModelTree(Tree[Place]):
         if places:
             self.refresh(*(Region(0, y, columns, 1) for y in places))
 
-    def _grow(self, folded: Collection[int | None]) -> None:
+    def _grow(self) -> None:
         self.clear()
         self._branches = {}
         n_layers, n_heads, has_mlp = self._shape
@@ -110,7 +114,7 @@ class ModelTree(Tree[Place]):
             return
         self._add(self.root, "direct path", Place())
         for layer in range(n_layers):
-            node = self.root.add(f"L{layer}", Place(layer), expand=layer not in folded)
+            node = self.root.add(f"L{layer}", Place(layer), expand=layer not in self._folded)
             self._branches[Place(layer)] = node
             for head in range(n_heads):
                 self._add(node, f"H{head}", Place(layer, head))
@@ -133,7 +137,7 @@ class ModelTree(Tree[Place]):
         self.call_after_refresh(self._move, node)
 
     def _move(self, node: TreeNode[Place]) -> None:
-        if node.data is self._announced or node.data == self._announced:
+        if self._branches.get(self._announced) is node:  # else: another place, or another list, since
             self.move_cursor(node)
 
     def _stray(self, astray: bool) -> None:
@@ -198,8 +202,9 @@ class ModelTree(Tree[Place]):
         style = next((style for _, style, _ in strip.crop(end - 1, end) if style), Style())
         if head in self._marks:
             strip = laid_over(strip, max(0, start - 1), [Segment(MARK, style)])
-        room = strip.cell_length - end - 1
-        words = fitted(self._words.get(head, ""), room, strip.cell_length < NARROW)
+        columns = self.scrollable_content_region.width  # the scroll bar covers the rest
+        room = columns - end - 1
+        words = fitted(self._words.get(head, ""), room, columns < NARROW)
         if words:
             if node is not self.cursor_node or self.has_class("astray"):
                 style += Style(color=self.get_component_rich_style("tree--words").color)
@@ -208,7 +213,7 @@ class ModelTree(Tree[Place]):
         return strip
 
     def _without_heads(self, strip: Strip, y: int) -> Strip:
-        lines = wrap("no head matches", max(1, strip.cell_length))
+        lines = wrap("no head matches", max(1, self.scrollable_content_region.width))
         text = lines[y] if y < len(lines) else ""
         return Strip([Segment(text.ljust(strip.cell_length), self.rich_style)]) if text else strip
 
