@@ -350,7 +350,8 @@ class Explorer(Stage):
 
     def action_view(self, view: str) -> None:
         self._leave_panel()
-        panel = 0 if self.selection.panel < len(needs.panels(self.selection)) else 99
+        names = needs.panels(self.selection)
+        panel = 0 if self.selection.panel < max(1, len(names)) else 99  # a view without panels closes none
         self.change(replace(self.selection, view=view, panel=panel), jump=True)  # type: ignore[arg-type]
 
     def action_step_head(self, step: int) -> None:
