@@ -131,7 +131,8 @@ async def test_the_induction_circuit() -> None:
         grid = explorer.heatmap.grid
         assert isinstance(grid, Grid)
         looks = said(
-            r"at ` volcano` \((0\.\d+)\), from ` volcano` at ` silk` \((0\.\d+)\), from ` silk` at ` robin` \((0\.\d+)\)"
+            r"at ` volcano` \((0\.\d+)\), from ` volcano` at ` silk` \((0\.\d+)\), "
+            r"from ` silk` at ` robin` \((0\.\d+)\)"
         )
         assert [grid.values[4, 3], grid.values[3, 2], grid.values[2, 1]] == pytest.approx(looks, abs=0.0005)
         await press(explorer, pilot, "comma", "X")

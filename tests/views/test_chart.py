@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from tests.views.apps import Stage
+from tests.views.apps import Stage, count_bytes, screen_lines
 from tests.views.grids import HEADER, WEIRD, assert_clean, curve_of, shown, table_of
 from tui.results import Table
 from tui.views import chart as chart_module
@@ -84,6 +84,21 @@ def test_exact_values_stand_at_the_right_in_line() -> None:
     assert len({cell_len(line) for line in text}) == 1
 
 
+def test_without_a_bar_texts_are_words_and_each_number_is_a_quantity_of_its_own() -> None:
+    rows = (("OV pairs", "·Paris → ·France", 31.2), ("", "previous token", 0.0123), ("bad \x1b[2J", "", None),
+            ("tokens", "of them", -1000), ("all", "of", True))  # fmt: skip
+    drawn = bar_chart(Table(HEADER, ("what", "of", "value"), rows, None), 60, 8, Scheme())
+    lines = [strip.text.rstrip() for strip in drawn.strips]
+    assert [" ".join(line.split()) for line in lines[:6]] == [
+        "what of value", "OV pairs ·Paris → ·France 31.2", "previous token 0.0123", "bad ␛[2J –",
+        "tokens of them −1000", "all of yes"]  # fmt: skip
+    assert {len(line) for line in lines[:6]} == {drawn.value_end}
+    assert drawn.value_end < 40, "beside the words, not at the far edge"
+    for first in range(4):
+        scrolled = bar_chart(Table(HEADER, ("what", "of", "value"), rows, None), 60, 3, Scheme(), first)
+        assert f"{first + 1}–{first + 2}/5" in scrolled.strips[0].text
+
+
 async def test_keys_walk_the_rows_and_scroll() -> None:
     widget = Bars(table_of(list(range(50))))
     app = Stage(widget)
@@ -131,6 +146,26 @@ async def test_a_new_table_keeps_the_row_where_its_columns_are_the_same() -> Non
         widget.message = "nothing to rank"
         await pilot.pause()
         assert "nothing to rank" in "".join(strip.text for strip in app.lines())
+
+
+async def test_a_longer_table_sends_its_new_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    widget = Bars(table_of([9.0, 8.0, 7.0]))
+    app = Stage(widget)
+    async with app.run_test(size=(60, 20)) as pilot:
+        await pilot.pause(0.1)
+        sent = count_bytes(monkeypatch)
+        costs = []
+        for values in ([9.0, 8.0, 7.0], [9.0, 8.0, 7.0, 6.0], [9.0, 8.0, 7.0, 6.0, 5.0], [1.0, 8.0, 7.0, 6.0, 5.0]):
+            sent.clear()
+            widget.set_cursor(1)
+            widget.table = table_of(values)
+            await pilot.pause(0.1)
+            costs.append(sum(sent))
+            on_screen = [line.strip("│╭╮╰╯─ ") for line in screen_lines(app)[1:-1]]
+            assert on_screen == [line.text.strip() for line in app.lines()], "and no line is old"
+        assert costs[0] < 600, "the cursor's line"
+        assert all(0 < cost < 900 for cost in costs[1:3])
 
 
 async def test_a_click_on_a_row_sets_the_cursor_then_opens() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from textual.geometry import Region
@@ -290,6 +292,19 @@ async def test_the_labels_of_the_cursor_are_marked() -> None:
         assert "gamma" in marked
         assert "beta" in marked
         assert any("▼" in text for text in marked)
+
+
+async def test_the_cursor_marks_a_label_without_its_letter_too() -> None:
+    grid = replace(random_grid(12, 16), cols=Axis("head", tuple(f"H{i}" for i in range(16))))
+    widget = Heatmap(grid)
+    app = Stage(widget)
+    async with app.run_test(size=(61, 20)) as pilot:
+        await pilot.pause()
+        before = app.lines()[0].text
+        assert before.split() == [str(i) for i in range(16)]
+        widget.set_cursor(3, 12)
+        await pilot.pause()
+        assert app.lines()[0].text == before
 
 
 @pytest.mark.parametrize("theme", ["textual-light", "nord", "solarized-light", "gruvbox"])

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -289,6 +290,35 @@ def test_labels_may_be_missing() -> None:
     bare = Grid(grid.header, grid.values, Axis("row", ()), Axis("column", ("a",)), True)
     for size in SIZES:
         assert_clean(picture(bare, *size).strips, *size)
+
+
+@pytest.mark.parametrize("size", [(65, 15), (58, 26), (98, 34), (30, 10)], ids=str)
+@pytest.mark.parametrize("shape", [(12, 12), (16, 16), (24, 16), (28, 28), (32, 32)], ids=str)
+def test_layers_and_heads_are_all_labelled(shape: tuple[int, int], size: tuple[int, int]) -> None:
+    """``H0`` to ``H31``: without the letter where that leaves more room, for the axis is called head."""
+    names = [tuple(f"{letter}{i}" for i in range(count)) for letter, count in zip("LH", shape, strict=True)]
+    grid = random_grid(*shape)
+    grid = replace(grid, rows=Axis("layer", names[0]), cols=Axis("head", names[1]))
+    drawn = picture(grid, *size)
+    layout = drawn.layout
+    assert_clean(drawn.strips, *size)
+    assert wrong_cells(drawn, Scheme()) == 0
+    assert [text.strip() for text in layout.row_labels] == [names[0][i] for i in layout.rows.starts[:-1]]
+    assert layout.col_labels == tuple(names[1][i][layout.unlettered :] for i in layout.cols.starts[:-1])
+    lines = [strip.text for strip in drawn.strips]
+    for across, text in enumerate(layout.col_labels):
+        x = layout.left + layout.cols.edges[across]
+        column = "".join(line[x] for line in lines[: layout.label_lines])
+        assert text == (column.strip() if layout.upright else lines[0][x : x + len(text)])
+    if layout.unlettered:
+        assert layout.label_lines <= 2
+        assert "head" in lines[-1] or "–" in lines[-1]
+
+
+def test_letters_stay_where_they_say_something() -> None:
+    for cols in (Axis("part", ("H0", "H1", "MLP") * 8), Axis("", ("H0",) * 24), Axis("key", ("A1",) * 24, (0,) * 24)):
+        assert picture(replace(random_grid(8, 24), cols=cols), 60, 24).layout.unlettered == 0
+    assert picture(replace(random_grid(8, 24), cols=Axis("head", ("H1",) * 24)), 60, 24).layout.unlettered == 1
 
 
 @pytest.mark.parametrize(("value", "text"), [

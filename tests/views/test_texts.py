@@ -110,6 +110,18 @@ def test_all_columns_are_in_sight_where_each_has_five(count: int) -> None:
         assert (fitted == 0) == (columns // count < LEAST_TEXT)
 
 
+def test_short_texts_scroll_in_cells_as_wide_as_they_need() -> None:
+    """The heads of a layer have short labels: more of them are in sight."""
+    for longest, least in (("ind", 4), ("copy", 5), ("", 4), ("previous token", 8), ("日本", 5)):
+        for columns in range(8, 120):
+            wide = text_columns(64, columns, fit=False, texts=[["x"], [longest, "y"]])
+            assert wide >= least
+            assert columns // wide == columns // least, "no fewer than fit"
+    grid = lens(12, 32, ["ind", "prev", "", "copy"])
+    assert len(picture(grid, 65, 15).layout.cols) == 12
+    assert len(picture(lens(12, 32), 65, 15).layout.cols) == 7
+
+
 def test_a_cell_with_a_text_is_one_line_high() -> None:
     for size in SIZES:
         drawn = picture(lens(3, 3), *size)

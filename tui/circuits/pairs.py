@@ -82,10 +82,12 @@ class _Sorted:
     """``[n]`` token ids, by length; equal lengths in order of ids."""
     lengths: np.ndarray
     """``[n]`` float64 upper bounds, falling."""
+    shortness: np.ndarray
+    """``[n]``: lengths with their sign turned, rising."""
 
     def reaching(self, length: float) -> int:
         """How many rows are at least that long."""
-        return int(np.searchsorted(-self.lengths, -length, side="right"))
+        return int(self.shortness.searchsorted(-length, side="right"))
 
 
 def strongest(
@@ -141,7 +143,8 @@ def _sorted(rows: Side, ids: Tensor, check: Callable[[], None]) -> _Sorted:
         check()
         lengths.append(torch.linalg.vector_norm(double(rows(ids[start : start + BLOCK])), dim=-1))
     falling, order = torch.cat(lengths).sort(descending=True, stable=True)
-    return _Sorted(rows, ids[order.to(ids.device)], falling.numpy() * LOOSE)
+    bounds = falling.numpy() * LOOSE
+    return _Sorted(rows, ids[order.to(ids.device)], bounds, -bounds)
 
 
 def _may_hold(best: Best, k: int, bound: float, rows: Tensor, cols: Tensor) -> bool:

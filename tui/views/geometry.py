@@ -157,7 +157,8 @@ def lay(
     widest, unlettered = max(map(width, heads), default=0), 0
     text = text_columns(n_cols, canvas_width, fit, grid.text) if grid.text is not None else 0
     cell = (text, 1) if text else cell_size(n_rows, n_cols, canvas_width, max(1, body - 1 - axis), widest, fit)
-    if widest > cell[0] - 1 and grid.cols.name and all(map(_NUMBERED.fullmatch, heads)):
+    named = grid.cols.ids is None and grid.cols.name
+    if widest > cell[0] - 1 and named and heads and all(map(_NUMBERED.fullmatch, heads)):
         widest, unlettered, heads = widest - 1, 1, [text[1:] for text in heads]
     upright = bool(widest) and widest > cell[0] - 1 and cell[0] < READABLE and not text
     lines = 0 if body < 4 or (widest > cell[0] - 1 and cell[0] < 4) else 1
