@@ -78,7 +78,12 @@ class Session:
         return out
 
     def walk_views(self) -> None:
-        """QK, OV, Residual and back, each with its picture."""
+        """Lens, Attribution, Heads, top pairs, QK, OV, Residual and back, each with its picture."""
+        stream = (("5", "logit lens · "), ("6", "attribution to "))
+        for key, word in (*stream, ("7", "all heads · "), ("V", "strongest OV")):
+            with self._step(f"view {key}"):
+                self.terminal.press(key)
+                self.terminal.wait_for(word)
         for digit, word in (("2", "QK"), ("3", "OV"), ("4", "Residual"), ("1", "pattern")):
             with self._step(f"view {digit}"):
                 self.terminal.press(digit)
