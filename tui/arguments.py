@@ -275,6 +275,9 @@ def _check_stream(o: argparse.Namespace) -> None:
         raise Usage("--answer changes nothing with --measure norm; leave one of them out")
     if view == "residual" and o.measure == "answer" and o.answer is None:
         raise Usage("--measure answer needs --answer")
+    of_answer = o.measure in ("answer", "rank") or o.position is not None or o.prompts is not None
+    if view == "lens" and o.answer is not None and (not of_answer or o.state is not None):
+        raise Usage("lens has an --answer with --measure answer or rank, with --position, and with --prompts")
     if view == "score-parts" and o.key is None:
         raise Usage("score-parts needs --key N, the position of the key (and takes --query N)")
     if o.layer is not None and not re.fullmatch(r"[Ll]?[0-9]{1,6}", o.layer):

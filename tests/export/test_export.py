@@ -314,6 +314,7 @@ USAGE = [
     (["attribution", "--prompt", "the", "--unit", "neuron"], "--layer go together"),
     (["attribution", "--prompt", "the", "--layer", "x", "--unit", "neuron"], "written L2"),
     (["stream", "--prompt", "the", "--unit", "neuron"], "not for stream"),
+    (["lens", "--prompt", "the", "--answer", "Paris", "--measure", "kl"], "--measure answer or rank"),
     (["sources", "--prompt", "the"], "needs --head"),
     (["score-parts", "--prompt", "the", "--head", "L1H0"], "needs --key"),
     (["score-parts", "--prompt", "the", "--head", "L1H0", "--key", "9"], "there are 4 tokens"),

@@ -152,7 +152,7 @@ def source_row(job: SourceRow, bench: OpenModel, ctx: Context) -> Table:
         unit="logit",
         head=head_name(job.layer, job.head),
         explanation=f"push toward {targets.toward(bench, job.target)}: what this prompt did (contribution, pattern) "
-        "and what the weights say of that token (OV)",
+        f"and what the {job.weights} weights say of that token (OV{_uncentred(job)})",
         convention=words.convention(
             bench.info,
             job.run,
@@ -166,6 +166,11 @@ def source_row(job: SourceRow, bench: OpenModel, ctx: Context) -> Table:
     )
     seen = (row for row in rows if not math.isnan(row[2]))
     return Table(header, ("source", "position", "contribution", "pattern", "OV"), tuple(seen), bar="contribution")
+
+
+def _uncentred(job: SourceRow) -> str:
+    """Raw weights leave ``W_U`` as stored, also where the contribution is against the mean logit."""
+    return ", W_U as stored" if job.weights == "raw" and not job.target.distractors else ""
 
 
 def score_parts(job: ScoreParts, bench: OpenModel, ctx: Context) -> Grid:
