@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -164,11 +165,11 @@ def pair_search(hand: Hand) -> list[Row]:
 
         times = median_times({"ours": lambda job=job: hand.get(job), "peer": peer}, rounds=3)
         extra = extra_memory(lambda job=job: hand.get(job))
-        share = times["ours"] / times["peer"]
-        name = f"loop over model.{kind.upper()}[l, h]"
+        share, circuit = times["ours"] / times["peer"], kind.upper()
         out += [
-            Row(f"pair search in {kind.upper()}, 5 pairs and their reverses, {heads} heads, {info.d_vocab:,} tokens",
-                seconds(times["ours"] / 1000), f"{name} {seconds(times['peer'] / 1000)}", share, "≤ 0.2 ×", share <= 0.2),
+            Row(f"pair search in {circuit}, 5 pairs and their reverses, {heads} heads, {info.d_vocab:,} tokens",
+                seconds(times["ours"] / 1000), f"loop over model.{circuit}[l, h] {seconds(times['peer'] / 1000)}",
+                share, "≤ 0.2 ×", share <= 0.2),
             Row("the same, extra memory", mb(extra), "", None, "", True),
         ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
@@ -215,6 +216,17 @@ def partners(hand: Hand) -> list[Row]:
     ]  # fmt: skip
 
 
+def least_times(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Least milliseconds of each way, taken in turns: rates that the machine reaches, whatever its neighbours do."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            taken[name].append(1000 * (time.perf_counter() - start))
+    return {name: min(times) for name, times in taken.items()}
+
+
 def strongest_pairs(hand: Hand) -> list[Row]:
     """Rows of equal length, so that nothing can be skipped; then a head of random weights as a job, memory included."""
     import torch
@@ -239,7 +251,7 @@ def strongest_pairs(hand: Hand) -> list[Row]:
     def peer() -> None:
         (left[:small] @ right[:small].mT).flatten().topk(k)
 
-    times = median_times(
+    times = least_times(
         {
             "all": lambda: search(n),
             "gemm": lambda: torch.mm(square, square, out=product),
@@ -249,8 +261,11 @@ def strongest_pairs(hand: Hand) -> list[Row]:
         rounds=5,
     )
     gemm, ours = 2e-6 * side**3 / times["gemm"], 2e-6 * d * n**2 / times["all"]
-    keeper, job = Keeper(hand.bench), TopPairs(info.key, 1, 1)
-    extra = extra_memory(lambda: keeper.get(job))
+    job = TopPairs(info.key, 1, 1)
+    # What the allocator happens to hold comes on top: the smallest peak is the search's own.
+    extra = min(extra_memory(lambda: Keeper(hand.bench).get(job)) for _ in range(3))
+    keeper = Keeper(hand.bench)
+    keeper.get(job)
     start = time.perf_counter()
     table = keeper.get(job)
     taken = time.perf_counter() - start

@@ -167,16 +167,15 @@ def _found(
 ) -> Iterator[Best]:
     """The pairs of a tile that may be among the best, with their exact values."""
     cutoff = max(theta - margin, torch.finfo(torch.float32).min)
-    if _count(tile, cutoff) > k:
-        kth = float(tile.flatten().topk(k).values[-1])
-        cutoff = max(cutoff, kth - 2 * margin)
+    if theta == -np.inf and tile.numel() > k:  # every pair passes: 16 bytes of indices each
+        cutoff = max(cutoff, float(tile.view(-1).topk(k).values[-1]) - 2 * margin)
     row, col = (tile >= cutoff).nonzero(as_tuple=True)
+    if len(row) > k:
+        values = tile[row, col]
+        near = values >= float(values.topk(k).values[-1]) - 2 * margin
+        row, col = row[near], col[near]
     step = max(1, RECHECKED // l_rows.shape[1])
     for start in range(0, len(row), step):
         i, j = row[start : start + step], col[start : start + step]
         values = (double(l_rows[i]) * double(r_rows[j])).sum(-1)
         yield Best(values.numpy(), rows[i].cpu().numpy(), cols[j].cpu().numpy())
-
-
-def _count(tile: Tensor, cutoff: float) -> int:
-    return int((tile >= cutoff).view(torch.uint8).sum(dtype=torch.int64))
