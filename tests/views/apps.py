@@ -10,6 +10,7 @@ from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.pilot import Pilot
 from textual.strip import Strip
 
 from tui.views.chart import Bars
@@ -95,6 +96,17 @@ def count_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(App, "_display", counted)
     return out
+
+
+async def quiet(pilot: Pilot[None], sent: list[int]) -> int:
+    """Wait until nothing is sent any more; the bytes that were, which are forgotten then."""
+    count = -1
+    while len(sent) != count:
+        count = len(sent)
+        await pilot.pause(0.1)
+    total = sum(sent)
+    sent.clear()
+    return total
 
 
 def screen_lines(app: App[None]) -> list[str]:

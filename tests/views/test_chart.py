@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from tests.views.apps import Stage, count_bytes, screen_lines
+from tests.views.apps import Stage, count_bytes, quiet, screen_lines
 from tests.views.grids import HEADER, WEIRD, assert_clean, curve_of, shown, table_of
 from tui.results import Table
 from tui.views import chart as chart_module
@@ -153,15 +153,12 @@ async def test_a_longer_table_sends_its_new_lines(monkeypatch: pytest.MonkeyPatc
     widget = Bars(table_of([9.0, 8.0, 7.0]))
     app = Stage(widget)
     async with app.run_test(size=(60, 20)) as pilot:
-        await pilot.pause(0.1)
-        sent = count_bytes(monkeypatch)
-        costs = []
+        sent, costs = count_bytes(monkeypatch), []
+        widget.set_cursor(1)
+        await quiet(pilot, sent)
         for values in ([9.0, 8.0, 7.0], [9.0, 8.0, 7.0, 6.0], [9.0, 8.0, 7.0, 6.0, 5.0], [1.0, 8.0, 7.0, 6.0, 5.0]):
-            sent.clear()
-            widget.set_cursor(1)
             widget.table = table_of(values)
-            await pilot.pause(0.1)
-            costs.append(sum(sent))
+            costs.append(await quiet(pilot, sent))
             on_screen = [line.strip("│╭╮╰╯─ ") for line in screen_lines(app)[1:-1]]
             assert on_screen == [line.text.strip() for line in app.lines()], "and no line is old"
         assert costs[0] < 600, "the cursor's line"

@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
-from tests.views.apps import burst, count_bytes, screen_lines
+from tests.views.apps import burst, count_bytes, quiet, screen_lines
 from tui.text import width
 from tui.views.model_tree import MARK, Head, ModelTree, Place, fitted
 
@@ -120,33 +120,26 @@ async def test_labels_send_the_lines_that_changed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("COLORTERM", "truecolor")
     app = Forest()
     async with app.run_test(size=(80, 16)) as pilot:
-        await pilot.pause(0.1)
-        sent = count_bytes(monkeypatch)
-        words = some_words([(0, head) for head in range(4)])
+        sent, words = count_bytes(monkeypatch), some_words([(0, head) for head in range(4)])
+        await quiet(pilot, sent)
         app.tree.label(words, set())
-        await pilot.pause(0.1)
-        assert 0 < sum(sent) < 1000
-        sent.clear()
+        assert 0 < await quiet(pilot, sent) < 1000
         app.tree.label(dict(words), set())
-        await pilot.pause(0.1)
-        assert not sent, "the same again"
+        assert not await quiet(pilot, sent), "the same again"
         app.tree.label(words | {(3, 3): "prev 0.9"}, {(3, 2)})
-        await pilot.pause(0.1)
-        assert not sent, "out of sight"
+        assert not await quiet(pilot, sent), "out of sight"
         app.tree.label(words | {(0, 2): "prev 0.9"}, {(0, 0)})
-        await pilot.pause(0.1)
-        assert 0 < sum(sent) < 500, "two lines"
+        assert 0 < await quiet(pilot, sent) < 500, "two lines"
 
 
 async def test_labels_of_a_folded_layer_are_there_when_it_opens(monkeypatch: pytest.MonkeyPatch) -> None:
     app = Forest()
     async with app.run_test(size=(80, 24)) as pilot:
-        app.tree.root.children[1].collapse()
-        await pilot.pause(0.1)
         sent = count_bytes(monkeypatch)
+        app.tree.root.children[1].collapse()
+        await quiet(pilot, sent)
         app.tree.label({(0, 1): "prev 0.98"}, {(0, 2)})
-        await pilot.pause(0.1)
-        assert not sent
+        assert not await quiet(pilot, sent)
         app.tree.root.children[1].expand()
         await pilot.pause()
         assert app.line("H1").endswith("prev .98")
@@ -180,13 +173,13 @@ async def test_a_list_is_in_its_order_and_the_tree_comes_back(small: bool) -> No
 async def test_the_same_order_is_not_built_again(monkeypatch: pytest.MonkeyPatch) -> None:
     app = Forest()
     async with app.run_test(size=(80, 24)) as pilot:
+        sent = count_bytes(monkeypatch)
         app.tree.list_heads([(1, 1), (0, 0)])
-        await pilot.pause(0.1)
-        nodes, sent = list(app.tree.root.children), count_bytes(monkeypatch)
+        await quiet(pilot, sent)
+        nodes = list(app.tree.root.children)
         app.tree.list_heads(((1, 1), (0, 0)))
-        await pilot.pause(0.1)
+        assert not await quiet(pilot, sent)
         assert list(app.tree.root.children) == nodes
-        assert not sent
 
 
 async def test_keys_choose_in_a_list() -> None:

@@ -118,7 +118,7 @@ def test_short_texts_scroll_in_cells_as_wide_as_they_need() -> None:
             assert wide >= least
             assert columns // wide == columns // least, "no fewer than fit"
     grid = lens(12, 32, ["ind", "prev", "", "copy"])
-    assert len(picture(grid, 65, 15).layout.cols) == 12
+    assert len(picture(grid, 65, 15).layout.cols) == 11
     assert len(picture(lens(12, 32), 65, 15).layout.cols) == 7
 
 

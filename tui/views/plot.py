@@ -394,15 +394,19 @@ def _insert_legend(sheet: Any, grid: Grid, layout: Layout, colours: Palette, sca
 def axes_line(grid: Grid, layout: Layout, columns: int) -> str:
     """Names of the axes, and of a larger matrix the part that is shown: what fits of it."""
     rows, cols, count = layout.rows, layout.cols, grid.values.shape
-    names = f"↓ {words(grid.rows.name or 'row')}  → {words(grid.cols.name or 'column')}"
-    part = ""
-    if grid.values.size and (rows.starts[-1] - rows.starts[0], cols.starts[-1] - cols.starts[0]) != count:
-        part = f"{rows.starts[0] + 1}–{rows.starts[-1]}/{count[0]} × {cols.starts[0] + 1}–{cols.starts[-1]}/{count[1]}"
+    names = [f"↓ {words(grid.rows.name or 'row')}", f"→ {words(grid.cols.name or 'column')}"]
+    plain, texts = "  ".join(names), [""]
+    ends = [(span.starts[0] + 1, span.starts[-1], total) for span, total in zip((rows, cols), count, strict=True)]
+    if grid.values.size and any(last - first + 1 < total for first, last, total in ends):
+        parts = [f"{first}–{last}/{total}" for first, last, total in ends]
+        # With less room only the axis of which a part is shown says so.
+        short = [f"{name} {part}" if last - first + 1 < total else name
+                 for name, part, (first, last, total) in zip(names, parts, ends, strict=True)]  # fmt: skip
+        texts = [f"{plain}   {' × '.join(parts)}", "  ".join(short), " × ".join(parts)]
     elif len(rows) < count[0] or len(cols) < count[1]:
         part = f"{count[0]}×{count[1]} in blocks"
-    if not part:
-        return shorten(names, columns)
-    return next((text for text in (f"{names}   {part}", part) if width(text) <= columns), shorten(names, columns))
+        texts = [f"{plain}   {part}", part]
+    return next((text for text in texts if text and width(text) <= columns), shorten(plain, columns))
 
 
 def number(value: float, sign: bool = False) -> str:
