@@ -322,5 +322,7 @@ def _check_finding(o: argparse.Namespace) -> None:
         raise Usage(f"--sample {o.sample}: a number of tokens, or all")
     if view == "head-scores" and (o.prompt or o.prompts) and any(v is not None for v in (o.seed, o.rows, o.length)):
         raise Usage("--seed, --rows and --length are for repeated random tokens: leave --prompt and --prompts out")
+    if view in ("composition", "nearest", "head-scores") and o.weights != "processed":
+        raise Usage(f"--weights {o.weights}: {view} does not depend on it")
     if o.filter:
         parse_filter(o)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .finding import score_column
-from .results import Axis, Grid, Result, Scalar, Table, frozen, head_name
+from .results import Axis, Grid, Header, Result, Scalar, Table, frozen, head_name
 from .text import visible
 
 if TYPE_CHECKING:
@@ -40,7 +41,17 @@ def by_layer(grid: Grid, column: int = 0) -> Grid:
     cols = Axis("part" if grid.rows.name != "head" else "head", tuple(names))
     # One column of scores may be around zero (z, copying) while the others are shares.
     diverging = grid.diverging if grid.rows.name != "head" else bool(np.nanmin(values, initial=0.0) < 0)
-    return Grid(grid.header, frozen(values), rows, cols, diverging)
+    return Grid(_of_column(grid, column), frozen(values), rows, cols, diverging)
+
+
+def _of_column(grid: Grid, column: int) -> Header:
+    """The header with the meaning of one score alone, where the details explain every score."""
+    name = grid.cols.labels[column]
+    if name not in grid.header.details:
+        return grid.header
+    said = str(grid.header.details[name])
+    others = {key: value for key, value in grid.header.details.items() if key not in grid.cols.labels}
+    return replace(grid.header, explanation=f"row = layer, column = head: {said}", details=others)
 
 
 def part_at(layer: int, column: str) -> str:
@@ -98,8 +109,8 @@ def ranked_in_order(grid: Grid) -> Table:
     return Table(grid.header, (grid.rows.name, *grid.cols.labels), tuple(rows), bar=grid.cols.labels[0])
 
 
-def picked(table: Table, columns: dict[str, str], bar: str) -> Table:
-    """Some columns of a table, under shorter names."""
+def picked(table: Table, columns: dict[str, str], bar: str | None = None) -> Table:
+    """Some columns of a table, under shorter names; without bars there is room for three numbers."""
     at = [table.columns.index(name) for name in columns]
     rows = tuple(tuple(row[i] for i in at) for row in table.rows)
     return Table(table.header, tuple(columns.values()), rows, bar)
@@ -131,7 +142,7 @@ def for_panel(result: Result | None, name: str = "") -> Result | None:
     if isinstance(result, Grid):
         return ranked(result) if name == "ranked" else ranked_pairs(result) if name == "pairs" else result
     if name == "sources" and isinstance(result, Table):
-        return picked(result, {"source": "source", "contribution": "gives", "pattern": "pattern", "OV": "OV"}, "gives")
+        return picked(result, {"source": "source", "contribution": "gives", "pattern": "pattern", "OV": "OV"})
     if name == "contexts" and isinstance(result, Table):
         return picked(result, {"context": "context", "attention": "attention"}, "attention")
     if name == "singular directions" and isinstance(result, Table):

@@ -111,11 +111,11 @@ def _found(s: Selection) -> list[str]:
     f = s.finding
     if s.view == "heads":
         if f.score in PAIRS:
-            return ["all heads", f"{f.pairs_text} in {PAIRS[f.score].upper()}", "mean z over the vocabulary", s.basis]
+            return [f"{s.basis} {PAIRS[f.score].upper()}", f"mean z of {f.pairs_text}"]
         return ["all heads", f.score, _ON[f.on] if f.score in PATTERN else "by the weights"]
     if s.view == "pairs":
         chosen = f"filter {f.filter_text}" if f.filter_text else ""
-        return [s.name, f"strongest {f.circuit.upper()} pairs of the vocabulary", s.basis, chosen]
+        return [s.name, f"strongest {f.circuit.upper()} pairs", s.basis, chosen]
     if s.view == "svd":
         return [s.name, f"singular values of W_{f.circuit.upper()}", f"direction {f.singular}"]
     if s.virtual:
@@ -125,7 +125,7 @@ def _found(s: Selection) -> list[str]:
     who = f"heads that feed the {_KINDS[f.kind]} of {s.name}"
     if f.direction == "into":
         who = f"heads whose {_KINDS[f.kind]} {s.name} feeds"
-    return [who, "z against random rotations"]
+    return [who, "z, processed weights"]
 
 
 def _over(s: Selection) -> list[str]:

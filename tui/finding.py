@@ -143,6 +143,14 @@ def label_texts(*grids: Grid | None) -> dict[HeadAt, str]:
     return {at: text for at, (_, _, text) in found.items()}
 
 
+def score_texts(f: Finding, grid: Grid) -> dict[HeadAt, str]:
+    """The score that heads are sorted by, beside each."""
+    values = grid.values[:, score_column(grid, f.score)]
+    short = SHORT.get(f.score, f.score.removeprefix("OV ").replace("pairs, ", "z "))
+    named = ((head_at(label), float(value)) for label, value in zip(grid.rows.labels, values, strict=True))
+    return {at: f"{short} {value:.2f}" for at, value in named if at is not None and not math.isnan(value)}
+
+
 def tree_order(f: Finding, grid: Grid | None, labels: Mapping[HeadAt, str]) -> tuple[HeadAt, ...] | None:
     """Heads in the order in which the tree lists them; None: by layer. ``grid`` holds the score of Heads."""
     if grid is None or (not f.by_score and not f.tree_filter):
@@ -160,6 +168,13 @@ def tree_order(f: Finding, grid: Grid | None, labels: Mapping[HeadAt, str]) -> t
 def score_column(grid: Grid, score: str) -> int:
     """The column of a score; of a pair search its mean z."""
     return grid.cols.labels.index(score) if score in grid.cols.labels else 0
+
+
+def tree_problem(text: str) -> str:
+    """What is wrong with a filter of the tree; empty if nothing is."""
+    if re.fullmatch(r"[\w ,.]*(\s*>\s*-?\d+(\.\d+)?)?", text.strip()):
+        return ""
+    return f"“{text}” is no filter: write ind, ind>0.6, L2 or nothing"
 
 
 def matches(text: str, at: HeadAt, label: str) -> bool:

@@ -109,6 +109,8 @@ def _emptied(question: str, s: Selection) -> Selection:
 def _looking(question: str, text: str, s: Selection) -> Selection | Problem:
     """What is looked for, and on what."""
     f = s.finding
+    if question == TREE.id and (problem := finding.tree_problem(text)):
+        return Problem(problem)
     if question == TREE.id:
         return replace(s, finding=replace(f, tree_filter=text))
     if question == FILTER.id:
@@ -116,7 +118,9 @@ def _looking(question: str, text: str, s: Selection) -> Selection | Problem:
         if isinstance(chosen, str):
             return Problem(chosen)
         return replace(s, finding=replace(f, filter=chosen, filter_text=text, pair_row=0))
-    longest = max(1, ((s.model.n_ctx if s.model else 2) - s.with_bos) // 2)
+    if s.model is None:
+        return Problem("the model is still loading; press enter again when it is there")
+    longest = max(1, (s.model.n_ctx - s.with_bos) // 2)
     repeats = finding.parse_repeats(text, f.repeats, longest)
     return Problem(repeats) if isinstance(repeats, str) else replace(s, finding=replace(f, repeats=repeats))
 
@@ -146,7 +150,7 @@ def found(
         return replace(s, words=job.text, listed=result, listed_of=job, list_row=0, list_col=0)  # type: ignore[arg-type]
     measure = "answer" if s.measure == "norm" else s.measure
     target = Target(result.answers.ids, result.distractors.ids)
-    return replace(s, chosen=target, answer_text=job.text, measure=measure)
+    return replace(s, chosen=target, answer_text=job.text, answer_of_file=False, measure=measure)
 
 
 def choice(text: str, split: Split) -> Choice:

@@ -35,6 +35,10 @@ _UNITS = {
     "residual": "unit", "lens": "mids", "attribution": "grain", "why": "unit", "heads": "on", "compose": "direction",
 }  # fmt: skip
 """View → the option that ``u`` cycles."""
+_ONLY_IN: dict[str, tuple[state.View, ...]] = {
+    "normalize": ("qk", "ov"), "baseline": ("qk", "ov"), "form": ("qk",), "basis": ("qk", "ov", "heads", "pairs"),
+}  # fmt: skip
+"""Options of some views: elsewhere they would change numbers out of sight."""
 _ONE_MODE = {
     "ov": "OV has one mode; n normalises it, 0 shows the direct path W_E W_U",
     "attribution": "attribution has one mode; u changes what its parts are, A the answer",
@@ -121,7 +125,10 @@ class Explorer(Asking):
         self._leave_panel()
         names = needs.panels(self.selection)
         panel = 0 if self.selection.panel < max(1, len(names)) else 99  # a view without panels closes none
-        self.change(replace(self.selection, view=view, panel=panel), jump=True)  # type: ignore[arg-type]
+        s = self.selection
+        if view == "compose" and s.finding.virtual:
+            s = replace(s, finding=replace(s.finding, virtual=False))
+        self.change(replace(s, view=view, panel=panel), jump=True)  # type: ignore[arg-type]
 
     def action_step_head(self, step: int) -> None:
         s = self.selection
@@ -166,7 +173,8 @@ class Explorer(Asking):
         """Show a head by number; one that does not exist is said."""
         model = self.selection.model
         if model is None:
-            self.say("the model is still loading")
+            self.say(f"L{layer}H{head} comes when the model is there")
+            self.change(replace(self.selection, layer=layer, head=head, column=0))
         elif not (0 <= layer < model.n_layers and 0 <= head < model.n_heads):
             self.say(f"there is no L{layer}H{head}: layers 0 to {model.n_layers - 1}, heads 0 to {model.n_heads - 1}")
         else:
@@ -350,6 +358,11 @@ class Explorer(Asking):
     # --- how it looks -----------------------------------------------------------------------------------------------
 
     def action_cycle(self, name: str) -> None:
+        where = _ONLY_IN.get(name, ())
+        if where and self.selection.view not in where:
+            views = ", ".join(state.TITLES[view] for view in where)
+            self.say(f"{name} is for {views}; nothing here depends on it", about="option")
+            return
         selection, passed = state.cycle(self.selection, name)
         if name == "baseline" and selection.normalize == "none":
             passed = passed or f"rows will be normalised over {_OVER[selection.baseline]}: press n to normalise them"

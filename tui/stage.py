@@ -204,6 +204,8 @@ class Stage(Screen[None]):
             return
         if jump:
             self._trail.leave(self.selection)
+        if selection.view != self.selection.view:
+            self.say("")  # it was about another view
         self.selection, self._stopped = selection, None
         job = needs.shown(selection)
         if job is not None and job in self._failures:
@@ -239,6 +241,8 @@ class Stage(Screen[None]):
             if isinstance(job, ONCE):  # cached, so no Done will come for it
                 self._done(Done(job, value, 0.0))
                 return
+            if isinstance(job, NextTokens) and self.selection.likeliest is None:
+                self._likeliest(job, value)
 
     def _schedule(self, rest: float = 0.0) -> None:
         """Draw now, or shortly if a picture was drawn just before: held keys give few pictures, the last one always.
@@ -284,7 +288,10 @@ class Stage(Screen[None]):
             return
         self._tree_says = said
         labels, tree = finding.label_texts(*known), self.query_one(ModelTree)
-        tree.label(labels, [at for name, note in self.notes.items() if note.bookmarked and (at := head_at(name))])
+        shown = labels
+        if s.finding.by_score and isinstance(sorting, Grid):
+            shown = labels | finding.score_texts(s.finding, sorting)
+        tree.label(shown, [at for name, note in self.notes.items() if note.bookmarked and (at := head_at(name))])
         base = sorting if isinstance(sorting, Grid) else known[0] if known else None
         tree.list_heads(finding.tree_order(s.finding, base, labels))
 
@@ -507,8 +514,9 @@ class Stage(Screen[None]):
         if isinstance(event.job, Words) and event.job.text == s.words:
             self.selection = replace(s, words="", listed=None, listed_of=None)
         if isinstance(event.job, PreparePrompts) and event.job == needs.preparing(s):
-            self.selection = replace(s, file=None)
-        self.say(sentence, about=type(event.job).__name__)
+            self.selection = replace(s, file=s.file.before if s.file else None)  # the one that was open stays
+        if event.job != needs.shown(s):  # else it stands where the picture would
+            self.say(sentence, about=type(event.job).__name__)
         self._want()
         self._schedule()
 

@@ -76,6 +76,8 @@ class File:
     """Tokenized; None until the worker has done it."""
     prepared_of: PreparePrompts | None = None
     """The job that ``prepared`` answers."""
+    before: File | None = None
+    """The file that was open before, until this one is tokenized."""
 
     @property
     def name(self) -> str:
@@ -153,6 +155,8 @@ class Selection:
     """The user's answer and distractor; None: the likeliest next token."""
     answer_text: str = ""
     """What the user typed for them."""
+    answer_of_file: bool = False
+    """Whether they came with the prompt from a file."""
     likeliest: int | None = None
     """The top token after the last position, once it is known: the answer while the user has set none."""
     likeliest_text: str = ""
@@ -407,7 +411,8 @@ def with_model(s: Selection, opened: Open, model: ModelInfo) -> Selection:
 
 def with_file(s: Selection, path: str, rows: tuple[PromptRow, ...]) -> Selection:
     """A file of prompts has been opened: its first prompt is typed, and views that can show all of them do."""
-    return at_prompt(replace(s, file=File(path, rows)), 0)
+    before = replace(s.file, before=None) if s.file and s.file.prepared else None
+    return at_prompt(replace(s, file=File(path, rows, before=before)), 0)
 
 
 def at_prompt(s: Selection, index: int) -> Selection:
@@ -421,16 +426,19 @@ def at_prompt(s: Selection, index: int) -> Selection:
 def prepared(s: Selection, job: PreparePrompts, prompts: Prompts) -> Selection:
     """The worker has tokenized the file."""
     assert s.file is not None
-    return _with_own_answer(replace(s, file=replace(s.file, prepared=prompts, prepared_of=job)))
+    return _with_own_answer(replace(s, file=replace(s.file, prepared=prompts, prepared_of=job, before=None)))
 
 
 def _with_own_answer(s: Selection) -> Selection:
-    """The file's answer for the prompt that is typed, where it has one; else the user's own, else the likeliest."""
+    """The file's answer for the prompt that is typed, where it has one; else the user's own, else the likeliest, but
+    never that of another prompt of the file."""
     file = s.file
     if file is None or file.prepared is None or s.text != file.rows[file.at].text:
         return s
     own = file.prepared.targets[file.at]
-    return s if own is None else replace(s, chosen=own, answer_text=answer_words(file.rows[file.at]))
+    if own is not None:
+        return replace(s, chosen=own, answer_text=answer_words(file.rows[file.at]), answer_of_file=True)
+    return replace(s, chosen=None, answer_text="", answer_of_file=False) if s.answer_of_file else s
 
 
 def answer_words(row: PromptRow) -> str:

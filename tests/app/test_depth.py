@@ -163,7 +163,7 @@ async def test_why_it_looks_there_and_enter_goes_to_the_component() -> None:
 async def test_a_score_that_is_masked_is_a_sentence() -> None:
     async with driven() as (explorer, pilot):
         await pressed(explorer, pilot, "k", "k", "right_square_bracket", "W")
-        assert "cannot see that key" in notice(explorer)
+        assert "cannot see that key" in explorer.heatmap.message
         assert explorer.app.is_running
         await pressed(explorer, pilot, "1", "h", "h", "h", "W")
         assert drawn(explorer).rows.name == "at the query"
@@ -323,6 +323,24 @@ async def test_prompts_of_a_file_are_walked_with_their_answers(facts: Path) -> N
         assert explorer.query_one(PromptInput).value == "Rome is in"
 
 
+async def test_prompts_walked_quickly_end_on_the_last_one_with_its_own_answer(tmp_path: Path) -> None:
+    path = tmp_path / "many.txt"
+    path.write_text("The capital\nThe king\nRome is\n")
+    async with driven(prompts=str(path)) as (explorer, pilot):
+        await until(pilot, lambda: explorer.selection.file is not None and explorer.selection.file.prepared is not None)
+        await settled(explorer, pilot)
+        await pressed(explorer, pilot, "6")
+        await pilot.press(*["greater_than_sign"] * 7)
+        await settled(explorer, pilot)
+        assert explorer.query_one(PromptInput).value == "The king"
+        assert [explorer.selection.tokens.texts[-1]] == [" king"]  # type: ignore[union-attr]
+        assert explorer.selection.likeliest is not None, "also where the prediction was known already"
+        await pressed(explorer, pilot, "less_than_sign", "greater_than_sign")
+        assert explorer.selection.likeliest is not None
+        assert "attribution to" in text_of(explorer, "#title")
+        assert drawn(explorer).header.view == "attribution"
+
+
 async def test_contexts_of_a_token_lead_to_the_prompt_and_the_cell(facts: Path) -> None:
     async with driven(prompts=str(facts)) as (explorer, pilot):
         await until(pilot, lambda: explorer.selection.file is not None and explorer.selection.file.prepared is not None)
@@ -363,6 +381,15 @@ async def test_a_prompt_of_the_file_that_cannot_be_used_is_named(tmp_path: Path)
         explorer.open_prompts(str(path))
         await until(pilot, lambda: "reads at most 60" in notice(explorer))
         assert explorer.selection.file is None
+        good = tmp_path / "good.txt"
+        good.write_text("Rome is\n")
+        explorer.open_prompts(str(good))
+        await until(pilot, lambda: explorer.selection.file is not None and explorer.selection.file.prepared is not None)
+        explorer.open_prompts(str(path))
+        assert explorer.selection.file is not None
+        assert explorer.selection.file.name == "long.txt"
+        # The file that was open stays.
+        await until(pilot, lambda: explorer.selection.file is not None and explorer.selection.file.name == "good.txt")
         assert explorer.app.is_running
 
 

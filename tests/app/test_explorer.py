@@ -282,7 +282,7 @@ async def test_a_job_that_raises_leaves_the_app_alive_with_the_sentence() -> Non
         await settled(explorer, pilot)
         assert notice(explorer) == "", "a neighbour that fails in idle time is nobody's business yet"
         await pilot.press("right_curly_bracket")
-        await until(pilot, lambda: "broken on purpose" in notice(explorer))
+        await until(pilot, lambda: "broken on purpose" in explorer.heatmap.message)
         assert "Press 1 for another view." in explorer.heatmap.message
         await pilot.press("1", "right_curly_bracket")
         await settled(explorer, pilot)

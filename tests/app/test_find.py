@@ -11,6 +11,7 @@ from textual.widgets import Input
 
 from tests.app.driving import driven, notice, settled, text_of, until
 from tests.app.recorded import RecordedBench
+from tui import finding
 from tui.engine.jobs import Composition, CopyingScores, HeadScores, PairSearch, Partners, Repeats, TopPairs
 from tui.results import Grid, Table
 from tui.screen import Explorer
@@ -97,7 +98,7 @@ async def test_one_line_finds_the_heads_that_tie_pairs_together() -> None:
         await until(pilot, lambda: explorer.selection.finding.pairs is not None)
         await settled(explorer, pilot)
         assert explorer.selection.view == "heads"
-        assert "France>Paris, king>queen in QK · mean z" in text_of(explorer, "#title")
+        assert "embed QK · mean z of France>Paris, king>queen" in text_of(explorer, "#title")
         table = explorer.panel.bars.table
         assert isinstance(table, Table)
         assert table.columns[:4] == ("head", "mean z", "worst z", "mean rank")
@@ -107,7 +108,7 @@ async def test_one_line_finds_the_heads_that_tie_pairs_together() -> None:
         assert explorer.selection.name == table.rows[0][0]
         assert drawn(explorer).rows.labels == (" France", " Paris", " king", " queen")
         await pressed(explorer, pilot, "comma", "m")
-        assert "in OV" in text_of(explorer, "#title")
+        assert "embed OV" in text_of(explorer, "#title")
 
 
 @pytest.mark.parametrize("text", ["France", "France>", "France>Zanzibar", ">", "a>b>c"])
@@ -220,7 +221,9 @@ async def test_the_circuit_through_two_heads() -> None:
         await pressed(explorer, pilot, "m")
         assert "virtual OV" in text_of(explorer, "#title")
         await pressed(explorer, pilot, "X")
-        assert "z against random rotations" in text_of(explorer, "#title")
+        assert "z, processed weights" in text_of(explorer, "#title")
+        await pressed(explorer, pilot, "X", "1", "8")
+        assert "z, processed weights" in text_of(explorer, "#title"), "8 is the picture of heads"
 
 
 async def test_a_path_out_of_order_says_what_to_do() -> None:
@@ -282,8 +285,8 @@ async def test_the_tree_says_what_the_heads_are_and_is_sorted_and_filtered() -> 
         await pilot.press("semicolon", *"dup>0.9", "enter")
         await settled(explorer, pilot)
         shown = tree_lines(explorer)
-        assert "dup" in shown
-        assert "ind" not in shown
+        assert "no head" not in shown
+        assert best not in shown or finding_label(explorer, best) == "dup"
         await pilot.press("semicolon", "ctrl+u", *"nothing", "enter")
         await settled(explorer, pilot)
         assert "no head matches" in tree_lines(explorer)
@@ -291,6 +294,14 @@ async def test_the_tree_says_what_the_heads_are_and_is_sorted_and_filtered() -> 
         await settled(explorer, pilot)
         assert "direct path" in tree_lines(explorer)
         assert order.is_attached
+
+
+def finding_label(explorer: Explorer, name: str) -> str:
+    """What the head is labelled as where the tree is by layer."""
+    scores = explorer.engine.cached(HeadScores(explorer.selection.key, Repeats()))  # type: ignore[arg-type]
+    at = finding.head_at(name)
+    assert at is not None
+    return finding.label_texts(scores).get(at, "").split(" ")[0]
 
 
 async def test_the_card_of_a_head_has_all_about_it_and_leads_on() -> None:

@@ -287,7 +287,9 @@ def test_a_file_of_prompts_is_walked_with_its_answers() -> None:
     assert (s.chosen, s.answer_text) == (Target((6,)), "Paris")
     second = state.at_prompt(s, 1)
     assert (second.text, second.file.at) == ("The king", 1)  # type: ignore[union-attr]
-    assert second.chosen == Target((6,)), "a row without an answer keeps the one that was there"
+    assert second.chosen is None, "never the answer of another prompt"
+    own = state.at_prompt(replace(second, chosen=Target((9,)), answer_text="queen"), 1)
+    assert own.chosen == Target((9,)), "the user's own stays where the file has none"
     assert state.at_prompt(second, 2).text == "The capital of", "after the last comes the first"
     other = replace(second, bos=False)
     assert needs.preparing(other) in needs.needs(replace(other, tokens_of=Tokenize(KEY, other.text, False)))
