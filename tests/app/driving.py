@@ -13,6 +13,7 @@ from textual.widgets import Static
 from tests.app.recorded import RecordedBench
 from tui.app import CircuitApp
 from tui.config import Options
+from tui.results import Grid
 from tui.screen import Explorer
 
 
@@ -54,6 +55,19 @@ async def settled(explorer: Explorer, pilot: Pilot[None]) -> None:
     )
     await pilot.pause(0.05)
     await pilot.pause()
+
+
+async def pressed(explorer: Explorer, pilot: Pilot[None], *keys: str) -> None:
+    """Press keys and wait for what they ask for."""
+    await pilot.press(*keys)
+    await settled(explorer, pilot)
+
+
+def drawn(explorer: Explorer) -> Grid:
+    """The matrix on the screen."""
+    grid = explorer.heatmap.grid
+    assert isinstance(grid, Grid)
+    return grid
 
 
 def notice(explorer: Explorer) -> str:

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
-from tests.app.driving import driven, notice, settled, text_of, until
+from tests.app.driving import drawn, driven, notice, pressed, settled, text_of, until
 from tests.app.recorded import RecordedBench, info
 from tui.engine.jobs import (
     Attribution,
@@ -18,7 +17,7 @@ from tui.engine.jobs import (
     ScoreParts,
     Target,
 )
-from tui.results import Capabilities, Grid, Table
+from tui.results import Capabilities, Table
 from tui.screen import Explorer
 from tui.views.ask import Ask
 from tui.views.chart import Bars, Plot
@@ -27,17 +26,6 @@ from tui.views.model_tree import ModelTree
 from tui.views.prompt import PromptInput, PromptLine, TokenStrip
 
 pytestmark = pytest.mark.timeout(60)
-
-
-async def pressed(explorer: Explorer, pilot: Pilot[None], *keys: str) -> None:
-    await pilot.press(*keys)
-    await settled(explorer, pilot)
-
-
-def drawn(explorer: Explorer) -> Grid:
-    grid = explorer.heatmap.grid
-    assert isinstance(grid, Grid)
-    return grid
 
 
 def panel_table(explorer: Explorer) -> Table:

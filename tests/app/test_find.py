@@ -6,31 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.app.driving import driven, notice, settled, text_of, until
+from tests.app.driving import drawn, driven, notice, pressed, settled, text_of, until
 from tests.app.recorded import RecordedBench
 from tui import finding
 from tui.engine.jobs import Composition, CopyingScores, HeadScores, PairSearch, Partners, Repeats, TopPairs
-from tui.results import Grid, Table
+from tui.results import Table
 from tui.screen import Explorer
 from tui.views.chart import Bars, Plot
 from tui.views.head_card import HeadCard
 from tui.views.model_tree import ModelTree
 
 pytestmark = pytest.mark.timeout(60)
-
-
-async def pressed(explorer: Explorer, pilot: Pilot[None], *keys: str) -> None:
-    await pilot.press(*keys)
-    await settled(explorer, pilot)
-
-
-def drawn(explorer: Explorer) -> Grid:
-    grid = explorer.heatmap.grid
-    assert isinstance(grid, Grid)
-    return grid
 
 
 async def test_scores_of_all_heads_are_a_picture_and_a_ranked_list() -> None:
