@@ -19,7 +19,7 @@ from ..circuits.tensors import Trace
 from ..results import Axis, Grid, Scalar, Table, head_name
 from ..text import visible
 from . import targets, words
-from .answers import grid
+from .grids import grid
 from .jobs import Attribution, Grain, ScoreParts, SourceRow, Sources, Target
 from .opened import Context, OpenModel, place
 

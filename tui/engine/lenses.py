@@ -15,7 +15,7 @@ from ..circuits.tensors import Trace
 from ..results import Axis, Curve, Grid, Header, Scalar, Table, frozen, head_name
 from ..text import visible
 from . import targets, words
-from .answers import grid, numbers, ranked_table
+from .grids import grid, numbers, ranked_table
 from .jobs import (
     Directions,
     Lens,

@@ -22,7 +22,7 @@ from ..models.errors import ModelError
 from ..results import Axis, Grid, Header, Result, Scalar, Split, Table, head_name
 from ..text import shorten, visible
 from . import attributions, lenses, targets, words
-from .answers import grid
+from .grids import grid
 from .jobs import (
     AttributionOver,
     Contexts,

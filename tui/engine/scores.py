@@ -18,7 +18,7 @@ from ..circuits.basis import BLOCK, read, vocabulary, written
 from ..circuits.errors import Refusal
 from ..results import Axis, Grid, Header, Scalar, frozen, head_name
 from . import words
-from .answers import grid, write_details
+from .grids import grid, write_details
 from .jobs import CopyingScores, HeadScores, Prompts, Repeats, Run
 from .many import PROMPTS, TOKENS, about
 from .opened import Context, OpenModel

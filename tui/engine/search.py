@@ -18,7 +18,7 @@ from ..models.tokens import Tokenizer
 from ..results import Axis, Grid, Header, Pairs, Scalar, frozen, head_name
 from ..text import visible
 from . import words
-from .answers import write_details
+from .grids import write_details
 from .jobs import FindPairs, HeadAt, PairSearch
 from .opened import Context, OpenModel
 from .vocabulary import qk_path, refuse

@@ -13,7 +13,7 @@ from ..circuits.errors import Refusal
 from ..circuits.tensors import HeadWeights
 from ..results import Curve, Header, Scalar, Table, frozen, head_name
 from . import words
-from .answers import write_details
+from .grids import write_details
 from .jobs import SingularTokens, Spectrum
 from .opened import Context, OpenModel
 from .parts import Rank

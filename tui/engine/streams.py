@@ -11,7 +11,7 @@ from ..circuits import fold, residual
 from ..circuits.normalise import double
 from ..results import Axis, Grid, Scalar, Table, head_name
 from . import targets, words
-from .answers import grid
+from .grids import grid
 from .jobs import HeadInput, NextTokens, Residual, ResidualParts, Unit
 from .opened import Context, OpenModel
 

@@ -17,7 +17,7 @@ from ..circuits.tensors import HeadWeights
 from ..results import Header, Scalar, Table, head_name
 from ..text import visible
 from . import words
-from .answers import write_details
+from .grids import write_details
 from .jobs import Basis, Circuit, Nearest, Partners, PartnerSide, TokenFilter, TopPairs, Weights
 from .opened import Context, OpenModel
 from .parts import AllowedTokens, VocabularySide, side_of

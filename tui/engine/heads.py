@@ -14,13 +14,14 @@ from torch import Tensor
 from ..circuits import ov as ov_circuit
 from ..circuits import pattern as attention
 from ..circuits import qk as qk_circuit
-from ..circuits.basis import as_index, positions, read, written
+from ..circuits.basis import positions, read, written
 from ..circuits.errors import Refusal
 from ..circuits.normalise import Baseline, normalise
 from ..circuits.tensors import HeadWeights
 from ..models.check import joint_norm
-from ..results import Axis, Curve, Gallery, Grid, Header, Scalar, Table, frozen, head_name
+from ..results import Curve, Gallery, Grid, Scalar, Table, frozen, head_name
 from . import words
+from .grids import fits, grid, numbers, ranked_table, write_details
 from .jobs import OV, QK, LayerPatterns, OVRow, Pattern, QKDistance
 from .opened import Context, OpenModel
 from .parts import HeadSum, KeyMoments, Rank, VocabularyKeys
@@ -29,17 +30,6 @@ SOFTMAX = "max |softmax(scaled) − pattern|"
 SOFTMAX_OF_SCORES = "max |softmax(scores) − pattern|"
 HEADS = "max |concat(z) W_O − Σ z_h W_O^h|"
 OUTPUT = "max |Σ z_h W_O^h + b_O − attention output|"
-CELLS = 100_000_000
-"""Largest grid: 400 MB of float32."""
-
-
-def numbers(values: Tensor) -> np.ndarray:
-    """A tensor as a read-only float32 array of its own."""
-    return frozen(values.to("cpu", torch.float32).numpy())
-
-
-def grid(header: Header, values: Tensor, rows: Axis, cols: Axis, diverging: bool = True) -> Grid:
-    return Grid(header, numbers(values), rows, cols, diverging)
 
 
 def pattern(job: Pattern, bench: OpenModel, ctx: Context) -> Grid:
@@ -107,11 +97,6 @@ def qk(job: QK, bench: OpenModel, ctx: Context) -> Grid:
         bench.positions("key", len(job.cols)) if at_key else bench.axis("key", job.cols),
         diverging=job.normalize != "softmax",
     )
-
-
-def fits(rows: int, cols: int) -> None:
-    if rows * cols > CELLS:
-        raise Refusal(f"{rows:,} × {cols:,} cells are more than the {CELLS:,} of one grid.", "List fewer tokens.")
 
 
 def _refuse(job: QK, bench: OpenModel) -> None:
@@ -242,19 +227,6 @@ def _ov_details(head: HeadWeights | None, processed: bool, bench: OpenModel) -> 
     return write_details("head" if head is not None and head.post_w is not None else "", "W_O", processed, bench)
 
 
-def write_details(normed: str, weight: str, processed: bool, bench: OpenModel) -> dict[str, Scalar]:
-    """``normed``: whose write goes through a post-norm, "" where nobody's does; ``weight``: what it writes with."""
-    out: dict[str, Scalar] = {}
-    if normed:
-        gain = f"its w is in {weight}" if processed else "its w is left out as well"
-        out["post-norm"] = f"what the {normed} writes is normalised; {gain}, the scale is left out"
-    if not processed:
-        out["W_U"] = "as stored: each row has an offset that no probability depends on"
-    elif bench.ends.logit_cap:
-        out["W_U"] = "not centred over the vocabulary: logits are soft-capped"
-    return out
-
-
 def _source(job: OV | OVRow, bench: OpenModel, ctx: Context) -> tuple[Tensor, HeadWeights | None]:
     """``x W_V W_O [n, d_model]`` of the sources (x itself on the direct path), and the head."""
     processed, ends = job.weights == "processed", bench.ends
@@ -288,12 +260,3 @@ def ov_row(job: OVRow, bench: OpenModel, ctx: Context) -> Table:
         {"source": bench.texts((job.source,))[0], **_ov_details(head, job.weights == "processed", bench)},
     )
     return ranked_table(header, row, bench, job.outputs)
-
-
-def ranked_table(header: Header, row: ov_circuit.Ranked, bench: OpenModel, shown: tuple[int, ...] = ()) -> Table:
-    """What one row over the vocabulary promotes and suppresses, then the tokens ``shown`` wherever they rank."""
-    ids = (*row.promoted.tolist(), *row.suppressed.tolist(), *shown)
-    parts = ["promoted"] * len(row.promoted) + ["suppressed"] * len(row.suppressed) + ["shown"] * len(shown)
-    picked = row.values[as_index(ids, row.values)]
-    rows = zip(parts, row.ranks(picked).tolist(), bench.texts(ids), ids, picked.tolist(), strict=True)
-    return Table(header, ("part", "rank", "token", "id", "value"), tuple(rows), bar="value")
