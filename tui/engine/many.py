@@ -21,7 +21,7 @@ from ..circuits.tensors import Trace
 from ..models.errors import ModelError
 from ..results import Axis, Grid, Header, Result, Scalar, Split, Table, head_name
 from ..text import shorten, visible
-from . import attributions, lenses, targets, words
+from . import attributions, lenses, states, targets, words
 from .grids import grid
 from .jobs import (
     AttributionOver,
@@ -152,7 +152,7 @@ def _attribution_header(job: AttributionOver, bench: OpenModel) -> Header:
 
 
 def lens_over(job: LensOver, bench: OpenModel, ctx: Context) -> Table:
-    prompts, names = job.prompts, lenses.state_names(bench, job.mids)
+    prompts, names = job.prompts, states.state_names(bench, job.mids)
     header = words.header(
         "lens",
         "logit lens, mean and spread over prompts",

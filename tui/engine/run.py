@@ -20,6 +20,7 @@ from ..results import ModelInfo, ModelKey, head_name
 from . import (
     attributions,
     compose,
+    directions,
     heads,
     lenses,
     many,
@@ -27,6 +28,7 @@ from . import (
     scores,
     search,
     spectra,
+    states,
     streams,
     targets,
     vocabulary,
@@ -105,7 +107,7 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     Composition: compose.composition,
     Contexts: many.contexts,
     CopyingScores: scores.copying_scores,
-    Directions: lenses.directions,
+    Directions: directions.directions,
     EndsProduct: scores.ends_product,
     FindPairs: search.find_pairs,
     FindTarget: targets.find_target,
@@ -139,12 +141,12 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     SourceRow: attributions.source_row,
     Sources: attributions.sources,
     Spectrum: spectra.spectrum,
-    Stream: lenses.stream,
+    Stream: states.stream,
     TopPairs: vocabulary.top_pairs,
     VirtualOV: compose.virtual_ov,
     VirtualQK: compose.virtual_qk,
     VocabularySide: vocabulary.vocabulary_side,
-    WriteCosines: lenses.write_cosines,
+    WriteCosines: states.write_cosines,
 }
 
 
