@@ -69,7 +69,7 @@ def test_large_vocabularies_go_through_one_head_s_keys(pair: Pair, monkeypatch: 
     job = QK(desk.key, 1, 0, (1, 5), (1, 2), "raw", "scaled", "zscore", "vocabulary", "normed")
     desk.values.pop(job, None)
     first = desk.get(job).values
-    monkeypatch.setattr("tui.engine.run.PRODUCTS", 0)
+    monkeypatch.setattr("tui.engine.keys.PRODUCTS", 0)
     desk.values = {j: v for j, v in desk.values.items() if isinstance(j, jobs.Open)}
     desk.computed.clear()
     assert np.abs(desk.get(job).values - first).max() < 1e-5

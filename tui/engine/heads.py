@@ -57,6 +57,15 @@ def pattern(job: Pattern, bench: OpenModel, ctx: Context) -> Grid:
     return grid(header, values.masked_fill(~visible, torch.nan), queries, keys, diverging=job.kind == "scores")
 
 
+def head_sum(job: HeadSum, bench: OpenModel, ctx: Context) -> tuple[float, float]:
+    return attention.head_sum_errors(bench.writers(job.layer), bench.trace(job.run, job.layer, ctx), job.layer)
+
+
+def rank(job: Rank, bench: OpenModel, ctx: Context) -> int:
+    head = bench.head(job.layer, job.head, job.weights)
+    return qk_circuit.rank(*((head.W_Q, head.W_K) if job.circuit == "QK" else (head.W_V, head.W_O.mT)))
+
+
 def layer_patterns(job: LayerPatterns, bench: OpenModel, ctx: Context) -> Gallery:
     bench.need("pattern")
     trace = bench.trace(job.run, job.layer, ctx)

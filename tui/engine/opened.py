@@ -14,8 +14,8 @@ from ..circuits import basis, fold
 from ..circuits.errors import Refusal
 from ..circuits.tensors import MLP, Ends, HeadWeights, Norm, Trace
 from ..models.live import LiveModel
-from ..results import Axis, ModelInfo, Result, head_name
-from .jobs import Job, Run, Weights
+from ..results import Axis, ModelInfo, Result, Tokens, head_name
+from .jobs import Job, Run, Tokenize, Weights, Words
 from .parts import Forward
 
 KEPT = 64 << 20
@@ -174,3 +174,21 @@ class OpenModel:
 
     def positions(self, name: str, count: int) -> Axis:
         return Axis(f"{name} position", tuple(map(str, range(count))))
+
+
+def forward(job: Forward, bench: OpenModel, ctx: Context) -> Trace:
+    layers: tuple[int, ...] = tuple(range(bench.info.n_layers)) if bench.keeps_all(job.run) else ()
+    if job.layer is not None:
+        layers = (job.layer,)
+    if job.run.interventions:
+        raise Refusal("Interventions are not offered yet.")
+    ctx.progress("forward pass")
+    return bench.live.trace(job.run.ids, layers, ctx.check)
+
+
+def tokenize(job: Tokenize, bench: OpenModel, ctx: Context) -> Tokens:
+    return bench.live.tokens.encode(job.text, job.bos)
+
+
+def words(job: Words, bench: OpenModel, ctx: Context) -> Tokens:
+    return bench.live.tokens.words(job.text, job.kind)

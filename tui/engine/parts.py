@@ -101,6 +101,10 @@ class KeyMoments(Job):
 
     keys: VocabularyKeys
 
+    @property
+    def model(self) -> ModelKey:
+        return self.keys.model
+
 
 @dataclass(frozen=True)
 class LensState(Job):
