@@ -16,7 +16,7 @@ from tui.circuits.normalise import normalise, streamed_baseline
 from tui.circuits.tensors import Ends, HeadWeights, Norm
 from tui.engine import jobs
 from tui.engine.jobs import QK, Pattern
-from tui.engine.parts import Forward, HeadSum, KeyMoments, StreamMoments, VocabularyKeys, needs
+from tui.engine.jobs.parts import Forward, HeadSum, KeyMoments, StreamMoments, VocabularyKeys
 from tui.results import ModelKey
 
 SHARED = (Forward, HeadSum, KeyMoments, StreamMoments, VocabularyKeys)
@@ -49,7 +49,7 @@ def test_jobs_announce_the_parts_they_ask_for(pair: Pair) -> None:
         desk.asked.clear()
         desk.get(job)
         parts = {asked for asked in desk.asked if isinstance(asked, SHARED)}
-        assert parts <= needs(job), job
+        assert parts <= job.needs(), job
         assert parts
 
 

@@ -31,16 +31,15 @@ class Head(Job):
     index: int
     text: str = "prompt"
 
+    def needs(self) -> frozenset[Job]:
+        return frozenset({Forward(self.text)})
+
 
 @dataclass(frozen=True)
 class Plain(Job):
     """Needs nothing."""
 
     name: str = "plain"
-
-
-def needs(job: Job) -> frozenset[Job]:
-    return frozenset({Forward(job.text)}) if isinstance(job, Head) else frozenset()
 
 
 def wait_until(true: Callable[[], bool], seconds: float = SOON) -> None:
@@ -145,4 +144,4 @@ class Rig:
         wait_until(self.events.idle(before + 1))
 
 
-__all__ = ["SOON", "Bench", "Events", "FakeBench", "Forward", "Gate", "Head", "Plain", "Rig", "needs", "wait_until"]
+__all__ = ["SOON", "Bench", "Events", "FakeBench", "Forward", "Gate", "Head", "Plain", "Rig", "wait_until"]

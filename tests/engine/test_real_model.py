@@ -15,7 +15,7 @@ from tests.models.folders import gpt2_folder
 from tui.engine.engine import Engine
 from tui.engine.events import Done, Failed
 from tui.engine.jobs import LayerPatterns, NextTokens, Open, Pattern, Run
-from tui.engine.parts import Forward, needs
+from tui.engine.jobs.parts import Forward
 from tui.engine.run import Bench
 from tui.results import Grid, ModelInfo
 
@@ -31,7 +31,7 @@ class Watched:
         self.forwards = 0
         self.delay = 0.0
         self.entered = threading.Event()
-        self.engine = Engine(self.events.append, lambda: self.bench, needs=needs)
+        self.engine = Engine(self.events.append, lambda: self.bench)
         self.engine.start()
         opening = Open(str(folder), device="cpu")
         self.engine.want([opening])

@@ -8,7 +8,7 @@ last wanted anew. The thread computes the goal; a bench may ask for *parts* on t
 pass), which are cached like any job, so a computation is a stack: the job, and the parts asked for, innermost last.
 
 What is stopped. Whenever the list changes, the next ``ctx.check()`` of the running computation lets it go on
-  1. if the goal, or a part that the goal needs (``needs(job)``), is on its stack; or
+  1. if the goal, or a part that the goal needs (``job.needs()``), is on its stack; or
   2. if a part on its stack is needed by any missing job and work on that part worth ``patience`` seconds has been
      thrown away already;
 and raises ``Cancelled`` otherwise. A part that is done is cached, and the check that follows it stops the rest. So
@@ -85,11 +85,6 @@ class Bench(Protocol):
         """Give back memory that can be had again, after memory ran out."""
 
 
-def needs_nothing(job: Job) -> frozenset[Job]:
-    """The default for ``Engine(needs=…)``: no job shares a part with another."""
-    return frozenset()
-
-
 class Engine:
     """The wish list and the thread that works it off. All methods may be called from any thread and return at once."""
 
@@ -99,20 +94,15 @@ class Engine:
         make_bench: Callable[[], Bench],
         *,
         cache_bytes: int = 512 * MEBIBYTE,
-        needs: Callable[[Job], frozenset[Job]] = needs_nothing,
         nbytes: Callable[[Any], int] = size_of,
         patience: float = 2.0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Both are called from the engine's thread, ``make_bench`` for the first job: slow imports belong there.
-
-        ``needs`` names the parts that a job may ask for and shares with others, such as its forward pass.
-        """
+        """Both are called from the engine's thread, ``make_bench`` for the first job: slow imports belong there."""
         self.cache = Cache(cache_bytes, nbytes)
         self.clock = clock
         self._emit = emit
         self._make_bench = make_bench
-        self._needs = needs
         self._patience = patience
         self._bench: Bench | None = None
         self._thread = threading.Thread(target=self._live, name="engine", daemon=True)
@@ -147,7 +137,7 @@ class Engine:
         wish = tuple(jobs)
         with self._changed:
             if wish != self._wish:
-                self._parts = {job: self._needs(job) for job in wish}
+                self._parts = {job: job.needs() for job in wish}
                 self._wish = wish
                 self._failed.intersection_update(wish)
                 for job in wish:

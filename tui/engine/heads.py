@@ -23,8 +23,8 @@ from ..results import Curve, Gallery, Grid, Scalar, Table, frozen, head_name
 from . import words
 from .grids import fits, grid, numbers, ranked_table, write_details
 from .jobs import OV, QK, LayerPatterns, OVRow, Pattern, QKDistance
+from .jobs.parts import HeadSum, KeyMoments, Rank, VocabularyKeys
 from .opened import Context, OpenModel
-from .parts import HeadSum, KeyMoments, Rank, VocabularyKeys
 
 SOFTMAX = "max |softmax(scaled) − pattern|"
 SOFTMAX_OF_SCORES = "max |softmax(scores) − pattern|"

@@ -10,8 +10,8 @@ from torch import Tensor
 from ..circuits import basis, fold, qk
 from ..circuits.tensors import HeadWeights, Norm
 from ..results import head_name
+from .jobs.parts import KeyMoments, StreamMoments, VocabularyKeys
 from .opened import Context, OpenModel
-from .parts import KeyMoments, StreamMoments, VocabularyKeys
 
 PRODUCTS = 10**11
 """Multiplications up to which a CPU makes the moments of a vocabulary over d_model; beyond, a head's own keys."""

@@ -16,8 +16,8 @@ from ..text import visible
 from . import targets, words
 from .grids import numbers
 from .jobs import Lens, LensCurve, LensMeasure, LensTop, Run, Target
+from .jobs.parts import LensState
 from .opened import Context, OpenModel, place
-from .parts import LensState
 from .states import state_at, state_names
 
 LAST = "max |lens of the last state − logits|"

@@ -16,7 +16,7 @@ from ..circuits.tensors import MLP, Ends, HeadWeights, Norm, Trace
 from ..models.live import LiveModel
 from ..results import Axis, ModelInfo, Result, Tokens, head_name
 from .jobs import Job, Run, Tokenize, Weights, Words
-from .parts import Forward
+from .jobs.parts import Forward
 
 KEPT = 64 << 20
 """Bytes of patterns up to which one forward pass keeps those of all layers."""
@@ -59,6 +59,10 @@ class OpenModel:
         self._folded = lru_cache(maxsize=32)(lambda layer, head: fold.fold_head(self.live.head(layer, head)))
         self._unembeddings: dict[Weights, fold.Unembedding] = {}
         self._mean_column: Tensor | None = None
+
+    def take(self, live: LiveModel) -> None:
+        """Open a model; there is none when this is called."""
+        self._live = live
 
     def close(self) -> None:
         """Let go of the model."""

@@ -20,9 +20,9 @@ from ..results import Axis, Grid, Header, Scalar, frozen, head_name
 from . import words
 from .grids import grid, write_details
 from .jobs import CopyingScores, HeadScores, Prompts, Repeats, Run
+from .jobs.parts import EndsProduct, HeadCopying, PatternSums
 from .many import PROMPTS, TOKENS, about
 from .opened import Context, OpenModel
-from .parts import EndsProduct, HeadCopying, PatternSums
 
 STAGE = "pattern scores"
 LONGEST = 50

@@ -15,8 +15,8 @@ from ..results import Curve, Header, Scalar, Table, frozen, head_name
 from . import words
 from .grids import write_details
 from .jobs import SingularTokens, Spectrum
+from .jobs.parts import Rank
 from .opened import Context, OpenModel
-from .parts import Rank
 
 NORM = "|√Σ σ² − ‖W‖|"
 

@@ -19,8 +19,9 @@ from ..text import visible
 from . import words
 from .grids import write_details
 from .jobs import Basis, Circuit, Nearest, Partners, PartnerSide, TokenFilter, TopPairs, Weights
+from .jobs.finding import side_of
+from .jobs.parts import AllowedTokens, VocabularySide
 from .opened import Context, OpenModel
-from .parts import AllowedTokens, VocabularySide, side_of
 
 CPU_SIDE, ACCELERATOR_SIDE, LEAST_SIDE = 1024, 4096, 16
 """Rows and columns of a tile: on a CPU 4 MB of products, which stay in its cache."""
