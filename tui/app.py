@@ -14,7 +14,8 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from .config import Options, read_history, write_history
-from .engine.engine import Bench, Engine
+from .engine.bench import Bench
+from .engine.engine import Engine
 from .engine.events import Done, Event
 from .engine.jobs import Open
 from .results import ModelInfo

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tui.engine.engine import Bench, Cancelled, Context, Engine
+from tui.engine.bench import Bench, Cancelled, Context
+from tui.engine.engine import Engine
 from tui.engine.events import Done, Event, Failed, Idle
 from tui.engine.jobs import Job
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tui.engine.engine import Cancelled, Context, Engine
+from tui.engine.bench import Cancelled, Context
+from tui.engine.engine import Engine
 from tui.engine.events import Done, Failed, Idle
 from tui.engine.jobs import Job, Open
 

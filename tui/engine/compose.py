@@ -16,9 +16,10 @@ from ..circuits.errors import Refusal
 from ..circuits.tensors import HeadWeights
 from ..results import Axis, Grid, Header, Scalar, head_name
 from . import words
+from .bench import Context
 from .grids import fits, grid, write_details
 from .jobs import AllComposition, Composed, Composition, HeadAt, VirtualOV, VirtualQK, Weights
-from .opened import Context, OpenModel
+from .opened import OpenModel
 from .scores import head_axis
 from .spectra import no_form
 

@@ -12,10 +12,11 @@ from ..circuits.errors import Refusal
 from ..circuits.tensors import Trace
 from ..results import Header, Scalar, Table, head_name
 from . import words
+from .bench import Context
 from .grids import ranked_table
 from .jobs import Directions, PartWrite, SourceWrite, StateAt
 from .lenses import lens_convention, lens_logits, through
-from .opened import Context, OpenModel, place
+from .opened import OpenModel, place
 from .states import state_at
 
 CAPPED = "logits are soft-capped: these are before the cap"

@@ -21,10 +21,11 @@ from ..circuits.tensors import HeadWeights
 from ..models.check import joint_norm
 from ..results import Curve, Gallery, Grid, Scalar, Table, frozen, head_name
 from . import words
+from .bench import Context
 from .grids import fits, grid, numbers, ranked_table, write_details
 from .jobs import OV, QK, LayerPatterns, OVRow, Pattern, QKDistance
 from .jobs.parts import HeadSum, KeyMoments, Rank, VocabularyKeys
-from .opened import Context, OpenModel
+from .opened import OpenModel
 
 SOFTMAX = "max |softmax(scaled) − pattern|"
 SOFTMAX_OF_SCORES = "max |softmax(scores) − pattern|"

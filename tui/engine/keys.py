@@ -10,8 +10,9 @@ from torch import Tensor
 from ..circuits import basis, fold, qk
 from ..circuits.tensors import HeadWeights, Norm
 from ..results import head_name
+from .bench import Context
 from .jobs.parts import KeyMoments, StreamMoments, VocabularyKeys
-from .opened import Context, OpenModel
+from .opened import OpenModel
 
 PRODUCTS = 10**11
 """Multiplications up to which a CPU makes the moments of a vocabulary over d_model; beyond, a head's own keys."""

@@ -14,10 +14,11 @@ from ..circuits.tensors import Trace
 from ..results import Axis, Curve, Grid, Header, Scalar, Table, frozen
 from ..text import visible
 from . import targets, words
+from .bench import Context
 from .grids import numbers
 from .jobs import Lens, LensCurve, LensMeasure, LensTop, Run, Target
 from .jobs.parts import LensState
-from .opened import Context, OpenModel, place
+from .opened import OpenModel, place
 from .states import state_at, state_names
 
 LAST = "max |lens of the last state − logits|"

@@ -22,6 +22,7 @@ from ..models.errors import ModelError
 from ..results import Axis, Grid, Header, Result, Scalar, Split, Table, head_name
 from ..text import shorten, visible
 from . import attributions, lenses, states, targets, words
+from .bench import Context
 from .grids import grid
 from .jobs import (
     AttributionOver,
@@ -35,7 +36,7 @@ from .jobs import (
     Run,
     Target,
 )
-from .opened import Context, OpenModel
+from .opened import OpenModel
 
 TOKENS, PROMPTS, LOGITS = 512, 32, 128 << 20
 """Most tokens (from there on a CPU multiplies no faster), prompts and bytes of logits of one forward pass."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,30 +13,15 @@ from ..circuits import basis, fold
 from ..circuits.errors import Refusal
 from ..circuits.tensors import MLP, Ends, HeadWeights, Norm, Trace
 from ..models.live import LiveModel
-from ..results import Axis, ModelInfo, Result, Tokens, head_name
-from .jobs import Job, Run, Tokenize, Weights, Words
+from ..results import Axis, ModelInfo, Tokens, head_name
+from .bench import Context
+from .jobs import Run, Tokenize, Weights, Words
 from .jobs.parts import Forward
 
 KEPT = 64 << 20
 """Bytes of patterns up to which one forward pass keeps those of all layers."""
 LAID_OUT = 1 << 30
 """Bytes up to which ``W_U`` is copied into the layout that is fast to multiply with."""
-
-
-class Context(Protocol):
-    """What a computation may ask of whoever runs it: the engine, or the export in place."""
-
-    def get(self, job: Job) -> Any:
-        """The value of another job, cached or computed now."""
-
-    def check(self) -> None:
-        """Raise if nobody waits for this any more."""
-
-    def progress(self, stage: str, done: int = 0, total: int = 0) -> None:
-        """Say how far this is."""
-
-    def partial(self, result: Result) -> None:
-        """Show what there is so far."""
 
 
 def place(run: Run, position: int) -> int:

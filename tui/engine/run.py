@@ -32,8 +32,9 @@ from . import (
     targets,
     vocabulary,
 )
+from .bench import Context
 from .jobs import Job, Open, parts
-from .opened import Context, OpenModel
+from .opened import OpenModel
 
 ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     jobs.AllComposition: compose.all_composition,

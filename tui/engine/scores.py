@@ -18,11 +18,12 @@ from ..circuits.basis import BLOCK, read, vocabulary, written
 from ..circuits.errors import Refusal
 from ..results import Axis, Grid, Header, Scalar, frozen, head_name
 from . import words
+from .bench import Context
 from .grids import grid, write_details
 from .jobs import CopyingScores, HeadScores, Prompts, Repeats, Run
 from .jobs.parts import EndsProduct, HeadCopying, PatternSums
 from .many import PROMPTS, TOKENS, about
-from .opened import Context, OpenModel
+from .opened import OpenModel
 
 STAGE = "pattern scores"
 LONGEST = 50

@@ -13,10 +13,11 @@ from ..circuits.errors import Refusal
 from ..circuits.tensors import HeadWeights
 from ..results import Curve, Header, Scalar, Table, frozen, head_name
 from . import words
+from .bench import Context
 from .grids import write_details
 from .jobs import SingularTokens, Spectrum
 from .jobs.parts import Rank
-from .opened import Context, OpenModel
+from .opened import OpenModel
 
 NORM = "|√Σ σ² − ‖W‖|"
 

@@ -10,9 +10,10 @@ from ..circuits import lens as circuit
 from ..circuits.errors import Refusal
 from ..results import Axis, Grid, Scalar
 from . import words
+from .bench import Context
 from .grids import grid
 from .jobs import Run, Stream, WriteCosines
-from .opened import Context, OpenModel, place
+from .opened import OpenModel, place
 
 
 def state_names(bench: OpenModel, mids: bool) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ from ..circuits import fold, residual
 from ..circuits.normalise import double
 from ..results import Axis, Grid, Scalar, Table, head_name
 from . import targets, words
+from .bench import Context
 from .grids import grid
 from .jobs import HeadInput, NextTokens, Residual, ResidualParts, Unit
-from .opened import Context, OpenModel
+from .opened import OpenModel
 
 SUM = "max |stream − Σ parts|"
 RELATIVE = "max |stream − Σ parts| / max |stream|"

@@ -17,11 +17,12 @@ from ..circuits.tensors import HeadWeights
 from ..results import Header, Scalar, Table, head_name
 from ..text import visible
 from . import words
+from .bench import Context
 from .grids import write_details
 from .jobs import Basis, Circuit, Nearest, Partners, PartnerSide, TokenFilter, TopPairs, Weights
 from .jobs.finding import side_of
 from .jobs.parts import AllowedTokens, VocabularySide
-from .opened import Context, OpenModel
+from .opened import OpenModel
 
 CPU_SIDE, ACCELERATOR_SIDE, LEAST_SIDE = 1024, 4096, 16
 """Rows and columns of a tile: on a CPU 4 MB of products, which stay in its cache."""
