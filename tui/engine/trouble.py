@@ -45,8 +45,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(part in sentence(error, longest=10_000) for part in words)
 
 
+def told(error: BaseException) -> str:
+    """An error as a command without a screen ends on it: one line, and no log to look into."""
+    trouble = explain(error)
+    return str(trouble if trouble.hint != FAULT_HINT else Trouble(trouble.error, ""))
+
+
 def sentence(error: BaseException, longest: int = 300) -> str:
-    """Type and message on one line."""
+    """Type and message on one line; of a file that cannot be had, what is wrong and which."""
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(map(str, filter(None, (error.strerror, error.filename))))
     name = type(error).__name__
     try:
         message = " ".join(str(error).split())
