@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import inspect
 import logging
 import pkgutil
 import threading
@@ -71,14 +72,12 @@ def test_a_failure_is_told_and_the_rest_goes_on(
 
 def errors_of_ours() -> list[type[Exception]]:
     """Every class of error that a job can end in, defined anywhere below the screen."""
+    kinds = set()
     for package in (tui.circuits, tui.models, tui.engine):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(found.name)
-    kinds, waiting = set(), [Exception]
-    while waiting:
-        below = waiting.pop().__subclasses__()
-        waiting += below
-        kinds |= {kind for kind in below if kind.__module__.startswith("tui.") and not kind.__name__.startswith("_")}
+            for name, kind in inspect.getmembers(importlib.import_module(found.name), inspect.isclass):
+                if issubclass(kind, Exception) and kind.__module__ == found.name and not name.startswith("_"):
+                    kinds.add(kind)
     return sorted(kinds, key=lambda kind: kind.__name__)
 
 

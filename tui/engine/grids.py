@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,7 +11,9 @@ from torch import Tensor
 from ..circuits.basis import as_index
 from ..circuits.errors import Refusal
 from ..circuits.ov import Ranked
-from ..results import Axis, Grid, Header, Scalar, Table, frozen
+from ..circuits.tensors import HeadWeights
+from ..results import Axis, Grid, Header, Scalar, Table, frozen, head_name
+from .jobs import Basis, Weights
 from .opened import OpenModel
 
 CELLS = 100_000_000
@@ -28,6 +32,32 @@ def grid(header: Header, values: Tensor, rows: Axis, cols: Axis, diverging: bool
 def fits(rows: int, cols: int) -> None:
     if rows * cols > CELLS:
         raise Refusal(f"{rows:,} × {cols:,} cells are more than the {CELLS:,} of one grid.", "List fewer tokens.")
+
+
+def head_axis(bench: OpenModel, layers: Sequence[int] | None = None, name: str = "head") -> Axis:
+    """Every head of some layers (None: of all), ``L0H0`` …"""
+    among = range(bench.info.n_layers) if layers is None else layers
+    return Axis(name, tuple(head_name(layer, head) for layer in among for head in range(bench.info.n_heads)))
+
+
+def refuse_basis(basis: Basis, layer: int | None) -> None:
+    """Refuse the basis that a layer does not read; ``layer`` None: all of them."""
+    if basis == "effective" and layer == 0:
+        raise Refusal("Basis effective is what heads after MLP 0 read: not for layer 0.", "Use basis embed.")
+
+
+def refuse_offset(bench: OpenModel, offset: int) -> None:
+    if bench.info.positions == "rotary" and not 0 <= offset < bench.info.n_ctx:
+        raise Refusal(
+            f"Offset {offset} is not a distance within the context of {bench.info.n_ctx} positions.",
+            "Use an offset of 0 or more.",
+        )
+
+
+def ov_details(head: HeadWeights | None, weights: Weights, bench: OpenModel) -> dict[str, Scalar]:
+    """Where this model's OV is not the plain product, or its rows keep an offset; ``head`` None: the direct path."""
+    normed = "head" if head is not None and head.post_w is not None else ""
+    return write_details(normed, "W_O", weights == "processed", bench)
 
 
 def write_details(normed: str, weight: str, processed: bool, bench: OpenModel) -> dict[str, Scalar]:

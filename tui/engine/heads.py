@@ -22,10 +22,10 @@ from ..models.check import joint_norm
 from ..results import Curve, Gallery, Grid, Scalar, Table, frozen, head_name
 from . import words
 from .bench import Context
-from .grids import fits, grid, numbers, ranked_table, write_details
+from .grids import fits, grid, numbers, ov_details, ranked_table, refuse_basis, refuse_offset
 from .jobs import OV, QK, LayerPatterns, OVRow, Pattern, QKDistance
 from .jobs.parts import HeadSum, KeyMoments, Rank, VocabularyKeys
-from .opened import OpenModel
+from .opened import OpenModel, place
 
 SOFTMAX = "max |softmax(scaled) − pattern|"
 SOFTMAX_OF_SCORES = "max |softmax(scores) − pattern|"
@@ -118,15 +118,10 @@ def _refuse(job: QK, bench: OpenModel) -> None:
             "Basis prompt has no vocabulary baseline: its keys are positions of the prompt.",
             "Use the baseline of the shown cells.",
         )
-    if job.basis == "effective" and job.layer == 0:
-        raise Refusal("Basis effective is what heads after MLP 0 read: not for layer 0.", "Use basis embed.")
+    refuse_basis(job.basis, job.layer)
     if job.term != "token-token":
         bench.need("position_terms")
-    if bench.info.positions == "rotary" and not 0 <= job.offset < bench.info.n_ctx:
-        raise Refusal(
-            f"Offset {job.offset} is not a distance within the context of {bench.info.n_ctx} positions.",
-            "Use an offset of 0 or more.",
-        )
+    refuse_offset(bench, job.offset)
 
 
 def _seen(job: QK | QKDistance, head: HeadWeights, bench: OpenModel, ids: tuple[int, ...], position: bool) -> Tensor:
@@ -222,7 +217,7 @@ def ov(job: OV, bench: OpenModel, ctx: Context) -> Grid:
     if head is not None:
         d, rank = bench.info.d_model, ctx.get(Rank(job.model, job.layer, head.head, job.weights, "OV"))
         details["W_OV"] = f"[{d}, {d}], rank {rank}"
-    details |= _ov_details(head, job.weights == "processed", bench)
+    details |= ov_details(head, job.weights, bench)
     return grid(
         words.ov(job, bench.info, details),
         normalise(values, job.normalize, baseline),
@@ -230,11 +225,6 @@ def ov(job: OV, bench: OpenModel, ctx: Context) -> Grid:
         bench.axis("output", job.outputs),
         diverging=job.normalize != "softmax",
     )
-
-
-def _ov_details(head: HeadWeights | None, processed: bool, bench: OpenModel) -> dict[str, Scalar]:
-    """Where this model's OV is not the plain product, or its rows keep an offset."""
-    return write_details("head" if head is not None and head.post_w is not None else "", "W_O", processed, bench)
 
 
 def _source(job: OV | OVRow, bench: OpenModel, ctx: Context) -> tuple[Tensor, HeadWeights | None]:
@@ -250,10 +240,9 @@ def _source(job: OV | OVRow, bench: OpenModel, ctx: Context) -> tuple[Tensor, He
             )
         x = bench.trace(job.run, None, ctx).resid_pre[job.layer]
         if isinstance(job, OVRow):
-            x = x[-1 if job.position is None else job.position][None]
+            x = x[place(job.run, -1 if job.position is None else job.position)][None]
     else:
-        if job.basis == "effective" and head is not None and job.layer == 0:
-            raise Refusal("Basis effective is what heads after MLP 0 read: not for layer 0.", "Use basis embed.")
+        refuse_basis(job.basis, None if head is None else job.layer)
         ids = job.sources if isinstance(job, OV) else (job.source,)
         x = written(ends, job.basis, bench.index(ids))
     return ov_circuit.write(head, read(x, job.basis, norm, processed)), head
@@ -267,6 +256,6 @@ def ov_row(job: OVRow, bench: OpenModel, ctx: Context) -> Table:
     header = words.ov(
         OV(job.model, job.layer, job.head, (job.source,), None, job.weights, basis=job.basis, run=job.run),
         bench.info,
-        {"source": bench.texts((job.source,))[0], **_ov_details(head, job.weights == "processed", bench)},
+        {"source": bench.texts((job.source,))[0], **ov_details(head, job.weights, bench)},
     )
     return ranked_table(header, row, bench, job.outputs)

@@ -14,7 +14,7 @@ from ..circuits.tensors import HeadWeights
 from ..results import Curve, Header, Scalar, Table, frozen, head_name
 from . import words
 from .bench import Context
-from .grids import write_details
+from .grids import ov_details
 from .jobs import SingularTokens, Spectrum
 from .jobs.parts import Rank
 from .opened import OpenModel
@@ -121,8 +121,7 @@ def _header(
 ) -> Header:
     of_qk = job.circuit == "qk"
     if not of_qk:
-        post = "head" if bench.live.head(job.layer, job.head).post_w is not None else ""
-        details = details | write_details(post, "W_O", job.weights == "processed", bench)
+        details = details | ov_details(bench.live.head(job.layer, job.head), job.weights, bench)
     return words.header(
         "svd",
         quantity,

@@ -12,7 +12,7 @@ from ..results import Axis, Grid, Scalar
 from . import words
 from .bench import Context
 from .grids import grid
-from .jobs import Run, Stream, WriteCosines
+from .jobs import Run, Stream, Weights, WriteCosines
 from .opened import OpenModel, place
 
 
@@ -37,11 +37,11 @@ def state_at(bench: OpenModel, run: Run, name: str, position: int, ctx: Context)
 def stream(job: Stream, bench: OpenModel, ctx: Context) -> Grid:
     names = state_names(bench, job.mids)
     trace = bench.trace(job.run, None, ctx)
-    final = _in_stream(bench, trace.resid_pre[-1], job.weights)
+    final = in_stream(bench, trace.resid_pre[-1], job.weights)
     rows = []
     for name in names:
         ctx.check()
-        x = _in_stream(bench, circuit.state(trace, name), job.weights)
+        x = in_stream(bench, circuit.state(trace, name), job.weights)
         rows.append(torch.linalg.vector_norm(x, dim=-1) if job.measure == "norm" else circuit.cosines(x, final))
     norm = job.measure == "norm"
     what = "length of the stream there" if norm else "cosine with the final state at that position"
@@ -61,7 +61,7 @@ def write_cosines(job: WriteCosines, bench: OpenModel, ctx: Context) -> Grid:
     trace, at = bench.trace(job.run, None, ctx), place(job.run, job.position)
     parts = residual.split(trace, bench.writers if job.unit == "head" else None, positions=slice(at, at + 1))
     ctx.check()
-    writes = _in_stream(bench, parts.values[:, 0], job.weights)
+    writes = in_stream(bench, parts.values[:, 0], job.weights)
     header = words.header(
         "stream",
         f"cosines between writes at position {at}",
@@ -73,12 +73,15 @@ def write_cosines(job: WriteCosines, bench: OpenModel, ctx: Context) -> Grid:
     return grid(header, circuit.cosines(writes[:, None], writes[None]), axis, axis)
 
 
-def _in_stream(bench: OpenModel, x: Tensor, weights: str) -> Tensor:
+def in_stream(bench: OpenModel, x: Tensor, weights: Weights) -> Tensor:
+    """States or writes ``[…, d_model]`` as the weights have the stream."""
     return fold.in_stream(x, bench.ends.final_norm, weights == "processed")
 
 
 def _convention(bench: OpenModel, job: Stream | WriteCosines, **options: Scalar) -> dict[str, Scalar]:
-    centred = job.weights == "processed" and bench.ends.final_norm.kind == "LayerNorm"
-    return words.convention(
-        bench.info, job.run, weights=job.weights, stream="centred" if centred else "as it is", **options
-    )
+    return words.convention(bench.info, job.run, weights=job.weights, stream=stream_form(bench, job.weights), **options)
+
+
+def stream_form(bench: OpenModel, weights: Weights) -> str:
+    """``in_stream`` in a word, for a header."""
+    return "centred" if weights == "processed" and bench.ends.final_norm.kind == "LayerNorm" else "as it is"
