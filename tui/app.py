@@ -14,10 +14,10 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from .config import Options, read_history, write_history
-from .engine.engine import Bench, Engine
+from .engine.bench import Bench
+from .engine.engine import Engine
 from .engine.events import Done, Event
 from .engine.jobs import Open
-from .engine.parts import needs
 from .results import ModelInfo
 from .screen import Explorer
 from .stage import EngineEvent, ExportWanted
@@ -75,7 +75,7 @@ class CircuitApp(App[None]):
         self.theme = options.theme if options.theme in self.available_themes else DARK.name
         self.set_keymap(dict(options.keys))
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
-        self.engine = Engine(self._emit, bench, needs=needs, clock=clock)
+        self.engine = Engine(self._emit, bench, clock=clock)
         bos = {"auto": None, "on": True, "off": False}[options.bos]
         selection = Selection(
             open=Open(options.model, options.device, options.dtype, options.threads),

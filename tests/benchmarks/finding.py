@@ -24,7 +24,7 @@ from tui.engine.jobs import (
     Repeats,
     TopPairs,
 )
-from tui.engine.parts import VocabularyKeys
+from tui.engine.jobs.parts import VocabularyKeys
 
 HEADS, D_MODEL, D_HEAD, LAYERS = 32, 4096, 128, 9
 """A layer of a large model, and enough of them that as many cores are kept as ever are."""

@@ -16,7 +16,7 @@ from tests.models import folders
 from tui.circuits import copying
 from tui.circuits.errors import Refusal
 from tui.engine.jobs import CopyingScores, Weights
-from tui.engine.parts import EndsProduct, HeadCopying
+from tui.engine.jobs.parts import EndsProduct, HeadCopying
 from tui.results import Grid
 
 DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"

@@ -16,7 +16,7 @@ from tests.models.conftest import ARCHITECTURES
 from tui.circuits import lens
 from tui.circuits.errors import Refusal
 from tui.engine.jobs import Job, Lens, LensCurve, LensMeasure, LensTop, NextTokens, Open, Run, Target
-from tui.engine.parts import Forward, LensState
+from tui.engine.jobs.parts import Forward, LensState
 from tui.results import Grid
 
 ANSWER, OTHER, DISTRACTOR = 260, 263, 264

@@ -21,7 +21,7 @@ from tui.circuits.errors import Refusal
 from tui.circuits.pairs import Sweep, strongest
 from tui.circuits.partners import ranking
 from tui.engine.jobs import QK, Nearest, Open, OVRow, Partners, PartnerSide, TokenFilter, TopPairs, Weights
-from tui.engine.parts import AllowedTokens, VocabularySide, needs
+from tui.engine.jobs.parts import AllowedTokens, VocabularySide
 from tui.models.errors import ModelError
 from tui.results import Table
 
@@ -374,7 +374,7 @@ def test_what_searches_share(pair: Pair) -> None:
         before = len(desk.asked)
         desk.get(job)
         asked = {other for other in desk.asked[before + 1 :] if not isinstance(other, Open)}
-        assert asked <= needs(job)
+        assert asked <= job.needs()
     before = len(desk.computed)
     desk.get(Partners(desk.key, 0, 3, PARIS, "query", filter=TokenFilter(shortest=2)))
     assert [type(job) for job in desk.computed[before:]] == [Partners]

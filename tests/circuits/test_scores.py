@@ -16,7 +16,7 @@ from tests.models.conftest import ARCHITECTURES
 from tui.circuits import scores
 from tui.circuits.errors import Refusal
 from tui.engine.jobs import HeadScores, NextTokens, PreparePrompts, PromptRow, Prompts, Repeats, Run
-from tui.engine.parts import Forward, PatternSums
+from tui.engine.jobs.parts import Forward, PatternSums
 from tui.models.errors import ModelError
 from tui.results import Grid
 

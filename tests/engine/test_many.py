@@ -38,7 +38,6 @@ from tui.engine.jobs import (
     Target,
     Unit,
 )
-from tui.engine.parts import needs
 from tui.engine.run import Bench
 from tui.models.errors import ModelError
 from tui.results import Grid, Table
@@ -506,7 +505,7 @@ class Told:
     def __init__(self, folder: Path) -> None:
         self.events: list[Any] = []
         self.bench = Bench()
-        self.engine = Engine(self.events.append, lambda: self.bench, needs=needs)
+        self.engine = Engine(self.events.append, lambda: self.bench)
         self.engine.start()
         self.info = self.wait(Open(str(folder), device="cpu"))
 

@@ -19,9 +19,10 @@ from ..circuits.tensors import Trace
 from ..results import Axis, Grid, Scalar, Table, head_name
 from ..text import visible
 from . import targets, words
-from .answers import grid
+from .bench import Context
+from .grids import grid
 from .jobs import Attribution, Grain, ScoreParts, SourceRow, Sources, Target
-from .opened import Context, OpenModel, place
+from .opened import OpenModel, place
 
 SOURCES = "max |Σ sources − head|"
 FROZEN = "through the final norm's frozen scale"

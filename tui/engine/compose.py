@@ -16,10 +16,10 @@ from ..circuits.errors import Refusal
 from ..circuits.tensors import HeadWeights
 from ..results import Axis, Grid, Header, Scalar, head_name
 from . import words
-from .answers import fits, grid, write_details
+from .bench import Context
+from .grids import fits, grid, head_axis, write_details
 from .jobs import AllComposition, Composed, Composition, HeadAt, VirtualOV, VirtualQK, Weights
-from .opened import Context, OpenModel
-from .scores import head_axis
+from .opened import OpenModel
 from .spectra import no_form
 
 SECOND = {"q": "W_QK2", "k": "W_QK2ᵀ", "v": "W_OV2"}

@@ -21,8 +21,9 @@ from ..circuits.tensors import Trace
 from ..models.errors import ModelError
 from ..results import Axis, Grid, Header, Result, Scalar, Split, Table, head_name
 from ..text import shorten, visible
-from . import attributions, lenses, targets, words
-from .answers import grid
+from . import attributions, lenses, states, targets, words
+from .bench import Context
+from .grids import grid
 from .jobs import (
     AttributionOver,
     Contexts,
@@ -35,7 +36,7 @@ from .jobs import (
     Run,
     Target,
 )
-from .opened import Context, OpenModel
+from .opened import OpenModel
 
 TOKENS, PROMPTS, LOGITS = 512, 32, 128 << 20
 """Most tokens (from there on a CPU multiplies no faster), prompts and bytes of logits of one forward pass."""
@@ -152,7 +153,7 @@ def _attribution_header(job: AttributionOver, bench: OpenModel) -> Header:
 
 
 def lens_over(job: LensOver, bench: OpenModel, ctx: Context) -> Table:
-    prompts, names = job.prompts, lenses.state_names(bench, job.mids)
+    prompts, names = job.prompts, states.state_names(bench, job.mids)
     header = words.header(
         "lens",
         "logit lens, mean and spread over prompts",

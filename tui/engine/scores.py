@@ -16,13 +16,14 @@ from ..circuits import copying
 from ..circuits import scores as patterns
 from ..circuits.basis import BLOCK, read, vocabulary, written
 from ..circuits.errors import Refusal
-from ..results import Axis, Grid, Header, Scalar, frozen, head_name
+from ..results import Axis, Grid, Header, Scalar, frozen
 from . import words
-from .answers import grid, write_details
+from .bench import Context
+from .grids import grid, head_axis, ov_details
 from .jobs import CopyingScores, HeadScores, Prompts, Repeats, Run
+from .jobs.parts import EndsProduct, HeadCopying, PatternSums
 from .many import PROMPTS, TOKENS, about
-from .opened import Context, OpenModel
-from .parts import EndsProduct, HeadCopying, PatternSums
+from .opened import OpenModel
 
 STAGE = "pattern scores"
 LONGEST = 50
@@ -40,12 +41,6 @@ COPYING_MEANINGS = {
     COPYING[1]: "share of tokens whose OV row is largest at the token itself",
     COPYING[2]: "share of tokens whose OV row has the token itself among its 5 largest",
 }
-
-
-def head_axis(bench: OpenModel, layers: Sequence[int] | None = None, name: str = "head") -> Axis:
-    """Every head of some layers (None: of all), ``L0H0`` …"""
-    among = range(bench.info.n_layers) if layers is None else layers
-    return Axis(name, tuple(head_name(layer, head) for layer in among for head in range(bench.info.n_heads)))
 
 
 def head_scores(job: HeadScores, bench: OpenModel, ctx: Context) -> Grid:
@@ -200,7 +195,6 @@ def _sampled(job: CopyingScores | HeadCopying, bench: OpenModel) -> Tensor:
 
 def _copying_header(job: CopyingScores, bench: OpenModel) -> Header:
     size, count = min(bench.live.tokens.size, bench.info.d_vocab), len(_sampled(job, bench))
-    post = "head" if bench.live.head(0, 0).post_w is not None else ""
     return words.header(
         "head-scores",
         "copying scores of the full OV circuit",
@@ -213,5 +207,5 @@ def _copying_header(job: CopyingScores, bench: OpenModel) -> Header:
             sample=f"all {size:,} tokens" if count == size else f"{count:,} of {size:,} tokens",
             seed=None if count == size else job.seed,
         ),
-        details={**COPYING_MEANINGS, **write_details(post, "W_O", job.weights == "processed", bench)},
+        details={**COPYING_MEANINGS, **ov_details(bench.live.head(0, 0), job.weights, bench)},
     )

@@ -18,9 +18,10 @@ from ..models.tokens import Tokenizer
 from ..results import Axis, Grid, Header, Pairs, Scalar, frozen, head_name
 from ..text import visible
 from . import words
-from .answers import write_details
+from .bench import Context
+from .grids import write_details
 from .jobs import FindPairs, HeadAt, PairSearch
-from .opened import Context, OpenModel
+from .opened import OpenModel
 from .vocabulary import qk_path, refuse
 
 FORM = "Write France>Paris, king>queen: one word on each side of >, pairs separated by commas; #17 is a token id."

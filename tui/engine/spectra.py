@@ -13,10 +13,11 @@ from ..circuits.errors import Refusal
 from ..circuits.tensors import HeadWeights
 from ..results import Curve, Header, Scalar, Table, frozen, head_name
 from . import words
-from .answers import write_details
+from .bench import Context
+from .grids import ov_details
 from .jobs import SingularTokens, Spectrum
-from .opened import Context, OpenModel
-from .parts import Rank
+from .jobs.parts import Rank
+from .opened import OpenModel
 
 NORM = "|√Σ σ² − ‖W‖|"
 
@@ -120,8 +121,7 @@ def _header(
 ) -> Header:
     of_qk = job.circuit == "qk"
     if not of_qk:
-        post = "head" if bench.live.head(job.layer, job.head).post_w is not None else ""
-        details = details | write_details(post, "W_O", job.weights == "processed", bench)
+        details = details | ov_details(bench.live.head(job.layer, job.head), job.weights, bench)
     return words.header(
         "svd",
         quantity,

@@ -14,8 +14,9 @@ from ..models.errors import ModelError
 from ..models.tokens import Tokenizer
 from ..results import Found, Scalar, Split
 from ..text import visible
+from .bench import Context
 from .jobs import FindTarget, Target
-from .opened import Context, OpenModel
+from .opened import OpenModel
 
 CAPPED = "soft-capped logits are not additive: these parts sum to the logit before the cap"
 FORM = "Write Paris, or Paris - Berlin; several on a side are separated by commas, and #17 is a token id."

@@ -17,10 +17,12 @@ from ..circuits.tensors import HeadWeights
 from ..results import Header, Scalar, Table, head_name
 from ..text import visible
 from . import words
-from .answers import write_details
+from .bench import Context
+from .grids import ov_details, refuse_basis, refuse_offset
 from .jobs import Basis, Circuit, Nearest, Partners, PartnerSide, TokenFilter, TopPairs, Weights
-from .opened import Context, OpenModel
-from .parts import AllowedTokens, VocabularySide, side_of
+from .jobs.finding import side_of
+from .jobs.parts import AllowedTokens, VocabularySide
+from .opened import OpenModel
 
 CPU_SIDE, ACCELERATOR_SIDE, LEAST_SIDE = 1024, 4096, 16
 """Rows and columns of a tile: on a CPU 4 MB of products, which stay in its cache."""
@@ -44,13 +46,9 @@ def refuse(bench: OpenModel, kind: Circuit, basis: Basis, layer: int | None, off
     bench.need(kind)
     if basis == "prompt":
         raise Refusal("Basis prompt is the stream of one prompt: the vocabulary has none.", "Use basis embed.")
-    if basis == "effective" and layer == 0:
-        raise Refusal("Basis effective is what heads after MLP 0 read: not for layer 0.", "Use basis embed.")
-    if kind == "qk" and bench.info.positions == "rotary" and not 0 <= offset < bench.info.n_ctx:
-        raise Refusal(
-            f"Offset {offset} is not a distance within the context of {bench.info.n_ctx} positions.",
-            "Use an offset of 0 or more.",
-        )
+    refuse_basis(basis, layer)
+    if kind == "qk":
+        refuse_offset(bench, offset)
 
 
 def qk_path(head: HeadWeights) -> words.Path:
@@ -236,7 +234,7 @@ def _header(
     if allowed is not None:
         details["tokens"] = f"{int(allowed.sum()):,} of {info.d_vocab:,} pass the filter"
     if kind == "ov":
-        details |= write_details("head" if head.post_w is not None else "", "W_O", job.weights == "processed", bench)
+        details |= ov_details(head, job.weights, bench)
     at = (str(job.offset or "") if rotary else "", "")
     return words.header(
         view,

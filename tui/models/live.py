@@ -39,6 +39,11 @@ class LiveModel:
         views = bridge.embed.W_E.dtype == torch.float32
         self._head = lru_cache(maxsize=4096 if views else 64)(self._read_head)
 
+    def describe(self, info: ModelInfo) -> LiveModel:
+        """What the self-check, which needs this object, has found of it."""
+        self.info = info
+        return self
+
     @property
     def n_layers(self) -> int:
         return len(self.bridge.blocks)

@@ -93,7 +93,7 @@ def load(
         capabilities, checks = self_check(live, reference, check)
     block, cfg = bridge.blocks[0], bridge.cfg
     has_mlp = "mlp" in block._modules
-    live.info = ModelInfo(
+    info = ModelInfo(
         key=ModelKey(str(found.folder), key_print, kind, where),
         name=found.name,
         architecture=architecture,
@@ -116,7 +116,7 @@ def load(
         d_mlp=0 if capabilities.neurons or (mlp := live.mlp(0)) is None else len(mlp.W_out),
         notes=notes,
     )
-    return live
+    return live.describe(info)
 
 
 def count_weights(bridge: Any) -> int:

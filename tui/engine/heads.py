@@ -14,32 +14,23 @@ from torch import Tensor
 from ..circuits import ov as ov_circuit
 from ..circuits import pattern as attention
 from ..circuits import qk as qk_circuit
-from ..circuits.basis import as_index, positions, read, written
+from ..circuits.basis import positions, read, written
 from ..circuits.errors import Refusal
 from ..circuits.normalise import Baseline, normalise
 from ..circuits.tensors import HeadWeights
 from ..models.check import joint_norm
-from ..results import Axis, Curve, Gallery, Grid, Header, Scalar, Table, frozen, head_name
+from ..results import Curve, Gallery, Grid, Scalar, Table, frozen, head_name
 from . import words
+from .bench import Context
+from .grids import fits, grid, numbers, ov_details, ranked_table, refuse_basis, refuse_offset
 from .jobs import OV, QK, LayerPatterns, OVRow, Pattern, QKDistance
-from .opened import Context, OpenModel
-from .parts import HeadSum, KeyMoments, Rank, VocabularyKeys
+from .jobs.parts import HeadSum, KeyMoments, Rank, VocabularyKeys
+from .opened import OpenModel, place
 
 SOFTMAX = "max |softmax(scaled) − pattern|"
 SOFTMAX_OF_SCORES = "max |softmax(scores) − pattern|"
 HEADS = "max |concat(z) W_O − Σ z_h W_O^h|"
 OUTPUT = "max |Σ z_h W_O^h + b_O − attention output|"
-CELLS = 100_000_000
-"""Largest grid: 400 MB of float32."""
-
-
-def numbers(values: Tensor) -> np.ndarray:
-    """A tensor as a read-only float32 array of its own."""
-    return frozen(values.to("cpu", torch.float32).numpy())
-
-
-def grid(header: Header, values: Tensor, rows: Axis, cols: Axis, diverging: bool = True) -> Grid:
-    return Grid(header, numbers(values), rows, cols, diverging)
 
 
 def pattern(job: Pattern, bench: OpenModel, ctx: Context) -> Grid:
@@ -65,6 +56,15 @@ def pattern(job: Pattern, bench: OpenModel, ctx: Context) -> Grid:
     header = words.pattern(job, bench.info, _path(head, bench), checks, _qk_details(bench, head, rank, ctx))
     queries, keys = bench.axis("query", job.run.ids), bench.axis("key", job.run.ids)
     return grid(header, values.masked_fill(~visible, torch.nan), queries, keys, diverging=job.kind == "scores")
+
+
+def head_sum(job: HeadSum, bench: OpenModel, ctx: Context) -> tuple[float, float]:
+    return attention.head_sum_errors(bench.writers(job.layer), bench.trace(job.run, job.layer, ctx), job.layer)
+
+
+def rank(job: Rank, bench: OpenModel, ctx: Context) -> int:
+    head = bench.head(job.layer, job.head, job.weights)
+    return qk_circuit.rank(*((head.W_Q, head.W_K) if job.circuit == "QK" else (head.W_V, head.W_O.mT)))
 
 
 def layer_patterns(job: LayerPatterns, bench: OpenModel, ctx: Context) -> Gallery:
@@ -109,11 +109,6 @@ def qk(job: QK, bench: OpenModel, ctx: Context) -> Grid:
     )
 
 
-def fits(rows: int, cols: int) -> None:
-    if rows * cols > CELLS:
-        raise Refusal(f"{rows:,} × {cols:,} cells are more than the {CELLS:,} of one grid.", "List fewer tokens.")
-
-
 def _refuse(job: QK, bench: OpenModel) -> None:
     fits(len(job.rows), len(job.cols))
     if job.basis == "prompt" and job.term != "token-token":
@@ -123,15 +118,10 @@ def _refuse(job: QK, bench: OpenModel) -> None:
             "Basis prompt has no vocabulary baseline: its keys are positions of the prompt.",
             "Use the baseline of the shown cells.",
         )
-    if job.basis == "effective" and job.layer == 0:
-        raise Refusal("Basis effective is what heads after MLP 0 read: not for layer 0.", "Use basis embed.")
+    refuse_basis(job.basis, job.layer)
     if job.term != "token-token":
         bench.need("position_terms")
-    if bench.info.positions == "rotary" and not 0 <= job.offset < bench.info.n_ctx:
-        raise Refusal(
-            f"Offset {job.offset} is not a distance within the context of {bench.info.n_ctx} positions.",
-            "Use an offset of 0 or more.",
-        )
+    refuse_offset(bench, job.offset)
 
 
 def _seen(job: QK | QKDistance, head: HeadWeights, bench: OpenModel, ids: tuple[int, ...], position: bool) -> Tensor:
@@ -227,7 +217,7 @@ def ov(job: OV, bench: OpenModel, ctx: Context) -> Grid:
     if head is not None:
         d, rank = bench.info.d_model, ctx.get(Rank(job.model, job.layer, head.head, job.weights, "OV"))
         details["W_OV"] = f"[{d}, {d}], rank {rank}"
-    details |= _ov_details(head, job.weights == "processed", bench)
+    details |= ov_details(head, job.weights, bench)
     return grid(
         words.ov(job, bench.info, details),
         normalise(values, job.normalize, baseline),
@@ -235,24 +225,6 @@ def ov(job: OV, bench: OpenModel, ctx: Context) -> Grid:
         bench.axis("output", job.outputs),
         diverging=job.normalize != "softmax",
     )
-
-
-def _ov_details(head: HeadWeights | None, processed: bool, bench: OpenModel) -> dict[str, Scalar]:
-    """Where this model's OV is not the plain product, or its rows keep an offset."""
-    return write_details("head" if head is not None and head.post_w is not None else "", "W_O", processed, bench)
-
-
-def write_details(normed: str, weight: str, processed: bool, bench: OpenModel) -> dict[str, Scalar]:
-    """``normed``: whose write goes through a post-norm, "" where nobody's does; ``weight``: what it writes with."""
-    out: dict[str, Scalar] = {}
-    if normed:
-        gain = f"its w is in {weight}" if processed else "its w is left out as well"
-        out["post-norm"] = f"what the {normed} writes is normalised; {gain}, the scale is left out"
-    if not processed:
-        out["W_U"] = "as stored: each row has an offset that no probability depends on"
-    elif bench.ends.logit_cap:
-        out["W_U"] = "not centred over the vocabulary: logits are soft-capped"
-    return out
 
 
 def _source(job: OV | OVRow, bench: OpenModel, ctx: Context) -> tuple[Tensor, HeadWeights | None]:
@@ -268,10 +240,9 @@ def _source(job: OV | OVRow, bench: OpenModel, ctx: Context) -> tuple[Tensor, He
             )
         x = bench.trace(job.run, None, ctx).resid_pre[job.layer]
         if isinstance(job, OVRow):
-            x = x[-1 if job.position is None else job.position][None]
+            x = x[place(job.run, -1 if job.position is None else job.position)][None]
     else:
-        if job.basis == "effective" and head is not None and job.layer == 0:
-            raise Refusal("Basis effective is what heads after MLP 0 read: not for layer 0.", "Use basis embed.")
+        refuse_basis(job.basis, None if head is None else job.layer)
         ids = job.sources if isinstance(job, OV) else (job.source,)
         x = written(ends, job.basis, bench.index(ids))
     return ov_circuit.write(head, read(x, job.basis, norm, processed)), head
@@ -285,15 +256,6 @@ def ov_row(job: OVRow, bench: OpenModel, ctx: Context) -> Table:
     header = words.ov(
         OV(job.model, job.layer, job.head, (job.source,), None, job.weights, basis=job.basis, run=job.run),
         bench.info,
-        {"source": bench.texts((job.source,))[0], **_ov_details(head, job.weights == "processed", bench)},
+        {"source": bench.texts((job.source,))[0], **ov_details(head, job.weights, bench)},
     )
     return ranked_table(header, row, bench, job.outputs)
-
-
-def ranked_table(header: Header, row: ov_circuit.Ranked, bench: OpenModel, shown: tuple[int, ...] = ()) -> Table:
-    """What one row over the vocabulary promotes and suppresses, then the tokens ``shown`` wherever they rank."""
-    ids = (*row.promoted.tolist(), *row.suppressed.tolist(), *shown)
-    parts = ["promoted"] * len(row.promoted) + ["suppressed"] * len(row.suppressed) + ["shown"] * len(shown)
-    picked = row.values[as_index(ids, row.values)]
-    rows = zip(parts, row.ranks(picked).tolist(), bench.texts(ids), ids, picked.tolist(), strict=True)
-    return Table(header, ("part", "rank", "token", "id", "value"), tuple(rows), bar="value")
