@@ -13,7 +13,7 @@ from ..circuits.tensors import Trace
 from ..models.errors import ModelError
 from ..models.tokens import Tokenizer
 from ..results import Found, Scalar, Split
-from ..text import visible
+from ..text import against
 from .jobs import FindTarget, Target
 from .opened import Context, OpenModel
 
@@ -31,8 +31,9 @@ def find_target(job: FindTarget, bench: OpenModel, ctx: Context) -> Found | Spli
     ids: list[list[int]] = []
     for side in sides:
         ids.append([])
-        for word in filter(None, (part.strip() for part in side.split(","))):
-            token = _token(bench.live.tokens, word)
+        whole = side.strip() in bench.info.classes  # a class's name may have commas in it
+        for word in filter(None, [side.strip()] if whole else (part.strip() for part in side.split(","))):
+            token = _token(bench.live.outputs, word)
             if isinstance(token, Split):
                 return token
             ids[-1].append(token)
@@ -43,7 +44,8 @@ def find_target(job: FindTarget, bench: OpenModel, ctx: Context) -> Found | Spli
         raise ModelError("There is no distractor after the minus.", FORM)
     if set(answers) == set(distractors):
         raise ModelError("The answer and the distractor are the same.", FORM)
-    return Found(bench.live.tokens.named(answers), bench.live.tokens.named(distractors))
+    label = against(bench.output_words(answers), bench.output_words(distractors))
+    return Found(bench.live.outputs.named(answers), bench.live.outputs.named(distractors), label)
 
 
 def _token(tokens: Tokenizer, word: str) -> int | Split:
@@ -65,7 +67,7 @@ def direction(bench: OpenModel, target: Target | None) -> residual.Direction:
     """The target as a direction in what the final norm puts out, and its share of the biases."""
     if target is None or not target.answers:
         raise Refusal("The answer's direction needs an answer.", "Name the token that the prompt should end in.")
-    bench.index((*target.answers, *target.distractors))
+    bench.output_index((*target.answers, *target.distractors))
     mean = None if target.distractors else bench.mean_column
     return residual.direction(bench.ends, target.answers, target.distractors, mean)
 
@@ -81,14 +83,14 @@ def convention(bench: OpenModel, target: Target | None) -> dict[str, Scalar]:
     if target is None:
         return {}
     names = {"answer": target.answers, "distractor": target.distractors}
-    return {name: ", ".join(bench.texts(ids)) for name, ids in names.items() if ids}
+    return {name: ", ".join(bench.output_texts(ids)) for name, ids in names.items() if ids}
 
 
 def toward(bench: OpenModel, target: Target) -> str:
     """``·Paris, away from ·London``, ``·Paris against the mean logit``: to what a positive number pushes."""
-    answers = _listed(bench, target.answers)
+    answers = _mean(bench, target.answers)
     if target.distractors:
-        return f"{answers}, away from {_listed(bench, target.distractors)}"
+        return f"{answers}, away from {_mean(bench, target.distractors)}"
     return answers if bench.ends.logit_cap else f"{answers} against the mean logit"
 
 
@@ -96,7 +98,9 @@ def whole(bench: OpenModel, target: Target) -> str:
     """What the parts of the target sum to, in words."""
     if target.distractors:
         return "the logit difference" + (" before the cap" if bench.ends.logit_cap else "")
-    return "the logit before the cap" if bench.ends.logit_cap else "the logit minus its mean over the vocabulary"
+    if bench.ends.logit_cap:
+        return "the logit before the cap"
+    return bench.of_outputs("the logit minus its mean over the vocabulary")
 
 
 def details(bench: OpenModel) -> dict[str, Scalar]:
@@ -104,6 +108,10 @@ def details(bench: OpenModel) -> dict[str, Scalar]:
     return {"note": CAPPED} if bench.ends.logit_cap else {}
 
 
-def _listed(bench: OpenModel, ids: Sequence[int]) -> str:
-    texts = [visible(text) for text in bench.texts(ids)]
-    return texts[0] if len(texts) == 1 else f"the mean of {', '.join(texts)}"
+def listed(bench: OpenModel, ids: Sequence[int]) -> str:
+    """One side of a target in words: ``·Paris, ·Rome``."""
+    return ", ".join(bench.output_words(ids))
+
+
+def _mean(bench: OpenModel, ids: Sequence[int]) -> str:
+    return listed(bench, ids) if len(ids) == 1 else f"the mean of {listed(bench, ids)}"
