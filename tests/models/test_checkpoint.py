@@ -52,7 +52,9 @@ def forward(config: dict[str, Any], state: dict[str, Tensor]) -> tuple[np.ndarra
             np.einsum("nd,hdk->hnk", read, w[at + f"attn.W_{s}"]) + w[at + f"attn.b_{s}"][:, None] for s in "QKV"
         )
         q, k = rotate(q), rotate(k)
-        seen = np.ones((n, n), bool) if config.get("attention_dir") == "bidirectional" else np.tril(np.ones((n, n), bool))
+        seen = (
+            np.ones((n, n), bool) if config.get("attention_dir") == "bidirectional" else np.tril(np.ones((n, n), bool))
+        )
         scores = np.where(seen, q @ k.transpose(0, 2, 1) / scale, -np.inf)
         pattern = np.exp(scores - scores.max(-1, keepdims=True))
         pattern /= pattern.sum(-1, keepdims=True)

@@ -18,16 +18,16 @@ from .jobs import FindTarget, Target
 from .opened import Context, OpenModel
 
 CAPPED = "soft-capped logits are not additive: these parts sum to the logit before the cap"
-FORM = "Write Paris, or Paris - Berlin; several on a side are separated by commas, and #17 is a token id."
+FORM = "Write {}, or {} - {}; several on a side are separated by commas, and {} id."
 _MINUS = re.compile(r"(?:^|\s)[-−](?:\s|$)")
 _ID = re.compile(r"#([0-9]{1,99})")
 
 
 def find_target(job: FindTarget, bench: OpenModel, ctx: Context) -> Found | Split:
-    text = job.text.strip()
+    text, form = job.text.strip(), _form(bench)
     sides = _MINUS.split(text) if len(text) > 1 else [text]  # a lone - is that token
     if len(sides) > 2:
-        raise ModelError("There is more than one minus between blanks.", FORM)
+        raise ModelError("There is more than one minus between blanks.", form)
     ids: list[list[int]] = []
     for side in sides:
         ids.append([])
@@ -39,13 +39,21 @@ def find_target(job: FindTarget, bench: OpenModel, ctx: Context) -> Found | Spli
             ids[-1].append(token)
     answers, distractors = (tuple(dict.fromkeys(side)) for side in (*ids, [])[:2])
     if not answers:
-        raise ModelError("There is no answer." if len(sides) == 1 else "There is no answer before the minus.", FORM)
+        raise ModelError("There is no answer." if len(sides) == 1 else "There is no answer before the minus.", form)
     if len(sides) == 2 and not distractors:
-        raise ModelError("There is no distractor after the minus.", FORM)
+        raise ModelError("There is no distractor after the minus.", form)
     if set(answers) == set(distractors):
-        raise ModelError("The answer and the distractor are the same.", FORM)
+        raise ModelError("The answer and the distractor are the same.", form)
     label = against(bench.output_words(answers), bench.output_words(distractors))
     return Found(bench.live.outputs.named(answers), bench.live.outputs.named(distractors), label)
+
+
+def _form(bench: OpenModel) -> str:
+    """How an answer is written."""
+    if bench.info.classes:
+        first, last = bench.info.classes[0], bench.info.classes[-1]
+        return FORM.format(last, last, first, "#0 is an output's")
+    return FORM.format("Paris", "Paris", "Berlin", "#17 is a token")
 
 
 def _token(tokens: Tokenizer, word: str) -> int | Split:
