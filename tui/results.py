@@ -62,6 +62,8 @@ class Capabilities:
     """MLP outputs as a sum over neurons."""
     pattern_edit: str = ""
     """Editing a pattern changes the output (needed for interventions)."""
+    one_vocabulary: str = ""
+    """Outputs are the input tokens: copying, pair search in OV, a next token that can be appended."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +96,8 @@ class ModelInfo:
     """Self-check at load: name → error (max|error| / max|value|)."""
     d_mlp: int = 0
     """Neurons of one layer's MLP; 0 where there are none to show."""
+    classes: tuple[str, ...] = ()
+    """Names of the outputs in order of their ids, where they are classes of their own; empty: they are the tokens."""
     notes: tuple[str, ...] = ()
     """Sentences worth showing once, such as ``no tokenizer: prompts are typed as token ids``."""
 
@@ -143,7 +147,7 @@ class Axis:
     name: str
     labels: tuple[str, ...]
     ids: tuple[int, ...] | None = None
-    """Token ids where the labels are tokens."""
+    """Token ids where the labels are tokens. None elsewhere: a class's id is its place."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -206,17 +210,56 @@ class Split:
 
     word: str
     with_space: Tokens
-    """The word as it stands inside a text."""
+    """The word as it goes on a text, after a blank."""
     without: Tokens
-    """The word at the start of a text."""
+    """The word as it goes on a text without one: in a new line, after a bracket."""
+
+    @property
+    def offered(self) -> tuple[Piece, ...]:
+        """What there is to pick from, first as the word goes on a text; no token twice, and no lone blank."""
+        pieces: dict[int, Piece] = {}
+        for tokens, spaced in ((self.with_space, True), (self.without, False)):
+            for place, (token, text) in enumerate(zip(tokens.ids, tokens.texts, strict=True), 1):
+                if text.strip(" "):
+                    pieces.setdefault(token, Piece(token, text, place, tokens, spaced))
+        return tuple(pieces.values())
+
+    @property
+    def problem(self) -> tuple[str, str]:
+        """Where nobody can be asked to pick: what is wrong with the word, and a step that works."""
+
+        def listed(tokens: Tokens) -> str:
+            return " ".join(f'"{text}"' for text in tokens.texts)
+
+        sentence = f'"{self.word}" is {len(self.with_space)} tokens: {listed(self.with_space)}'
+        if self.without.ids != self.with_space.ids:
+            sentence += f" (without the blank before it: {listed(self.without)})"
+        first = self.offered[0]
+        return f"{sentence}.", f'Write a word that is one token, or a token\'s id: #{first.token} is "{first.text}".'
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One token of a word that is several."""
+
+    token: int
+    text: str
+    place: int
+    """Counted from 1 in ``whole``."""
+    whole: Tokens
+    """The word's tokens."""
+    spaced: bool
+    """Whether the word stands after a blank there."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The tokens of a target: the answer of ``FindTarget``."""
+    """The tokens (or output classes) of a target: the answer of ``FindTarget``."""
 
     answers: Tokens
     distractors: Tokens
+    label: str = ""
+    """The target in words: ``·her − ·h``, ``·Paris, ·Rome``, ``"9" vs "2"``, ``class 1 − class 0``."""
 
 
 @dataclass(frozen=True)

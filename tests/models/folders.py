@@ -203,7 +203,8 @@ def random_checkpoint(seed: int = 0, **changes: Any) -> tuple[dict[str, Any], di
             shapes |= {at + f"ln2.{part}": (d,) for part in norms}
             shapes |= {at + "mlp.W_in": (d, m), at + "mlp.b_in": (m,), at + "mlp.W_out": (m, d), at + "mlp.b_out": (d,)}
     shapes |= {f"ln_final.{part}": (d,) for part in norms}
-    shapes |= {"unembed.W_U": (d, v), "unembed.b_U": (v,)}
+    out = config.get("d_vocab_out", v)
+    shapes |= {"unembed.W_U": (d, out), "unembed.b_U": (out,)}
     state = {key: 0.3 * torch.randn(shape) + (1.0 if key.endswith(".w") else 0.0) for key, shape in shapes.items()}
     for layer in range(config["n_layers"]):
         state[f"blocks.{layer}.attn.mask"] = torch.ones(config["n_ctx"], config["n_ctx"], dtype=torch.bool).tril()

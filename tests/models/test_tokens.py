@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tests.models.folders import WORDS
 from tui.models.errors import ModelError
 from tui.models.live import LiveModel
-from tui.models.tokens import ListTokenizer, Tokenizer, spelled
+from tui.models.tokens import HubTokenizer, ListTokenizer, Tokenizer, spelled
 
 BOS = 269
 FRANCE, PARIS = 256 + WORDS.index("France"), 256 + WORDS.index("Paris")
@@ -176,8 +177,6 @@ def test_sentencepiece_style(tmp_path: Path) -> None:
     from tokenizers import decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    from tui.models.tokens import HubTokenizer
-
     vocab = {piece: i for i, piece in enumerate(["<unk>", "<0x0A>", "<0xE2>", "▁France", "▁is", "x", "▁"])}
     fast = Fast(models.WordLevel(vocab, unk_token="<unk>"))
     fast.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -188,3 +187,62 @@ def test_sentencepiece_style(tmp_path: Path) -> None:
     assert tokens.words("France").ids == (3,)
     with pytest.raises(ModelError, match='"Rome" is not in this model'):
         tokens.words("Rome")
+
+
+def llama_tokens() -> HubTokenizer:
+    """As Llama's ``tokenizer.json``: a blank is put before every text, blanks are ``▁``, bytes stand in for the rest."""
+    from tokenizers import Tokenizer as Fast
+    from tokenizers import models, normalizers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = [
+        "<unk>",
+        *(f"<0x{byte:02X}>" for byte in range(256)),
+        *"▁abehimrtw9+.",
+        "▁h",
+        "▁a",
+        "he",
+        "▁he",
+        "▁her",
+        "im",
+    ]
+    merges = [("▁", "h"), ("▁", "a"), ("h", "e"), ("▁h", "e"), ("▁he", "r"), ("i", "m")]
+    vocab = {piece: i for i, piece in enumerate(pieces)}
+    fast = Fast(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    fast.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])  # type: ignore[list-item]
+    return HubTokenizer(PreTrainedTokenizerFast(tokenizer_object=fast, unk_token="<unk>"), len(vocab), 32)
+
+
+@pytest.mark.parametrize(
+    ("word", "spaced", "alone"),
+    [
+        ("him", (" h", "im"), ("h", "im")),
+        ("her", (" her",), ("he", "r")),
+        ("a", (" a",), ("a",)),
+        ("9", (" ", "9"), ("9",)),
+        ("him her", (" h", "im", " her"), ("h", "im", " her")),
+        (".", (" ", "."), (".",)),
+        ("é", (" ", "<0xC3>", "<0xA9>"), ("<0xC3>", "<0xA9>")),
+    ],
+)
+def test_a_word_goes_on_a_text(word: str, spaced: tuple[str, ...], alone: tuple[str, ...]) -> None:
+    """Not as it would stand at a text's beginning, where such a tokenizer puts a blank before the blank."""
+    tokens = llama_tokens()
+    forms = tokens.forms(word)
+    assert tuple(tokens.named(ids).texts for ids in forms) == (spaced, alone)
+    for ids, between in zip(forms, (" ", ""), strict=True):
+        assert tokens.encode(f"a her\n{between}{word}", bos=False).ids[-len(ids) :] == tuple(ids)
+
+
+def test_a_word_after_a_blank_is_preferred() -> None:
+    tokens = llama_tokens()
+    assert tokens.words("her, a, 9").texts == (" her", " a", "9")
+    with pytest.raises(ModelError, match='"him" is 2 tokens: " h" "im"'):
+        tokens.single("him")
+
+
+def test_words_of_other_tokenizers_go_on_a_text(model_of: Callable[[str], LiveModel]) -> None:
+    for name in ("gpt2", "llama"):
+        tokens = model_of(name).tokens
+        assert tuple(tokens.named(ids).texts for ids in tokens.forms("Rome")) == ((" ", *"Rome"), tuple("Rome"))
+        assert tokens.forms("France") == ([FRANCE], [*map(tokens.single, "France")])

@@ -50,8 +50,8 @@ class Sides:
         return qk.keys(self.head, x, "bilinear")
 
     def blocks(self, side: str, check: Callable[[], None]) -> Iterator[Tensor]:
-        """The whole vocabulary's rows."""
-        total = len(self.ends.W_E)
+        """The rows of the whole vocabulary, of inputs or outputs."""
+        total = self.ends.W_U.shape[1] if side == "output" else len(self.ends.W_E)
         step = BLOCK // 8 if self.basis == "effective" and side != "output" else BLOCK
         for start in range(0, total, step):
             check()

@@ -162,10 +162,11 @@ def _composition_header(job: Composition, bench: OpenModel, head: HeadWeights) -
 def virtual_ov(job: VirtualOV, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("ov")
     first, second = _path(bench, job.path, job.weights)
-    fits(len(job.sources), len(job.outputs))
+    outputs, columns = bench.output_columns(job.outputs)
+    fits(len(job.sources), len(outputs))
     ctx.check()
     moved = ov_circuit.write(second, _through(first, bench, job.sources, job.weights))
-    values = ov_circuit.outputs(bench.unembedding(job.weights), moved, bench.index(job.outputs))
+    values = ov_circuit.outputs(bench.unembedding(job.weights), moved, bench.output_index(outputs))
     one, two = (head_name(*at) for at in job.path)
     header = words.header(
         "virtual-ov",
@@ -178,7 +179,7 @@ def virtual_ov(job: VirtualOV, bench: OpenModel, ctx: Context) -> Grid:
         convention=words.convention(bench.info, weights=job.weights, basis="embed", path=f"{one}, {two}"),
         details=write_details("heads" if first.post_w is not None else "", "W_O", job.weights == "processed", bench),
     )
-    return grid(header, values, bench.axis("source", job.sources), bench.axis("output", job.outputs))
+    return grid(header, values, bench.axis("source", job.sources), columns)
 
 
 def virtual_qk(job: VirtualQK, bench: OpenModel, ctx: Context) -> Grid:

@@ -115,10 +115,10 @@ def _header(
     return words.header(
         "directions",
         quantity,
-        f"{formula} − mean over the vocabulary",
+        bench.of_outputs(f"{formula} − mean over the vocabulary"),
         unit="logit",
         head=head,
-        explanation=explanation,
+        explanation=bench.of_outputs(explanation),
         convention=convention,
         details={"note": CAPPED} if bench.ends.logit_cap else {},
     )

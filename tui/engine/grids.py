@@ -69,14 +69,14 @@ def write_details(normed: str, weight: str, processed: bool, bench: OpenModel) -
     if not processed:
         out["W_U"] = "as stored: each row has an offset that no probability depends on"
     elif bench.ends.logit_cap:
-        out["W_U"] = "not centred over the vocabulary: logits are soft-capped"
+        out["W_U"] = bench.of_outputs("not centred over the vocabulary: logits are soft-capped")
     return out
 
 
 def ranked_table(header: Header, row: Ranked, bench: OpenModel, shown: tuple[int, ...] = ()) -> Table:
-    """What one row over the vocabulary promotes and suppresses, then the tokens ``shown`` wherever they rank."""
+    """What one row over all outputs promotes and suppresses, then the outputs ``shown`` wherever they rank."""
     ids = (*row.promoted.tolist(), *row.suppressed.tolist(), *shown)
     parts = ["promoted"] * len(row.promoted) + ["suppressed"] * len(row.suppressed) + ["shown"] * len(shown)
     picked = row.values[as_index(ids, row.values)]
-    rows = zip(parts, row.ranks(picked).tolist(), bench.texts(ids), ids, picked.tolist(), strict=True)
+    rows = zip(parts, row.ranks(picked).tolist(), bench.output_texts(ids), ids, picked.tolist(), strict=True)
     return Table(header, ("part", "rank", "token", "id", "value"), tuple(rows), bar="value")

@@ -205,13 +205,15 @@ def qk_distance(job: QKDistance, bench: OpenModel, ctx: Context) -> Curve:
 def ov(job: OV, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("ov")
     y, head = _source(job, bench, ctx)
-    fits(len(y), bench.info.d_vocab if job.outputs is None else len(job.outputs))
+    whole = job.outputs is None or bool(bench.info.classes)
+    columns, axis = bench.output_columns(job.outputs)
+    fits(len(y), len(columns))
     unembed = bench.unembedding(job.weights)
-    if job.outputs is None:
+    if whole:
         values = ov_circuit.all_outputs(unembed, y, ctx.check)
     else:
-        values = ov_circuit.outputs(unembed, y, bench.index(job.outputs))
-    over_all = job.normalize != "none" and job.baseline == "vocabulary" and job.outputs is not None
+        values = ov_circuit.outputs(unembed, y, bench.output_index(columns))
+    over_all = job.normalize != "none" and job.baseline == "vocabulary" and not whole
     baseline = ov_circuit.vocabulary_baseline(unembed, y, ctx.check) if over_all else None
     details: dict[str, Scalar] = {}
     if head is not None:
@@ -222,7 +224,7 @@ def ov(job: OV, bench: OpenModel, ctx: Context) -> Grid:
         words.ov(job, bench.info, details),
         normalise(values, job.normalize, baseline),
         bench.axis("source", job.sources if job.basis != "prompt" or job.run is None else job.run.ids),
-        bench.axis("output", job.outputs),
+        axis,
         diverging=job.normalize != "softmax",
     )
 
@@ -251,11 +253,12 @@ def _source(job: OV | OVRow, bench: OpenModel, ctx: Context) -> tuple[Tensor, He
 def ov_row(job: OVRow, bench: OpenModel, ctx: Context) -> Table:
     bench.need("ov")
     y, head = _source(job, bench, ctx)
-    bench.index(job.outputs)
+    shown = bench.output_columns(job.outputs)[0]
+    bench.output_index(shown)
     row = ov_circuit.ranked(bench.unembedding(job.weights), y[0], job.k)
     header = words.ov(
         OV(job.model, job.layer, job.head, (job.source,), None, job.weights, basis=job.basis, run=job.run),
         bench.info,
         {"source": bench.texts((job.source,))[0], **ov_details(head, job.weights, bench)},
     )
-    return ranked_table(header, row, bench, job.outputs)
+    return ranked_table(header, row, bench, shown)

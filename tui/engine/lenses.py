@@ -12,7 +12,6 @@ from ..circuits import lens as circuit
 from ..circuits.errors import Refusal
 from ..circuits.tensors import Trace
 from ..results import Axis, Curve, Grid, Header, Scalar, Table, frozen
-from ..text import visible
 from . import targets, words
 from .bench import Context
 from .grids import numbers
@@ -69,7 +68,7 @@ def lens(job: Lens, bench: OpenModel, ctx: Context) -> Grid:
         ctx.check()
         reading: circuit.Reading = ctx.get(LensState(job.run, names[index], answers))
         values[index] = numbers(_measured(reading, job.measure))
-        text[index] = bench.texts(reading.top.tolist())
+        text[index] = bench.output_texts(reading.top.tolist())
         if done == 1:
             checks[LAST] = float(reading.gap.max())
         header = _lens_header(job, bench, checks, partial=index > 0)
@@ -86,7 +85,7 @@ def lens_state(job: LensState, bench: OpenModel, ctx: Context) -> circuit.Readin
 
 
 def _read(bench: OpenModel, x: Tensor, final: Tensor, ids: Sequence[int], ctx: Context) -> circuit.Reading:
-    return circuit.read(bench.ends, bench.unembedding("raw"), x, final, bench.index(ids), ctx.check)
+    return circuit.read(bench.ends, bench.unembedding("raw"), x, final, bench.output_index(ids), ctx.check)
 
 
 def _measured(reading: circuit.Reading, measure: LensMeasure) -> Tensor:
@@ -114,13 +113,13 @@ def lens_top(job: LensTop, bench: OpenModel, ctx: Context) -> Table:
     last = job.state == state_names(bench, mids=False)[-1]
     header = words.header(
         "lens",
-        "logit lens, likeliest tokens",
+        bench.of_outputs("logit lens, likeliest tokens"),
         distribution(bench),
-        explanation="the likeliest next tokens if the model stopped at this state",
+        explanation=bench.of_outputs("the likeliest next tokens if the model stopped at this state"),
         convention=lens_convention(bench, job.run, state=job.state, position=at),
         checks={LAST: float((logits[0] - final).abs().max())} if last else {},
     )
-    rows = zip(ranks, bench.texts(ids), ids, chances, top.values.tolist(), strict=True)
+    rows = zip(ranks, bench.output_texts(ids), ids, chances, top.values.tolist(), strict=True)
     return Table(header, ("rank", "token", "id", "probability", "logit"), tuple(rows), bar="probability")
 
 
@@ -130,9 +129,9 @@ def lens_curve(job: LensCurve, bench: OpenModel, ctx: Context) -> Curve:
     trace, at = bench.trace(job.run, None, ctx), place(job.run, job.position)
     reading = at_position(bench, trace, at, names, (*answers, *job.target.distractors), ctx)
     found = reading.answers if job.measure == "probability" else reading.ranks.float()
-    series = {f"answer {_shown(bench, answers)}": found[:, : len(answers)]}
+    series = {f"answer {targets.listed(bench, answers)}": found[:, : len(answers)]}
     if job.target.distractors:
-        series[f"distractor {_shown(bench, job.target.distractors)}"] = found[:, len(answers) :]
+        series[f"distractor {targets.listed(bench, job.target.distractors)}"] = found[:, len(answers) :]
     measure: LensMeasure = "answer" if job.measure == "probability" else "rank"
     _, formula, unit, _ = LENS[measure]
     header = words.header(
@@ -162,12 +161,8 @@ def _answers(bench: OpenModel, target: Target | None) -> tuple[int, ...]:
         raise Refusal(
             "The answer's probability and rank need an answer.", "Name the token that the prompt should end in."
         )
-    bench.index((*target.answers, *target.distractors))
+    bench.output_index((*target.answers, *target.distractors))
     return target.answers
-
-
-def _shown(bench: OpenModel, ids: Sequence[int]) -> str:
-    return ", ".join(visible(text) for text in bench.texts(ids))
 
 
 def lens_logits(bench: OpenModel) -> str:
@@ -188,7 +183,9 @@ def distribution(bench: OpenModel) -> str:
 
 def _target(bench: OpenModel, target: Target) -> dict[str, Scalar]:
     several = max(len(target.answers), len(target.distractors)) > 1
-    return targets.convention(bench, target) | ({"averaged": "over the tokens of a side"} if several else {})
+    return targets.convention(bench, target) | (
+        {"averaged": bench.of_outputs("over the tokens of a side")} if several else {}
+    )
 
 
 def lens_convention(bench: OpenModel, run: Run, **options: Scalar) -> dict[str, Scalar]:
@@ -199,13 +196,14 @@ def lens_convention(bench: OpenModel, run: Run, **options: Scalar) -> dict[str, 
 
 def _lens_header(job: Lens, bench: OpenModel, checks: dict[str, float], partial: bool) -> Header:
     quantity, formula, unit, what = LENS[job.measure]
+    what = bench.of_outputs(what)
     told: dict[str, Scalar] = {}
     if job.target is not None and job.measure in ("answer", "rank"):
-        what = what.format(_shown(bench, job.target.answers))
+        what = what.format(targets.listed(bench, job.target.answers))
         told = _target(bench, Target(job.target.answers))
     return words.header(
         "lens",
-        f"logit lens, {quantity}",
+        bench.of_outputs(f"logit lens, {quantity}"),
         formula.format(distribution(bench)),
         unit=unit,
         explanation=f"row = state, column = position: {what}",

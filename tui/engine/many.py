@@ -55,7 +55,7 @@ def prepare_prompts(job: PreparePrompts, bench: OpenModel, ctx: Context) -> Prom
     if not job.rows:
         raise Refusal(f"There is no prompt in {job.name}.", "Write one a line.")
     if job.target is not None:
-        bench.index((*job.target.answers, *job.target.distractors))
+        bench.output_index((*job.target.answers, *job.target.distractors))
     runs: list[Run] = []
     aims: list[Target | None] = []
     found: dict[tuple[str, str], Target | None] = {("", ""): job.target}
@@ -81,10 +81,7 @@ def _find(row: PromptRow, job: PreparePrompts, bench: OpenModel, ctx: Context) -
     text = f"{row.answer} - {row.distractor}" if row.distractor else row.answer
     found = targets.find_target(FindTarget(job.model, text), bench, ctx)
     if isinstance(found, Split):
-        forms = (" ".join(f'"{piece}"' for piece in tokens.texts) for tokens in (found.with_space, found.without))
-        pieces = " or ".join(dict.fromkeys(forms))
-        hint = f"Write a word that is one token, or an id: #{found.with_space.ids[0]} for the first of these."
-        raise ModelError(f'"{found.word}" is several tokens, {pieces}.', hint)
+        raise ModelError(*found.problem)
     return Target(found.answers.ids, found.distractors.ids)
 
 
@@ -124,7 +121,7 @@ def _attribution_header(job: AttributionOver, bench: OpenModel) -> Header:
     prompts = job.prompts
     one, own = _shared(prompts), any(prompts.targets)
     differences = {target is not None and bool(target.distractors) for target in prompts.targets}
-    toward = "each prompt's answer" if own else "each prompt's likeliest next token"
+    toward = "each prompt's answer" if own else bench.of_outputs("each prompt's likeliest next token")
     if differences == {True}:
         toward += ", away from its distractor"
     details = targets.details(bench)
@@ -300,7 +297,7 @@ def _stream(
     and after each pass before, with a word on how far it is."""
     done = 0
     ctx.progress(STAGE, 0, len(which))
-    for batch in _batches(prompts, which, bench.info.d_vocab):
+    for batch in _batches(prompts, which, bench.live.outputs.d_vocab):
         ids = [prompts.runs[index].ids for index in batch]
         for index, trace in zip(batch, bench.live.traces(ids, layers, ctx.check, positions=LAST), strict=True):
             ctx.check()
@@ -347,7 +344,7 @@ def _aims(prompts: Prompts, bench: OpenModel, distractors: bool) -> dict[str, Sc
     if one is not None:
         return targets.convention(bench, one if distractors else Target(one.answers))
     own = [target for target in prompts.targets if target is not None]
-    every, likeliest = len(own) == len(prompts), "its likeliest next token"
+    every, likeliest = len(own) == len(prompts), bench.of_outputs("its likeliest next token")
     if not own:
         return {"answer": f"of each prompt {likeliest}"}
     out: dict[str, Scalar] = {"answer": "each prompt's own" + ("" if every else f", else {likeliest}")}

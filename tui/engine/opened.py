@@ -14,6 +14,7 @@ from ..circuits.errors import Refusal
 from ..circuits.tensors import MLP, Ends, HeadWeights, Norm, Trace
 from ..models.live import LiveModel
 from ..results import Axis, ModelInfo, Tokens, head_name
+from ..text import in_words
 from .bench import Context
 from .jobs import Run, Tokenize, Weights, Words
 from .jobs.parts import Forward
@@ -159,6 +160,40 @@ class OpenModel:
         if ids is None:
             return Axis(name, self.live.tokens.all_texts, tuple(range(self.info.d_vocab)))
         return Axis(name, self.texts(ids), ids)
+
+    def output_index(self, ids: Sequence[int]) -> Tensor:
+        """Ids of outputs as an index into the columns of ``W_U``; refuses what the model does not put out."""
+        if not self.info.classes:
+            return self.index(ids)
+        outside = [i for i in ids if not 0 <= i < len(self.info.classes)]
+        if outside:
+            raise Refusal(f"Output {outside[0]} does not exist: this model's are 0 to {len(self.info.classes) - 1}.")
+        return basis.as_index(tuple(ids), self.ends.W_E)
+
+    def output_texts(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """Each output as it reads in a text, or a class's name."""
+        return self.live.outputs.named(ids).texts
+
+    def output_words(self, ids: Sequence[int]) -> list[str]:
+        """Each output as a sentence can name it."""
+        if self.info.classes:
+            return list(self.output_texts(ids))
+        tokens = self.live.tokens.named(ids)
+        return [in_words(text, special) for text, special in zip(tokens.texts, tokens.special, strict=True)]
+
+    def output_columns(self, ids: tuple[int, ...] | None) -> tuple[tuple[int, ...], Axis]:
+        """Ids and axis of the columns for tokens that are asked for (None: all). Where outputs are classes of their own
+        they are the columns, all of them, whatever the tokens."""
+        if self.info.classes:
+            return tuple(range(len(self.info.classes))), Axis("output", self.info.classes)
+        return tuple(range(self.info.d_vocab)) if ids is None else ids, self.axis("output", ids)
+
+    def of_outputs(self, sentence: str) -> str:
+        """What is said of the outputs as tokens, said of classes where they are that."""
+        if not self.info.classes:
+            return sentence
+        sentence = sentence.replace("next token", "token").replace("vocabulary", "classes")
+        return sentence.replace("tokens", "classes").replace("token", "class")
 
     def positions(self, name: str, count: int) -> Axis:
         return Axis(f"{name} position", tuple(map(str, range(count))))

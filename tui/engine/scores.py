@@ -145,6 +145,7 @@ def _batches(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
 
 def copying_scores(job: CopyingScores, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("ov")
+    bench.need("one_vocabulary")
     if job.sample is not None and job.sample < 1:
         raise Refusal("A sample has a token or more.", "Ask for 1,000 tokens, or for all.")
     heads = [(layer, head) for layer in range(bench.info.n_layers) for head in range(bench.info.n_heads)]

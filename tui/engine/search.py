@@ -63,6 +63,8 @@ def _token(tokens: Tokenizer, word: str) -> int:
 def pair_search(job: PairSearch, bench: OpenModel, ctx: Context) -> Grid:
     """All heads at once, block by block of the vocabulary; what there is so far stands against the tokens so far."""
     refuse(bench, job.circuit, job.basis, None, job.offset)
+    if job.circuit == "ov":
+        bench.need("one_vocabulary")
     if not job.pairs:
         raise Refusal("There is no pair to search heads for.", FORM)
     bench.index([token for pair in job.pairs for token in pair])

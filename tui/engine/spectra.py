@@ -75,7 +75,8 @@ def singular_tokens(job: SingularTokens, bench: OpenModel, ctx: Context) -> Tabl
         ids = ranked.promoted.tolist()
         picked = values[ranked.promoted]
         ranks = ranked.ranks(picked).tolist()
-        rows += zip([name] * len(ids), ranks, bench.texts(ids), ids, picked.tolist(), strict=True)
+        texts = bench.output_texts(ids) if name == "output" else bench.texts(ids)
+        rows += zip([name] * len(ids), ranks, texts, ids, picked.tolist(), strict=True)
     sides = "x·u and x·v" if job.circuit == "qk" else "x·u and v·W_U"
     sigma, share = float(found.S[job.index]), float(found.S[job.index].square() / found.S.square().sum())
     header = _header(

@@ -29,12 +29,14 @@ def next_tokens(job: NextTokens, bench: OpenModel, ctx: Context) -> Table:
     chances = (logits.double() if logits.device.type != "mps" else logits).softmax(-1)[top.indices]
     ids = top.indices.tolist()
     ranks = (1 + (logits[None] > top.values[:, None]).sum(1)).tolist()
-    rows = zip(ranks, bench.texts(ids), ids, chances.tolist(), top.values.tolist(), strict=True)
+    rows = zip(ranks, bench.output_texts(ids), ids, chances.tolist(), top.values.tolist(), strict=True)
     header = words.header(
         "next",
-        "next token",
+        "output class" if bench.info.classes else "next token",
         "softmax(logits)",
-        explanation="the likeliest next tokens after this position",
+        explanation="the likeliest classes, read at this position"
+        if bench.info.classes
+        else "the likeliest next tokens after this position",
         convention=words.convention(bench.info, job.run),
         details={"position": at},
     )

@@ -14,7 +14,7 @@ import torch
 
 from ..results import ModelInfo, ModelKey
 from .check import Reference, embedding_factor, self_check, token_sample
-from .checkpoint import boot_checkpoint, read_vocabulary
+from .checkpoint import boot_checkpoint, read_classes, read_vocabulary
 from .errors import ModelError, first_line
 from .files import TEXT_DECODERS, check_files, missing_weights
 from .find import Found, find_model, fingerprint
@@ -88,7 +88,10 @@ def load(
         if threads is None and n_parameters <= SMALL:
             torch.set_num_threads(1)
         live = LiveModel(bridge, tokens, embedding_factor(bridge))
-        _ = live.ends  # made here, outside inference mode
+        n_outputs = live.ends.W_U.shape[1]  # made here, outside inference mode
+        if (classes := read_classes(found.folder, bridge.cfg.d_vocab, n_outputs)) is not None:
+            live.outputs, said = classes
+            notes = (*notes, said)
         stage("self-check")
         capabilities, checks = self_check(live, reference, check)
     block, cfg = bridge.blocks[0], bridge.cfg
@@ -114,6 +117,7 @@ def load(
         capabilities=capabilities,
         checks=checks,
         d_mlp=0 if capabilities.neurons or (mlp := live.mlp(0)) is None else len(mlp.W_out),
+        classes=() if live.outputs is live.tokens else live.outputs.all_texts,
         notes=notes,
     )
     return live.describe(info)

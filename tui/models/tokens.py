@@ -17,6 +17,8 @@ from ..results import Tokens
 from .errors import ModelError
 
 _IDS = re.compile(r"[0-9,:]+")
+NAMED = 5
+"""Output classes that a sentence lists."""
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -79,7 +81,7 @@ class Tokenizer:
         return tuple(self._text(i) for i in range(self.d_vocab))
 
     def forms(self, word: str) -> tuple[list[int], list[int]]:
-        """The token ids of ``word`` inside a text, after a blank, and of it alone."""
+        """The token ids of ``word`` as it goes on a text, after a blank and without one."""
         ids = self._ids(word)
         return ids, ids
 
@@ -144,6 +146,29 @@ class ListTokenizer(Tokenizer):
         return self._strings[token_id] if token_id < len(self._strings) else f"<{token_id}>"
 
 
+class Classes(ListTokenizer):
+    """Output classes that are no tokens, by their names: what ``Tokenizer`` is for the outputs of other models."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(names, len(names), 0)
+
+    def text(self, token_id: int) -> str:
+        if not 0 <= token_id < self.d_vocab:
+            raise ModelError(
+                f"Output {token_id} does not exist in this model.", f"Outputs are 0 to {self.d_vocab - 1}."
+            )
+        return self._text(token_id)
+
+    def _ids(self, text: str) -> list[int]:
+        return [self.single(text)]  # a name may have blanks in it
+
+    def single(self, word: str) -> int:
+        if word in self._by_text:
+            return self._by_text[word]
+        names = ", ".join((*self.all_texts[:NAMED], *("…" if self.d_vocab > NAMED else ())))
+        raise ModelError(f'"{word}" is none of this model\'s outputs.', f"Write one of {names}, or #0 for the first.")
+
+
 class HubTokenizer(Tokenizer):
     """A Hugging Face tokenizer, fast or slow."""
 
@@ -166,7 +191,16 @@ class HubTokenizer(Tokenizer):
         return list(ids)
 
     def forms(self, word: str) -> tuple[list[int], list[int]]:
-        return self._ids(f" {word}"), self._ids(word)
+        return self._behind(("a", ".", "\n"), f" {word}"), self._behind(("\n", "(", "a"), word)
+
+    def _behind(self, starts: Sequence[str], text: str) -> list[int]:
+        """The tokens of ``text`` behind a text. SentencePiece puts a blank before everything that it is given, so that
+        `` him`` by itself is the three tokens of two blanks and a word."""
+        for start in starts:
+            before, whole = self._ids(start), self._ids(start + text)
+            if before == whole[: len(before)] and len(whole) > len(before):
+                return whole[len(before) :]
+        return self._ids(text)  # one that melts into every start: as it stands at the beginning of a text
 
     def single(self, word: str) -> int:
         unknown = self._tokenizer.unk_token_id
