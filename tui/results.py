@@ -17,6 +17,10 @@ else:
     from .later import numpy as np
 
 Scalar = str | int | float | bool | None
+Limits = tuple[float, float]
+"""Least and most that a quantity can be; around zero they are equally far from it."""
+FAINT = 0.1
+"""A score up to here is next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,9 @@ class Tokens:
     """Each token as it reads in the text, with its space; bytes of an incomplete character as ``<0xE2>``."""
     special: tuple[bool, ...]
     bos: bool
-    """Whether ``ids[0]`` is a BOS that was prepended."""
+    """Whether a BOS was asked for: ``ids[0]`` is one, that was prepended or that the text brought."""
+    bos_from: str = ""
+    """Who brought the BOS at ``ids[0]`` where nobody had to prepend it: ``text`` (it is typed) or ``tokenizer``."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -166,12 +172,20 @@ class Grid:
     """True: values around zero, symmetric colour scale. False: magnitude from 0 (or the minimum) up."""
     text: tuple[tuple[str, ...], ...] | None = None
     """Optional text layer, one string a cell (logit lens)."""
+    limits: Limits | None = None
+    """Ends of the colour scale where the quantity has them (a share: 0 and 1); None: those of the values."""
+    column_limits: tuple[Limits | None, ...] = ()
+    """The same for each column, where the columns are quantities of their own; empty: none of them has any."""
 
     @property
     def mask(self) -> np.ndarray:
         """``[rows, cols]`` bool: True where there is a number to show."""
         shown: np.ndarray = ~np.isnan(self.values)
         return shown
+
+    def limits_of(self, column: int) -> Limits | None:
+        """The ends of one column's scale."""
+        return self.column_limits[column] if self.column_limits else self.limits
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +205,8 @@ class Table:
     rows: tuple[tuple[Scalar, ...], ...]
     bar: str | None = None
     """Name of the numeric column that is drawn as bars."""
+    limits: Limits | None = None
+    """Ends of the bars' scale where that column has them; None: those of its values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,6 +292,14 @@ Result = Grid | Gallery | Table | Curve | Tokens | ModelInfo
 def head_name(layer: int, head: int | None = None) -> str:
     """``L10H2``, or ``L10`` without a head."""
     return f"L{layer}" if head is None else f"L{layer}H{head}"
+
+
+def none_above(grid: Grid) -> str:
+    """``no head above 0.1`` where that holds of heads' scores that have limits, all of them there; else empty."""
+    known = grid.values[np.isfinite(grid.values)]
+    if grid.limits is None or grid.header.partial or not known.size or np.abs(known).max() > np.float32(FAINT):
+        return ""
+    return f"no head above {FAINT}" if grid.limits[0] >= 0 else f"no head beyond ±{FAINT}"
 
 
 def frozen(values: np.ndarray) -> np.ndarray:

@@ -43,6 +43,18 @@ def test_against_the_whole_circuit(pair: Pair, weights: Weights) -> None:
     assert "seed" not in grid.header.convention
 
 
+def test_scores_have_the_limits_that_they_have(pair: Pair) -> None:
+    pair.desk.partials.clear()
+    job = CopyingScores(pair.desk.key, sample=40)
+    grid = pair.desk.get(job)
+    assert [grid.limits_of(column) for column in range(3)] == [(-1.0, 1.0), (0.0, 1.0), (0.0, 1.0)]
+    assert grid.limits == (-1.0, 1.0)
+    for made in (grid, *pair.desk.partials):
+        assert isinstance(made, Grid)
+        assert (made.limits, made.column_limits) == (grid.limits, grid.column_limits)
+        assert np.nanmax(np.abs(made.values)) <= 1 + 1e-6
+
+
 def test_a_sample(pair: Pair) -> None:
     """The same tokens for every head, others with another seed, none twice."""
     desk = pair.desk

@@ -134,6 +134,18 @@ def test_prompts_are_tokenized_and_targets_found(desk: Desk) -> None:
     )
 
 
+def test_a_prompt_that_brings_its_bos_has_no_second(desk: Desk) -> None:
+    rows = (PromptRow("<|bos|>the king"), PromptRow("the king"), PromptRow("<|bos|>"))
+    made = desk.get(PreparePrompts(desk.key, "file.txt", rows, True))
+    assert made.runs[0] == made.runs[1]
+    assert made.runs[2].ids == (BOS,)
+    assert made.with_own_bos == 2
+    assert many.about(made)["bos in the text"] == "2 of 3"
+    without = desk.get(PreparePrompts(desk.key, "file.txt", rows, False))
+    assert (without.runs[0].ids, without.with_own_bos) == (made.runs[0].ids, 2)
+    assert "bos in the text" not in many.about(prepared(desk))
+
+
 def test_prompts_are_equal_when_all_of_them_is(desk: Desk) -> None:
     prompts = prepared(desk)
     again = fresh(desk, PreparePrompts(desk.key, "file.jsonl", ROWS, False))

@@ -223,6 +223,19 @@ def test_a_number_is_a_word_or_an_id_as_the_option_says(gpt2: Path, tmp_path: Pa
     assert parts["convention"]["answer"] == "5"
 
 
+def test_a_bos_in_the_prompt_is_said(gpt2: Path, tmp_path: Path) -> None:
+    """Under every view, and it is not doubled."""
+    for view, asked in (("tokens", ()), ("pattern", ("--head", "L1H2"))):
+        plain = document(gpt2, tmp_path, view, *asked, "--prompt", PROMPT)
+        typed = document(gpt2, tmp_path, view, *asked, "--prompt", f"<|bos|>{PROMPT}")
+        assert typed["tokens"] == plain["tokens"]
+        assert typed["values"] == plain["values"]
+        assert "bos from" not in plain["convention"]
+        assert typed["convention"] == {**plain["convention"], "bos from": "the text"}
+        off = document(gpt2, tmp_path, view, *asked, "--prompt", f"<|bos|>{PROMPT}", "--bos", "off")
+        assert (off["convention"]["bos"], off["convention"]["bos from"]) == (False, "the text")
+
+
 def test_checkpoint_known_answer(tmp_path: Path) -> None:
     folder = induction_checkpoint(tmp_path / "induction")
     got = document(folder, tmp_path, "ov", "--token-ids", "0:16", "--head", "L1H0")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rich.cells import cell_len
@@ -36,6 +38,16 @@ def test_bars_are_as_long_as_their_values() -> None:
         assert y is not None
         whole, part = eighths(lines[y][drawn.label_end + 1 : drawn.value_start - 1], scheme.surface)
         assert abs(whole + part - value / 4.0 * room * 8) <= 1
+
+
+@pytest.mark.parametrize("limits", [(0.0, 1.0), (-1.0, 1.0)])
+def test_bars_of_a_quantity_that_has_limits_span_them(limits: tuple[float, float]) -> None:
+    scheme = Scheme()
+    drawn = bar_chart(replace(table_of([0.5, 0.013]), limits=limits), 80, 10, scheme)
+    lines = [shown(strip)[drawn.label_end + 1 : drawn.value_start - 1] for strip in drawn.strips[1:3]]
+    room = (drawn.value_start - drawn.label_end - 2) / (limits[1] - limits[0])
+    for line, value in zip(lines, (0.5, 0.013), strict=True):
+        assert abs(sum(eighths(line, scheme.surface)) - value * room * 8) <= 4
 
 
 def test_signed_bars_share_a_zero() -> None:

@@ -58,22 +58,24 @@ def prepare_prompts(job: PreparePrompts, bench: OpenModel, ctx: Context) -> Prom
         bench.output_index((*job.target.answers, *job.target.distractors))
     runs: list[Run] = []
     aims: list[Target | None] = []
+    with_own_bos = 0
     found: dict[tuple[str, str], Target | None] = {("", ""): job.target}
     for number, row in enumerate(job.rows, 1):
         ctx.check()
         try:
-            ids = bench.live.tokens.encode(row.text, job.bos).ids
+            tokens = bench.live.tokens.encode(row.text, job.bos)
             words_of = (row.answer, row.distractor)
             if words_of not in found:
                 found[words_of] = _find(row, job, bench, ctx)
         except ModelError as error:
             start = shorten(" ".join(map(visible, row.text.split())), 40)
             raise ModelError(f"Prompt {number} of {job.name} (“{start}”): {error.message}", error.hint) from None
-        runs.append(Run(job.model, ids, job.bos))
+        runs.append(Run(job.model, tokens.ids, job.bos))
+        with_own_bos += bool(tokens.bos_from)
         aims.append(found[words_of])
         ctx.progress("tokens of the prompts", number, len(job.rows))
     texts = tuple(row.text for row in job.rows)
-    return Prompts(_digest(job, runs, aims), job.name, tuple(runs), tuple(aims), texts)
+    return Prompts(_digest(job, runs, aims), job.name, tuple(runs), tuple(aims), texts, with_own_bos)
 
 
 def _find(row: PromptRow, job: PreparePrompts, bench: OpenModel, ctx: Context) -> Target:
@@ -335,7 +337,8 @@ def about(prompts: Prompts) -> dict[str, Scalar]:
     lengths = [len(run.ids) for run in prompts.runs]
     low, high = min(lengths), max(lengths)
     said = f"{low} tokens each" if low == high else f"{low} to {high} tokens"
-    return {"prompts": prompts.name, "count": len(prompts), "lengths": said}
+    brought = {"bos in the text": f"{prompts.with_own_bos} of {len(prompts)}"} if prompts.with_own_bos else {}
+    return {"prompts": prompts.name, "count": len(prompts), "lengths": said, **brought}
 
 
 def _aims(prompts: Prompts, bench: OpenModel, distractors: bool) -> dict[str, Scalar]:

@@ -35,12 +35,18 @@ MEANINGS = {
     patterns.FIRST: "mean attention on position 0, from all others",
     patterns.ENTROPY: "mean entropy of a row of the pattern, in nats; the first row left out",
 }
+SHARE = (0.0, 1.0)
+LIMITS = tuple(None if score == patterns.ENTROPY else SHARE for score in patterns.SCORES)
+"""Shares of attention are drawn as such: of heads that all do next to nothing none may glow."""
 COPYING = ("copying", "OV top 1", "OV top 5")
 COPYING_MEANINGS = {
     COPYING[0]: "Σ Re λ / Σ |λ| over the eigenvalues of W_E W_V W_O W_U: 1 copies, −1 suppresses",
     COPYING[1]: "share of tokens whose OV row is largest at the token itself",
     COPYING[2]: "share of tokens whose OV row has the token itself among its 5 largest",
 }
+
+
+COPYING_LIMITS = ((-1.0, 1.0), SHARE, SHARE)
 
 
 def head_scores(job: HeadScores, bench: OpenModel, ctx: Context) -> Grid:
@@ -58,8 +64,14 @@ def head_scores(job: HeadScores, bench: OpenModel, ctx: Context) -> Grid:
         if done < len(runs):
             details = {**header.details, "so far": f"{done} of {len(runs)} rows"}
             told = replace(header, details=details, partial=True)
-            ctx.partial(grid(told, patterns.means(total, counts).flatten(0, 1), rows, cols, diverging=False))
-    return grid(header, patterns.means(total, counts).flatten(0, 1), rows, cols, diverging=False)
+            ctx.partial(_scored(told, patterns.means(total, counts), rows, cols))
+    return _scored(header, patterns.means(total, counts), rows, cols)
+
+
+def _scored(header: Header, means: Tensor, rows: Axis, cols: Axis) -> Grid:
+    """``means [layer, head, score]`` → ``[head, score]``."""
+    made = grid(header, means.flatten(0, 1), rows, cols, diverging=False)
+    return replace(made, column_limits=LIMITS)
 
 
 def pattern_sums(job: PatternSums, bench: OpenModel, ctx: Context) -> tuple[Tensor, Tensor]:
@@ -158,8 +170,13 @@ def copying_scores(job: CopyingScores, bench: OpenModel, ctx: Context) -> Grid:
         if done < len(heads):
             so_far = {**header.details, "so far": f"{done} of {len(heads)} heads"}
             told = replace(header, details=so_far, partial=True)
-            ctx.partial(Grid(told, frozen(values), rows, cols, diverging=True))
-    return Grid(header, frozen(values), rows, cols, diverging=True)
+            ctx.partial(_copying(told, values, rows, cols))
+    return _copying(header, values, rows, cols)
+
+
+def _copying(header: Header, values: np.ndarray, rows: Axis, cols: Axis) -> Grid:
+    limits, columns = COPYING_LIMITS[0], COPYING_LIMITS
+    return Grid(header, frozen(values), rows, cols, diverging=True, limits=limits, column_limits=columns)
 
 
 def ends_product(job: EndsProduct, bench: OpenModel, ctx: Context) -> Tensor:

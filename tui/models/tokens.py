@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -32,11 +33,15 @@ class Tokenizer:
         """Ids from here on belong to no token: the model's vocabulary is padded."""
 
     def encode(self, text: str, bos: bool) -> Tokens:
-        """A prompt. ModelError when it is empty, longer than the context, or cannot be tokenized; nothing is cut."""
+        """A prompt. ModelError when it is empty, longer than the context, or cannot be tokenized; nothing is cut.
+
+        ``bos``: begins with one; where the text brings its own, or the tokenizer puts one there, it has no second.
+        """
         ids = self._ids(text) if text else []
-        if bos:
-            if self.bos_id is None:
-                raise ModelError("This model's tokenizer has no BOS token.", "Switch BOS off.")
+        if bos and self.bos_id is None:
+            raise ModelError("This model's tokenizer has no BOS token.", "Switch BOS off.")
+        brought = self._bos_from(text, ids)
+        if bos and self.bos_id is not None and not brought:
             ids = [self.bos_id, *ids]
         if not ids:
             raise ModelError("The prompt is empty.", "Type some text, or switch BOS on.")
@@ -45,7 +50,13 @@ class Tokenizer:
                 f"The prompt is {len(ids)} tokens long, but this model takes at most {self.n_ctx}.",
                 f"Shorten it by {len(ids) - self.n_ctx} tokens; nothing is cut for you.",
             )
-        return self.named(ids, bos)
+        return replace(self.named(ids, bos), bos_from=brought)
+
+    def _bos_from(self, text: str, ids: Sequence[int]) -> str:
+        """Who put a BOS before ``ids``, the tokens of ``text``: ``text``, ``tokenizer`` or, where nobody did, empty."""
+        if self.bos_id is None or not ids or ids[0] != self.bos_id:
+            return ""
+        return "text" if text.lstrip().startswith(self.text(self.bos_id).strip()) else "tokenizer"
 
     def words(self, text: str, kind: str = "either") -> Tokens:
         """``"France, Paris, king"`` → one token a word, with a leading space if there is such a token, else without.

@@ -119,13 +119,13 @@ def picture(
     """Draw a grid.
 
     ``fit`` shows the whole matrix, else ``origin`` is the first cell shown where it is larger than the window. A
-    ``scale`` makes several pictures comparable; without one the colours span this grid's own values.
+    ``scale`` makes several pictures comparable; without one the colours span the grid's limits, else its own values.
     """
     scheme = scheme or Scheme()
     width_, height = max(1, width_), max(1, height)
     with DRAWING:
         layout = lay(grid, width_, height, axis_label, fit, origin)
-        scale = scale or scale_of(grid.values, grid.diverging)
+        scale = scale or scale_of(grid.values, grid.diverging, grid.limits)
         colours = palette(scheme, grid.diverging)
         shown = block_extremes(grid.values, layout.rows.starts, layout.cols.starts, grid.diverging)
         levels = scale.levels(shown, len(colours))
