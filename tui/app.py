@@ -13,15 +13,15 @@ from textual.app import App
 from textual.screen import Screen
 from textual.theme import Theme
 
+from . import pages
 from .config import Options, read_history, write_history
 from .engine.bench import Bench
 from .engine.engine import Engine
 from .engine.events import Done, Event
 from .engine.jobs import Open
+from .explorer import EngineEvent, ExportWanted, explorer
 from .results import ModelInfo
-from .screen import Explorer
-from .stage import EngineEvent, ExportWanted
-from .state import EXAMPLE, Selection
+from .selection import EXAMPLE, Selection
 from .views.palette import Commands
 
 DRAW_PAUSE, DRAW_PAUSE_SSH = 0.04, 0.15
@@ -83,7 +83,7 @@ class CircuitApp(App[None]):
             weights="raw" if options.weights == "raw" else "processed",
         )  # fmt: skip
         over_ssh = "SSH_CONNECTION" in os.environ
-        self.explorer = Explorer(self.engine, selection, read_history(), DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE)
+        self.explorer = explorer(self.engine, selection, read_history(), DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE)
 
     def _emit(self, event: Event) -> None:
         """Called in the worker's thread; ``post_message`` alone is safe from there, also after the app has ended."""
@@ -117,11 +117,11 @@ class CircuitApp(App[None]):
         model, s = message.selection.model, message.selection
         if model is None:
             return
-        of_head = s.view in ("pattern", "qk", "ov", "why")
-        stem = f"circuit-tui-{s.view}" + (f"-{s.name.replace(' ', '-')}" if of_head else "")
+        page = pages.of(s)
+        stem = f"circuit-tui-{page.name}" + (f"-{s.name.replace(' ', '-')}" if page.of_head else "")
         try:
             path = next(p for p in map(Path, _names(stem)) if not p.exists())
-            written = write(message.result, path, model, s.shown_tokens, s.text)
+            written = write(message.result, path, model, page.tokens(s), s.text)
         except OSError as problem:
             self.explorer.say(f"{Path(stem).absolute()}.json could not be written: {problem.strerror or problem}. "
                               "Start circuit-tui in a folder with room that you may write to.")  # fmt: skip

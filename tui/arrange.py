@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .names import part_at
-from .results import Axis, Grid, Header, Result, Scalar, Table, frozen, head_name
+from .results import Axis, Grid, Header, Result, Scalar, Table, frozen, head_name, none_above
 from .text import visible
 
 if TYPE_CHECKING:
@@ -43,8 +43,13 @@ def by_layer(grid: Grid, column: int = 0) -> Grid:
     cols = Axis("head" if heads else "part", tuple(names))
     # One column of scores may be around zero (z, copying) while the others are shares.
     diverging = bool(np.nanmin(values, initial=0.0) < 0) if heads else grid.diverging
+    limits = grid.limits_of(column)
     header = _of_column(grid.header, grid.cols.labels[column], grid.cols.labels)
-    return Grid(header, frozen(values), rows, cols, diverging)
+    made = Grid(header, frozen(values), rows, cols, diverging, limits=limits)
+    said = none_above(made)
+    if not said:
+        return made
+    return replace(made, header=replace(header, explanation=f"{said} · {header.explanation}"))
 
 
 def _of_column(header: Header, name: str, others: Collection[str]) -> Header:
@@ -96,7 +101,7 @@ def ranked_heads(grid: Grid, column: int) -> Table:
         (grid.rows.labels[i], *(float(grid.values[i, k]) for k in columns)) for i in order
     ]
     names = tuple(grid.cols.labels[k] for k in columns)
-    return Table(grid.header, ("head", *names), tuple(rows), bar=names[0])
+    return Table(grid.header, ("head", *names), tuple(rows), bar=names[0], limits=grid.limits_of(column))
 
 
 @lru_cache(KEPT)

@@ -78,7 +78,7 @@ class Explorer(Screen[None]):
         wishes = self.scene.wishes
         self.cards = Cards(self, self.scene)
         self._dialogs = Dialogs(self, self.scene, self.settle)
-        self._prompting = Prompting(self._line.input, self.pace, self.scene)
+        self._prompting = Prompting(self._line, self.pace, self.scene)
         self._pane, self._side = Pane(self.main, wishes), Side(self.panel, wishes)
         self._lines = Lines(self._status, self._line, self._strip, self._inspector, wishes)
         self._heads = Heads(self._tree, wishes)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from textual.binding import Binding
 
 from . import commands
-from .commands import Command, display, other_keys, typed_keys
+from .commands import display, other_keys, typed_keys
+from .page import Command
 
 
 def every() -> list[Binding]:

@@ -71,7 +71,8 @@ class Option:
     key: str
     """Id of the command that cycles it: ``mode``, ``unit``, ``normalize``, …"""
     look: type[Look]
-    field: str
+    name: str
+    """The choice in that look."""
     values: tuple[Any, ...] | Callable[[Selection], tuple[Any, ...]]
     help: str = ""
     """What the key does here, for the help: ``scores, value-weighted``."""
@@ -81,11 +82,11 @@ class Option:
 
     def of(self, s: Selection) -> Any:
         """Its value."""
-        return getattr(s.look(self.look), self.field)
+        return getattr(s.look(self.look), self.name)
 
     def put(self, s: Selection, value: Any) -> Selection:
         """The selection with another value."""
-        return s.put(replace(s.look(self.look), **{self.field: value}))
+        return s.put(replace(s.look(self.look), **{self.name: value}))
 
     def choices(self, s: Selection) -> tuple[Any, ...]:
         """Its values, those that cannot be here too."""

@@ -9,7 +9,7 @@ from .names import neuron_at
 from .page import Cached, Here, Segments
 from .results import Curve, Gallery, Grid, Header, Result, Scalar, Table, Tokens
 from .selection import Selection
-from .text import visible
+from .text import in_words, visible
 
 LABEL, VALUE, STRONG, GOOD = "$text-muted", "$text", "bold $text", "bold $success"
 SUM = ("value", "score", "sum", "error")
@@ -54,6 +54,8 @@ def conventions(s: Selection) -> str:
     if s.model is None:
         return s.open.source
     bos = "BOS" if s.with_bos else "no BOS"
+    if s.tokens is not None and s.tokens.bos_from:
+        bos = "BOS typed, none added" if s.tokens.bos_from == "text" else "BOS of the tokenizer, none added"
     return " · ".join((s.model.name, s.model.key.device, s.model.key.dtype, f"{s.weights} weights", bos))
 
 
@@ -62,7 +64,7 @@ def aim(s: Selection) -> str:
     if s.answer is not None and (s.answer.label or s.answer.text):
         return s.answer.label or s.answer.text.replace(" - ", " − ")
     if s.likeliest is not None:
-        return s.likeliest.label or visible(s.likeliest.text)
+        return in_words(s.likeliest.text)
     return "the likeliest token"
 
 

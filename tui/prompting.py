@@ -7,27 +7,31 @@ from dataclasses import replace
 from textual.widgets import Input
 
 from . import needs, pages
-from .page import Say
 from .pace import Pace
+from .page import Say
 from .results import Table
 from .scene import Scene
 from .selection import Selection, one_prompt
 from .text import is_byte
-from .views.prompt import PromptInput
+from .views.prompt import PromptInput, PromptLine
 
 
 class Prompting:
     """The field and the selection's text, each following the other."""
 
-    def __init__(self, field: PromptInput, pace: Pace, scene: Scene) -> None:
-        self._field, self._pace, self._scene = field, pace, scene
-        self._agreed = field.prompt
+    def __init__(self, line: PromptLine, pace: Pace, scene: Scene) -> None:
+        self._line, self._pace, self._scene = line, pace, scene
+        self._agreed = scene.selection.text
         """What field and selection both said last: another text in the field is the user's, not yet run."""
 
     @property
     def history(self) -> list[str]:
         """The prompts that were typed."""
-        return self._field.history
+        return self._line.history
+
+    @property
+    def _field(self) -> PromptInput:
+        return self._line.input
 
     def typed(self) -> None:
         """Another character: the prompt is run when no more come."""
@@ -58,7 +62,7 @@ class Prompting:
         s = self._scene.selection
         if pages.of(s).is_over(s):
             self._scene.change(one_prompt(s))
-        self._field.display = True
+            self._field.display = True  # what stood in its place is gone with the next picture
         self._field.screen.set_focus(self._field)  # at once: the next key is text already
 
     def append(self) -> Say | None:

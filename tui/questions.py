@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from . import pages, prompts
 from .page import Lookup, Problem, Question
 from .results import Split
-from .selection import Selection, with_file, without_file
+from .selection import File, Selection, with_file, without_file
 from .text import visible
 from .tree import TREE
 
@@ -20,15 +20,23 @@ class Choice:
     options: tuple[tuple[str, str], ...]
 
 
-def prompt_file(s: Selection, path: str) -> Selection | Problem:
-    """The selection on a file of prompts; an empty path closes the one that is open."""
-    if not path:
+def prompt_file(s: Selection, text: str) -> Selection | Problem:
+    """The selection on a file of prompts, ``FILE --fields prompt=text``; an empty path closes the one that is open."""
+    if not text:
         return without_file(s)
     try:
-        rows = prompts.read(path)
+        path, fields = prompts.split_fields(text)
+        read = prompts.read(path, fields)
     except prompts.PromptsError as error:
         return Problem(f"{error.message} {error.hint}".strip())
-    return with_file(s, path, rows)
+    mapped = ",".join(f"{field}={key}" for field, key in fields.items())
+    return with_file(s, File(path, read.rows, fields=mapped, notes=read.notes))
+
+
+def _path(s: Selection) -> str:
+    if s.file is None:
+        return ""
+    return f"{s.file.path} --fields {s.file.fields}" if s.file.fields else s.file.path
 
 
 def _model(s: Selection, text: str) -> Selection | Lookup | Problem:
@@ -36,8 +44,8 @@ def _model(s: Selection, text: str) -> Selection | Lookup | Problem:
 
 
 PROMPTS = Question(
-    "prompts", "File of prompts", "one prompt a line, or JSON lines with prompt, answer, distractor · empty: close it",
-    prompt_file, lambda s: s.file.path if s.file else "",
+    "prompts", "File of prompts", "JSON, CSV, TSV with prompt, answer, distractor (else --fields prompt=KEY), or one prompt "
+    "a line · empty: close it", prompt_file, _path,
 )  # fmt: skip
 MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder in either format: see the README", _model)
 
@@ -48,14 +56,15 @@ def named(id: str, s: Selection) -> Question:
 
 
 def choice(text: str, split: Split) -> Choice:
-    """The tokens of a word to pick one from, first those of the word as it stands inside a text."""
-    options: dict[int, str] = {}
-    for tokens, where in ((split.with_space, "with a space before it"), (split.without, "without a space")):
-        whole = " ".join(visible(piece) for piece in tokens.texts)
-        for place, (token, piece) in enumerate(zip(tokens.ids, tokens.texts, strict=True), 1):
-            options.setdefault(token, f"{visible(piece)}   token {place} of {whole}, {where}")
+    """The tokens of a word to pick one from, first those of the word as it goes on a text."""
+    options = []
+    for piece in split.offered:
+        whole = " ".join(map(visible, piece.whole.texts))
+        where = "after a blank" if piece.spaced else "without one"
+        label = f"{visible(piece.text)}   token {piece.place} of {whole}, {where}"
+        options.append((label, replace_word(text, split.word, piece.token)))
     sentence = f"“{visible(split.word)}” is {len(split.with_space)} tokens here: pick the one that is meant"
-    return Choice(sentence, tuple((label, replace_word(text, split.word, token)) for token, label in options.items()))
+    return Choice(sentence, tuple(options))
 
 
 def replace_word(text: str, word: str, token: int) -> str:

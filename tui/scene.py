@@ -1,7 +1,7 @@
 """The selection and what follows from it: the wish list, what the worker answers, where the user has been. No widgets.
 
-A changed selection decides the wish list; what is cached is drawn at once and the rest when it arrives. What is drawn, and
-when, is for whoever shows the scene.
+A changed selection decides the wish list; what is cached is drawn at once and the rest when it arrives. What is drawn,
+and when, is for whoever shows the scene.
 """
 
 from __future__ import annotations
@@ -159,11 +159,11 @@ class Scene:
             self._face.draw_soon()
 
     def _taken(self, job: Job, result: Any) -> bool:
-        return any([took(job, result) for took in self._takers])
+        return any(took(job, result) for took in self._takers)
 
     def _failed(self, event: Failed) -> None:
         s, sentence = self._selection, f"{event.error} {event.hint}".strip()
-        if any([refused(event.job, sentence) for refused in self._refusers]):
+        if any(refused(event.job, sentence) for refused in self._refusers):
             return
         self.wishes.went_wrong(event)
         if event.job in needs.prefetched(pages.of(s), s):
@@ -181,6 +181,10 @@ class Scene:
         if selection.open != before.open and selection.open != selection.opened:
             self.wishes.resume(selection.open)
             self.wishes.activity = f"opening {selection.open.source}"
+        if selection.file is not None and selection.file.notes and selection.file.rows is not (
+            before.file.rows if before.file else None
+        ):
+            self._face.say(" ".join(selection.file.notes), about="prompts")
         if selection.opened != before.opened:
             self.wishes.activity = "ready"
             self._face.settle("Open")

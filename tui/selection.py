@@ -53,6 +53,10 @@ class File:
     """The job that ``prepared`` answers."""
     before: File | None = None
     """The file that was open before, until this one is tokenized."""
+    fields: str = ""
+    """What its keys mean, as typed: ``prompt=text``."""
+    notes: tuple[str, ...] = ()
+    """What is in it and was not read."""
     typed: str = ""
     """The prompt that was typed before the file: it comes back when the file closes."""
 
@@ -86,7 +90,6 @@ class Likeliest:
 
     token: int
     text: str
-    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -213,11 +216,11 @@ def with_model(s: Selection, opened: Open, model: ModelInfo) -> Selection:
                  file=file, answer=None, likeliest=None, stack=())  # fmt: skip
 
 
-def with_file(s: Selection, path: str, rows: tuple[PromptRow, ...]) -> Selection:
+def with_file(s: Selection, file: File) -> Selection:
     """A file of prompts has been opened: its first prompt is analysed, and pages that can show all of them do."""
     before = replace(s.file, before=None) if s.file and s.file.prepared else None
     typed = s.file.typed if s.file else s.text
-    return at_prompt(replace(s, file=File(path, rows, before=before, typed=typed)), 0)
+    return at_prompt(replace(s, file=replace(file, before=before, typed=typed)), 0)
 
 
 def without_file(s: Selection) -> Selection:

@@ -24,7 +24,7 @@ def _found(s: Selection, job: Lookup, result: Any) -> Selection:
     assert isinstance(result, Found)
     flow = s.look(FlowLook)  # lengths of writes know no answer
     flow = replace(flow, measure="answer") if flow.measure == "norm" else flow
-    return s.put(flow, answer=Answer(Target(result.answers.ids, result.distractors.ids), job.text))
+    return s.put(flow, answer=Answer(Target(result.answers.ids, result.distractors.ids), job.text, result.label))
 
 
 ANSWER = Question(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from .. import arrange
 from ..engine.jobs import Composed, Composition, Direction, HeadAt, Job, VirtualOV, VirtualQK
@@ -65,7 +65,11 @@ def _opens(here: Here, table: Table, row: int) -> Selection | Say | None:
     return None if at is None else to_head(here.s, at)
 
 
-RANKED = Panel("heads, ranked", lambda here: PAGE.shown(here.s), lambda here: "heads, ranked", _ranked, _opens,
+def _job(here: Here) -> Job | Nothing:
+    return PAGE.shown(here.s)
+
+
+RANKED = Panel("heads, ranked", _job, lambda here: "heads, ranked", _ranked, _opens,
                lambda s: not _virtual(s))  # fmt: skip
 
 
@@ -80,7 +84,8 @@ def _refused_path(o: Any) -> str:
 
 
 def _exported_qk(ask: Asked) -> Job:
-    ids, side = ask.run.ids, ask.options.side or "k"
+    ids = ask.run.ids
+    side: Literal["k", "q"] = ask.options.side or "k"
     return VirtualQK(ask.model.key, _path(ask), side, ids, ids, ask.options.weights)
 
 

@@ -41,7 +41,11 @@ def _opens(here: Here, table: Table, row: int) -> Selection | Say | None:
     return to_found(here.s, str(row_of(table, row)["head"]))
 
 
-RANKED = Panel("heads, ranked", lambda here: PAGE.shown(here.s), lambda here: "heads, ranked", _ranked, _opens)
+def _job(here: Here) -> Job | Nothing:
+    return PAGE.shown(here.s)
+
+
+RANKED = Panel("heads, ranked", _job, lambda here: "heads, ranked", _ranked, _opens)
 
 
 def _search_answered(s: Selection, text: str) -> Selection | Lookup | Problem:

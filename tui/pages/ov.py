@@ -10,7 +10,8 @@ from ..page import NO_TOKENS, Asked, Command, Export, Here, Nothing, Say, Segmen
 from ..phrases import VALUE, cached_at, field, number
 from ..results import Table
 from ..selection import Selection
-from . import cell, circuit
+from . import cell as cells
+from . import circuit
 from .circuit import BASELINE, BASIS, NORMALIZE, WORDS, CircuitLook, CircuitPage
 from .panels import NEAREST, head_writes, partner_panel
 from .pattern import PatternPage
@@ -63,7 +64,7 @@ class OVPage(CircuitPage):
     def line(self, here: Here) -> Segments:
         """Beside what every circuit says of the cell its value in OV, and its rank over the vocabulary."""
         read = self._read(here.s)
-        out, table = cell.line(self, here, read), here.result(read.ov_row)
+        out, table = cells.line(self, here, read), here.result(read.ov_row)
         tokens, (row, col) = circuit.tokens_of(here.s), circuit.cell_of(here.s)
         if not isinstance(table, Table) or tokens is None:
             return out
@@ -75,5 +76,5 @@ class OVPage(CircuitPage):
     def opens(self, here: Here, row: int, col: int) -> Selection | Say:
         return replace(here.s, page=PatternPage.name)
 
-    def _read(self, s: Selection) -> cell.CellJobs:
-        return cell.jobs(self, s, circuit.cell_of(s)[0])
+    def _read(self, s: Selection) -> cells.CellJobs:
+        return cells.jobs(self, s, circuit.cell_of(s)[0])

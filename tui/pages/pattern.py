@@ -11,7 +11,7 @@ from ..page import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Option, Pag
 from ..phrases import cell_line, over_file, token
 from ..results import Gallery, Table
 from ..selection import Look, Selection, at_prompt, clamp, one_prompt
-from . import cell
+from . import cell as cells
 from .panels import NEXT_TOKENS, directions, head_writes, of_head, part_write
 
 Mode = Literal["pattern", "scores", "value-weighted", "all heads"]
@@ -148,7 +148,7 @@ class PatternPage(Page):
             statistic = here.s.look(PatternLook).statistic
             return cell_line(here, self.cell(here.s), "{0} → {1}", f"{statistic} attention")
         read = self._read(here.s)
-        return cell.line(self, here, read) + cell.written(self, here, read)
+        return cells.line(self, here, read) + cells.written(self, here, read)
 
     def opens(self, here: Here, row: int, col: int) -> Selection | Say:
         """From a thumbnail to that head, from a cell to what its key makes the head write."""
@@ -157,5 +157,5 @@ class PatternPage(Page):
             return plain(replace(s, head=col))
         return replace(s, page="ov", row=s.prompt_cell[1])
 
-    def _read(self, s: Selection) -> cell.CellJobs:
-        return cell.jobs(self, s, s.prompt_cell[1])
+    def _read(self, s: Selection) -> cells.CellJobs:
+        return cells.jobs(self, s, s.prompt_cell[1])

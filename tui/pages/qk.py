@@ -10,7 +10,8 @@ from ..page import NO_TOKENS, Asked, Command, Export, Here, Nothing, Panel, Say,
 from ..phrases import STRONG, field, number, token, value_at
 from ..results import Grid
 from ..selection import Selection
-from . import cell, circuit
+from . import cell as cells
+from . import circuit
 from .circuit import BASELINE, BASIS, FORM, NORMALIZE, OFFSET, TERM, TERMS, WORDS, CircuitLook, CircuitPage
 from .panels import NEAREST, head_writes, partner_panel
 
@@ -92,7 +93,7 @@ class QKPage(CircuitPage):
         if look.term != "token-token" and isinstance(grid, Grid):  # the axes of this picture are not tokens
             return self._term_line(here.s, look, grid)
         read = self._read(here.s)
-        return cell.line(self, here, read) + cell.written(self, here, read)
+        return cells.line(self, here, read) + cells.written(self, here, read)
 
     def _term_line(self, s: Selection, look: CircuitLook, grid: Grid) -> Segments:
         tokens, at = circuit.tokens_of(s), circuit.cell_of(s)
@@ -107,7 +108,7 @@ class QKPage(CircuitPage):
     def opens(self, here: Here, row: int, col: int) -> Selection | Say:
         return replace(here.s, page="ov")
 
-    def _read(self, s: Selection) -> cell.CellJobs:
-        return cell.jobs(self, s, circuit.cell_of(s)[1])
+    def _read(self, s: Selection) -> cells.CellJobs:
+        return cells.jobs(self, s, circuit.cell_of(s)[1])
 
 

@@ -39,7 +39,8 @@ DIRECTIONS = Panel(
 
 
 def _exported(ask: Asked) -> Job:
-    o, half = ask.options, ask.options.circuit or "ov"
+    o = ask.options
+    half: Circuit = o.circuit or "ov"
     if o.index is not None:
         return SingularTokens(ask.model.key, *ask.head, half, o.index, o.weights)
     return Spectrum(ask.model.key, *ask.head, half, o.weights)

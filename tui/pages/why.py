@@ -25,7 +25,11 @@ class WhyLook(Look):
     """Component at the key."""
 
 
-PAIRS = Panel("pairs", lambda here: PAGE.shown(here.s), lambda here: "pairs, ranked",
+def _job(here: Here) -> Job | Nothing:
+    return PAGE.shown(here.s)
+
+
+PAIRS = Panel("pairs", _job, lambda here: "pairs, ranked",
               lambda here, result: ranked_pairs(result) if isinstance(result, Grid) else result, follow)  # fmt: skip
 
 

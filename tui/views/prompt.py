@@ -40,9 +40,10 @@ class PromptInput(Input):
     class Left(Message):
         """The user is done typing (esc or enter)."""
 
-    def __init__(self, text: str, history: Sequence[str]) -> None:
+    def __init__(self, text: str, history: list[str]) -> None:
+        """``history`` is added to."""
         super().__init__(field_text(text), compact=True, id="prompt-input", select_on_focus=False)
-        self.history = list(history)
+        self.history = history
         self._place = len(self.history)
         self._draft = self.value
         self.cursor_blink = False  # a blinking cursor writes to the terminal for ever
@@ -94,7 +95,8 @@ class PromptLine(Horizontal):
     DEFAULT_CSS = """
     PromptLine { height: 1; }
     PromptLine > #prompt-mark { width: 10; color: $text-muted; }
-    PromptLine > #prompt-input { width: 1fr; }
+    PromptLine > #prompt-input, PromptLine > #prompt-file { width: 1fr; }
+    PromptLine > #prompt-file { display: none; color: $text-muted; }
     PromptLine > #prompt-answer {
         width: auto; max-width: 40%; padding: 0 1; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis;
     }
@@ -104,19 +106,40 @@ class PromptLine(Horizontal):
     answer: reactive[str] = reactive("", repaint=False)
     """``answer ·Paris − ·London``; empty: the whole line is the prompt's."""
 
+    file: reactive[str] = reactive("", repaint=False)
+    """``facts.csv · 2 prompts``, where all of them are shown and none is in the field."""
+
     def __init__(self, text: str, history: Sequence[str] = ()) -> None:
         super().__init__()
-        self.input = PromptInput(text, history)
+        self.history = list(history)
+        """The prompts that were typed; the field adds to it."""
+        self._text = text
         self._answer = Static(id="prompt-answer")
+        self._file = Static(id="prompt-file")
 
     def compose(self) -> ComposeResult:
         yield Static(" Prompt ▸ ", id="prompt-mark")
-        yield self.input
+        yield PromptInput(self._text, self.history)
+        yield self._file
         yield self._answer
+
+    @property
+    def input(self) -> PromptInput:
+        """The field."""
+        return self.query_one(PromptInput)
+
+    def watch_file(self) -> None:
+        self.input.display, self._file.display = not self.file, bool(self.file)
+        self._file.update(Content(visible_words(self.file)))
 
     def watch_answer(self) -> None:
         self._answer.display = bool(self.answer)
-        self._answer.update(Content(" ".join(map(visible, self.answer.split()))))
+        self._answer.update(Content(visible_words(self.answer)))
+
+
+def visible_words(text: str) -> str:
+    """A text of several words, each made safe to print."""
+    return " ".join(map(visible, text.split()))
 
 
 class TokenStrip(Widget):
