@@ -104,7 +104,8 @@ class CircuitApp(App[None]):
         elif self.options.notice:
             self.call_after_refresh(self.explorer.say, self.options.notice)
         if self.options.prompts is not None:
-            self.call_after_refresh(self.explorer.open_prompts, self.options.prompts)
+            mapped = f" --fields {self.options.fields}" if self.options.fields else ""
+            self.call_after_refresh(self.explorer.open_prompts, self.options.prompts + mapped)
 
     def on_unmount(self) -> None:
         write_history(self.explorer.history)

@@ -42,8 +42,8 @@ def by_layer(grid: Grid, column: int = 0) -> Grid:
     rows = Axis("layer", tuple(head_name(layer) for layer in range(layers)))
     cols = Axis("head" if heads else "part", tuple(names))
     # One column of scores may be around zero (z, copying) while the others are shares.
-    diverging = bool(np.nanmin(values, initial=0.0) < 0) if heads else grid.diverging
     limits = grid.limits_of(column)
+    diverging = (limits[0] if limits else float(np.nanmin(values, initial=0.0))) < 0 if heads else grid.diverging
     header = _of_column(grid.header, grid.cols.labels[column], grid.cols.labels)
     made = Grid(header, frozen(values), rows, cols, diverging, limits=limits)
     said = none_above(made)

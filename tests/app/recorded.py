@@ -59,7 +59,7 @@ from tui.engine.jobs import (
     Words,
     WriteCosines,
 )
-from tui.finding import COPYING_SCORES, PATTERN_SCORES
+from tui.pages.scores import COPYING_SCORES, PATTERN_SCORES
 from tui.results import (
     Axis,
     Capabilities,
@@ -77,7 +77,7 @@ from tui.results import (
     frozen,
     head_name,
 )
-from tui.state import state_names
+from tui.names import state_names
 
 KEY = ModelKey("/recorded", "0", "float32", "cpu")
 WORDS = ["<|bos|>", " The", " capital", " of", " France", " is", " Paris", " London", " king", " queen", " Rome", " in"]

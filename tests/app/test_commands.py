@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tui.commands import COMMANDS, display, key_table
-from tui.screen import Explorer
+from tui.explorer import Explorer
 
 README = Path(__file__).parents[2] / "README.md"
 TAKEN_BY_TERMINALS = {f"ctrl+{letter}" for letter in "abszhim"} | {"ctrl+enter"}

@@ -18,7 +18,7 @@ from tui.engine.jobs import (
     Target,
 )
 from tui.results import Capabilities, Table
-from tui.screen import Explorer
+from tui.explorer import Explorer
 from tui.views.ask import Ask
 from tui.views.chart import Bars, Plot
 from tui.views.heatmap import Heatmap
@@ -96,9 +96,9 @@ async def test_the_cursor_in_attribution_chooses_the_head_and_enter_opens_it() -
         assert (node.data.layer, node.data.head) == (2, 1)  # type: ignore[union-attr]
         assert text_of(explorer, "#inspector").startswith(" L2H1 at ·is (5)")
         await pressed(explorer, pilot, "enter")
-        assert (explorer.selection.view, explorer.selection.name) == ("pattern", "L2H1")
+        assert (explorer.selection.page, explorer.selection.name) == ("pattern", "L2H1")
         await pressed(explorer, pilot, "comma", "end", "enter")
-        assert explorer.selection.view == "neurons", "the last column is the MLP"
+        assert explorer.selection.page == "neurons", "the last column is the MLP"
         assert drawn(explorer).rows.labels[0].startswith("L2N")
 
 
@@ -118,7 +118,7 @@ async def test_three_units_and_the_neurons_of_a_layer() -> None:
         assert table is not None
         assert [row[0] for row in table.rows[-2:]] == ["others", "L1.mlp.bias"]
         await pressed(explorer, pilot, "j", "enter")
-        assert explorer.selection.view == "neurons"
+        assert explorer.selection.page == "neurons"
         assert explorer.selection.neuron == (1, 8)
         assert drawn(explorer).rows.labels[explorer.heatmap.cursor[0]] == "L1N8"
 
@@ -130,10 +130,10 @@ async def test_sources_show_what_each_token_gave_beside_the_pattern_and_the_weig
         assert "toward ·" in text_of(explorer, "#title")
         assert panel_table(explorer).columns == ("source", "gives", "pattern", "OV")
         await pressed(explorer, pilot, "h", "h", "enter")
-        assert explorer.selection.view == "ov"
+        assert explorer.selection.page == "ov"
         assert explorer.heatmap.cursor == (3, 3), "the source under the cursor is the row of OV"
         await pressed(explorer, pilot, "comma")
-        assert (explorer.selection.view, explorer.selection.mode) == ("pattern", "sources")
+        assert (explorer.selection.page, explorer.selection.mode) == ("pattern", "sources")
 
 
 async def test_why_it_looks_there_and_enter_goes_to_the_component() -> None:
@@ -145,7 +145,7 @@ async def test_why_it_looks_there_and_enter_goes_to_the_component() -> None:
         assert panel_table(explorer).columns == ("at the query", "at the key", "score")
         column = grid.cols.labels.index("L0.attn")
         await pressed(explorer, pilot, *["l"] * column, "enter")
-        assert (explorer.selection.view, explorer.selection.name) == ("pattern", "L0H0")
+        assert (explorer.selection.page, explorer.selection.name) == ("pattern", "L0H0")
 
 
 async def test_a_score_that_is_masked_is_a_sentence() -> None:
@@ -203,7 +203,7 @@ async def test_a_model_without_neurons_says_why() -> None:
     async with driven(bench=bench) as (explorer, pilot):
         await pressed(explorer, pilot, "6", "end", "enter")
         assert "mixtures of experts" in notice(explorer)
-        assert explorer.selection.view == "attribution"
+        assert explorer.selection.page == "attribution"
 
 
 @pytest.mark.parametrize(

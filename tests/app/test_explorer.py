@@ -14,7 +14,7 @@ from tests.app.driving import driven, notice, settled, text_of, until
 from tests.app.recorded import RecordedBench
 from tui.engine.jobs import OV, QK, Pattern, Residual, Target, Tokenize
 from tui.results import Gallery, Grid
-from tui.screen import Explorer
+from tui.explorer import Explorer
 from tui.views.ask import Ask
 from tui.views.heatmap import Heatmap
 from tui.views.help import Help
@@ -62,9 +62,9 @@ async def test_digits_change_the_view_and_comma_comes_back() -> None:
             assert view in text_of(explorer, "#title")
             assert isinstance(explorer.engine.cached(kind_job(explorer, kind)), Grid)
         await pilot.press("comma")
-        assert explorer.selection.view == "residual"
+        assert explorer.selection.page == "residual"
         await pilot.press("comma", "comma", "full_stop")
-        assert explorer.selection.view == "ov"
+        assert explorer.selection.page == "ov"
 
 
 def kind_job(explorer: object, kind: type) -> object:
@@ -225,7 +225,7 @@ async def test_the_mlp_in_the_tree_is_a_row_of_the_residual_view() -> None:
         explorer.query_one(ModelTree).focus()
         await pilot.press("j", "j", "j", "j")
         await settled(explorer, pilot)
-        assert explorer.selection.view == "residual"
+        assert explorer.selection.page == "residual"
         grid = explorer.heatmap.grid
         assert grid is not None
         assert grid.rows.labels[explorer.heatmap.cursor[0]] == "L0.mlp"
@@ -248,7 +248,7 @@ async def test_help_lists_every_command_and_runs_one() -> None:
         assert isinstance(explorer.app.screen, Help)
         await pilot.press(*"view 3", "enter")
         await settled(explorer, pilot)
-        assert explorer.selection.view == "ov"
+        assert explorer.selection.page == "ov"
 
 
 async def test_the_palette_jumps_to_a_head() -> None:
@@ -421,7 +421,7 @@ async def test_keys_can_be_remapped() -> None:
     async with driven(keys={"view_ov": "v"}) as (explorer, pilot):
         await pilot.press("v")
         await settled(explorer, pilot)
-        assert explorer.selection.view == "ov"
+        assert explorer.selection.page == "ov"
 
 
 async def test_keys_stay_commands_when_the_panel_covers_the_picture() -> None:
@@ -451,7 +451,7 @@ async def test_keys_that_arrive_together_are_taken_in_their_order() -> None:
         burst(explorer, "i in Rome")
         await settled(explorer, pilot)
         assert explorer.query_one(PromptInput).value == "The capital of France is in Rome"
-        assert explorer.selection.view == "pattern"
+        assert explorer.selection.page == "pattern"
 
 
 def burst(explorer: Explorer, text: str) -> None:

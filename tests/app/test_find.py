@@ -13,7 +13,7 @@ from tests.app.recorded import RecordedBench
 from tui import finding
 from tui.engine.jobs import Composition, CopyingScores, HeadScores, PairSearch, Partners, Repeats, TopPairs
 from tui.results import Table
-from tui.screen import Explorer
+from tui.explorer import Explorer
 from tui.views.chart import Bars, Plot
 from tui.views.head_card import HeadCard
 from tui.views.model_tree import ModelTree
@@ -44,7 +44,7 @@ async def test_every_score_by_m_and_the_cursor_is_a_head() -> None:
         assert len(set(names)) == 8
         assert {"copying", "OV top 1", "previous token", "entropy"} <= set(names)
         await pressed(explorer, pilot, "enter")
-        assert (explorer.selection.view, explorer.selection.name) == ("pattern", "L1H1")
+        assert (explorer.selection.page, explorer.selection.name) == ("pattern", "L1H1")
 
 
 async def test_scores_on_the_prompt_and_the_missing_file_says_so() -> None:
@@ -85,14 +85,14 @@ async def test_one_line_finds_the_heads_that_tie_pairs_together() -> None:
         await pilot.press("slash", *"France>Paris, king>queen", "enter")
         await until(pilot, lambda: explorer.selection.finding.pairs is not None)
         await settled(explorer, pilot)
-        assert explorer.selection.view == "heads"
+        assert explorer.selection.page == "heads"
         assert "embed QK · mean z of France>Paris, king>queen" in text_of(explorer, "#title")
         table = explorer.panel.bars.table
         assert isinstance(table, Table)
         assert table.columns[:4] == ("head", "mean z", "worst z", "mean rank")
         explorer.panel.bars.focus()
         await pressed(explorer, pilot, "enter")
-        assert explorer.selection.view == "qk", "one key from its heatmap"
+        assert explorer.selection.page == "qk", "one key from its heatmap"
         assert explorer.selection.name == table.rows[0][0]
         assert drawn(explorer).rows.labels == (" France", " Paris", " king", " queen")
         await pressed(explorer, pilot, "comma", "m")
@@ -129,7 +129,7 @@ async def test_the_strongest_pairs_of_a_head_and_from_one_to_its_heatmap() -> No
         assert "strongest QK pairs" in text_of(explorer, "#title")
         assert text_of(explorer, "#inspector") == " ·is → ·London   QK 8.00"
         await pressed(explorer, pilot, "enter")
-        assert explorer.selection.view == "qk"
+        assert explorer.selection.page == "qk"
         assert len(drawn(explorer).rows) == 2
 
 
@@ -168,7 +168,7 @@ async def test_a_search_is_stopped_with_esc_and_keeps_what_it_found() -> None:
         assert len(explorer.main.bars.table.rows) == 3  # type: ignore[union-attr]
         bench.gate.set()
         await pressed(explorer, pilot, "1")
-        assert explorer.selection.view == "pattern"
+        assert explorer.selection.page == "pattern"
 
 
 async def test_partners_and_nearest_tokens_are_side_panels_of_the_circuits() -> None:
@@ -194,7 +194,7 @@ async def test_composition_of_both_directions_and_jumping_along_it() -> None:
         assert "heads that feed the key of L2H0" in text_of(explorer, "#title")
         assert drawn(explorer).rows.labels == ("L0", "L1")
         await pressed(explorer, pilot, "j", "l", "enter")
-        assert (explorer.selection.view, explorer.selection.name) == ("pattern", "L1H1")
+        assert (explorer.selection.page, explorer.selection.name) == ("pattern", "L1H1")
         await pressed(explorer, pilot, "8", "u", "m")
         assert "heads whose value L1H1 feeds" in text_of(explorer, "#title")
         job = [job for job in bench.computed if isinstance(job, Composition)][-1]

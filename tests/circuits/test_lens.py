@@ -63,7 +63,7 @@ def traced(desk: Desk, run: Run, mids: bool) -> tuple[dict[str, np.ndarray], np.
     trace, ends = desk.get(Forward(run)), desk.bench.ends
     norm = ends.final_norm
     out = {}
-    for name in lens.state_names(desk.info.n_layers, mids):
+    for name in state_names(desk.info.n_layers, mids):
         x = lens.state(trace, name).double().numpy()
         x = x - x.mean(-1, keepdims=True) if norm.kind == "LayerNorm" else x
         if norm.w is not None:

@@ -16,7 +16,7 @@ from tui import needs
 from tui.app import CircuitApp
 from tui.config import Options
 from tui.results import Grid, Table
-from tui.screen import Explorer
+from tui.explorer import Explorer
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
 pytestmark = pytest.mark.timeout(120)
@@ -90,7 +90,7 @@ async def test_how_the_model_knows_that_frances_capital_is_paris() -> None:
             assert parts[name][1] == pytest.approx(float(value), abs=0.005)
         assert list(parts)[:4] == ["L0H2", "L0H3", "L1H2", "L2H2"]
         await press(explorer, pilot, "l", "l", "enter")
-        assert (explorer.selection.view, explorer.selection.name) == ("pattern", "L0H2")
+        assert (explorer.selection.page, explorer.selection.name) == ("pattern", "L0H2")
         grid = explorer.heatmap.grid
         assert isinstance(grid, Grid)
         assert grid.values[5, 4] == pytest.approx(1, abs=0.0005)
@@ -100,7 +100,7 @@ async def test_how_the_model_knows_that_frances_capital_is_paris() -> None:
         assert sources[" France"][3] == pytest.approx(9.82, abs=0.005)
         assert all(abs(float(str(row[1]))) < 1e-7 for name, row in sources.items() if name != " France")
         await press(explorer, pilot, "h", "enter")
-        assert explorer.selection.view == "ov"
+        assert explorer.selection.page == "ov"
         writes = panel(explorer)
         assert list(writes)[:2] == [" Paris", " France"]
         assert writes[" Paris"][2] == pytest.approx(9.82, abs=0.005)
