@@ -8,8 +8,19 @@ from typing import Any, Protocol
 
 from . import prompts
 from .circuits.errors import Refusal
-from .engine.jobs import FindTarget, HeadAt, Job, NextTokens, PreparePrompts, Prompts, Run, Target, TokenFilter
-from .engine.jobs import Tokenize, Words
+from .engine.jobs import (
+    FindTarget,
+    HeadAt,
+    Job,
+    NextTokens,
+    PreparePrompts,
+    Prompts,
+    Run,
+    Target,
+    TokenFilter,
+    Tokenize,
+    Words,
+)
 from .flags import Usage, head_of
 from .names import layer_at
 from .pages.pairs import parse_filter

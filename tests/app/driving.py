@@ -14,8 +14,8 @@ from tests.app.recorded import RecordedBench
 from tui import needs
 from tui.app import CircuitApp
 from tui.config import Options
-from tui.results import Grid
 from tui.explorer import Explorer
+from tui.results import Grid
 
 
 @asynccontextmanager

@@ -59,6 +59,7 @@ from tui.engine.jobs import (
     Words,
     WriteCosines,
 )
+from tui.names import state_names
 from tui.pages.scores import COPYING_SCORES, PATTERN_SCORES
 from tui.results import (
     Axis,
@@ -77,7 +78,6 @@ from tui.results import (
     frozen,
     head_name,
 )
-from tui.names import state_names
 
 KEY = ModelKey("/recorded", "0", "float32", "cpu")
 WORDS = ["<|bos|>", " The", " capital", " of", " France", " is", " Paris", " London", " king", " queen", " Rome", " in"]

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tui.state import File, Selection, run_of
 
 from tests.app.recorded import KEY, RecordedBench, head, info, tokens
 from tui import arrange, captions, needs
 from tui.engine.jobs import Job, Open, OVRow, PromptRow, Run, Target, Tokenize
 from tui.results import Axis, Capabilities, Grid, Table, frozen
-from tui.state import File, Selection, run_of
 
 PROMPT = tokens(["<|bos|>", " The", " capital", " of", " France"], True)
 LOADED = Selection(

@@ -17,8 +17,8 @@ from tui.engine.jobs import (
     ScoreParts,
     Target,
 )
-from tui.results import Capabilities, Table
 from tui.explorer import Explorer
+from tui.results import Capabilities, Table
 from tui.views.ask import Ask
 from tui.views.chart import Bars, Plot
 from tui.views.heatmap import Heatmap

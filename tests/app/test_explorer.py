@@ -13,8 +13,8 @@ from tests.app import recorded
 from tests.app.driving import driven, notice, settled, text_of, until
 from tests.app.recorded import RecordedBench
 from tui.engine.jobs import OV, QK, Pattern, Residual, Target, Tokenize
-from tui.results import Gallery, Grid
 from tui.explorer import Explorer
+from tui.results import Gallery, Grid
 from tui.views.ask import Ask
 from tui.views.heatmap import Heatmap
 from tui.views.help import Help

@@ -12,8 +12,8 @@ from tests.app.driving import drawn, driven, notice, pressed, settled, text_of, 
 from tests.app.recorded import RecordedBench
 from tui import finding
 from tui.engine.jobs import Composition, CopyingScores, HeadScores, PairSearch, Partners, Repeats, TopPairs
-from tui.results import Table
 from tui.explorer import Explorer
+from tui.results import Table
 from tui.views.chart import Bars, Plot
 from tui.views.head_card import HeadCard
 from tui.views.model_tree import ModelTree

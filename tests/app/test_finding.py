@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tui.finding import Finding
 
 from tests.app.recorded import head
 from tui import finding
 from tui.engine.jobs import Repeats, TokenFilter
-from tui.finding import Finding
 from tui.results import Axis, Grid, Pairs, frozen
 
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tui.state import Selection
 
 from tests.app.recorded import KEY, info, tokens
 from tui import questions
 from tui.engine.jobs import FindTarget, PromptRow, Target, Words
 from tui.questions import ANSWER, MODEL, OFFSET, PROMPTS, WORDS, Choice, Problem
 from tui.results import Found, Split, Tokens
-from tui.state import Selection
 
 LOADED = Selection(model=info())
 NONE = Tokens((), (), (), False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tui.state import File, Selection
 
 from tests.app.recorded import KEY, info, tokens
 from tui import needs, state
@@ -37,7 +38,6 @@ from tui.engine.jobs import (
     WriteCosines,
 )
 from tui.results import Capabilities, Header, Table
-from tui.state import File, Selection
 
 PROMPT = tokens(["<|bos|>", " The", " capital", " of"], True)
 

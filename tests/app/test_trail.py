@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tui.state import Selection
+
 from tui.trail import LENGTH, Trail
 
 

@@ -17,6 +17,7 @@ from tui.circuits import lens
 from tui.circuits.errors import Refusal
 from tui.engine.jobs import Job, Lens, LensCurve, LensMeasure, LensTop, NextTokens, Open, Run, Target
 from tui.engine.jobs.parts import Forward, LensState
+from tui.names import state_names
 from tui.results import Grid
 
 ANSWER, OTHER, DISTRACTOR = 260, 263, 264

@@ -15,8 +15,8 @@ from tests.app.driving import text_of
 from tui import needs
 from tui.app import CircuitApp
 from tui.config import Options
-from tui.results import Grid, Table
 from tui.explorer import Explorer
+from tui.results import Grid, Table
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
 pytestmark = pytest.mark.timeout(120)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .. import names
 from ..circuits import fold, residual
 from ..circuits import lens as circuit
 from ..circuits.errors import Refusal
@@ -21,12 +22,12 @@ def state_names(bench: OpenModel, mids: bool) -> tuple[str, ...]:
     bench.need("residual")
     if mids:
         bench.need("states_mid")
-    return circuit.state_names(bench.info.n_layers, mids)
+    return names.state_names(bench.info.n_layers, mids)
 
 
 def state_at(bench: OpenModel, run: Run, name: str, position: int, ctx: Context) -> tuple[Tensor, Tensor, int]:
     """A state ``[d_model]``, the model's own logits ``[d_vocab]`` and the position counted from the start."""
-    every = circuit.state_names(bench.info.n_layers, mids=True)
+    every = names.state_names(bench.info.n_layers, mids=True)
     if name not in every:
         raise Refusal(f"There is no state {name} in {bench.info.name}.", f"States are {every[0]} to {every[-1]}.")
     state_names(bench, mids=name.endswith(".mid"))
