@@ -35,7 +35,7 @@ async def computed(explorer: Explorer, pilot: Pilot[None]) -> None:
     deadline = asyncio.get_running_loop().time() + 60
     while explorer.selection.tokens is None or not all(
         explorer.engine.cached(job) is not None
-        for job in needs.needs(explorer.selection, explorer._panel_open(), explorer._part(), explorer._drawn())
+        for job in needs.needs(explorer.selection, explorer.scene.wishes.cached, explorer.panel_open)
     ):
         assert asyncio.get_running_loop().time() < deadline
         await pilot.pause(0.05)
