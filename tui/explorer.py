@@ -20,7 +20,7 @@ from .cards import Cards
 from .commands import by_id, display
 from .dialogs import Dialogs
 from .engine.events import Event
-from .names import HeadAt, head_at
+from .names import head_at
 from .pace import AWAITED, Pace
 from .page import Problem
 from .pages import going
@@ -405,9 +405,9 @@ class Explorer(Screen[None]):
         if self.selection.model is None:
             self.say(f"L{layer}H{head} comes when the model is there")
 
-    def jump_to_neuron(self, at: HeadAt) -> None:
+    def jump_to_neuron(self, layer: int, neuron: int) -> None:
         """Show a neuron by number; one that does not exist is said."""
-        self.scene.do(going.to_neuron(self.selection, at), jump=True)
+        self.scene.do(going.to_neuron(self.selection, (layer, neuron)), jump=True)
 
     def open_prompts(self, path: str) -> None:
         """Open a file of prompts; what is wrong with it is said."""

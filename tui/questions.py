@@ -52,7 +52,8 @@ MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder i
 
 def named(id: str, s: Selection) -> Question:
     """The question of that id, the shown page's if it has one. StopIteration if there is none."""
-    return next(question for question in (*pages.questions(s), TREE, PROMPTS, MODEL) if question.id == id)
+    own = pages.of(s).questions
+    return next(question for question in (*own, TREE, PROMPTS, MODEL, *pages.questions(s)) if question.id == id)
 
 
 def choice(text: str, split: Split) -> Choice:
