@@ -19,7 +19,8 @@ from .engine.bench import Bench
 from .engine.engine import Engine
 from .engine.events import Done, Event
 from .engine.jobs import Open
-from .explorer import EngineEvent, ExportWanted, explorer
+from .explorer import explorer
+from .messages import EngineEvent, ExportWanted
 from .results import ModelInfo
 from .selection import EXAMPLE, Selection
 from .views.palette import Commands

@@ -11,26 +11,24 @@ from typing import Any
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
-from . import commands, keys, moves, needs, pages, phrases, questions
+from . import keys, moves, needs, pages, phrases, questions
 from .cards import Cards
-from .commands import by_id, display
+from .commands import by_id
 from .dialogs import Dialogs
-from .engine.events import Event
+from .messages import EngineEvent, ExportWanted
 from .names import HeadAt, head_at
 from .pace import AWAITED, Pace
 from .page import Problem
 from .pages import going
 from .pane import Heads, Lines, Pane, Side, title
 from .prompting import Prompting
-from .results import Result
 from .scene import Moved, Scene
 from .selection import Selection
 from .views.ask import Ask
-from .views.chart import Bars, Plot
+from .views.chart import Bars
 from .views.gallery import Thumbnails
 from .views.head_card import HeadCard
 from .views.heatmap import Heatmap
@@ -42,23 +40,6 @@ from .views.prompt import PromptInput, PromptLine, TokenStrip
 from .views.side_panel import SidePanel
 from .views.status import Status
 from .wishes import Asks
-
-
-class EngineEvent(Message):
-    """Something the worker said; posted from its thread."""
-
-    def __init__(self, event: Event) -> None:
-        super().__init__()
-        self.event = event
-
-
-class ExportWanted(Message):
-    """The user asked for the shown result as a file."""
-
-    def __init__(self, result: Result, selection: Selection) -> None:
-        super().__init__()
-        self.result = result
-        self.selection = selection
 
 
 class Explorer(Screen[None]):
@@ -187,8 +168,7 @@ class Explorer(Screen[None]):
     def opened(self) -> None:
         """Another model is open: its tree, its notes."""
         self._heads.build(self.selection)
-        said = " ".join(filter(None, (self.cards.read(), *(self.selection.model.notes if self.selection.model else ()))))
-        if said:
+        if said := self.cards.read():
             self.say(said)
 
     def say(self, sentence: str, good: bool = False, about: str = "") -> None:
@@ -217,31 +197,23 @@ class Explorer(Screen[None]):
         self.focus_view()
 
     @on(Ask.Answered)
-    def _answered(self, message: Ask.Answered) -> None:
-        self._dialogs.answered(message.question, message.text)
-
     @on(Ask.Picked)
-    def _picked(self, message: Ask.Picked) -> None:
-        self._dialogs.answered(message.question, message.value)
+    def _answered(self, message: Ask.Answered | Ask.Picked) -> None:
+        text = message.text if isinstance(message, Ask.Answered) else message.value
+        self._dialogs.answered(message.question, text)
 
     @on(HeadCard.Closed)
-    def _card_closed(self) -> None:
+    @on(HeadCard.Noted)
+    @on(HeadCard.ToggleBookmark)
+    def _card_said(self, message: HeadCard.OnHead) -> None:
+        self.settle("note", self.cards.told(message))
         self.scene.want()
+        self.draw()
 
     @on(HeadCard.GoTo)
     def _left_card(self, message: HeadCard.GoTo) -> None:
         if at := head_at(message.label):
             self.scene.do(moves.to_head(self.selection, at), jump=True)
-
-    @on(HeadCard.Noted)
-    def _noted(self, message: HeadCard.Noted) -> None:
-        self.settle("note", self.cards.note(message.head, message.text))
-        self.draw()
-
-    @on(HeadCard.ToggleBookmark)
-    def _bookmarked(self, message: HeadCard.ToggleBookmark) -> None:
-        self.settle("note", self.cards.bookmark(message.head))
-        self.draw()
 
     @on(ModelTree.Chosen)
     def _chosen(self, message: ModelTree.Chosen) -> None:
@@ -261,13 +233,7 @@ class Explorer(Screen[None]):
     def _follow(self) -> None:
         """The selection is where the cursor is: at once after a key, since a redraw sets the cursor from it. The picture
         stays: one that depends on the position changes with the cursor of other pages only."""
-        picture, page = self.main.picture, pages.of(self.selection)
-        if isinstance(picture, Heatmap) and picture.grid is not None:
-            moved = page.at(self.selection, *picture.cursor)
-        elif isinstance(picture, Bars) and picture.table is not None:
-            moved = page.at(self.selection, picture.cursor, 0)
-        else:
-            return
+        moved = self._pane.followed(self.selection)
         if not self.scene.follow(moved):
             return
         self._lines.draw(moved, lambda draw: self.pace.later("strip", AWAITED, draw))
@@ -347,17 +313,14 @@ class Explorer(Screen[None]):
         self.scene.forward()
 
     def action_cursor(self, rows: int, cols: int) -> None:
-        focused, there = self.focused, None
-        if isinstance(focused, Plot):
-            there = pages.of(self.selection).step(self.selection, rows or cols)
-        if there is not None:
-            self.scene.change(there)
-        elif isinstance(focused, Bars):
+        focused = self.focused
+        if isinstance(focused, Bars):
             focused.action_cursor(rows)
         elif isinstance(focused, ModelTree):
             (focused.action_cursor_down if rows > 0 else focused.action_cursor_up)()
+        elif (there := self._pane.stepped(self.selection, rows, cols)) is not None:
+            self.scene.change(there)
         else:
-            self.main.picture.action_cursor(rows, cols)
             self._follow()
 
     def action_edge(self, side: int) -> None:
@@ -418,11 +381,7 @@ class Explorer(Screen[None]):
 
     def palette_entries(self) -> list[Entry]:
         """The commands, as the help and the palette show them."""
-        return [
-            Entry(c.id, " ".join(display(key) for key in c.keys), c.label, c.help, c.group)
-            for c in commands.every()
-            if c.id != "palette"
-        ]
+        return keys.entries()
 
     def run_entry(self, command_id: str | None) -> None:
         """Run a command by its id."""
