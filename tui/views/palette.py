@@ -7,13 +7,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, cast
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual import on
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.widgets import Input, OptionList
+from textual.worker import Worker, WorkerState
 
 from .help import Entry
+from .once import Once
 
-_HEAD = re.compile(r"\s*l?(\d+)\s*(?:[h.,\s]\s*(\d+))?\s*$", re.IGNORECASE)
-_NEURON = re.compile(r"\s*l(\d+)\s*n\s*(\d+)\s*$", re.IGNORECASE)
+_HEAD = re.compile(r"\s*l?(\d{1,9})\s*(?:[h.,\s]\s*(\d{1,9}))?\s*$", re.IGNORECASE)
+_NEURON = re.compile(r"\s*l(\d{1,9})\s*n\s*(\d{1,9})\s*$", re.IGNORECASE)
 _PROMPTS = re.compile(r"\s*prompts\s+(\S.*?)\s*$", re.IGNORECASE)
 
 
@@ -25,6 +29,30 @@ class Explorer(Protocol):
     def jump(self, layer: int, head: int) -> None: ...
     def jump_to_neuron(self, layer: int, neuron: int) -> None: ...
     def open_prompts(self, path: str) -> None: ...
+
+
+class Palette(CommandPalette, Once[None]):
+    """Textual's palette, of commands or of anything else: runs what was chosen once, and enter is about the text that
+    was typed before it."""
+
+    _entered = False
+    """Whether enter waits for the list."""
+
+    @on(Input.Changed)
+    @on(Input.Submitted)
+    @on(OptionList.OptionSelected)
+    def _in_time(self, message: Input.Changed | Input.Submitted | OptionList.OptionSelected) -> None:
+        """Enter right behind the text would choose from the list of another text; what comes with the key that closed
+        this would choose again."""
+        searching = any(worker.node is self and not worker.is_finished for worker in self.workers)
+        self._entered = isinstance(message, Input.Submitted) and searching
+        if self._entered or not self.on_top:
+            message.stop()
+            message.prevent_default()
+
+    async def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if self._entered and event.state == WorkerState.SUCCESS:
+            await self.query_one(Input).action_submit()
 
 
 class Commands(Provider):
@@ -46,7 +74,8 @@ class Commands(Provider):
             go = partial(explorer.jump_to_neuron, layer, neuron)
             yield Hit(1.0, f"go to L{layer}N{neuron}", go, help="Show this neuron.")
         if match := _PROMPTS.match(query):
-            yield Hit(1.0, f"open {match[1]}", partial(explorer.open_prompts, match[1]), help="A file of prompts.")
+            go = partial(explorer.open_prompts, match[1])
+            yield Hit(1.0, Content(f"open {match[1]}"), go, help="A file of prompts.")  # a name may look like markup
         matcher = self.matcher(query)
         for entry in explorer.palette_entries():
             score = max(matcher.match(entry.label), 0.9 * matcher.match(entry.id), 0.5 * matcher.match(entry.help))
