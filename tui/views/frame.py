@@ -25,24 +25,22 @@ from textual.strip import Strip
 
 NEAR = 4
 """Characters between two changes that are sent along where their look is the same: to move over them costs as much."""
-ANY = ""
-"""For attributes and ink of a blank, on which they are not seen."""
 _ON_BLANKS = {"4", "7", "9", "21", "51", "52", "53"}
 """Underline, reverse, strike and their like are seen on blanks too."""
 _OFF = {"1": "22", "2": "22", "3": "23", "4": "24", "7": "27"}
 
 
 class Look(NamedTuple):
-    """How a character is drawn: parameters of SGR sequences."""
+    """How a character is drawn: parameters of SGR sequences. None where they are not seen, as the ink of a blank."""
 
-    attributes: tuple[str, ...] | str
-    ink: str
+    attributes: tuple[str, ...] | None
+    ink: str | None
     ground: str
 
 
 PLAIN = Look((), "39", "49")
 Cell = tuple[str, Look]
-"""What stands in one column. A text that is wider than its letters are many stands in its first, ``""`` in the rest."""
+"""What stands in one column. A wide letter, and a text whose letters join, stand in the first; ``""`` in the others."""
 
 
 def send_changes(screen: Screen[Any]) -> None:
@@ -147,7 +145,8 @@ class Pen:
 
     def __init__(self) -> None:
         self._out: list[str] = []
-        self._look = PLAIN
+        self._attributes: tuple[str, ...] = ()
+        self._ink, self._ground = "39", "49"
         self._at = (-1, -1)
 
     def write(self, y: int, x: int, cells: Sequence[Cell]) -> None:
@@ -164,25 +163,28 @@ class Pen:
 
     def lift(self) -> str:
         """All that was written; the terminal draws plainly again."""
-        if self._look != PLAIN:
+        if (self._attributes, self._ink, self._ground) != PLAIN:
             self._out.append("\x1b[0m")
         return "".join(self._out)
 
     def _turn(self, look: Look) -> None:
-        now, codes = self._look, []
-        attributes = look.attributes
-        if attributes == ANY:
-            attributes = () if _ON_BLANKS & set(now.attributes) else now.attributes
-        if attributes != now.attributes:
-            gone = {_OFF.get(name, "0") for name in now.attributes if name not in attributes}
-            if "0" in gone:
-                gone, now = {"0"}, PLAIN
-            codes = [*sorted(gone), *attributes]
-        ink = now.ink if look.ink == ANY else look.ink
-        codes += [ink] * (ink != now.ink) + [look.ground] * (look.ground != now.ground)
+        codes: list[str] = []
+        attributes, ink = look.attributes, look.ink
+        if attributes is None:
+            attributes = () if _ON_BLANKS & set(self._attributes) else self._attributes
+        if attributes != self._attributes:
+            off = {_OFF.get(name, "0") for name in self._attributes if name not in attributes}
+            if "0" in off:
+                off, self._ink, self._ground = {"0"}, "39", "49"
+            codes += [*sorted(off), *attributes]
+        if ink is not None and ink != self._ink:
+            codes.append(ink)
+            self._ink = ink
+        if look.ground != self._ground:
+            codes.append(look.ground)
         if codes:
             self._out.append(f"\x1b[{';'.join(codes)}m")
-        self._look = Look(attributes, ink, look.ground)
+        self._attributes, self._ground = attributes, look.ground
 
 
 def cells_of(strip: Strip, system: ColorSystem) -> list[Cell]:
@@ -192,9 +194,14 @@ def cells_of(strip: Strip, system: ColorSystem) -> list[Cell]:
         if control:
             continue
         look, blank = looks_of(style, system) if style else (PLAIN, PLAIN)
-        if text.isascii() or all(get_character_cell_size(letter) == 1 for letter in text):
-            out += [(letter, blank if letter == " " else look) for letter in text]
-        elif columns := cell_len(text):
+        sizes = [1] * len(text) if text.isascii() else [get_character_cell_size(letter) for letter in text]
+        columns = len(text) if text.isascii() else cell_len(text)
+        if 0 not in sizes and sum(sizes) == columns:
+            for letter, size in zip(text, sizes, strict=True):
+                out.append((letter, blank if letter == " " else look))
+                if size > 1:
+                    out.append(("", look))
+        elif columns:
             out += [(text, look), *[("", look)] * (columns - 1)]
     return out
 
@@ -202,7 +209,7 @@ def cells_of(strip: Strip, system: ColorSystem) -> list[Cell]:
 @lru_cache(maxsize=4096)
 def looks_of(style: Style, system: ColorSystem) -> tuple[Look, Look]:
     """How a style draws letters, and blanks."""
-    attributes, ink, ground = [], PLAIN.ink, PLAIN.ground
+    attributes, ink, ground = [], "39", "49"
     codes = iter(Strip.render_ansi(style, system).split(";"))
     for code in codes:
         number = int(code or 0)
@@ -216,4 +223,4 @@ def looks_of(style: Style, system: ColorSystem) -> tuple[Look, Look]:
         elif number:
             attributes.append(code)
     look = Look(tuple(attributes), ink, ground)
-    return look, look if _ON_BLANKS & set(attributes) else Look(ANY, ANY, ground)
+    return look, look if _ON_BLANKS & set(attributes) else Look(None, None, ground)

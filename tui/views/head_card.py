@@ -21,6 +21,7 @@ from textual.widgets import Static
 from ..results import Grid, Table
 from .ask import Ask
 from .chart import Bars
+from .frame import send_changes
 from .plot import words
 from .still import Still
 
@@ -97,6 +98,7 @@ class HeadCard(ModalScreen[None]):
 
     def __init__(self, head: Head) -> None:
         super().__init__()
+        send_changes(self)
         self.head = head
         self.facts = Bars()
         self.pattern = Still()
