@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
 import pyte
 import pytest
+from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import CompositorUpdate, LayoutUpdate
@@ -18,13 +20,14 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tests.views.apps import Frugal
-from tui.views.frame import send_changes
+from tui.views.frame import Cell, Pen, Sent, cells_of, send_changes
 
 LETTERS = ["a", "b", " ", " ", "│", "█", "é", "日", "中", "⏎"]
 STYLES = [
     Style.parse(text) for text in (
         "#ffffff on #101010", "bold #ffffff on #101010", "#00ff00 on #101010", "#ffffff on #306090", "on #c0c000",
         "underline #ffffff on #101010", "reverse #ff0000 on #101010", "italic bold red on blue", "default on default",
+        "strike #ffffff on #101010",
     )
 ]  # fmt: skip
 
@@ -65,7 +68,7 @@ def looks(screen: pyte.Screen) -> list[list[tuple[object, ...]]]:
     """What is seen: ink and weight of a letter, not of a blank."""
     return [
         [
-            (char.data, char.bg, char.underscore, char.reverse,
+            (char.data, char.bg, char.underscore, char.reverse, char.strikethrough,
              (char.fg, char.bold, char.italics) if char.data.strip() or char.underscore or char.reverse else None)
             for char in (screen.buffer[y][x] for x in range(screen.columns))
         ]
@@ -185,17 +188,42 @@ async def test_a_frame_costs_what_changed(monkeypatch: pytest.MonkeyPatch) -> No
         assert played.take() > 3000, "all of it: something else may have written on the terminal"
 
 
+def cells(*parts: tuple[str, int]) -> list[Cell]:
+    return cells_of(Strip([Segment(text, STYLES[style]) for text, style in parts]), ColorSystem.TRUECOLOR)
+
+
 def test_a_style_says_what_differs_from_the_one_before() -> None:
-    from rich.color import ColorSystem
-
-    from tui.views.frame import Pen, cells_of
-
     pen = Pen()
-    pen.write(0, 0, cells_of(Strip([Segment("a", STYLES[0]), Segment("b", STYLES[1]), Segment("  ", STYLES[4]),
-                                    Segment("c", STYLES[0])]), ColorSystem.TRUECOLOR))  # fmt: skip
+    pen.write(0, 0, cells(("a", 0), ("b", 1), ("  ", 4), ("c", 0), ("d", 9), ("e", 0)))
     assert pen.lift() == (
-        "\x1b[1;1H\x1b[38;2;255;255;255;48;2;16;16;16ma\x1b[1mb\x1b[48;2;192;192;0m  \x1b[22;48;2;16;16;16mc\x1b[0m"
+        "\x1b[1;1H\x1b[38;2;255;255;255;48;2;16;16;16ma\x1b[1mb\x1b[48;2;192;192;0m  \x1b[22;48;2;16;16;16mc"
+        "\x1b[9md\x1b[0;38;2;255;255;255;48;2;16;16;16me\x1b[0m"
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "span", "written"),
+    [
+        ("abcdefgh", "Xbcdefgh", (0, 8), "[1G X"),
+        ("abcdefgh", "XbcXefgh", (0, 8), "[1G XbcX"),
+        ("abcdefghij", "XbcdefghiX", (0, 10), "[1G X [10G X"),
+        ("abcdefgh", "XXXXXXXX", (2, 4), "[3G XX"),
+        ("abcdefgh", "abcdefgh", (0, 8), ""),
+        ("ab日中ef", "ab日本ef", (0, 8), "[5G 本"),
+        ("ab日中ef", "abXY中ef", (3, 4), "[3G XY"),
+        ("abXY中ef", "ab日中ef", (3, 4), "[3G 日"),
+        ("ab日中ef", "abXY中ef", (2, 3), "[3G XY"),
+        ("ab\N{ZERO WIDTH JOINER}日ef", "ab\N{ZERO WIDTH JOINER}日eX", (3, 4), "[1G ab\N{ZERO WIDTH JOINER}日eX"),
+    ],
+)
+def test_letters_that_change_are_written(before: str, after: str, span: tuple[int, int], written: str) -> None:
+    """Wide ones whole, near ones at once."""
+    sent = Sent()
+    sent.put(Pen(), 0, 0, cells((before, 0)), (0, 99))
+    pen = Pen()
+    sent.put(pen, 0, 0, cells((after, 0)), span)
+    found = re.sub(r"\x1b\[[0-9;]*m", "", pen.lift()).replace("\x1b[1;", "\x1b[").replace("H", "G")
+    assert found == re.sub(r"\[(\d+)G ", "\x1b[\\1G", written).replace(" ", "")
 
 
 def test_a_screen_that_sends_changes_is_one_of_textuals() -> None:

@@ -111,7 +111,7 @@ class Sent:
         row += [None] * (x + len(cells) - len(row))
         before, (first, last) = row[x : x + len(cells)], (max(0, span[0]), min(len(cells), span[1]))
         # What takes several columns is written whole, and what stood in one of its columns goes whole.
-        while first > 0 and (_goes_on(cells[first]) or _goes_on(before[first])):
+        while 0 < first < len(cells) and (_goes_on(cells[first]) or _goes_on(before[first])):
             first -= 1
         while last < len(cells) and (_goes_on(cells[last]) or _goes_on(before[last])):
             last += 1
@@ -119,16 +119,12 @@ class Sent:
         if before[first:last] == new:
             return
         row[x + first : x + last] = new
-        start = end = -1
-        for place in [i for i in range(first, last) if cells[i] != before[i]]:
-            if start >= 0 and place >= end and not _bridged(cells[end - 1 : place]):
-                pen.write(y, x + start, cells[start:end])
-                start = -1
-            start = place if start < 0 else start
-            end = max(end, place + 1)
-            while end < last and _goes_on(cells[end]):
-                end += 1
-        pen.write(y, x + start, cells[start:end])
+        changed = [i for i in range(first, last) if cells[i] != before[i]]
+        start = changed[0]
+        for one, other in zip(changed, [*changed[1:], None], strict=True):
+            if other is None or not _bridged(cells[one:other]):
+                pen.write(y, x + start, cells[start : one + 1])
+                start = other or 0
 
 
 def _goes_on(cell: Cell | None) -> bool:
