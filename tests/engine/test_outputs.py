@@ -120,7 +120,8 @@ def column(table: Table, name: str) -> list[Any]:
 def check_ranked(table: Table, values: np.ndarray, shown: bool = False) -> None:
     """A table of what one row over the outputs promotes and suppresses."""
     order = np.argsort(-values).tolist()
-    ids = [*order, *order[::-1], *([0, 1, 2] if shown else [])]
+    ids = [*order, *([0, 1, 2] if shown else [])]
+    assert column(table, "part") == ["promoted"] * 3 + ["shown"] * (len(ids) - 3)
     assert column(table, "id") == ids
     assert column(table, "token") == [NAMES[i] for i in ids]
     assert column(table, "rank") == [order.index(i) + 1 for i in ids]
