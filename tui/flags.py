@@ -45,13 +45,13 @@ FLAGS: Mapping[str, Flag] = {
     "term": Flag("tokens or learned positions on each side", "token-token", get_args(Term)),
     "offset": Flag("rotary distance query − key (default: 0)", kind=int),
     "outputs": Flag("columns are the shown tokens or the whole vocabulary", "shown", ("shown", "all")),
-    "kind": Flag("pattern: pattern (the default), or value-weighted, the size of what it moves; composition: q, k (the "
-                 "default), v"),
+    "kind": Flag("pattern: pattern (the default), or value-weighted, the size of what it moves; composition: q, k "
+                 "(the default), v"),
     "statistic": Flag("with --prompts: mean, or standard deviation", "mean", ("mean", "spread")),
     "measure": Flag("what is measured"),
     "unit": Flag("what a part is; neuron: with --layer"),
-    "position": Flag("where, −1 is the last: residual: the parts there; lens: over the layers there; elsewhere it is the "
-                     "default", metavar="N", kind=int),
+    "position": Flag("where, −1 is the last: residual: the parts there; lens: over the layers there; elsewhere it is "
+                     "the default", metavar="N", kind=int),
     "answer": Flag("the token whose logit is split or followed; several (Paris, Rome) are averaged, #17 is an id "
                    "(default: the likeliest next token; residual: none)", metavar="WORDS"),
     "distractor": Flag("minus this token's logit", metavar="WORDS"),

@@ -7,11 +7,21 @@ from textual.binding import Binding
 from . import commands
 from .commands import display, other_keys, typed_keys
 from .page import Command
+from .views.help import Entry
 
 
 def every() -> list[Binding]:
     """The keys of all commands."""
     return [binding for command in commands.every() for binding in bindings(command)]
+
+
+def entries() -> list[Entry]:
+    """The commands, as the help and the palette show them."""
+    return [
+        Entry(c.id, " ".join(map(display, c.keys)), c.label, c.help, c.group)
+        for c in commands.every()
+        if c.id != "palette"
+    ]
 
 
 def bindings(command: Command) -> list[Binding]:

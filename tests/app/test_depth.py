@@ -195,8 +195,9 @@ async def test_the_palette_goes_to_a_neuron_by_number() -> None:
         await until(pilot, lambda: explorer.selection.look(NeuronsLook).neuron == (2, 255))
         await settled(explorer, pilot)
         assert drawn(explorer).rows.labels[explorer.heatmap.cursor[0]] == "L2N255"
-        explorer.jump_to_neuron(2, 256)
-        assert "neurons 0 to 255" in notice(explorer)
+        await pilot.press("colon", *"L2N256", "enter")
+        await until(pilot, lambda: "neurons 0 to 255" in notice(explorer))
+        assert explorer.selection.look(NeuronsLook).neuron == (2, 255)
 
 
 async def test_a_model_without_neurons_says_why() -> None:

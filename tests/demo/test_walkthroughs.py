@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from tests.app.driving import text_of
+from tests.app.driving import text_of, until
 from tui import needs
 from tui.app import CircuitApp
 from tui.config import Options
@@ -139,7 +139,8 @@ async def test_the_induction_circuit() -> None:
         grid = explorer.heatmap.grid
         assert isinstance(grid, Grid)
         assert grid.values[4, 1] == pytest.approx(said(r"It does not \((−0\.\d+)\)")[0], abs=0.005)
-        explorer.jump(2, 2)
+        await pilot.press("colon", *"L2H2", "enter")
+        await until(pilot, lambda: explorer.selection.name == "L2H2")
         await computed(explorer, pilot)
         await press(explorer, pilot, "1", "h", "h", "W")
         (score,) = said(r"` robin` → ` silk` is (\d+\.\d+)")
