@@ -158,6 +158,9 @@ class Explorer(Screen[None]):
         self.cards.draw()
 
     def _draw_panel(self) -> None:
+        if self.pace.waits("draw"):  # never beside the picture of another page
+            self.draw()
+            return
         self.pace.cancel("panel")
         self.panel.set_class(not self.panel_open, "closed")
         self.set_class(self.panel_open, "panel-open")
