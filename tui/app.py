@@ -88,7 +88,7 @@ class CircuitApp(App[None]):
     def _emit(self, event: Event) -> None:
         """Called in the worker's thread; ``post_message`` alone is safe from there, also after the app has ended."""
         if isinstance(event, Done) and isinstance(event.result, ModelInfo):
-            self.engine.cache.limit_bytes = cache_bytes(event.result)
+            self.engine.cache.limit(cache_bytes(event.result))
         self.explorer.post_message(EngineEvent(event))
 
     def get_default_screen(self) -> Screen[None]:

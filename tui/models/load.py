@@ -90,8 +90,8 @@ def load(
         live = LiveModel(bridge, tokens, embedding_factor(bridge))
         n_outputs = live.ends.W_U.shape[1]  # made here, outside inference mode
         if (classes := read_classes(found.folder, bridge.cfg.d_vocab, n_outputs)) is not None:
-            live.outputs, said = classes
-            notes = (*notes, said)
+            notes = (*notes, classes[1])
+            live.put_out(classes[0])
         stage("self-check")
         capabilities, checks = self_check(live, reference, check)
     block, cfg = bridge.blocks[0], bridge.cfg
