@@ -28,7 +28,8 @@ PROMPT = loaded().tokens
 assert PROMPT is not None
 RUN = Run(KEY, PROMPT.ids, True)
 FILE = File("facts.jsonl", ROWS, over=False, prepared=Prompts(
-    "digest", "facts.jsonl", (RUN, Run(KEY, (0, 1, 8), True)), (Target((6,)), None), ("The capital of", "The king")))  # fmt: skip
+    "digest", "facts.jsonl", (RUN, Run(KEY, (0, 1, 8), True)), (Target((6,)), None), tuple(row.text for row in ROWS),
+))  # fmt: skip
 
 
 def cached(job: Job | None) -> Any:

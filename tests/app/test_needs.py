@@ -179,11 +179,12 @@ def test_the_jobs_carry_every_option_that_changes_their_numbers() -> None:
         assert needs.shown(replace(s, **change)) != base, change  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("over", [False, True])
 @pytest.mark.parametrize("name", EVERY)
-def test_every_option_of_every_page_changes_what_is_drawn_or_how(name: str) -> None:
+def test_every_option_of_every_page_changes_what_is_drawn_or_how(name: str, over: bool) -> None:
     """An option that changes neither the job nor the shape nor the title would be a key that does nothing."""
     page = pages.named(name)
-    s = loaded(page=name, layer=1, likeliest=PARIS, file=FILE)
+    s = loaded(page=name, layer=1, likeliest=PARIS, file=replace(FILE, over=over))
     for option in filter(None, (page.option(each.key, s) for each in page.options)):
         for value in option.choices(s):
             if value != option.of(s) and not option.why_not(s, value):
