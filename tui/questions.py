@@ -51,8 +51,9 @@ MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder i
 
 
 def named(id: str, s: Selection) -> Question:
-    """The question of that id, the shown page's if it has one. StopIteration if there is none."""
-    return next(question for question in (*pages.questions(s), TREE, PROMPTS, MODEL) if question.id == id)
+    """The question of that id: the shown page's, else everybody's, else another page's. StopIteration if there is none."""
+    asked = (*pages.of(s).questions, TREE, PROMPTS, MODEL, *pages.questions())
+    return next(question for question in asked if question.id == id)
 
 
 def choice(text: str, split: Split) -> Choice:

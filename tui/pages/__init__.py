@@ -63,9 +63,8 @@ def over_files() -> tuple[Page, ...]:
     return tuple(page for page in every() if page.has_over)
 
 
-def questions(s: Selection) -> Iterator[Question]:
-    """Questions that pages ask, the shown page's first."""
-    yield from of(s).questions
+def questions() -> Iterator[Question]:
+    """Questions that pages ask."""
     for page in every():
         yield from page.questions
     yield ANSWER
