@@ -53,6 +53,13 @@ class Cache:
                 self._remove(next(iter(self._entries)))
             return True
 
+    def limit(self, n_bytes: int) -> None:
+        """At most so many bytes from now on."""
+        with self._lock:
+            self.limit_bytes = n_bytes
+            while self._used > self.limit_bytes:
+                self._remove(next(iter(self._entries)))
+
     def drop(self, unwanted: Callable[[Job], bool]) -> None:
         """Forget every job for which ``unwanted`` holds."""
         with self._lock:
