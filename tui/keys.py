@@ -12,7 +12,6 @@ from .commands import display, other_keys, typed_keys
 from .page import Command
 from .views.help import Entry
 
-
 S = TypeVar("S", bound=Screen[Any])
 
 
