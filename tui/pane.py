@@ -111,12 +111,10 @@ class Side:
         if panel is None:
             return
         job = panel.job(here)
-        result = here.result(job)
-        if result is not None:
-            result = panel.shape(here, result)
-            header = phrases.header_of(result)
-            below = phrases.checks(header, facts=False) if header else ""
-            self._view.show(result, panel.title(here), below)
+        known = here.result(job)
+        result = None if known is None else panel.shape(here, known)
+        if isinstance(result, Table | Curve | Grid):
+            self._view.show(result, panel.title(here), phrases.checks(result.header, facts=False))
             self._drawn = (page.name, panel.name)
             return
         why = self._wishes.why(job) if isinstance(job, Job) else job.why

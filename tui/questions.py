@@ -53,7 +53,8 @@ _model)
 
 def named(id: str, s: Selection) -> Question:
     """The question of that id, the shown page's if it has one. StopIteration if there is none."""
-    return next(question for question in (*pages.questions(s), TREE, PROMPTS, MODEL) if question.id == id)
+    own = pages.of(s).questions
+    return next(question for question in (*own, TREE, PROMPTS, MODEL, *pages.questions(s)) if question.id == id)
 
 
 def choice(text: str, split: Split) -> Choice:
