@@ -14,15 +14,13 @@ from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
-from . import keys, moves, needs, pages, phrases, questions
+from . import keys, moves, needs, pages, phrases
 from .cards import Cards
 from .commands import by_id
 from .dialogs import Dialogs
 from .messages import EngineEvent, ExportWanted
-from .names import HeadAt, head_at
+from .names import head_at
 from .pace import AWAITED, Pace
-from .page import Problem
-from .pages import going
 from .pane import Heads, Lines, Pane, Side, title
 from .prompting import Prompting
 from .scene import Moved, Scene
@@ -36,6 +34,7 @@ from .views.help import Entry, Help
 from .views.main_view import MainView
 from .views.model_tree import ModelTree
 from .views.notice import Notice
+from .views.palette import Place
 from .views.prompt import PromptInput, PromptLine, TokenStrip
 from .views.side_panel import SidePanel
 from .views.status import Status
@@ -362,22 +361,14 @@ class Explorer(Screen[None]):
         """The prompts that were typed."""
         return self._prompting.history
 
-    def jump(self, layer: int, head: int) -> None:
-        """Show a head by number; one that does not exist is said."""
-        self.scene.do(moves.to_head(self.selection, (layer, head)), jump=self.selection.model is not None)
-        if self.selection.model is None:
-            self.say(f"L{layer}H{head} comes when the model is there")
-
-    def jump_to_neuron(self, at: HeadAt) -> None:
-        """Show a neuron by number; one that does not exist is said."""
-        self.scene.do(going.to_neuron(self.selection, at), jump=True)
+    def places(self, text: str) -> list[Place]:
+        """Where a text leads that is no command."""
+        found = moves.typed(self.selection, text)
+        return [(name, sentence, lambda move=move: self._go(move())) for name, sentence, move in found]  # type: ignore[misc]
 
     def open_prompts(self, path: str) -> None:
         """Open a file of prompts; what is wrong with it is said."""
-        answer = questions.prompt_file(self.selection, path)
-        self.settle("prompts", answer.sentence if isinstance(answer, Problem) else "")
-        if isinstance(answer, Selection):
-            self.scene.change(answer, jump=True)
+        self.scene.do(moves.to_prompts(self.selection, path), jump=True)
 
     def palette_entries(self) -> list[Entry]:
         """The commands, as the help and the palette show them."""

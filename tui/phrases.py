@@ -64,7 +64,7 @@ def aim(s: Selection) -> str:
     if s.answer is not None and (s.answer.label or s.answer.text):
         return s.answer.label or s.answer.text.replace(" - ", " − ")
     if s.likeliest is not None:
-        return in_words(s.likeliest.text)
+        return s.likeliest.text if s.model is not None and s.model.classes else in_words(s.likeliest.text)
     return "the likeliest token"
 
 

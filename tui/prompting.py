@@ -68,6 +68,8 @@ class Prompting:
     def append(self) -> Say | None:
         """Append the likeliest next token after the last position."""
         s = self._scene.selection
+        if s.model is not None and s.model.capabilities.one_vocabulary:
+            return Say(s.model.capabilities.one_vocabulary)
         table = self._scene.wishes.cached(needs.after_prompt(s))
         if not isinstance(table, Table) or not table.rows:
             return Say("no prediction yet: wait for the prompt to be computed")

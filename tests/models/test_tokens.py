@@ -191,7 +191,7 @@ def test_sentencepiece_style(tmp_path: Path) -> None:
 
 
 def llama_tokens() -> HubTokenizer:
-    """As Llama's ``tokenizer.json``: a blank is put before every text, blanks are ``▁``, bytes stand in for the rest."""
+    """As Llama's ``tokenizer.json``: a blank is put before every text, blanks are ``▁``, bytes stand in for others."""
     from tokenizers import Tokenizer as Fast
     from tokenizers import models, normalizers
     from transformers import PreTrainedTokenizerFast

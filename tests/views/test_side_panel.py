@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from textual.app import App, ComposeResult
 
-from tests.views.apps import count_bytes, quiet, screen_lines
+from tests.views.apps import Frugal, count_bytes, quiet, screen_lines
 from tests.views.grids import HEADER, assert_clean, attention, curve_of, grid_of, random_grid, table_of
 from tui.results import Gallery, Result
 from tui.views import plot
@@ -19,7 +19,7 @@ RESULTS: dict[str, Callable[[], Result]] = {
 }  # fmt: skip
 
 
-class Pane(App[None]):
+class Pane(Frugal):
     CSS = "#panel { width: 38; border: round $border; }"
 
     def __init__(self) -> None:
@@ -58,9 +58,8 @@ async def test_a_picture_without_focus_takes_none() -> None:
 
 
 async def test_what_is_shown_is_not_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = Pane()
+    app, grid, sent = Pane(), attention(8), count_bytes(monkeypatch)
     async with app.run_test(size=(80, 24)) as pilot:
-        grid, sent = attention(8), count_bytes(monkeypatch)
         app.panel.show(grid, "pattern", "")
         assert await quiet(pilot, sent)
         monkeypatch.setattr(plot, "blank", lambda *_: pytest.fail("drawn again"))

@@ -168,6 +168,20 @@ def cell_of(s: Selection) -> tuple[int, int]:
     return clamp(own.row, len(tokens)), clamp(own.col, len(tokens))
 
 
+def classes(s: Selection) -> tuple[str, ...]:
+    """Names of the outputs, where they are classes of their own: OV's columns then."""
+    return s.model.classes if s.model is not None else ()
+
+
+def output_of(s: Selection) -> int:
+    """Id of the output that OV's column under the cursor stands for."""
+    if not classes(s):
+        tokens = tokens_of(s)
+        return tokens.ids[cell_of(s)[1]] if tokens is not None else 0
+    own = listed(s) is not None
+    return clamp(s.look(OwnTokens).col if own else s.col, len(classes(s)))
+
+
 def at_cell(s: Selection, row: int, col: int) -> Selection:
     """The cursor on another cell of them."""
     if listed(s) is None:

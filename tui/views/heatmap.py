@@ -2,7 +2,7 @@
 
 The picture comes from `plot.picture` once for a grid, a size and a scroll position, as lines of Segments; the cursor
 is laid over those lines. So a cursor move asks plotext for nothing and refreshes the cells and labels that changed:
-about 1 kB on the wire, where redrawing 64×64 costs 58. For the same reason the window scrolls by half its size when
+some 200 bytes on the wire, where 64×64 cells cost 40 kB. For the same reason the window scrolls by half its size when
 the cursor leaves it, not by a line at each key.
 """
 
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import zip_longest
-from typing import Self
 
 from rich.color import Color
 from rich.segment import Segment
@@ -21,7 +19,6 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
-from textual.widget import Widget
 
 from tui.results import Axis, Grid
 from tui.text import shorten, width
@@ -30,35 +27,6 @@ from tui.views.plot import Picture, axis_label, picture
 from tui.views.surface import Drawing, laid_over
 
 Cell = tuple[int, int]
-CUT = 32
-"""Columns from one Cut to the next."""
-
-
-class Cut(Widget):
-    """One column of the heatmap as a widget of its own.
-
-    Textual sends a touched row again from the left edge of the widget, 25 bytes a cell: up to 3.4 kB for one cursor
-    move in 64×64. It begins anew where a widget begins, so a column every 32 takes that to 1.9 kB, 1.0 in the median.
-    """
-
-    DEFAULT_CSS = "Cut { position: absolute; width: 1; height: 1; display: none; }"
-
-    def __init__(self, heatmap: Heatmap) -> None:
-        super().__init__()
-        self.heatmap = heatmap
-        self.place = Region(0, 0, 0, 0)
-
-    def put(self, place: Region) -> None:
-        """Stand on these characters of the heatmap; on none, be gone."""
-        if place != self.place:
-            self.place = place
-            self.display = bool(place)
-            self.styles.offset = place.offset
-            self.styles.height = place.height
-
-    def render_line(self, y: int) -> Strip:
-        return self.heatmap.render_line(self.place.y + y).crop(self.place.x, self.place.right)
-
 
 class Heatmap(Drawing):
     """Draws a Grid; the cursor is one of its cells."""
@@ -179,7 +147,6 @@ class Heatmap(Drawing):
             self._at = (row, col)
             if (shown := self.picture) is not None:
                 self._scroll_to_cursor(shown)
-            self._place_cuts()
             # Later, for whoever sets the grid may set the cursor next.
             self.call_later(self._announce)
         self.refresh()
@@ -187,13 +154,11 @@ class Heatmap(Drawing):
     def watch_fit(self) -> None:
         if not self.fit and (shown := self.picture) is not None:
             self._scroll_to_cursor(shown)
-        self._place_cuts()
         self.refresh()
 
     def on_resize(self, event: events.Resize) -> None:
         if (shown := self.picture) is not None:
             self._scroll_to_cursor(shown)
-        self._place_cuts()
 
     def on_click(self, event: events.Click) -> None:
         place = event.get_content_offset(self)
@@ -206,32 +171,6 @@ class Heatmap(Drawing):
             self.action_open()
         else:
             self.set_cursor(*cell)
-
-    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
-        for cut in self.query_children(Cut):
-            within = [region.intersection(cut.place).translate(-cut.place.offset) for region in regions]
-            if repaint and (not regions or any(within)):
-                cut.refresh(*filter(None, within))
-        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
-
-    def _place_cuts(self) -> None:
-        """Cuts stand on the first columns of cells, and only beside cells: labels may hold wide characters."""
-        shown = self.picture
-        places = []
-        if shown is not None:
-            layout = shown.layout
-            last = 0
-            for edge in layout.cols.edges[1:-1]:
-                if layout.left + edge >= last + CUT:
-                    last = layout.left + edge
-                    places.append(Region(last, layout.top, 1, layout.rows.size))
-        cuts = list(self.query_children(Cut))
-        if self.is_attached and len(cuts) < len(places):
-            more = [Cut(self) for _ in places[len(cuts) :]]
-            self.mount(*more)
-            cuts += more
-        for cut, place in zip_longest(cuts, places[: len(cuts)]):
-            cut.put(place or Region())
 
     @property
     def stale_line(self) -> int:
@@ -304,7 +243,6 @@ class Heatmap(Drawing):
         moved = origin != (shown.layout.rows.starts[0], shown.layout.cols.starts[0])
         self._origin = (origin[0], origin[1])
         if moved:
-            self._place_cuts()
             self.refresh()
         return moved
 
