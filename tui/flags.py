@@ -64,7 +64,7 @@ FLAGS: Mapping[str, Flag] = {
     "source": Flag("with --head: what the head moves from this position", metavar="N", kind=int),
     "token": Flag("what is attended to, or whose they are", metavar="WORD"),
     "direction": Flag("heads that feed this one, or that it feeds", "from", get_args(Direction)),
-    "circuit": Flag("which circuit (search: qk; pairs, svd: ov)", choices=get_args(Circuit)),
+    "circuit": Flag("which circuit (default: ov, but qk for search)", choices=get_args(Circuit)),
     "pairs": Flag('"France>Paris,king>queen"', metavar="PAIRS"),
     "side": Flag("what the token is, or which side is read through the earlier head (default: query, and k)"),
     "path": Flag("the two heads, the earlier first", metavar="L0H1,L1H2"),
