@@ -281,7 +281,7 @@ def ov_row(job: OVRow, bench: OpenModel, ctx: Context) -> Table:
     bench.need("ov")
     y, head = _source(job, bench, ctx)
     bench.index(job.outputs)
-    row = ov_circuit.ranked(bench.unembedding(job.weights), y[0], job.k)
+    row = ov_circuit.ranked(bench.unembedding(job.weights), y[0], job.k, job.outputs)
     header = words.ov(
         OV(job.model, job.layer, job.head, (job.source,), None, job.weights, basis=job.basis, run=job.run),
         bench.info,
