@@ -1,31 +1,50 @@
-"""The application: theme, keys, the engine's life, and what touches files."""
+"""The application: theme, keys, the engine's life, what touches files, and what an error in a handler does.
+
+An error while the first screen is made ends the app. A later one is logged and said, and the app goes on: what broke is
+one message (a key, a result, a timer), and the same widget takes the next. The third in ten seconds is no accident:
+what can be kept is written, and the app ends with exit code 1, which ``cli`` puts into words.
+
+Textual has one place that every error comes to, ``App._handle_exception``, and nothing public before it. The loop that
+called a handler ends after it, though, and with it the widget, or with the app's own loop everything; hence
+``_survive_handlers``, which is asked first.
+"""
 
 from __future__ import annotations
 
 import gc
 import itertools
+import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 from textual.app import App
+from textual.message import Message
+from textual.message_pump import MessagePump
 from textual.screen import Screen
-from textual.theme import Theme
+from textual.theme import Theme, ThemeProvider
+from textual.worker import WorkerFailed
 
-from . import pages
-from .config import Options, read_history, write_history
+from . import keys, pages
+from .config import Options, log_file, read_history, write_history
 from .engine.bench import Bench
 from .engine.engine import Engine
 from .engine.events import Done, Event
 from .engine.jobs import Open
-from .explorer import EngineEvent, ExportWanted, explorer
+from .explorer import Explorer
+from .messages import EngineEvent, ExportWanted
 from .results import ModelInfo
 from .selection import EXAMPLE, Selection
-from .views.palette import Commands
+from .views.palette import Commands, Palette
 
 DRAW_PAUSE, DRAW_PAUSE_SSH = 0.04, 0.15
 """Seconds between redraws while heads fly by, here and over a slow link."""
+
+ERRORS, ERRORS_WITHIN = 3, 10.0
+"""So many errors in so many seconds end the app."""
 
 DARK = Theme(
     name="circuit-dark", dark=True, primary="#7aa2d6", secondary="#8fb28a", accent="#e0a95c", background="#12151a",
@@ -70,6 +89,9 @@ class CircuitApp(App[None]):
         """``bench`` is where jobs are computed and ``clock`` times them: tests bring their own."""
         super().__init__()
         self.options = options
+        self._errors: deque[float] = deque(maxlen=ERRORS)
+        """When the last ones were, on the monotonic clock."""
+        self._is_drawn = False
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = options.theme if options.theme in self.available_themes else DARK.name
@@ -83,7 +105,8 @@ class CircuitApp(App[None]):
             weights="raw" if options.weights == "raw" else "processed",
         )  # fmt: skip
         over_ssh = "SSH_CONNECTION" in os.environ
-        self.explorer = explorer(self.engine, selection, read_history(), DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE)
+        pause = DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE
+        self.explorer = keys.bound(Explorer)(self.engine, selection, read_history(), pause)
 
     def _emit(self, event: Event) -> None:
         """Called in the worker's thread; ``post_message`` alone is safe from there, also after the app has ended."""
@@ -93,6 +116,13 @@ class CircuitApp(App[None]):
 
     def get_default_screen(self) -> Screen[None]:
         return self.explorer
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette())
+
+    def search_themes(self) -> None:
+        self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
 
     def on_mount(self) -> None:
         self.explorer.call_after_refresh(gc.enable)
@@ -107,9 +137,39 @@ class CircuitApp(App[None]):
             mapped = f" --fields {self.options.fields}" if self.options.fields else ""
             self.call_after_refresh(self.explorer.open_prompts, self.options.prompts + mapped)
 
+    def on_ready(self) -> None:
+        self._is_drawn = True
+
     def on_unmount(self) -> None:
-        write_history(self.explorer.history)
+        self._keep()
         self.engine.close(0.2)
+
+    def _keep(self) -> None:
+        """Write what the user would miss; notes have been written when they were made."""
+        write_history(self.explorer.history)
+
+    def survive(self, error: Exception) -> bool:
+        """Log and say an error that was raised in a handler. False: it is to end the app, at once. So it is in a test
+        (headless), which has to fail."""
+        if not self._is_drawn or self.is_headless:
+            return False
+        if isinstance(error, WorkerFailed):
+            error = cast(Exception, error.error)
+        logging.error("in a handler", exc_info=error)
+        self._errors.append(time.monotonic())
+        if len(self._errors) == ERRORS and self._errors[-1] - self._errors[0] < ERRORS_WITHIN:
+            self._keep()
+            self.exit(return_code=1)
+        else:
+            what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            sentence = (f"Something failed inside circuit-tui ({what[:80]}) and was left undone. You can go on; the "
+                        f"details are at the end of {self.options.log or log_file()}.")  # fmt: skip
+            self.explorer.call_later(self.explorer.say, sentence)
+        return True
+
+    def _handle_exception(self, error: Exception) -> None:
+        if not self.survive(error):
+            super()._handle_exception(error)
 
     def on_export_wanted(self, message: ExportWanted) -> None:
         """Write the shown result beside where the app was started, under a name that is not taken."""
@@ -128,6 +188,23 @@ class CircuitApp(App[None]):
                               "Start circuit-tui in a folder with room that you may write to.")  # fmt: skip
         else:
             self.explorer.say(f"written: {written}", good=True)
+
+
+def _survive_handlers() -> None:
+    """Let every widget, Textual's own too, take its next message after a handler has raised, if the app survives it."""
+    dispatch = MessagePump._dispatch_message
+
+    async def dispatch_and_survive(self: MessagePump, message: Message) -> None:
+        try:
+            await dispatch(self, message)
+        except Exception as error:
+            if not (isinstance(self.app, CircuitApp) and self.app.survive(error)):
+                raise
+
+    MessagePump._dispatch_message = dispatch_and_survive  # type: ignore[method-assign]
+
+
+_survive_handlers()
 
 
 def _names(stem: str) -> Iterator[str]:

@@ -140,8 +140,13 @@ class Request:
             raise Missing(*found.problem)
         return Target(found.answers.ids, found.distractors.ids)
 
-    def token(self) -> int:
-        """The one token that ``--token`` names."""
+    def token(self, output: bool = False) -> int:
+        """The one token that ``--token`` names; ``output``: the output, a class where outputs are no tokens."""
+        if output and self.model.classes:
+            found = self.get(FindTarget(self.model.key, self.options.token))
+            if len(found.answers) != 1 or len(found.distractors):
+                raise Usage("--token takes one output")
+            return int(found.answers.ids[0])
         tokens: Tokens = self.get(Words(self.model.key, self.options.token, "words"))
         if len(tokens) != 1:
             raise Usage(f"--token takes one token, not {len(tokens)}")

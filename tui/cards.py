@@ -56,12 +56,12 @@ class Cards:
         return list(jobs(self._scene.selection).values()) if self._card is not None else []
 
     def read(self) -> str:
-        """The notes of the model that was opened; a sentence about a file that could not be read."""
+        """The notes on the model that was opened; what is to be said of it, and of a file that could not be read."""
         model = self._scene.selection.model
         if model is None:
             return ""
         self.notes, problem = notes.read(model.key, model.name)
-        return problem
+        return " ".join(filter(None, (problem, *model.notes)))
 
     def open(self) -> Say | None:
         """The card of the selected head."""
@@ -89,14 +89,14 @@ class Cards:
             note.text if note else "", bool(note and note.bookmarked),
         )  # fmt: skip
 
-    def note(self, at: HeadAt, text: str) -> str:
-        """Another note on a head; a sentence where it cannot be kept."""
-        return self._keep(replace(self._note_on(at), text=text))
-
-    def bookmark(self, at: HeadAt) -> str:
-        """A bookmark, or no longer one."""
-        old = self._note_on(at)
-        return self._keep(replace(old, bookmarked=not old.bookmarked))
+    def told(self, message: HeadCard.OnHead) -> str:
+        """Another note on a head, or a bookmark; a sentence where it cannot be kept."""
+        old = self._note_on(message.head)
+        if isinstance(message, HeadCard.Noted):
+            return self._keep(replace(old, text=message.text))
+        if isinstance(message, HeadCard.ToggleBookmark):
+            return self._keep(replace(old, bookmarked=not old.bookmarked))
+        return ""
 
     def _note_on(self, at: HeadAt) -> Note:
         name = head_name(*at)

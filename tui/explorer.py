@@ -11,54 +11,35 @@ from typing import Any
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
-from . import commands, keys, moves, needs, pages, phrases, questions
+from . import keys, moves, needs, pages, phrases
 from .cards import Cards
-from .commands import by_id, display
+from .commands import by_id
 from .dialogs import Dialogs
-from .engine.events import Event
-from .names import HeadAt, head_at
+from .messages import EngineEvent, ExportWanted
+from .names import head_at
 from .pace import AWAITED, Pace
-from .page import Problem
-from .pages import going
 from .pane import Heads, Lines, Pane, Side, title
 from .prompting import Prompting
-from .results import Result
 from .scene import Moved, Scene
 from .selection import Selection
 from .views.ask import Ask
-from .views.chart import Bars, Plot
+from .views.chart import Bars
+from .views.frame import send_changes
 from .views.gallery import Thumbnails
 from .views.head_card import HeadCard
 from .views.heatmap import Heatmap
 from .views.help import Entry, Help
-from .views.main_view import MainView
+from .views.main_view import MainView, Picture
 from .views.model_tree import ModelTree
 from .views.notice import Notice
+from .views.palette import Place
 from .views.prompt import PromptInput, PromptLine, TokenStrip
 from .views.side_panel import SidePanel
 from .views.status import Status
 from .wishes import Asks
-
-
-class EngineEvent(Message):
-    """Something the worker said; posted from its thread."""
-
-    def __init__(self, event: Event) -> None:
-        super().__init__()
-        self.event = event
-
-
-class ExportWanted(Message):
-    """The user asked for the shown result as a file."""
-
-    def __init__(self, result: Result, selection: Selection) -> None:
-        super().__init__()
-        self.result = result
-        self.selection = selection
 
 
 class Explorer(Screen[None]):
@@ -66,6 +47,7 @@ class Explorer(Screen[None]):
 
     def __init__(self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float) -> None:
         super().__init__()
+        send_changes(self)
         self.engine = engine
         self.main, self.panel = MainView(), SidePanel()
         self.pace = Pace(self.set_timer, draw_pause)
@@ -187,8 +169,7 @@ class Explorer(Screen[None]):
     def opened(self) -> None:
         """Another model is open: its tree, its notes."""
         self._heads.build(self.selection)
-        said = " ".join(filter(None, (self.cards.read(), *(self.selection.model.notes if self.selection.model else ()))))
-        if said:
+        if said := self.cards.read():
             self.say(said)
 
     def say(self, sentence: str, good: bool = False, about: str = "") -> None:
@@ -217,31 +198,23 @@ class Explorer(Screen[None]):
         self.focus_view()
 
     @on(Ask.Answered)
-    def _answered(self, message: Ask.Answered) -> None:
-        self._dialogs.answered(message.question, message.text)
-
     @on(Ask.Picked)
-    def _picked(self, message: Ask.Picked) -> None:
-        self._dialogs.answered(message.question, message.value)
+    def _answered(self, message: Ask.Answered | Ask.Picked) -> None:
+        text = message.text if isinstance(message, Ask.Answered) else message.value
+        self._dialogs.answered(message.question, text)
 
     @on(HeadCard.Closed)
-    def _card_closed(self) -> None:
+    @on(HeadCard.Noted)
+    @on(HeadCard.ToggleBookmark)
+    def _card_said(self, message: HeadCard.OnHead) -> None:
+        self.settle("note", self.cards.told(message))
         self.scene.want()
+        self.draw()
 
     @on(HeadCard.GoTo)
     def _left_card(self, message: HeadCard.GoTo) -> None:
         if at := head_at(message.label):
             self.scene.do(moves.to_head(self.selection, at), jump=True)
-
-    @on(HeadCard.Noted)
-    def _noted(self, message: HeadCard.Noted) -> None:
-        self.settle("note", self.cards.note(message.head, message.text))
-        self.draw()
-
-    @on(HeadCard.ToggleBookmark)
-    def _bookmarked(self, message: HeadCard.ToggleBookmark) -> None:
-        self.settle("note", self.cards.bookmark(message.head))
-        self.draw()
 
     @on(ModelTree.Chosen)
     def _chosen(self, message: ModelTree.Chosen) -> None:
@@ -259,16 +232,9 @@ class Explorer(Screen[None]):
             self._follow()
 
     def _follow(self) -> None:
-        """The selection is where the cursor is: at once after a key, since a redraw sets the cursor from it. The picture
-        stays: one that depends on the position changes with the cursor of other pages only."""
-        picture, page = self.main.picture, pages.of(self.selection)
-        if isinstance(picture, Heatmap) and picture.grid is not None:
-            moved = page.at(self.selection, *picture.cursor)
-        elif isinstance(picture, Bars) and picture.table is not None:
-            moved = page.at(self.selection, picture.cursor, 0)
-        else:
-            return
-        if not self.scene.follow(moved):
+        """The selection is where the cursor is: at once after a key, since a redraw sets the cursor from it. The
+        picture stays: one that depends on the position changes with the cursor of other pages only."""
+        if not self.scene.follow(moved := self._pane.followed(self.selection)):
             return
         self._lines.draw(moved, lambda draw: self.pace.later("strip", AWAITED, draw))
         self._tree.point(moved.layer, moved.head)
@@ -297,10 +263,7 @@ class Explorer(Screen[None]):
         """To what enter opened; on a small screen the picture is in front again, unless a side panel was opened."""
         if isinstance(there, Selection) and there.page != self.selection.page:
             there = moves.leave_panel(there, self.small)
-        self.scene.do(there, jump=True)
-        if self.small:
-            self._draw_panel()
-            self.focus_view()
+        self._put_aside(there, jump=True)
 
     # --- keys -------------------------------------------------------------------------------------------------------
 
@@ -329,47 +292,47 @@ class Explorer(Screen[None]):
         self._tree.toggle_class("folded")
 
     def action_directions(self) -> None:
-        self._panel_to(moves.to_directions(self.selection))
+        self._put_aside(moves.to_directions(self.selection))
 
     def action_cycle_panel(self) -> None:
-        self._panel_to(moves.next_panel(self.selection, self.small))
+        self._put_aside(moves.next_panel(self.selection, self.small))
 
-    def _panel_to(self, there: Moved) -> None:
-        self.scene.do(there)
+    def _put_aside(self, there: Moved, jump: bool = False) -> None:
+        """Show it, at once also on a small screen, where picture and side panel take turns."""
+        self.scene.do(there, jump)
         self._draw_panel()
         if self.small:
             self.focus_view()
 
-    def action_back(self) -> None:
-        self.scene.back()
-
-    def action_forward(self) -> None:
-        self.scene.forward()
+    def action_travel(self, back: bool) -> None:
+        self.scene.travel(back)
 
     def action_cursor(self, rows: int, cols: int) -> None:
-        focused, there = self.focused, None
-        if isinstance(focused, Plot):
-            there = pages.of(self.selection).step(self.selection, rows or cols)
-        if there is not None:
-            self.scene.change(there)
-        elif isinstance(focused, Bars):
+        focused = self.focused
+        if isinstance(focused, Bars):
             focused.action_cursor(rows)
         elif isinstance(focused, ModelTree):
             (focused.action_cursor_down if rows > 0 else focused.action_cursor_up)()
+        elif (there := self._pane.stepped(self.selection, rows, cols)) is not None:
+            self.scene.change(there)
         else:
-            self.main.picture.action_cursor(rows, cols)
             self._follow()
 
+    @property
+    def _at_hand(self) -> Picture:
+        """The list that has the focus, else the picture."""
+        return self.focused if isinstance(self.focused, Bars) else self.main.picture
+
     def action_edge(self, side: int) -> None:
-        (self.focused if isinstance(self.focused, Bars) else self.main.picture).action_edge(side)
+        self._at_hand.action_edge(side)
         self._follow()
 
     def action_page(self, direction: int) -> None:
-        (self.focused if isinstance(self.focused, Bars) else self.main.picture).action_page(direction)
+        self._at_hand.action_page(direction)
         self._follow()
 
     def action_open(self) -> None:
-        (self.focused if isinstance(self.focused, Bars) else self.main.picture).action_open()
+        self._at_hand.action_open()
 
     def action_fit(self) -> None:
         self.heatmap.action_fit()
@@ -388,8 +351,7 @@ class Explorer(Screen[None]):
     def key_escape(self) -> None:
         self.say("")
         self.scene.stop()
-        self.scene.change(moves.leave_panel(self.selection, self.small))
-        self._draw_panel()
+        self._put_aside(moves.leave_panel(self.selection, self.small))
         self.focus_view()
 
     # --- what the palette and the app ask ---------------------------------------------------------------------------
@@ -399,30 +361,18 @@ class Explorer(Screen[None]):
         """The prompts that were typed."""
         return self._prompting.history
 
-    def jump(self, layer: int, head: int) -> None:
-        """Show a head by number; one that does not exist is said."""
-        self.scene.do(moves.to_head(self.selection, (layer, head)), jump=self.selection.model is not None)
-        if self.selection.model is None:
-            self.say(f"L{layer}H{head} comes when the model is there")
-
-    def jump_to_neuron(self, at: HeadAt) -> None:
-        """Show a neuron by number; one that does not exist is said."""
-        self.scene.do(going.to_neuron(self.selection, at), jump=True)
+    def places(self, text: str) -> list[Place]:
+        """Where a text leads that is no command."""
+        found = moves.typed(self.selection, text)
+        return [(name, sentence, lambda move=move: self._go(move())) for name, sentence, move in found]  # type: ignore[misc]
 
     def open_prompts(self, path: str) -> None:
         """Open a file of prompts; what is wrong with it is said."""
-        answer = questions.prompt_file(self.selection, path)
-        self.settle("prompts", answer.sentence if isinstance(answer, Problem) else "")
-        if isinstance(answer, Selection):
-            self.scene.change(answer, jump=True)
+        self.scene.do(moves.to_prompts(self.selection, path), jump=True)
 
     def palette_entries(self) -> list[Entry]:
-        """The commands, as the help and the palette show them."""
-        return [
-            Entry(c.id, " ".join(display(key) for key in c.keys), c.label, c.help, c.group)
-            for c in commands.every()
-            if c.id != "palette"
-        ]
+        """The commands, as help and palette show them."""
+        return keys.entries()
 
     def run_entry(self, command_id: str | None) -> None:
         """Run a command by its id."""
@@ -430,9 +380,8 @@ class Explorer(Screen[None]):
             self.call_later(self.run_action, by_id(command_id).action)
 
     def action_help(self) -> None:
-        header = phrases.header_of(self.scene.here.drawn)
-        about = phrases.about(title(pages.of(self.selection), self.selection), header)
-        self.app.push_screen(Help(self.palette_entries(), about), self.run_entry)
+        about = phrases.about(title(pages.of(self.selection), self.selection), self.scene.here.drawn)
+        self.app.push_screen(Help(keys.entries(), about), self.run_entry)
 
     def action_palette(self) -> None:
         self.app.action_command_palette()
@@ -449,9 +398,3 @@ class Explorer(Screen[None]):
 
     def action_quit(self) -> None:
         self.app.exit()
-
-
-def explorer(engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float) -> Explorer:
-    """The screen, with the keys of all pages that are registered by now: Textual reads them from the class."""
-    bound: type[Explorer] = type("Explorer", (Explorer,), {"BINDINGS": keys.every()})
-    return bound(engine, selection, history, draw_pause)

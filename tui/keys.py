@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 from textual.binding import Binding
+from textual.screen import Screen
 
 from . import commands
 from .commands import display, other_keys, typed_keys
 from .page import Command
+from .views.help import Entry
+
+S = TypeVar("S", bound=Screen[Any])
+
+
+def bound(screen: type[S]) -> type[S]:
+    """The screen with the keys of all pages that are registered by now: Textual reads them from the class."""
+    made: type[S] = type(screen.__name__, (screen,), {"BINDINGS": every()})
+    return made
 
 
 def every() -> list[Binding]:
     """The keys of all commands."""
     return [binding for command in commands.every() for binding in bindings(command)]
+
+
+def entries() -> list[Entry]:
+    """The commands, as the help and the palette show them."""
+    return [
+        Entry(c.id, " ".join(map(display, c.keys)), c.label, c.help, c.group)
+        for c in commands.every()
+        if c.id != "palette"
+    ]
 
 
 def bindings(command: Command) -> list[Binding]:

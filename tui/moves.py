@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
-from . import pages
-from .names import HeadAt
-from .page import Here, Say, offered, panel_of
-from .pages import residual
-from .results import Table
+from . import pages, questions
+from .names import HeadAt, jump_at, neuron_at
+from .page import Here, Problem, Say, offered, panel_of
+from .pages import going, residual
+from .results import Table, head_name
 from .selection import Selection, at_prompt, one_prompt
 from .tree import toggle_order
 
@@ -30,7 +31,7 @@ def to_head(s: Selection, at: HeadAt) -> Selection | Say:
     model, (layer, head) = s.model, at
     if model is not None and not (0 <= layer < model.n_layers and 0 <= head < model.n_heads):
         return Say(f"there is no L{layer}H{head}: layers 0 to {model.n_layers - 1}, heads 0 to {model.n_heads - 1}")
-    return replace(s, layer=layer, head=head)
+    return replace(s, layer=layer, head=head)  # before there is a model: where it will open
 
 
 def step_head(s: Selection, by: int) -> Selection | Say:
@@ -119,6 +120,30 @@ def move(s: Selection, name: str, by: int = 0) -> Selection | Say:
 def is_jump(name: str) -> bool:
     """Whether back leads to where the move was made."""
     return name not in _STAY
+
+
+# --- a place that is typed ---
+
+
+def typed(s: Selection, text: str) -> list[tuple[str, str, Callable[[], Selection | Say]]]:
+    """Where a text leads (``L10H2`` or ``10 2``, ``L2N17``, ``prompts FILE``): what it is called, a sentence, the
+    move."""
+    out: list[tuple[str, str, Callable[[], Selection | Say]]] = []
+    if (head := jump_at(text)) is not None:
+        out.append((f"go to {head_name(*head)}", "Show this head.", partial(to_head, s, head)))
+    if (neuron := neuron_at(text)) is not None:
+        name = f"L{neuron[0]}N{neuron[1]}"
+        out.append((f"go to {name}", "Show this neuron.", partial(going.to_neuron, s, neuron)))
+    command, _, path = text.strip().partition(" ")
+    if command.lower() == "prompts" and path.strip():
+        out.append((f"open {path.strip()}", "A file of prompts.", partial(to_prompts, s, path.strip())))
+    return out
+
+
+def to_prompts(s: Selection, path: str) -> Selection | Say:
+    """A file of prompts, or what is wrong with it."""
+    answer = questions.prompt_file(s, path)
+    return Say(answer.sentence) if isinstance(answer, Problem) else answer
 
 
 # --- the side panel ---

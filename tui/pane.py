@@ -19,6 +19,8 @@ from .pages import scores
 from .pages.scores import ScoresLook
 from .results import Curve, Gallery, Grid, Result, Table
 from .selection import Selection
+from .views.chart import Bars
+from .views.heatmap import Heatmap
 from .views.main_view import MainView, Tab, Words
 from .views.model_tree import ModelTree
 from .views.prompt import PromptLine, TokenStrip
@@ -43,7 +45,8 @@ class Pane:
         self._drawn_page = ""
 
     def draw(self, s: Selection) -> None:
-        """Everything at once; the picture before stays, with its own words, while another of the same page is computed."""
+        """Everything at once; the picture before stays, with its own words, while another of the same page is
+        computed."""
         page, job = pages.of(s), pages.of(s).shown(s)
         drawn = here_on(page, s, self._wishes.cached).drawn
         if isinstance(drawn, Grid | Gallery | Table | Curve):
@@ -59,6 +62,25 @@ class Pane:
             self._drawn_page = ""
         else:
             self._view.wait()
+
+    def followed(self, s: Selection) -> Selection:
+        """The selection where the cursor of the picture is."""
+        picture, page = self._view.picture, pages.of(s)
+        if page.name == self._drawn_page and isinstance(picture, Heatmap) and picture.grid is not None:
+            return page.at(s, *picture.cursor)
+        if page.name == self._drawn_page and isinstance(picture, Bars) and picture.table is not None:
+            return page.at(s, picture.cursor, 0)
+        return s
+
+    def stepped(self, s: Selection, rows: int, cols: int) -> Selection | None:
+        """A key that moves the cursor: in the picture, or (its selection is given back) where there is none of this
+        page yet, or a curve."""
+        page = pages.of(s)
+        if page.name != self._drawn_page:
+            row, col = page.cell(s)
+            return page.at(s, max(0, row + rows), max(0, col + cols))
+        self._view.picture.action_cursor(rows, cols)
+        return page.step(s, rows or cols)
 
     def _why_empty(self, s: Selection, job: Job | None, nothing: str) -> str:
         """What stands where a picture would: the reason it is not there."""
@@ -89,12 +111,10 @@ class Side:
         if panel is None:
             return
         job = panel.job(here)
-        result = here.result(job)
-        if result is not None:
-            result = panel.shape(here, result)
-            header = phrases.header_of(result)
-            below = phrases.checks(header, facts=False) if header else ""
-            self._view.show(result, panel.title(here), below)
+        known = here.result(job)
+        result = None if known is None else panel.shape(here, known)
+        if isinstance(result, Table | Curve | Grid):
+            self._view.show(result, panel.title(here), phrases.checks(result.header, facts=False))
             self._drawn = (page.name, panel.name)
             return
         why = self._wishes.why(job) if isinstance(job, Job) else job.why
@@ -108,7 +128,9 @@ class Side:
 class Lines:
     """What is one line high: status, prompt, tokens, inspector."""
 
-    def __init__(self, status: Status, prompt: PromptLine, strip: TokenStrip, inspector: Static, wishes: Wishes) -> None:
+    def __init__(
+        self, status: Status, prompt: PromptLine, strip: TokenStrip, inspector: Static, wishes: Wishes
+    ) -> None:
         self._status, self._prompt, self._strip, self._inspector = status, prompt, strip, inspector
         self._wishes = wishes
 

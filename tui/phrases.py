@@ -64,7 +64,7 @@ def aim(s: Selection) -> str:
     if s.answer is not None and (s.answer.label or s.answer.text):
         return s.answer.label or s.answer.text.replace(" - ", " − ")
     if s.likeliest is not None:
-        return in_words(s.likeliest.text)
+        return s.likeliest.text if s.model is not None and s.model.classes else in_words(s.likeliest.text)
     return "the likeliest token"
 
 
@@ -110,8 +110,9 @@ def _identity(name: str) -> str:
     return inside.replace(" − ", " = ", 1) if inside != name else name
 
 
-def about(title: str, header: Header | None) -> str:
+def about(title: str, drawn: Result | None) -> str:
     """The help overlay's first lines: what the shown page is, in full."""
+    header = header_of(drawn)
     if header is None:
         return title
     lines = [f"{title}: {header.quantity}", header.explanation, f"formula: {header.formula}"]

@@ -68,11 +68,14 @@ class Prompting:
     def append(self) -> Say | None:
         """Append the likeliest next token after the last position."""
         s = self._scene.selection
+        if s.model is not None and s.model.capabilities.one_vocabulary:
+            return Say(s.model.capabilities.one_vocabulary)
         table = self._scene.wishes.cached(needs.after_prompt(s))
         if not isinstance(table, Table) or not table.rows:
             return Say("no prediction yet: wait for the prompt to be computed")
         token = str(table.rows[0][table.columns.index("token")])
         if is_byte(token):
-            return Say(f"the likeliest next token, {token}, is part of a character: it is no text that could be appended")
+            return Say(f"the likeliest next token, {token}, is part of a character: it is no text that could be "
+                       f"appended")
         self._scene.change(replace(s, text=s.text + token))
         return None

@@ -44,14 +44,15 @@ def _model(s: Selection, text: str) -> Selection | Lookup | Problem:
 
 
 PROMPTS = Question(
-    "prompts", "File of prompts", "JSON, CSV, TSV with prompt, answer, distractor (else --fields prompt=KEY), or one prompt "
-    "a line · empty: close it", prompt_file, _path,
+    "prompts", "File of prompts", "JSON, CSV, TSV with prompt, answer, distractor (else --fields prompt=KEY), or one "
+                                  "prompt a line · empty: close it", prompt_file, _path,
 )  # fmt: skip
-MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder in either format: see the README", _model)
+MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder in either format: see the README",
+_model)
 
 
 def named(id: str, s: Selection) -> Question:
-    """The question of that id: the shown page's, else everybody's, else another page's. StopIteration if there is none."""
+    """The question of that id: the shown page's, everybody's, or another page's. StopIteration if there is none."""
     asked = (*pages.of(s).questions, TREE, PROMPTS, MODEL, *pages.questions())
     return next(question for question in asked if question.id == id)
 

@@ -61,7 +61,7 @@ def test_the_sum_of_the_parts_stands_beside_the_models_value() -> None:
 
 def test_the_help_explains_the_page_in_full() -> None:
     grid = Grid(head("qk", "QK circuit", "x W x"), frozen(np.zeros((1, 1))), Axis("q", ("a",)), Axis("k", ("a",)), True)
-    about = phrases.about("L0H0 · QK", grid.header)
+    about = phrases.about("L0H0 · QK", grid)
     assert "L0H0 · QK: QK circuit" in about
     assert "formula: x W x" in about
     assert "in force: bos on" in about

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from tests.app.driving import text_of
+from tests.app.driving import text_of, until
 from tui import needs
 from tui.app import CircuitApp
 from tui.config import Options
@@ -35,7 +35,7 @@ async def computed(explorer: Explorer, pilot: Pilot[None]) -> None:
     deadline = asyncio.get_running_loop().time() + 60
     while explorer.selection.tokens is None or not all(
         explorer.engine.cached(job) is not None
-        for job in needs.needs(explorer.selection, explorer._panel_open(), explorer._part(), explorer._drawn())
+        for job in needs.needs(explorer.selection, explorer.scene.wishes.cached, explorer.panel_open)
     ):
         assert asyncio.get_running_loop().time() < deadline
         await pilot.pause(0.05)
@@ -139,7 +139,8 @@ async def test_the_induction_circuit() -> None:
         grid = explorer.heatmap.grid
         assert isinstance(grid, Grid)
         assert grid.values[4, 1] == pytest.approx(said(r"It does not \((−0\.\d+)\)")[0], abs=0.005)
-        explorer.jump(2, 2)
+        await pilot.press("colon", *"L2H2", "enter")
+        await until(pilot, lambda: explorer.selection.name == "L2H2")
         await computed(explorer, pilot)
         await press(explorer, pilot, "1", "h", "h", "W")
         (score,) = said(r"` robin` → ` silk` is (\d+\.\d+)")

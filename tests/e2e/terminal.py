@@ -29,7 +29,7 @@ APP = (sys.executable, "-m", "tui")
 KEYS = {
     "up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F",
     "enter": "\r", "escape": "\x1b", "tab": "\t", "backspace": "\x7f", "ctrl+u": "\x15", "ctrl+d": "\x04",
-    "ctrl+c": "\x03", "ctrl+p": "\x10", "f1": "\x1bOP",
+    "ctrl+c": "\x03", "ctrl+p": "\x10", "f1": "\x1bOP", "f2": "\x1bOQ", "f3": "\x1bOR",
 }  # fmt: skip
 LINK = 1_000_000 / 8
 """Bytes a second of a 1 Mbit/s link."""

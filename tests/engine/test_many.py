@@ -167,9 +167,9 @@ def test_prompts_are_equal_when_all_of_them_is(desk: Desk) -> None:
     ("row", "message"),
     [
         (PromptRow("x " * 17), "(“x x x x x x x x x x x x x x x x x”): The prompt is 34 tokens long, but"),
-        (PromptRow("a b\x1b", "Rome"), '(“a b␛”): "Rome" is several tokens, " " "R" "o" "m" "e" or "R" "o" "m" "e".'),
-        (PromptRow("is", "Paris, Rome"), '(“is”): "Rome" is several tokens'),
-        (PromptRow("is", "Paris", "Rome"), '(“is”): "Rome" is several tokens'),
+        (PromptRow("a b\x1b", "Rome"), '(“a b␛”): "Rome" is 5 tokens: " " "R" "o" "m" "e" (without'),
+        (PromptRow("is", "Paris, Rome"), '(“is”): "Rome" is 5 tokens'),
+        (PromptRow("is", "Paris", "Rome"), '(“is”): "Rome" is 5 tokens'),
         (PromptRow("is", "", "Paris"), "(“is”): There is no answer before the minus."),
         (PromptRow("is", "Paris", "Paris"), "(“is”): The answer and the distractor are the same."),
         (PromptRow("is", "#270"), "(“is”): Token id 270 does not exist"),

@@ -74,9 +74,11 @@ def write_details(normed: str, weight: str, processed: bool, bench: OpenModel) -
 
 
 def ranked_table(header: Header, row: Ranked, bench: OpenModel, shown: tuple[int, ...] = ()) -> Table:
-    """What one row over all outputs promotes and suppresses, then the outputs ``shown`` wherever they rank."""
-    ids = (*row.promoted.tolist(), *row.suppressed.tolist(), *shown)
-    parts = ["promoted"] * len(row.promoted) + ["suppressed"] * len(row.suppressed) + ["shown"] * len(shown)
+    """What one row over all outputs promotes and suppresses, none twice, then those ``shown`` wherever they rank."""
+    promoted, lowest = row.promoted.tolist(), row.suppressed.tolist()
+    suppressed = [i for i in lowest if i not in promoted]
+    ids = (*promoted, *suppressed, *shown)
+    parts = ["promoted"] * len(promoted) + ["suppressed"] * len(suppressed) + ["shown"] * len(shown)
     picked = row.values[as_index(ids, row.values)]
     rows = zip(parts, row.ranks(picked).tolist(), bench.output_texts(ids), ids, picked.tolist(), strict=True)
     return Table(header, ("part", "rank", "token", "id", "value"), tuple(rows), bar="value")

@@ -30,9 +30,9 @@ class LiveModel:
     outputs: Tokenizer
     """What the model puts out: its tokens, or classes of their own."""
 
-    def __init__(self, bridge: Any, tokens: Tokenizer, embed_factor: float = 1.0) -> None:
+    def __init__(self, bridge: Any, tokens: Tokenizer, outputs: Tokenizer, embed_factor: float = 1.0) -> None:
         self.bridge = bridge
-        self.tokens = self.outputs = tokens
+        self.tokens, self.outputs = tokens, outputs
         self.embed_factor = embed_factor
         self._ends: Ends | None = None
         self._rotations: dict[int, Rotate | None] = {}
@@ -45,10 +45,6 @@ class LiveModel:
         """What the self-check, which needs this object, has found of it."""
         self.info = info
         return self
-
-    def put_out(self, outputs: Tokenizer) -> None:
-        """Its outputs are classes of their own."""
-        self.outputs = outputs
 
     @property
     def n_layers(self) -> int:

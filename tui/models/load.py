@@ -87,11 +87,12 @@ def load(
         bridge.eval()
         if threads is None and n_parameters <= SMALL:
             torch.set_num_threads(1)
-        live = LiveModel(bridge, tokens, embedding_factor(bridge))
-        n_outputs = live.ends.W_U.shape[1]  # made here, outside inference mode
-        if (classes := read_classes(found.folder, bridge.cfg.d_vocab, n_outputs)) is not None:
-            notes = (*notes, classes[1])
-            live.put_out(classes[0])
+        outputs: Tokenizer = tokens
+        if (classes := read_classes(found.folder, bridge.cfg.d_vocab, bridge.unembed.W_U.shape[1])) is not None:
+            outputs, said = classes
+            notes = (*notes, said)
+        live = LiveModel(bridge, tokens, outputs, embedding_factor(bridge))
+        _ = live.ends  # made here, outside inference mode
         stage("self-check")
         capabilities, checks = self_check(live, reference, check)
     block, cfg = bridge.blocks[0], bridge.cfg
@@ -117,7 +118,7 @@ def load(
         capabilities=capabilities,
         checks=checks,
         d_mlp=0 if capabilities.neurons or (mlp := live.mlp(0)) is None else len(mlp.W_out),
-        classes=() if live.outputs is live.tokens else live.outputs.all_texts,
+        classes=() if outputs is tokens else outputs.all_texts,
         notes=notes,
     )
     return live.describe(info)

@@ -26,7 +26,8 @@ _PAGES: dict[str, Page] = {}
 
 def register(page: Page) -> None:
     """Offer a page. ValueError if its name, a key, an export or a move is another's."""
-    taken = {claim for other in _PAGES.values() for claim in _claims(other)} | {("export", e.name) for e in panels.EXPORTS}
+    taken = {claim for other in _PAGES.values() for claim in _claims(other)}
+    taken |= {("export", export.name) for export in panels.EXPORTS}
     if both := sorted(taken.intersection(_claims(page))):
         raise ValueError(f"{page.name} claims what is another's: {', '.join(' '.join(claim) for claim in both)}")
     _PAGES[page.name] = page

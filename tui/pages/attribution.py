@@ -95,11 +95,12 @@ class AttributionPage(Page):
     key = "6"
     help = "View 6: which parts of the stream push the answer's logit at one position."
     says = ("layer × head", "direct logit attribution of the answer at the position, by head, by component, or by the "
-            "neurons of one MLP (`u`); beside it all parts ranked, with embedding, positions, biases and rounding in rows "
-            "of their own. The final norm's scale is frozen, so the parts sum to the model's own value")  # fmt: skip
+            "neurons of one MLP (`u`); beside it all parts ranked, with embedding, positions, biases and rounding in "
+            "rows of their own. The final norm's scale is frozen, so the parts sum to the model's own "
+            "value")  # fmt: skip
     options = (
-        Option("unit", AttributionLook, "grain", get_args(Grain), "parts by head, by layer component, or by the neurons "
-               "of one MLP", why_not=_unit_refused),
+        Option("unit", AttributionLook, "grain", get_args(Grain), "parts by head, by layer component, or by the "
+               "neurons of one MLP", why_not=_unit_refused),
     )  # fmt: skip
     panels = (
         RANKED, neuron_writes(_part, lambda s: _by_neuron(s) and not _over(s)),

@@ -168,6 +168,20 @@ def cell_of(s: Selection) -> tuple[int, int]:
     return clamp(own.row, len(tokens)), clamp(own.col, len(tokens))
 
 
+def classes(s: Selection) -> tuple[str, ...]:
+    """Names of the outputs, where they are classes of their own: OV's columns then."""
+    return s.model.classes if s.model is not None else ()
+
+
+def output_of(s: Selection) -> int:
+    """Id of the output that OV's column under the cursor stands for."""
+    if not classes(s):
+        tokens = tokens_of(s)
+        return tokens.ids[cell_of(s)[1]] if tokens is not None else 0
+    own = listed(s) is not None
+    return clamp(s.look(OwnTokens).col if own else s.col, len(classes(s)))
+
+
 def at_cell(s: Selection, row: int, col: int) -> Selection:
     """The cursor on another cell of them."""
     if listed(s) is None:
@@ -284,7 +298,8 @@ def _offset_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
 
 
 WORDS = Question(
-    "words", "Tokens for QK and OV", "one token a word: France, Paris, king · or ids: 0:52 · empty: the prompt's tokens",
+    "words", "Tokens for QK and OV", "one token a word: France, Paris, king · or ids: 0:52 · empty: the prompt's "
+                                     "tokens",
     _words_answered, lambda s: s.look(OwnTokens).words,
     lambda s, job, result: s.put(OwnTokens(job.text, result, job if isinstance(job, Words) else None)),
 )  # fmt: skip

@@ -71,7 +71,8 @@ def _repeats_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
 
 
 SEARCH = Question(
-    "search", "Heads that tie pairs together", "France>Paris, king>queen: all heads, ranked, in QK and OV · empty: none",
+    "search", "Heads that tie pairs together", "France>Paris, king>queen: all heads, ranked, in QK and OV · empty: "
+                                               "none",
     _search_answered, lambda s: s.look(ScoresLook).pairs_text, _search_found,
 )  # fmt: skip
 REPEATS = Question(
@@ -113,8 +114,8 @@ class HeadsPage(Page):
     key = "7"
     help = "View 7: one score of every head: induction, previous token, copying, …, or pairs that are searched for."
     says = ("layer × head", "one score of every head (`m`): previous token, duplicate token, induction, first token, "
-            "entropy on repeated random tokens (`R` sets seed, rows, length), on the prompt or on the open file (`u`); "
-            "copying by eigenvalues, OV top 1 and top 5; or the pairs that `/` searches for")  # fmt: skip
+            "entropy on repeated random tokens (`R` sets seed, rows, length), on the prompt or on the open file "
+            "(`u`); copying by eigenvalues, OV top 1 and top 5; or the pairs that `/` searches for")  # fmt: skip
     group = "Find"
     options = (
         Option("mode", ScoresLook, "score", lambda s: s.look(ScoresLook).scores, "the score"),

@@ -7,7 +7,7 @@ from typing import get_args
 
 from ..engine.jobs import OV, Basis, Job
 from ..page import NO_TOKENS, Asked, Command, Export, Here, Nothing, Say, Segments
-from ..phrases import VALUE, cached_at, field, number
+from ..phrases import STRONG, VALUE, cached_at, field, number, token
 from ..results import Table
 from ..selection import Selection
 from . import cell as cells
@@ -33,8 +33,9 @@ class OVPage(CircuitPage):
     title = "OV"
     key = "3"
     help = "View 3: what a token makes the head write."
-    says = ("source → output", "`x_i W_V W_O W_U`: what a token makes the head write; beside it the ten tokens it promotes "
-            "and suppresses most over the whole vocabulary; `0`: the direct path `W_E W_U`")  # fmt: skip
+    says = ("source → output", "`x_i W_V W_O W_U`: what a token makes the head write; beside it the ten tokens it "
+                               "promotes and suppresses most over the whole vocabulary; `0`: the direct path `W_E "
+                               "W_U`")  # fmt: skip
     options = (NORMALIZE, BASELINE, BASIS)
     questions = (WORDS,)
     commands = (
@@ -58,6 +59,14 @@ class OVPage(CircuitPage):
         what = "OV" if s.head is not None else "W_E W_U" if basis == "embed" else "x W_U"
         return [s.name, what, circuit.normalisation(s), basis]
 
+    def cell(self, s: Selection) -> tuple[int, int]:
+        row, col = circuit.cell_of(s)
+        return row, circuit.output_of(s) if circuit.classes(s) else col
+
+    def token_cell(self, s: Selection) -> tuple[int, int]:
+        row, col = circuit.cell_of(s)
+        return row, row if circuit.classes(s) else col
+
     def inspects(self, s: Selection) -> tuple[Job, ...]:
         return self._read(s).listed()
 
@@ -68,8 +77,11 @@ class OVPage(CircuitPage):
         tokens, (row, col) = circuit.tokens_of(here.s), circuit.cell_of(here.s)
         if not isinstance(table, Table) or tokens is None:
             return out
+        output = circuit.output_of(here.s)
+        if names := circuit.classes(here.s):
+            col, out = output, [(f" {token(tokens, row)} → {names[output]} ", STRONG)]
         at = {name: table.columns.index(name) for name in ("part", "id", "rank")}
-        ranks = [r[at["rank"]] for r in table.rows if r[at["part"]] == "shown" and r[at["id"]] == tokens.ids[col]]
+        ranks = [r[at["rank"]] for r in table.rows if r[at["part"]] == "shown" and r[at["id"]] == output]
         rank: Segments = [(f" (#{ranks[0]})", VALUE)] if ranks else []
         return out + field("OV", number(cached_at(here.cached, read.ov, row, col))) + rank
 

@@ -91,7 +91,7 @@ def part_write(part: str, s: Selection) -> PartWrite | None:
     return PartWrite(part, s.position) if part else None
 
 
-# --- partners and neighbours over the vocabulary -----------------------------------------------------------------------
+# --- partners and neighbours over the vocabulary ---
 
 _SIDES: dict[str, tuple[PartnerSide, str]] = {
     "seeks": ("query", "seeks"), "sought by": ("key", "is sought by"), "written by": ("output", "is written by"),
@@ -125,10 +125,14 @@ def partner_panel(name: str) -> Panel:
         tokens = circuit.tokens_of(here.s)
         if tokens is None or not len(tokens):
             return NO_TOKENS
-        return partners(here.s, tokens.ids[_chosen(here, name)], _SIDES[name][0])
+        side = _SIDES[name][0]
+        chosen = circuit.output_of(here.s) if side == "output" else tokens.ids[_chosen(here, name)]
+        return partners(here.s, chosen, side)
 
     def title(here: Here) -> str:
-        return f"{here.s.name}: {token(circuit.tokens_of(here.s), _chosen(here, name))} {_SIDES[name][1]}"
+        names = circuit.classes(here.s) if _SIDES[name][0] == "output" else ()
+        chosen = names[circuit.output_of(here.s)] if names else token(circuit.tokens_of(here.s), _chosen(here, name))
+        return f"{here.s.name}: {chosen} {_SIDES[name][1]}"
 
     return Panel(name, job, title, offered=_searchable)
 
@@ -146,13 +150,16 @@ def nearest_panel(name: str) -> Panel:
         chosen = token(circuit.tokens_of(here.s), circuit.cell_of(here.s)[0])
         return name.replace("nearest", f"nearest to {chosen}")
 
-    return Panel(name, job, title, offered=_searchable)
+    def offered(s: Selection) -> bool:
+        return _searchable(s) and not (_ENDS[name] == "unembedding" and circuit.classes(s))  # the row is a token
+
+    return Panel(name, job, title, offered=offered)
 
 
 NEAREST = tuple(map(nearest_panel, _ENDS))
 
 
-# --- without a screen --------------------------------------------------------------------------------------------------
+# --- without a screen ---
 
 
 def _exported_directions(ask: Asked) -> Directions:
@@ -176,8 +183,8 @@ def _refused_directions(o: object) -> str:
 def _exported_partners(ask: Asked) -> Partners:
     o = ask.options
     chosen = ask.filter if o.filter else TokenFilter(same=False)
-    return Partners(ask.model.key, *ask.head, ask.token(), o.side or "query", o.weights, o.basis, ask.offset,
-                    chosen, o.top or 20)  # fmt: skip
+    return Partners(ask.model.key, *ask.head, ask.token(o.side == "output"), o.side or "query", o.weights, o.basis,
+    ask.offset, chosen, o.top or 20)  # fmt: skip
 
 
 EXPORTS = (
@@ -185,9 +192,10 @@ EXPORTS = (
            refuses=_refused_directions),
     Export("partners", _exported_partners, ("basis", "offset", "side", "top", "filter", "token"),
            {"side": get_args(PartnerSide)}, "weights", "needed",
-           refuses=lambda o: "" if o.token is not None else "partners needs --token WORD, the token whose partners are "
-           "wanted"),
-    Export("nearest", lambda ask: Nearest(ask.model.key, ask.token(), ask.options.where, ask.options.top or 20),
+           refuses=lambda o: "" if o.token is not None else "partners needs --token WORD, the token whose partners "
+           "are wanted"),
+    Export("nearest", lambda ask: Nearest(ask.model.key, ask.token(ask.options.where == "unembedding"),
+                                          ask.options.where, ask.options.top or 20),
            ("where", "top", "token"), reads="weights", ignores=("weights",),
            refuses=lambda o: "" if o.token is not None else "nearest needs --token WORD, the token whose nearest are "
            "wanted"),

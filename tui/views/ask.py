@@ -7,15 +7,16 @@ from collections.abc import Sequence
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 
+from .once import Once
 
-class Ask(ModalScreen[None]):
+
+class Ask(ModalScreen[None], Once[None]):
     """Asks for one line. Stays open, with what was typed, until the asker closes it or the user presses esc."""
 
     DEFAULT_CSS = """
@@ -31,8 +32,6 @@ class Ask(ModalScreen[None]):
     /* Not by its colour alone, for there may be none. */
     Ask OptionList > .option-list--option-highlighted { text-style: bold underline; }
     """
-    BINDINGS = [Binding("escape", "cancel", "cancel", show=False)]
-
     class Answered(Message):
         """The user pressed enter."""
 
@@ -93,7 +92,7 @@ class Ask(ModalScreen[None]):
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
-        self._post(self.Picked(self.question, self._values[event.option_index]))
+        self.tell(self.Picked(self.question, self._values[event.option_index]))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
@@ -104,10 +103,15 @@ class Ask(ModalScreen[None]):
     def on_key(self, event: events.Key) -> None:
         """A key that reaches the screen was typed before the field had the focus: it is part of the answer too.
 
-        Up and down are taken here and not by bindings, which are looked at later: an enter that came with them would
-        overtake them.
+        Up, down and escape are taken here and not by bindings, which are looked at later: an enter that came with them
+        would overtake them.
         """
-        if event.key == "enter":
+        if not self.on_top:
+            event.stop()  # it came with the key that closed this
+        elif event.key == "escape":
+            event.stop()
+            self.dismiss()
+        elif event.key == "enter":
             event.stop()
             self._answer(self.query_one(Input).value)
         elif event.key in ("up", "down") and self._values:
@@ -126,13 +130,6 @@ class Ask(ModalScreen[None]):
     def _answer(self, text: str) -> None:
         place = self.query_one(OptionList).highlighted
         if self._values and place is not None and text == self._about:
-            self._post(self.Picked(self.question, self._values[place]))
+            self.tell(self.Picked(self.question, self._values[place]))
         else:
-            self._post(self.Answered(self.question, text))
-
-    def _post(self, message: Message) -> None:
-        # To the screen below, which knows what the question was about.
-        self.app.screen_stack[-2].post_message(message)
-
-    def action_cancel(self) -> None:
-        self.dismiss()
+            self.tell(self.Answered(self.question, text))

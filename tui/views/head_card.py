@@ -21,6 +21,8 @@ from textual.widgets import Static
 from ..results import Grid, Table
 from .ask import Ask
 from .chart import Bars
+from .frame import send_changes
+from .once import Once
 from .plot import words
 from .still import Still
 
@@ -32,7 +34,7 @@ BESIDE = 76
 _HEAD = re.compile(r"L\d+H\d+")
 
 
-class HeadCard(ModalScreen[None]):
+class HeadCard(ModalScreen[None], Once[None]):
     """One head on the whole screen: facts at the left, its pattern at the right, the note below.
 
     What it says goes to the screen below it. ``show`` may be called whenever more is known.
@@ -97,6 +99,7 @@ class HeadCard(ModalScreen[None]):
 
     def __init__(self, head: Head) -> None:
         super().__init__()
+        send_changes(self)
         self.head = head
         self.facts = Bars()
         self.pattern = Still()
@@ -198,10 +201,6 @@ class HeadCard(ModalScreen[None]):
         name = str(table.rows[self.facts.cursor][table.columns.index("of")])
         return name if _HEAD.fullmatch(name) else ""
 
-    def _tell(self, message: Message) -> None:
-        stack = self.app.screen_stack
-        stack[stack.index(self) - 1].post_message(message)
-
     def action_cursor(self, down: int) -> None:
         self.facts.action_cursor(down)
 
@@ -212,7 +211,7 @@ class HeadCard(ModalScreen[None]):
         self.facts.action_edge(side)
 
     def action_bookmark(self) -> None:
-        self._tell(self.ToggleBookmark(self.head))
+        self.tell(self.ToggleBookmark(self.head))
 
     def action_note(self) -> None:
         """Ask at once: the keys that follow are the note."""
@@ -223,16 +222,17 @@ class HeadCard(ModalScreen[None]):
         message.stop()
         if isinstance(self.app.screen, Ask):
             self.app.screen.dismiss()
-        self._tell(self.Noted(self.head, message.text.strip()))
+        self.tell(self.Noted(self.head, message.text.strip()))
 
     def action_go(self) -> None:
-        if there := self._there():
-            self._tell(self.GoTo(there))
+        if self.on_top and (there := self._there()):
+            self.tell(self.GoTo(there))
             self.action_close()
 
     def action_close(self) -> None:
-        self._tell(self.Closed(self.head))
-        self.dismiss()
+        if self.on_top:
+            self.tell(self.Closed(self.head))
+            self.dismiss()
 
     def on_bars_cursor_moved(self, message: Bars.CursorMoved) -> None:
         message.stop()

@@ -14,6 +14,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from .once import Once
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -26,7 +28,7 @@ class Entry:
     group: str
 
 
-class Help(ModalScreen[str | None]):
+class Help(ModalScreen[str | None], Once[str | None]):
     """Type to search, enter runs the entry (the screen is dismissed with its id), esc leaves."""
 
     DEFAULT_CSS = """

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, cast
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual import on
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.widgets import Input, OptionList
+from textual.worker import Worker, WorkerState
 
 from .help import Entry
+from .once import Once
 
-_HEAD = re.compile(r"\s*l?(\d+)\s*(?:[h.,\s]\s*(\d+))?\s*$", re.IGNORECASE)
-_NEURON = re.compile(r"\s*l(\d+)\s*n\s*(\d+)\s*$", re.IGNORECASE)
-_PROMPTS = re.compile(r"\s*prompts\s+(\S.*?)\s*$", re.IGNORECASE)
+Place = tuple[str, str, Callable[[], None]]
+"""Somewhere to go: what it is called, one sentence, and what goes there."""
 
 
 class Explorer(Protocol):
@@ -22,9 +24,32 @@ class Explorer(Protocol):
 
     def palette_entries(self) -> Sequence[Entry]: ...
     def run_entry(self, command_id: str) -> None: ...
-    def jump(self, layer: int, head: int) -> None: ...
-    def jump_to_neuron(self, layer: int, neuron: int) -> None: ...
-    def open_prompts(self, path: str) -> None: ...
+    def places(self, text: str) -> Sequence[Place]:
+        """Where a text leads that is no command: ``L10H2``."""
+
+
+class Palette(CommandPalette, Once[None]):
+    """Textual's palette, of commands or of anything else: runs what was chosen once, and enter is about the text that
+    was typed before it."""
+
+    _entered = False
+    """Whether enter waits for the list."""
+
+    @on(Input.Changed)
+    @on(Input.Submitted)
+    @on(OptionList.OptionSelected)
+    def _in_time(self, message: Input.Changed | Input.Submitted | OptionList.OptionSelected) -> None:
+        """Enter right behind the text would choose from the list of another text; what comes with the key that closed
+        this would choose again."""
+        searching = any(worker.node is self and not worker.is_finished for worker in self.workers)
+        self._entered = isinstance(message, Input.Submitted) and searching
+        if self._entered or not self.on_top:
+            message.stop()
+            message.prevent_default()
+
+    async def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if self._entered and event.state == WorkerState.SUCCESS:
+            await self.query_one(Input).action_submit()
 
 
 class Commands(Provider):
@@ -38,15 +63,8 @@ class Commands(Provider):
 
     async def search(self, query: str) -> Hits:
         explorer = cast(Explorer, self.screen)
-        if match := _HEAD.match(query):
-            layer, head = int(match[1]), int(match[2] or 0)
-            yield Hit(1.0, f"go to L{layer}H{head}", partial(explorer.jump, layer, head), help="Show this head.")
-        if match := _NEURON.match(query):
-            layer, neuron = int(match[1]), int(match[2])
-            go = partial(explorer.jump_to_neuron, layer, neuron)
-            yield Hit(1.0, f"go to L{layer}N{neuron}", go, help="Show this neuron.")
-        if match := _PROMPTS.match(query):
-            yield Hit(1.0, f"open {match[1]}", partial(explorer.open_prompts, match[1]), help="A file of prompts.")
+        for name, sentence, go in explorer.places(query):
+            yield Hit(1.0, Content(name), go, help=sentence)  # a name may look like markup
         matcher = self.matcher(query)
         for entry in explorer.palette_entries():
             score = max(matcher.match(entry.label), 0.9 * matcher.match(entry.id), 0.5 * matcher.match(entry.help))

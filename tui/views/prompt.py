@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
@@ -149,10 +148,10 @@ class TokenStrip(Widget):
     DEFAULT_CSS = "TokenStrip { height: 1; }"
 
     tokens: reactive[Tokens | None] = reactive(None, always_update=True)
-    row: reactive[int] = reactive(0, repaint=False)
-    col: reactive[int] = reactive(0, repaint=False)
-    predictions: reactive[Table | None] = reactive(None, always_update=True, repaint=False)
-    shade: reactive[Sequence[float] | None] = reactive(None, repaint=False)
+    row: reactive[int] = reactive(0)
+    col: reactive[int] = reactive(0)
+    predictions: reactive[Table | None] = reactive(None, always_update=True)
+    shade: reactive[Sequence[float] | None] = reactive(None)
     """One value in −1…1 a token, by which its background is coloured."""
 
     def render(self) -> Content:
@@ -166,7 +165,6 @@ class TokenStrip(Widget):
         cells = [max(width(name), len(number)) for name, number in zip(names, numbers, strict=True)]
         first, last = self._window(cells, total - predicted.cell_length - 4)
         lead, tail = ("‹" if first else " "), ("›" if last < len(names) else " ")
-        # Runs of one style: each costs 40 bytes on the wire, and most cursor moves change two tokens.
         runs: list[tuple[str, str]] = [(lead, "$text")]
         below = " "
         style_of = self._style if self.shade is None else self._shaded()
@@ -185,17 +183,6 @@ class TokenStrip(Widget):
         line = Content.assemble(*runs, tail, "  ", predicted)
         return Content("\n").join([line, Content.styled(below, "$text-disabled")]) if ids else line
 
-    def _marked(self) -> None:
-        """Another token is under the cursor: the ids below are sent again only when other tokens are in sight."""
-        below = self.render().plain.partition("\n")[2]
-        if below == self._below:
-            self.refresh(Region(0, 0, self.size.width, 1))
-        else:
-            self.refresh()
-        self._below = below
-
-    watch_row = watch_col = watch_predictions = watch_shade = _marked
-    _below = ""
     _first = 0
 
     def _style(self, index: int) -> str:

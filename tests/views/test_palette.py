@@ -1,0 +1,102 @@
+"""What the palette finds for a text, by keys that come one by one or all at once."""
+
+from __future__ import annotations
+
+import pytest
+from textual import events
+from textual.app import App
+from textual.screen import Screen
+from textual.widgets import OptionList
+
+from tests.views.apps import burst
+from tui.views.help import Entry
+from tui.views.palette import Commands, Palette
+
+
+class Floor(Screen[None]):
+    """An explorer that notes what it is asked."""
+
+    COMMANDS = {Commands}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[tuple[object, ...]] = []
+
+    def palette_entries(self) -> list[Entry]:
+        return [Entry(name, name[0], name, f"It is {name} [1].", "All") for name in ("first", "mode")]
+
+    def run_entry(self, command_id: str) -> None:
+        self.said.append(("run", command_id))
+
+    def jump(self, layer: int, head: int) -> None:
+        self.said.append(("jump", layer, head))
+
+    def jump_to_neuron(self, layer: int, neuron: int) -> None:
+        self.said.append(("neuron", layer, neuron))
+
+    def open_prompts(self, path: str) -> None:
+        self.said.append(("open", path))
+
+
+class Above(App[None]):
+    COMMANDS: set[type[Commands]] = set()  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.floor = Floor()
+
+    def get_default_screen(self) -> Screen[None]:
+        return self.floor
+
+
+@pytest.mark.parametrize("patient", [True, False], ids=["read", "one packet"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("L2H3", ("jump", 2, 3)),
+        ("10 2", ("jump", 10, 2)),
+        ("l2n17", ("neuron", 2, 17)),
+        ("mode", ("run", "mode")),
+        ("", ("run", "first")),
+        ("prompts a [b]c[/] [/", ("open", "a [b]c[/] [/")),
+    ],
+)
+async def test_enter_runs_what_was_typed(text: str, said: tuple[object, ...], patient: bool) -> None:
+    app = Above()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.push_screen(Palette())
+        await pilot.pause(0.35)
+        for character in text:
+            app.post_message(events.Key({" ": "space"}.get(character, character), character))
+        if patient:
+            await pilot.pause(0.35)
+        burst(app, ["enter", "enter"])
+        await pilot.pause(0.35)
+        assert app.floor.said == [said]
+        assert app.screen is app.floor
+
+
+async def test_enter_that_comes_before_the_list_waits_for_it() -> None:
+    app = Above()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.push_screen(Palette())
+        burst(app, [*"mode", "enter", "enter"])
+        await pilot.pause(0.5)
+        assert app.floor.said == [("run", "mode")]
+
+
+@pytest.mark.parametrize("text", ["[", "[/", "prompts [/x]", "9" * 5000, "l9h" + "9" * 5000, "\\[", "[b", "“", "zzz"])
+async def test_no_text_breaks_it(text: str) -> None:
+    app = Above()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.push_screen(Palette())
+        await pilot.pause()
+        app.screen.post_message(events.Paste(text))
+        app.screen.focused.post_message(events.Paste(text))  # type: ignore[union-attr]
+        await pilot.pause(0.3)
+        burst(app, ["backspace"])
+        await pilot.pause(0.3)
+        assert app.screen.query_one(OptionList) is not None
+        burst(app, ["escape"])
+        await pilot.pause()
+        assert app.screen is app.floor

@@ -1,0 +1,36 @@
+"""What all dialogs share: they close once, and speak to the screen that they stand on."""
+
+from __future__ import annotations
+
+from textual.await_complete import AwaitComplete
+from textual.message import Message
+from textual.screen import Screen, ScreenResultType
+
+
+class Once(Screen[ScreenResultType]):
+    """A dialog that a second key of the same packet cannot close again.
+
+    Textual's ``dismiss`` takes the uppermost screen away, whichever was asked to go: the one below, if this one is
+    gone. Several keys may have been sent to a dialog before the first of them closes it.
+
+    Stands second among the bases: styles follow the first one (``ModalScreen``), ``dismiss`` is found here still.
+    """
+
+    @property
+    def on_top(self) -> bool:
+        """Whether the user sees it and types to it: not closed, and under nothing."""
+        return self.app.screen_stack[-1:] == [self]
+
+    def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
+        """Close with a result. Does nothing when closed already, or under another screen."""
+        if self.on_top and self.is_mounted:
+            return super().dismiss(result)
+        if self.on_top:
+            self.call_later(self.action_dismiss, result)  # half a dialog cannot be taken down: parts are to come
+        return AwaitComplete()
+
+    def tell(self, message: Message) -> None:
+        """Post to the screen below; once closed, to nobody."""
+        stack = self.app.screen_stack
+        if self in stack[1:]:
+            stack[stack.index(self) - 1].post_message(message)
