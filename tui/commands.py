@@ -1,9 +1,9 @@
 """The table of commands: bindings, footer, palette, help overlay and the README's key table all come from it.
 
-What every page shares stands here; pages bring their own keys, and the help of a key that pages answer differently is made
-of what they say. A command's ``action`` names a method of the explorer. Keys are letters, digits, function keys, arrows,
-enter, space and ctrl with a letter, since other keys do not survive every terminal; ctrl+a, b, s, z, h, i and m belong to
-tmux, screen or the terminal itself. Users remap by ``id`` in the config file's ``[keys]`` table.
+What every page shares stands here; pages bring their own keys, and the help of a key that pages answer differently is
+made of what they say. A command's ``action`` names a method of the explorer. Keys are letters, digits, function keys,
+arrows, enter, space and ctrl with a letter, since other keys do not survive every terminal; ctrl+a, b, s, z, h, i and
+m belong to tmux, screen or the terminal itself. Users remap by ``id`` in the config file's ``[keys]`` table.
 """
 
 from __future__ import annotations
@@ -51,8 +51,10 @@ SHARED: tuple[Command, ...] = (
             "Prompt"),
     Command("prompt_previous", ("less_than_sign",), "move('prompt', -1)", "prompt −", "Previous prompt of the file.",
             "Prompt"),
-    Command("prompt_next", ("greater_than_sign",), "move('prompt', 1)", "prompt +", "Next prompt of the file.", "Prompt"),
-    Command("head_previous", ("left_curly_bracket",), "move('head', -1)", "head −", "Previous head.", "Go", footer="head"),
+    Command("prompt_next", ("greater_than_sign",), "move('prompt', 1)", "prompt +", "Next prompt of the file.",
+            "Prompt"),
+    Command("head_previous", ("left_curly_bracket",), "move('head', -1)", "head −", "Previous head.", "Go",
+            footer="head"),
     Command("head_next", ("right_curly_bracket",), "move('head', 1)", "head +", "Next head.", "Go", footer="head"),
     Command("layer_previous", ("left_square_bracket",), "move('layer', -1)", "layer −", "Previous layer, same head.",
             "Go", footer="layer"),
@@ -65,8 +67,8 @@ SHARED: tuple[Command, ...] = (
             "Find"),
     Command("tree_order", ("L",), "move('order')", "sort tree",
             "Heads of the tree by the score that Heads shows, or by layer.", "Find"),
-    Command("back", ("comma",), "back", "back", "Back to where you were before the last jump.", "Go"),
-    Command("forward", ("full_stop",), "forward", "forward", "Forward again.", "Go"),
+    Command("back", ("comma",), "travel(True)", "back", "Back to where you were before the last jump.", "Go"),
+    Command("forward", ("full_stop",), "travel(False)", "forward", "Forward again.", "Go"),
     Command("up", ("k", "up"), "cursor(-1, 0)", "up", "Move the cursor.", "Cursor"),
     Command("down", ("j", "down"), "cursor(1, 0)", "down", "Move the cursor.", "Cursor"),
     Command("left", ("h", "left"), "cursor(0, -1)", "left", "Move the cursor.", "Cursor"),
@@ -78,8 +80,8 @@ SHARED: tuple[Command, ...] = (
     Command("open", ("enter",), "open", "open",
             "Open what is under the cursor: a head's pattern, an MLP's neurons, a neuron, a prompt of the file.",
             "Cursor"),
-    Command("fit", ("z",), "fit", "fit", "Fit the whole matrix in the window by block extremes, or back to one cell "
-            "a value.", "Look"),
+    Command("fit", ("z",), "fit", "fit", "Fit the whole matrix in the window by block extremes, or back to one cell a "
+            "value.", "Look"),
     Command("mode", ("m",), "cycle('mode')", "mode", "", "Look", footer="mode"),
     Command("unit", ("u",), "cycle('unit')", "unit", "", "Look"),
     Command("directions", ("v",), "directions", "as tokens",

@@ -27,11 +27,12 @@ from .scene import Moved, Scene
 from .selection import Selection
 from .views.ask import Ask
 from .views.chart import Bars
+from .views.frame import send_changes
 from .views.gallery import Thumbnails
 from .views.head_card import HeadCard
 from .views.heatmap import Heatmap
 from .views.help import Entry, Help
-from .views.main_view import MainView
+from .views.main_view import MainView, Picture
 from .views.model_tree import ModelTree
 from .views.notice import Notice
 from .views.palette import Place
@@ -46,6 +47,7 @@ class Explorer(Screen[None]):
 
     def __init__(self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float) -> None:
         super().__init__()
+        send_changes(self)
         self.engine = engine
         self.main, self.panel = MainView(), SidePanel()
         self.pace = Pace(self.set_timer, draw_pause)
@@ -230,10 +232,9 @@ class Explorer(Screen[None]):
             self._follow()
 
     def _follow(self) -> None:
-        """The selection is where the cursor is: at once after a key, since a redraw sets the cursor from it. The picture
-        stays: one that depends on the position changes with the cursor of other pages only."""
-        moved = self._pane.followed(self.selection)
-        if not self.scene.follow(moved):
+        """The selection is where the cursor is: at once after a key, since a redraw sets the cursor from it. The
+        picture stays: one that depends on the position changes with the cursor of other pages only."""
+        if not self.scene.follow(moved := self._pane.followed(self.selection)):
             return
         self._lines.draw(moved, lambda draw: self.pace.later("strip", AWAITED, draw))
         self._tree.point(moved.layer, moved.head)
@@ -262,10 +263,7 @@ class Explorer(Screen[None]):
         """To what enter opened; on a small screen the picture is in front again, unless a side panel was opened."""
         if isinstance(there, Selection) and there.page != self.selection.page:
             there = moves.leave_panel(there, self.small)
-        self.scene.do(there, jump=True)
-        if self.small:
-            self._draw_panel()
-            self.focus_view()
+        self._put_aside(there, jump=True)
 
     # --- keys -------------------------------------------------------------------------------------------------------
 
@@ -294,22 +292,20 @@ class Explorer(Screen[None]):
         self._tree.toggle_class("folded")
 
     def action_directions(self) -> None:
-        self._panel_to(moves.to_directions(self.selection))
+        self._put_aside(moves.to_directions(self.selection))
 
     def action_cycle_panel(self) -> None:
-        self._panel_to(moves.next_panel(self.selection, self.small))
+        self._put_aside(moves.next_panel(self.selection, self.small))
 
-    def _panel_to(self, there: Moved) -> None:
-        self.scene.do(there)
+    def _put_aside(self, there: Moved, jump: bool = False) -> None:
+        """Show it, at once also on a small screen, where picture and side panel take turns."""
+        self.scene.do(there, jump)
         self._draw_panel()
         if self.small:
             self.focus_view()
 
-    def action_back(self) -> None:
-        self.scene.back()
-
-    def action_forward(self) -> None:
-        self.scene.forward()
+    def action_travel(self, back: bool) -> None:
+        self.scene.travel(back)
 
     def action_cursor(self, rows: int, cols: int) -> None:
         focused = self.focused
@@ -322,16 +318,21 @@ class Explorer(Screen[None]):
         else:
             self._follow()
 
+    @property
+    def _at_hand(self) -> Picture:
+        """The list that has the focus, else the picture."""
+        return self.focused if isinstance(self.focused, Bars) else self.main.picture
+
     def action_edge(self, side: int) -> None:
-        (self.focused if isinstance(self.focused, Bars) else self.main.picture).action_edge(side)
+        self._at_hand.action_edge(side)
         self._follow()
 
     def action_page(self, direction: int) -> None:
-        (self.focused if isinstance(self.focused, Bars) else self.main.picture).action_page(direction)
+        self._at_hand.action_page(direction)
         self._follow()
 
     def action_open(self) -> None:
-        (self.focused if isinstance(self.focused, Bars) else self.main.picture).action_open()
+        self._at_hand.action_open()
 
     def action_fit(self) -> None:
         self.heatmap.action_fit()
@@ -350,8 +351,7 @@ class Explorer(Screen[None]):
     def key_escape(self) -> None:
         self.say("")
         self.scene.stop()
-        self.scene.change(moves.leave_panel(self.selection, self.small))
-        self._draw_panel()
+        self._put_aside(moves.leave_panel(self.selection, self.small))
         self.focus_view()
 
     # --- what the palette and the app ask ---------------------------------------------------------------------------
@@ -371,7 +371,7 @@ class Explorer(Screen[None]):
         self.scene.do(moves.to_prompts(self.selection, path), jump=True)
 
     def palette_entries(self) -> list[Entry]:
-        """The commands, as the help and the palette show them."""
+        """The commands, as help and palette show them."""
         return keys.entries()
 
     def run_entry(self, command_id: str | None) -> None:
@@ -380,9 +380,8 @@ class Explorer(Screen[None]):
             self.call_later(self.run_action, by_id(command_id).action)
 
     def action_help(self) -> None:
-        header = phrases.header_of(self.scene.here.drawn)
-        about = phrases.about(title(pages.of(self.selection), self.selection), header)
-        self.app.push_screen(Help(self.palette_entries(), about), self.run_entry)
+        about = phrases.about(title(pages.of(self.selection), self.selection), self.scene.here.drawn)
+        self.app.push_screen(Help(keys.entries(), about), self.run_entry)
 
     def action_palette(self) -> None:
         self.app.action_command_palette()
@@ -399,9 +398,3 @@ class Explorer(Screen[None]):
 
     def action_quit(self) -> None:
         self.app.exit()
-
-
-def explorer(engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float) -> Explorer:
-    """The screen, with the keys of all pages that are registered by now: Textual reads them from the class."""
-    bound: type[Explorer] = type("Explorer", (Explorer,), {"BINDINGS": keys.every()})
-    return bound(engine, selection, history, draw_pause)

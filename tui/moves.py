@@ -126,7 +126,8 @@ def is_jump(name: str) -> bool:
 
 
 def typed(s: Selection, text: str) -> list[tuple[str, str, Callable[[], Selection | Say]]]:
-    """Where a text leads (``L10H2`` or ``10 2``, ``L2N17``, ``prompts FILE``): what it is called, a sentence, the move."""
+    """Where a text leads (``L10H2`` or ``10 2``, ``L2N17``, ``prompts FILE``): what it is called, a sentence, the
+    move."""
     out: list[tuple[str, str, Callable[[], Selection | Say]]] = []
     if (head := jump_at(text)) is not None:
         out.append((f"go to {head_name(*head)}", "Show this head.", partial(to_head, s, head)))

@@ -1,6 +1,7 @@
 """Names of heads, neurons, parts and states, as they are printed and typed: read here and nowhere else.
 
-``L1H3`` a head, ``L2N17`` a neuron, ``L2.attn`` ``L2.bias`` ``L2.mlp`` a layer's parts, ``L0.mid`` a state of the stream.
+``L1H3`` a head, ``L2N17`` a neuron, ``L2.attn`` ``L2.bias`` ``L2.mlp`` a layer's parts, ``L0.mid`` a state of the
+stream.
 """
 
 from __future__ import annotations

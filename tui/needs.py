@@ -77,7 +77,8 @@ def prefetched(page: Page, s: Selection) -> list[Job]:
 
 
 def told(s: Selection, job: Job, result: Any) -> Selection:
-    """What a result makes of the selection: a model, tokens, a file, the likeliest token, what the page wants to know."""
+    """What a result makes of the selection: a model, tokens, a file, the likeliest token, what the page wants to
+    know."""
     if isinstance(result, ModelInfo):
         return with_model(s, s.open, result) if job == s.open and s.opened != job else s
     if isinstance(job, Tokenize):
@@ -104,7 +105,8 @@ def _with_likeliest(s: Selection, table: Any) -> Selection:
 
 
 def failed(s: Selection, job: Job) -> Selection:
-    """What a failure makes of it: the model and the file that were there stay, a token list that cannot be is dropped."""
+    """What a failure makes of it: the model and the file that were there stay, a token list that cannot be is
+    dropped."""
     if isinstance(job, Open) and s.opened is not None and job == s.open:
         return replace(s, open=s.opened)
     if isinstance(job, PreparePrompts) and s.file is not None and job == preparing(s):

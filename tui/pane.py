@@ -45,7 +45,8 @@ class Pane:
         self._drawn_page = ""
 
     def draw(self, s: Selection) -> None:
-        """Everything at once; the picture before stays, with its own words, while another of the same page is computed."""
+        """Everything at once; the picture before stays, with its own words, while another of the same page is
+        computed."""
         page, job = pages.of(s), pages.of(s).shown(s)
         drawn = here_on(page, s, self._wishes.cached).drawn
         if isinstance(drawn, Grid | Gallery | Table | Curve):
@@ -72,8 +73,8 @@ class Pane:
         return s
 
     def stepped(self, s: Selection, rows: int, cols: int) -> Selection | None:
-        """A key that moves the cursor: in the picture, or (its selection is given back) where there is none of this page
-        yet, or a curve."""
+        """A key that moves the cursor: in the picture, or (its selection is given back) where there is none of this
+        page yet, or a curve."""
         page = pages.of(s)
         if page.name != self._drawn_page:
             row, col = page.cell(s)
@@ -110,12 +111,10 @@ class Side:
         if panel is None:
             return
         job = panel.job(here)
-        result = here.result(job)
-        if result is not None:
-            result = panel.shape(here, result)
-            header = phrases.header_of(result)
-            below = phrases.checks(header, facts=False) if header else ""
-            self._view.show(result, panel.title(here), below)
+        known = here.result(job)
+        result = None if known is None else panel.shape(here, known)
+        if isinstance(result, Table | Curve | Grid):
+            self._view.show(result, panel.title(here), phrases.checks(result.header, facts=False))
             self._drawn = (page.name, panel.name)
             return
         why = self._wishes.why(job) if isinstance(job, Job) else job.why
@@ -129,7 +128,9 @@ class Side:
 class Lines:
     """What is one line high: status, prompt, tokens, inspector."""
 
-    def __init__(self, status: Status, prompt: PromptLine, strip: TokenStrip, inspector: Static, wishes: Wishes) -> None:
+    def __init__(
+        self, status: Status, prompt: PromptLine, strip: TokenStrip, inspector: Static, wishes: Wishes
+    ) -> None:
         self._status, self._prompt, self._strip, self._inspector = status, prompt, strip, inspector
         self._wishes = wishes
 

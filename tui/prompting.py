@@ -75,6 +75,7 @@ class Prompting:
             return Say("no prediction yet: wait for the prompt to be computed")
         token = str(table.rows[0][table.columns.index("token")])
         if is_byte(token):
-            return Say(f"the likeliest next token, {token}, is part of a character: it is no text that could be appended")
+            return Say(f"the likeliest next token, {token}, is part of a character: it is no text that could be "
+                       f"appended")
         self._scene.change(replace(s, text=s.text + token))
         return None

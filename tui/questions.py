@@ -44,15 +44,17 @@ def _model(s: Selection, text: str) -> Selection | Lookup | Problem:
 
 
 PROMPTS = Question(
-    "prompts", "File of prompts", "JSON, CSV, TSV with prompt, answer, distractor (else --fields prompt=KEY), or one prompt "
-    "a line · empty: close it", prompt_file, _path,
+    "prompts", "File of prompts", "JSON, CSV, TSV with prompt, answer, distractor (else --fields prompt=KEY), or one "
+                                  "prompt a line · empty: close it", prompt_file, _path,
 )  # fmt: skip
-MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder in either format: see the README", _model)
+MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder in either format: see the README",
+_model)
 
 
 def named(id: str, s: Selection) -> Question:
     """The question of that id, the shown page's if it has one. StopIteration if there is none."""
-    return next(question for question in (*pages.questions(s), TREE, PROMPTS, MODEL) if question.id == id)
+    own = pages.of(s).questions
+    return next(question for question in (*own, TREE, PROMPTS, MODEL, *pages.questions(s)) if question.id == id)
 
 
 def choice(text: str, split: Split) -> Choice:

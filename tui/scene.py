@@ -104,13 +104,10 @@ class Scene:
         self.want()
         return True
 
-    def back(self) -> None:
-        """To where the last jump was made."""
-        self.do(self._trail.back(self._selection) or Say("nowhere to go back to"))
-
-    def forward(self) -> None:
-        """To where ``back`` was."""
-        self.do(self._trail.forward(self._selection) or Say("nowhere to go forward to"))
+    def travel(self, back: bool) -> None:
+        """To where the last jump was made, or to where that led back from."""
+        there = self._trail.back(self._selection) if back else self._trail.forward(self._selection)
+        self.do(there or Say(f"nowhere to go {'back' if back else 'forward'} to"))
 
     def stop(self) -> None:
         """Stop the search that the page shows."""

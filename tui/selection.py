@@ -1,6 +1,7 @@
 """What the user is looking at, as one frozen value: what all pages share, and each page's own choices as its *looks*.
 
-``Selection`` is replaced, never changed. What has to be computed to show it is ``needs``; what keys make of it ``moves``.
+``Selection`` is replaced, never changed. What has to be computed to show it is ``needs``; what keys make of it
+``moves``.
 """
 
 from __future__ import annotations

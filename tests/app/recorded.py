@@ -69,6 +69,7 @@ from tui.results import (
     Gallery,
     Grid,
     Header,
+    Limits,
     ModelInfo,
     ModelKey,
     Pairs,
@@ -330,11 +331,11 @@ class RecordedBench:
 
     def _headscores(self, job: HeadScores) -> Grid:
         values = np.abs(np.sin(np.outer(np.arange(LAYERS * HEADS) + 1, [1.0, 2.0, 3.0, 4.0, 5.0])))
-        return heads_grid("head-scores", PATTERN_SCORES, values)
+        return heads_grid("head-scores", PATTERN_SCORES, values, (*[(0.0, 1.0)] * 4, None))
 
     def _copyingscores(self, job: CopyingScores) -> Grid:
         values = np.cos(np.outer(np.arange(LAYERS * HEADS) + 1, [1.0, 2.0, 3.0]))
-        return heads_grid("copying", COPYING_SCORES, values)
+        return heads_grid("copying", COPYING_SCORES, values, ((-1.0, 1.0), (0.0, 1.0), (0.0, 1.0)))
 
     def _findpairs(self, job: FindPairs) -> Pairs:
         pairs = []
@@ -432,9 +433,10 @@ def part_names() -> tuple[str, ...]:
     return ("embed", "pos", *(f"L{layer}.{kind}" for layer in range(LAYERS) for kind in ("attn", "mlp")))
 
 
-def heads_grid(view: str, names: tuple[str, ...], values: np.ndarray) -> Grid:
+def heads_grid(view: str, names: tuple[str, ...], values: np.ndarray, limits: tuple[Limits | None, ...]) -> Grid:
     rows = Axis("head", tuple(head_name(i // HEADS, i % HEADS) for i in range(LAYERS * HEADS)))
-    return Grid(head(view, "scores of all heads", "mean"), frozen(values), rows, Axis("score", names), False)
+    return Grid(head(view, "scores of all heads", "mean"), frozen(values), rows, Axis("score", names), False,
+                column_limits=limits)  # fmt: skip
 
 
 def attribution_grid(unit: str, layer: int | None, seed: int, columns: tuple[str, ...]) -> Grid:

@@ -18,6 +18,7 @@ from tui.engine.jobs import (
     Target,
 )
 from tui.explorer import Explorer
+from tui.pages.neurons import NeuronsLook
 from tui.results import Capabilities, Table
 from tui.views.ask import Ask
 from tui.views.chart import Bars, Plot
@@ -119,21 +120,21 @@ async def test_three_units_and_the_neurons_of_a_layer() -> None:
         assert [row[0] for row in table.rows[-2:]] == ["others", "L1.mlp.bias"]
         await pressed(explorer, pilot, "j", "enter")
         assert explorer.selection.page == "neurons"
-        assert explorer.selection.neuron == (1, 8)
+        assert explorer.selection.look(NeuronsLook).neuron == (1, 8)
         assert drawn(explorer).rows.labels[explorer.heatmap.cursor[0]] == "L1N8"
 
 
 async def test_sources_show_what_each_token_gave_beside_the_pattern_and_the_weights() -> None:
     async with driven() as (explorer, pilot):
         await pressed(explorer, pilot, "S")
-        assert explorer.selection.mode == "sources"
+        assert explorer.selection.page == "sources"
         assert "toward ·" in text_of(explorer, "#title")
         assert panel_table(explorer).columns == ("source", "gives", "pattern", "OV")
         await pressed(explorer, pilot, "h", "h", "enter")
         assert explorer.selection.page == "ov"
         assert explorer.heatmap.cursor == (3, 3), "the source under the cursor is the row of OV"
         await pressed(explorer, pilot, "comma")
-        assert (explorer.selection.page, explorer.selection.mode) == ("pattern", "sources")
+        assert explorer.selection.page == "sources"
 
 
 async def test_why_it_looks_there_and_enter_goes_to_the_component() -> None:
@@ -191,11 +192,12 @@ async def test_the_palette_goes_to_a_neuron_by_number() -> None:
         await pilot.press("colon", *"L2N255")
         await pilot.pause(0.4)
         await pilot.press("enter")
-        await until(pilot, lambda: explorer.selection.neuron == (2, 255))
+        await until(pilot, lambda: explorer.selection.look(NeuronsLook).neuron == (2, 255))
         await settled(explorer, pilot)
         assert drawn(explorer).rows.labels[explorer.heatmap.cursor[0]] == "L2N255"
-        explorer.jump_to_neuron(2, 256)
-        assert "neurons 0 to 255" in notice(explorer)
+        await pilot.press("colon", *"L2N256", "enter")
+        await until(pilot, lambda: "neurons 0 to 255" in notice(explorer))
+        assert explorer.selection.look(NeuronsLook).neuron == (2, 255)
 
 
 async def test_a_model_without_neurons_says_why() -> None:
@@ -235,7 +237,7 @@ async def test_the_answer_stands_beside_the_prompt_and_several_are_averaged() ->
         assert line.answer == "answer ·in", "the likeliest next token until one is set"
         await pilot.press("A", *"Paris, Rome - London", "enter")
         await settled(explorer, pilot)
-        assert explorer.selection.chosen == Target((6, 10), (7,))
+        assert explorer.selection.target == Target((6, 10), (7,))
         assert line.answer == "answer Paris, Rome − London"
         await pressed(explorer, pilot, "6")
         assert "attribution to Paris, Rome − London" in text_of(explorer, "#title")
@@ -250,9 +252,9 @@ async def test_a_word_of_several_tokens_is_picked_from_its_split() -> None:
         await pilot.press("down", "enter")
         await until(pilot, lambda: not isinstance(explorer.app.screen, Ask))
         await settled(explorer, pilot)
-        assert explorer.selection.chosen is not None
-        assert explorer.selection.chosen.distractors == (6,)
-        assert explorer.selection.answer_text.startswith("#")
+        assert explorer.selection.answer is not None
+        assert explorer.selection.answer.target.distractors == (6,)
+        assert explorer.selection.answer.text.startswith("#")
 
 
 async def test_an_unknown_answer_is_said_where_it_was_typed() -> None:
@@ -261,7 +263,7 @@ async def test_an_unknown_answer_is_said_where_it_was_typed() -> None:
         await until(pilot, lambda: explorer.app.screen.query_one("#ask-problem").display)
         assert explorer.app.screen.query_one(Input).value == "Atlantis"
         await pilot.press("escape")
-        assert explorer.selection.chosen is None
+        assert explorer.selection.answer is None
 
 
 FACTS = [
@@ -301,7 +303,7 @@ async def test_prompts_of_a_file_are_walked_with_their_answers(facts: Path) -> N
     async with driven(prompts=str(facts)) as (explorer, pilot):
         await until(pilot, lambda: explorer.selection.file is not None and explorer.selection.file.prepared is not None)
         await settled(explorer, pilot)
-        assert explorer.selection.chosen == Target((6,))
+        assert explorer.selection.target == Target((6,))
         assert explorer.query_one(PromptLine).answer == "answer Paris − London"
         await pressed(explorer, pilot, "greater_than_sign")
         assert explorer.query_one(PromptInput).value == "The king"
@@ -339,7 +341,7 @@ async def test_contexts_of_a_token_lead_to_the_prompt_and_the_cell(facts: Path) 
         explorer.panel.bars.focus()
         await pressed(explorer, pilot, "j", "j", "enter")
         assert explorer.query_one(PromptInput).value == "Rome is in"
-        assert explorer.selection.cell == (3, 1)
+        assert explorer.selection.prompt_cell == (3, 1)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,11 @@ from textual.widgets import Input
 from tests.app import recorded
 from tests.app.driving import driven, notice, settled, text_of, until
 from tests.app.recorded import RecordedBench
-from tui.engine.jobs import OV, QK, Pattern, Residual, Target, Tokenize
+from tui import needs
+from tui.engine.jobs import OV, QK, Job, Pattern, Residual, Target, Tokenize
 from tui.explorer import Explorer
+from tui.pages.pattern import PatternLook
+from tui.pages.residual import FlowLook
 from tui.results import Gallery, Grid
 from tui.views.ask import Ask
 from tui.views.heatmap import Heatmap
@@ -67,10 +70,8 @@ async def test_digits_change_the_view_and_comma_comes_back() -> None:
         assert explorer.selection.page == "ov"
 
 
-def kind_job(explorer: object, kind: type) -> object:
-    from tui import needs
-
-    job = needs.shown(explorer.selection)  # type: ignore[attr-defined]
+def kind_job(explorer: Explorer, kind: type) -> Job:
+    job = needs.shown(explorer.selection)
     assert isinstance(job, kind)
     return job
 
@@ -119,7 +120,7 @@ async def test_the_cursor_moves_and_strip_and_inspector_follow() -> None:
         await pilot.press("home", "k", "l")
         await pilot.pause()
         assert explorer.heatmap.cursor == (4, 1)
-        assert explorer.selection.cell == (4, 1)
+        assert explorer.selection.prompt_cell == (4, 1)
         strip = explorer.query_one(TokenStrip)
         assert (strip.row, strip.col) == (4, 1)
         assert "·France → ·The" in text_of(explorer, "#inspector")
@@ -129,10 +130,10 @@ async def test_a_redraw_right_after_a_key_does_not_undo_it() -> None:
     async with driven() as (explorer, pilot):
         row, col = explorer.heatmap.cursor
         explorer.action_cursor(-2, -1)
-        explorer._draw()
+        explorer.draw()
         assert explorer.heatmap.cursor == (row - 2, col - 1)
         await pilot.pause()
-        assert explorer.selection.cell == (row - 2, col - 1)
+        assert explorer.selection.prompt_cell == (row - 2, col - 1)
 
 
 async def test_one_cursor_is_shared_by_the_views() -> None:
@@ -149,14 +150,12 @@ async def test_modes_cycle_through_thumbnails_and_enter_opens_one() -> None:
     async with driven() as (explorer, pilot):
         await pilot.press("m", "m", "m")
         await settled(explorer, pilot)
-        assert explorer.selection.mode == "all heads"
-        from tui import needs
-
+        assert explorer.selection.look(PatternLook).mode == "all heads"
         assert isinstance(explorer.engine.cached(needs.shown(explorer.selection)), Gallery)  # type: ignore[arg-type]
         await pilot.press("l", "enter")
         await settled(explorer, pilot)
         assert explorer.selection.name == "L0H1"
-        assert explorer.selection.mode == "pattern"
+        assert explorer.selection.look(PatternLook).mode == "pattern"
         assert explorer.heatmap.has_focus
 
 
@@ -200,8 +199,8 @@ async def test_the_answer_is_chosen_by_word() -> None:
     async with driven() as (explorer, pilot):
         await pilot.press("4", "A", *"Paris - London", "enter")
         await settled(explorer, pilot)
-        assert explorer.selection.chosen == Target((6,), (7,))
-        assert explorer.selection.measure == "answer"
+        assert explorer.selection.target == Target((6,), (7,))
+        assert explorer.selection.look(FlowLook).measure == "answer"
 
 
 async def test_append_takes_the_prediction_after_the_last_position() -> None:
@@ -257,8 +256,9 @@ async def test_the_palette_jumps_to_a_head() -> None:
         await pilot.pause(0.4)
         await pilot.press("enter")
         await until(pilot, lambda: explorer.selection.name == "L2H3")
-        explorer.jump(7, 0)
-        assert "there is no L7H0" in notice(explorer)
+        await pilot.press("colon", *"L7H0", "enter")
+        await until(pilot, lambda: "there is no L7H0" in notice(explorer))
+        assert explorer.selection.name == "L2H3"
 
 
 async def test_the_direct_path_and_back_to_a_head() -> None:

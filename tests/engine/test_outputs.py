@@ -187,9 +187,9 @@ def test_attribution_says_which_class(classes: Classifier) -> None:
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
-@pytest.mark.parametrize("head", [2, None])
+@pytest.mark.parametrize("head", [2, 0])
 @pytest.mark.parametrize("outputs", [IDS, (), None])
-def test_ov(classes: Classifier, weights: Weights, head: int | None, outputs: tuple[int, ...] | None) -> None:
+def test_ov(classes: Classifier, weights: Weights, head: int, outputs: tuple[int, ...] | None) -> None:
     """Columns are the classes, whatever tokens are shown."""
     want = classes.ov(1, head, weights)
     grid = classes.get(OV, 1, head, IDS, outputs, weights)
@@ -280,7 +280,8 @@ def test_directions_of_the_stream(classes: Classifier) -> None:
 
 def test_what_needs_one_vocabulary_is_refused(classes: Classifier) -> None:
     key = classes.desk.key
-    jobs: list[Job] = [CopyingScores(key), PairSearch(key, ((1, 2),), "ov")]
+    jobs: list[Job] = [CopyingScores(key), PairSearch(key, ((1, 2),), "ov"), OV(key, 0, None, IDS, IDS),
+                       OVRow(key, 0, None, 9)]  # fmt: skip
     for job in jobs:
         with pytest.raises(Refusal, match="this model's are 3 classes of their own"):
             classes.desk.get(job)

@@ -8,13 +8,13 @@ import pytest
 from textual.app import App, ComposeResult
 
 from tests.views.apps import Frugal, count_bytes, quiet, screen_lines
-from tests.views.grids import HEADER, assert_clean, attention, curve_of, grid_of, random_grid, table_of
-from tui.results import Gallery, Result
+from tests.views.grids import assert_clean, attention, curve_of, grid_of, random_grid, table_of
+from tui.results import Curve, Grid, Table
 from tui.views import plot
 from tui.views.side_panel import SidePanel
 from tui.views.still import Still
 
-RESULTS: dict[str, Callable[[], Result]] = {
+RESULTS: dict[str, Callable[[], Table | Curve | Grid]] = {
     "bars": lambda: table_of([3.0, -1.0, 0.5]), "plot": lambda: curve_of([1, 2, 3]), "still": lambda: attention(6),
 }  # fmt: skip
 
@@ -57,6 +57,27 @@ async def test_a_picture_without_focus_takes_none() -> None:
         assert app.focused is None
 
 
+async def test_waiting_keeps_title_and_rows_or_blanks_both() -> None:
+    app = Pane()
+    async with app.run_test(size=(80, 24)) as pilot:
+        panel, table = app.panel, table_of([3.0, -1.0, 0.5])
+        panel.show(table, "title", "below")
+        panel.wait()
+        assert panel.bars.stale
+        assert (panel.border_title, panel.border_subtitle, panel.bars.table) == ("title", "below", table)
+        panel.show(attention(6), "a grid", "")
+        panel.picture.focus()
+        await pilot.pause()
+        panel.blank("why there is nothing", "another")
+        await pilot.pause()
+        assert panel.picture is panel.bars
+        assert panel.bars.has_focus
+        assert (panel.border_title, panel.border_subtitle, panel.bars.table) == ("another", "", None)
+        assert "why there is nothing" in "\n".join(screen_lines(app))
+        panel.show(table, "title", "below")
+        assert not panel.bars.stale
+
+
 async def test_what_is_shown_is_not_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     app, grid, sent = Pane(), attention(8), count_bytes(monkeypatch)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -64,10 +85,8 @@ async def test_what_is_shown_is_not_drawn_again(monkeypatch: pytest.MonkeyPatch)
         assert await quiet(pilot, sent)
         monkeypatch.setattr(plot, "blank", lambda *_: pytest.fail("drawn again"))
         app.panel.show(grid, "pattern", "")
-        app.panel.show(Gallery(HEADER, ()), "pattern", "")
-        app.panel.show(None, "pattern", "")
         assert not await quiet(pilot, sent)
-        assert app.panel.still.grid is grid, "what it cannot draw leaves what was there"
+        assert app.panel.still.grid is grid
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (38, 5), (20, 3), (5, 2)], ids=str)

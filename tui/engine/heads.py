@@ -232,6 +232,8 @@ def ov(job: OV, bench: OpenModel, ctx: Context) -> Grid:
 def _source(job: OV | OVRow, bench: OpenModel, ctx: Context) -> tuple[Tensor, HeadWeights | None]:
     """``x W_V W_O [n, d_model]`` of the sources (x itself on the direct path), and the head."""
     processed, ends = job.weights == "processed", bench.ends
+    if job.head is None:
+        bench.need("one_vocabulary")  # bigrams: a token, and the token after it
     head = None if job.head is None else bench.head(job.layer, job.head, job.weights)
     norm = bench.final_norm(job.weights) if head is None else head.norm
     if job.basis == "prompt":
@@ -255,7 +257,7 @@ def ov_row(job: OVRow, bench: OpenModel, ctx: Context) -> Table:
     y, head = _source(job, bench, ctx)
     shown = bench.output_columns(job.outputs)[0]
     bench.output_index(shown)
-    row = ov_circuit.ranked(bench.unembedding(job.weights), y[0], job.k)
+    row = ov_circuit.ranked(bench.unembedding(job.weights), y[0], job.k, shown)
     header = words.ov(
         OV(job.model, job.layer, job.head, (job.source,), None, job.weights, basis=job.basis, run=job.run),
         bench.info,

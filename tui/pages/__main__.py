@@ -1,4 +1,5 @@
-"""``python -m tui.pages``: the README's table of views and its list of exports. That of keys is ``python -m tui.commands``."""
+"""``python -m tui.pages``: the README's table of views and its list of exports; ``python -m tui.commands``: the
+keys."""
 
 from __future__ import annotations
 

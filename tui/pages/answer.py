@@ -28,6 +28,6 @@ def _found(s: Selection, job: Lookup, result: Any) -> Selection:
 
 
 ANSWER = Question(
-    "answer", "Answer - distractor", "Paris · Paris - Berlin · several are averaged: Paris, Rome - Berlin · #17: an id "
-    "· empty: the likeliest next token", _answered, lambda s: s.answer.text if s.answer else "", _found,
+    "answer", "Answer - distractor", "Paris · Paris - Berlin · several are averaged: Paris, Rome - Berlin · #17: an "
+    "id · empty: the likeliest next token", _answered, lambda s: s.answer.text if s.answer else "", _found,
 )  # fmt: skip

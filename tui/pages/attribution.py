@@ -36,6 +36,11 @@ def grain_refused(s: Selection, value: str) -> str:
     return s.model.capabilities.neurons if value == "neuron" and s.model is not None else ""
 
 
+def _unit_refused(s: Selection, value: str) -> str:
+    over = value == "neuron" and _over(s)
+    return "over a file parts are heads or components; F shows one prompt" if over else grain_refused(s, value)
+
+
 def _unit(s: Selection) -> Unit:
     return "component" if s.look(AttributionLook).grain == "component" else "head"
 
@@ -90,11 +95,12 @@ class AttributionPage(Page):
     key = "6"
     help = "View 6: which parts of the stream push the answer's logit at one position."
     says = ("layer × head", "direct logit attribution of the answer at the position, by head, by component, or by the "
-            "neurons of one MLP (`u`); beside it all parts ranked, with embedding, positions, biases and rounding in rows "
-            "of their own. The final norm's scale is frozen, so the parts sum to the model's own value")  # fmt: skip
+            "neurons of one MLP (`u`); beside it all parts ranked, with embedding, positions, biases and rounding in "
+            "rows of their own. The final norm's scale is frozen, so the parts sum to the model's own "
+            "value")  # fmt: skip
     options = (
-        Option("unit", AttributionLook, "grain", get_args(Grain), "parts by head, by layer component, or by the neurons "
-               "of one MLP", why_not=grain_refused),
+        Option("unit", AttributionLook, "grain", get_args(Grain), "parts by head, by layer component, or by the "
+               "neurons of one MLP", why_not=_unit_refused),
     )  # fmt: skip
     panels = (
         RANKED, neuron_writes(_part, lambda s: _by_neuron(s) and not _over(s)),

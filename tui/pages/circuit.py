@@ -298,7 +298,8 @@ def _offset_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
 
 
 WORDS = Question(
-    "words", "Tokens for QK and OV", "one token a word: France, Paris, king · or ids: 0:52 · empty: the prompt's tokens",
+    "words", "Tokens for QK and OV", "one token a word: France, Paris, king · or ids: 0:52 · empty: the prompt's "
+                                     "tokens",
     _words_answered, lambda s: s.look(OwnTokens).words,
     lambda s, job, result: s.put(OwnTokens(job.text, result, job if isinstance(job, Words) else None)),
 )  # fmt: skip

@@ -94,9 +94,10 @@ class ComposePage(Page):
     title = "Compose"
     key = "8"
     help = "View 8: which heads feed the query, key or value of this one, or which it feeds."
-    says = ("layer × head", "which earlier heads feed the query, key or value of the selected head (`m`), or which later ones "
-            "it feeds (`u`): `‖W_OV1 W_QK2‖` over the product of the norms, as z against random rotations of the same two "
-            "heads; `X`: the QK or OV circuit through both, for the shown tokens")  # fmt: skip
+    says = ("layer × head", "which earlier heads feed the query, key or value of the selected head (`m`), or which "
+                            "later ones it feeds (`u`): `‖W_OV1 W_QK2‖` over the product of the norms, as z against "
+                            "random rotations of the same two heads; `X`: the QK or OV circuit through both, for the "
+                            "shown tokens")  # fmt: skip
     group = "Find"
     options = (
         Option("mode", ComposeLook, "kind", get_args(Composed), "query, key, value"),

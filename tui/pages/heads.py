@@ -71,7 +71,8 @@ def _repeats_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
 
 
 SEARCH = Question(
-    "search", "Heads that tie pairs together", "France>Paris, king>queen: all heads, ranked, in QK and OV · empty: none",
+    "search", "Heads that tie pairs together", "France>Paris, king>queen: all heads, ranked, in QK and OV · empty: "
+                                               "none",
     _search_answered, lambda s: s.look(ScoresLook).pairs_text, _search_found,
 )  # fmt: skip
 REPEATS = Question(
@@ -113,8 +114,8 @@ class HeadsPage(Page):
     key = "7"
     help = "View 7: one score of every head: induction, previous token, copying, …, or pairs that are searched for."
     says = ("layer × head", "one score of every head (`m`): previous token, duplicate token, induction, first token, "
-            "entropy on repeated random tokens (`R` sets seed, rows, length), on the prompt or on the open file (`u`); "
-            "copying by eigenvalues, OV top 1 and top 5; or the pairs that `/` searches for")  # fmt: skip
+            "entropy on repeated random tokens (`R` sets seed, rows, length), on the prompt or on the open file "
+            "(`u`); copying by eigenvalues, OV top 1 and top 5; or the pairs that `/` searches for")  # fmt: skip
     group = "Find"
     options = (
         Option("mode", ScoresLook, "score", lambda s: s.look(ScoresLook).scores, "the score"),
@@ -137,6 +138,7 @@ class HeadsPage(Page):
         Export("search", _exported_search, ("basis", "offset", "circuit", "pairs"), {"circuit": get_args(Circuit)},
                "weights", refuses=lambda o: "" if o.pairs else 'search needs --pairs "France>Paris,king>queen"'),
     )  # fmt: skip
+    refuses = {"basis": "these scores are of no basis: / searches for pairs, which are scored in one"}
     long = True
 
     def job(self, s: Selection) -> Job | Nothing:
@@ -166,6 +168,10 @@ class HeadsPage(Page):
 
     def opens(self, here: Here, row: int, col: int) -> Selection | Say:
         return to_found(here.s, f"L{row}H{col}")
+
+    def option(self, key: str, s: Selection) -> Option | None:
+        """Only a search for pairs has a basis."""
+        return None if key == "basis" and s.look(ScoresLook).score not in PAIRS else super().option(key, s)
 
     def settled(self, s: Selection) -> Selection:
         look = s.look(CircuitLook)  # a search is over the vocabulary

@@ -75,12 +75,12 @@ class LensPage(Page):
     key = "5"
     help = "View 5: what each state of the stream would predict, were it the last."
     says = ("state × position", "the token each state would predict, coloured by its probability, the answer's "
-            "probability or rank, entropy, or KL to the final distribution (`m`); `u` adds the states between attention "
-            "and MLP; beside it the ten likeliest, and the answer over the layers as a curve. Every state gets its own "
-            "norm statistics")  # fmt: skip
+            "probability or rank, entropy, or KL to the final distribution (`m`); `u` adds the states between "
+            "attention and MLP; beside it the ten likeliest, and the answer over the layers as a curve. Every state "
+            "gets its own norm statistics")  # fmt: skip
     options = (
-        Option("mode", LensLook, "measure", get_args(LensMeasure), "probability of the top token or of the answer, its "
-               "rank, entropy, KL to the final one"),
+        Option("mode", LensLook, "measure", get_args(LensMeasure), "probability of the top token or of the answer, "
+               "its rank, entropy, KL to the final one"),
         MIDS,
     )  # fmt: skip
     panels = (

@@ -68,8 +68,8 @@ class NeuronsPage(Page):
     title = "Neurons"
     key = "U"
     help = "The layer's MLP: the neurons that matter most at the position, along the prompt, and what each writes."
-    says = ("neuron × position", "the neurons of the layer's MLP that matter most, the tokens above coloured by the one "
-            "under the cursor; beside it the tokens it promotes and suppresses")  # fmt: skip
+    says = ("neuron × position", "the neurons of the layer's MLP that matter most, the tokens above coloured by the "
+                                 "one under the cursor; beside it the tokens it promotes and suppresses")  # fmt: skip
     panels = (WRITES,)
     exports = (
         Export("neurons", _exported, ("position", "answer", "distractor", "layer", "neuron"), reads="either",

@@ -33,8 +33,9 @@ class OVPage(CircuitPage):
     title = "OV"
     key = "3"
     help = "View 3: what a token makes the head write."
-    says = ("source → output", "`x_i W_V W_O W_U`: what a token makes the head write; beside it the ten tokens it promotes "
-            "and suppresses most over the whole vocabulary; `0`: the direct path `W_E W_U`")  # fmt: skip
+    says = ("source → output", "`x_i W_V W_O W_U`: what a token makes the head write; beside it the ten tokens it "
+                               "promotes and suppresses most over the whole vocabulary; `0`: the direct path `W_E "
+                               "W_U`")  # fmt: skip
     options = (NORMALIZE, BASELINE, BASIS)
     questions = (WORDS,)
     commands = (

@@ -16,12 +16,14 @@ from . import circuit
 from .circuit import HALF, SEARCHED_BASIS, CircuitLook, Half
 from .panels import partners
 
+NO_FILTER = TokenFilter()
+
 
 @dataclass(frozen=True)
 class PairsLook(Look):
     """Which tokens are searched, and the row under the cursor."""
 
-    filter: TokenFilter = TokenFilter()
+    filter: TokenFilter = NO_FILTER
     filter_text: str = ""
     row: int = 0
 
@@ -56,7 +58,8 @@ def _filter_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
 
 
 FILTER = Question(
-    "filter", "Tokens of the search", "3+: that long at least · /ing$/: such ones · same: also with itself · empty: all",
+    "filter", "Tokens of the search", "3+: that long at least · /ing$/: such ones · same: also with itself · empty: "
+                                      "all",
     _filter_answered, lambda s: s.look(PairsLook).filter_text,
 )  # fmt: skip
 
@@ -73,8 +76,8 @@ def _partners(here: Here) -> Job | Nothing:
 def _exported(ask: Asked) -> Job:
     o = ask.options
     memory = (512 if o.memory is None else o.memory) << 20
-    return TopPairs(ask.model.key, *ask.head, o.circuit or "ov", o.weights, o.basis, ask.offset, ask.filter, o.top or 64,
-                    memory)  # fmt: skip
+    return TopPairs(ask.model.key, *ask.head, o.circuit or "ov", o.weights, o.basis, ask.offset, ask.filter,
+                    o.top or 64, memory)  # fmt: skip
 
 
 class PairsPage(Page):
@@ -82,8 +85,8 @@ class PairsPage(Page):
     title = "Pairs"
     key = "V"
     help = "The strongest token pairs of the head's whole QK or OV circuit, exact, found as you watch; esc stops."
-    says = ("list", "the strongest token pairs of the whole `d_vocab × d_vocab` circuit of a head, exact; `;` filters tokens, "
-            "esc stops; enter shows the pair in QK or OV")  # fmt: skip
+    says = ("list", "the strongest token pairs of the whole `d_vocab × d_vocab` circuit of a head, exact; `;` filters "
+                    "tokens, esc stops; enter shows the pair in QK or OV")  # fmt: skip
     group = "Find"
     options = (HALF, SEARCHED_BASIS)
     panels = (Panel("its partners", _partners, lambda here: f"{here.s.name}: its partners"),)

@@ -91,7 +91,7 @@ def part_write(part: str, s: Selection) -> PartWrite | None:
     return PartWrite(part, s.position) if part else None
 
 
-# --- partners and neighbours over the vocabulary -----------------------------------------------------------------------
+# --- partners and neighbours over the vocabulary ---
 
 _SIDES: dict[str, tuple[PartnerSide, str]] = {
     "seeks": ("query", "seeks"), "sought by": ("key", "is sought by"), "written by": ("output", "is written by"),
@@ -159,7 +159,7 @@ def nearest_panel(name: str) -> Panel:
 NEAREST = tuple(map(nearest_panel, _ENDS))
 
 
-# --- without a screen --------------------------------------------------------------------------------------------------
+# --- without a screen ---
 
 
 def _exported_directions(ask: Asked) -> Directions:
@@ -183,8 +183,8 @@ def _refused_directions(o: object) -> str:
 def _exported_partners(ask: Asked) -> Partners:
     o = ask.options
     chosen = ask.filter if o.filter else TokenFilter(same=False)
-    return Partners(ask.model.key, *ask.head, ask.token(o.side == "output"), o.side or "query", o.weights, o.basis, ask.offset,
-                    chosen, o.top or 20)  # fmt: skip
+    return Partners(ask.model.key, *ask.head, ask.token(o.side == "output"), o.side or "query", o.weights, o.basis,
+    ask.offset, chosen, o.top or 20)  # fmt: skip
 
 
 EXPORTS = (
@@ -192,8 +192,8 @@ EXPORTS = (
            refuses=_refused_directions),
     Export("partners", _exported_partners, ("basis", "offset", "side", "top", "filter", "token"),
            {"side": get_args(PartnerSide)}, "weights", "needed",
-           refuses=lambda o: "" if o.token is not None else "partners needs --token WORD, the token whose partners are "
-           "wanted"),
+           refuses=lambda o: "" if o.token is not None else "partners needs --token WORD, the token whose partners "
+           "are wanted"),
     Export("nearest", lambda ask: Nearest(ask.model.key, ask.token(ask.options.where == "unembedding"),
                                           ask.options.where, ask.options.top or 20),
            ("where", "top", "token"), reads="weights", ignores=("weights",),

@@ -77,10 +77,11 @@ class PatternPage(Page):
     title = "Pattern"
     key = "1"
     help = "View 1: what the head attends to on the prompt."
-    says = ("query → key", "the model's own attention on the prompt; `m`: scores, `‖pattern · v W_O‖`, all heads of the "
-            "layer")  # fmt: skip
+    says = ("query → key", "the model's own attention on the prompt; `m`: scores, `‖pattern · v W_O‖`, all heads of "
+                           "the layer")  # fmt: skip
     options = (
-        Option("mode", PatternLook, "mode", MODES, "pattern, scores, value-weighted, all heads; over a file mean or spread"),
+        Option("mode", PatternLook, "mode", MODES, "pattern, scores, value-weighted, all heads; over a file mean or "
+                                                   "spread"),
     )
     panels = (
         NEXT_TOKENS, CONTEXTS, head_writes(lambda s: s.prompt_cell[1]),

@@ -46,8 +46,8 @@ class QKPage(CircuitPage):
     title = "QK"
     key = "2"
     help = "View 2: which tokens seek which, from the weights alone."
-    says = ("query → key", "`x_i W_QK x_jᵀ`: which tokens seek which, from the weights; `f` form, `n` normalisation, `N` "
-            "its baseline, `b` basis, `m` token and position terms, `o` rotary offset")  # fmt: skip
+    says = ("query → key", "`x_i W_QK x_jᵀ`: which tokens seek which, from the weights; `f` form, `n` normalisation, "
+                           "`N` its baseline, `b` basis, `m` token and position terms, `o` rotary offset")  # fmt: skip
     options = (TERM, NORMALIZE, BASELINE, FORM, replace(BASIS, why_not=circuit.basis_refused_in_terms))
     questions = (WORDS, OFFSET)
     commands = (
@@ -63,7 +63,8 @@ class QKPage(CircuitPage):
         Command("form", ("f",), "cycle('form')", "form",
                 "bilinear: W_QK alone, as in the paper. scaled: with biases, over the attention scale.", "Look"),
         Command("basis", ("b",), "cycle('basis')", "basis",
-                "What stands for a token: embed, normed, effective (after MLP 0), prompt (the stream at the head).", "Look"),
+                "What stands for a token: embed, normed, effective (after MLP 0), prompt (the stream at the head).",
+                "Look"),
     )  # fmt: skip
     panels = (
         Panel("distance", _distance, _pair, offered=_by_distance), head_writes(lambda s: circuit.cell_of(s)[1]),

@@ -139,11 +139,11 @@ class ResidualPage(Page):
     key = "4"
     help = "View 4: the stream as a sum of what every component writes."
     says = ("component × position", "what every component writes: its length, or its effect on the answer (`m`), the "
-            "states' norms and their cosine with the final one, cosines between the writes; beside it the parts of one "
-            "position and what the selected head's query, key and value read there")  # fmt: skip
+            "states' norms and their cosine with the final one, cosines between the writes; beside it the parts of "
+            "one position and what the selected head's query, key and value read there")  # fmt: skip
     options = (
-        Option("mode", FlowLook, "measure", get_args(Flow), "norm or effect of the writes, norm of the states or their "
-               "cosine with the final one, cosines between writes"),
+        Option("mode", FlowLook, "measure", get_args(Flow), "norm or effect of the writes, norm of the states or "
+               "their cosine with the final one, cosines between writes"),
         UNIT,
     )  # fmt: skip
     panels = (

@@ -1,4 +1,5 @@
-"""Scores of all heads: which is chosen, on what, and the jobs that give it. Heads shows them, the tree is labelled by them."""
+"""Scores of all heads: which is chosen, on what, and the jobs that give it. Heads shows them, the tree is labelled by
+them."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ PATTERN_SCORES = ("previous token", "duplicate token", "induction", "first token
 COPYING_SCORES = ("copying", "OV top 1", "OV top 5")
 PAIRS: Mapping[str, Circuit] = {"pairs, QK": "qk", "pairs, OV": "ov"}
 """Scores that exist once pairs are searched for → the circuit."""
+REPEATS = Repeats()
 _SETTING = re.compile(r"(seed|rows|length|bos)\s*[= ]\s*(\w+)")
 
 
@@ -27,7 +29,7 @@ class ScoresLook(Look):
     score: str = "induction"
     on: On = "repeats"
     """What pattern scores are read from."""
-    repeats: Repeats = Repeats()
+    repeats: Repeats = REPEATS
     sample: int | None = 1000
     """Tokens that copying scores are counted on; None: the whole vocabulary."""
     pairs: Pairs | None = None
@@ -75,7 +77,8 @@ def job(s: Selection, name: str) -> Job | None:
 
 
 def on_repeats(s: Selection) -> HeadScores | None:
-    """The scores that label the heads of the tree: those on repeated random tokens, with a BOS if the prompt has one."""
+    """The scores that label the heads of the tree: those on repeated random tokens, with a BOS if the prompt has
+    one."""
     return HeadScores(s.key, replace(s.look(ScoresLook).repeats, bos=s.with_bos)) if s.key else None
 
 

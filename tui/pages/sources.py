@@ -49,8 +49,10 @@ class SourcesPage(Page):
     name = "sources"
     title = "Sources"
     key = "S"
-    help = "What each source token gives the head to say about the answer, beside the pattern and the weights' OV; again: " \
-        "the pattern."  # fmt: skip
+    help = (
+        "What each source token gives the head to say about the answer, beside the pattern and the weights' OV; again: "
+        "the pattern."
+    )
     says = ("destination → source", "what each source gives the head to say about the answer: `pattern · v W_O` in its "
             "direction, biases inside v; beside it the pattern and the weights' OV of that source")  # fmt: skip
     panels = (ROW, NEXT_TOKENS, head_writes(lambda s: s.prompt_cell[1]), directions(_vector, _given))

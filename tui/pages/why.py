@@ -42,8 +42,8 @@ class WhyPage(Page):
     title = "Why"
     key = "W"
     help = "Why the head looks there: the score of the cell under the cursor, split over pairs of earlier components."
-    says = ("component × component", "one attention score split over pairs of earlier components, one at the query and one "
-            "at the key, through frozen norms")  # fmt: skip
+    says = ("component × component", "one attention score split over pairs of earlier components, one at the query "
+                                     "and one at the key, through frozen norms")  # fmt: skip
     options = (UNIT,)
     panels = (PAIRS,)
     exports = (

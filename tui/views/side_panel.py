@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 
-from ..results import Curve, Grid, Result, Table
+from ..results import Curve, Grid, Table
 from .chart import Bars, Plot
 from .still import Still
 
@@ -36,7 +36,7 @@ class SidePanel(Vertical):
         """The one that is shown."""
         return self._shown
 
-    def show(self, result: Result, title: str, below: str) -> None:
+    def show(self, result: Table | Curve | Grid, title: str, below: str) -> None:
         """Draw a table, a curve or a grid, and say what it is."""
         self._tell(title, below)
         if isinstance(result, Table):
@@ -47,7 +47,7 @@ class SidePanel(Vertical):
             self._swap(self.plot)
             if self.plot.curve is not result:
                 self.plot.curve = result
-        elif isinstance(result, Grid):
+        else:
             self._swap(self.still)
             if self.still.grid is not result:
                 self.still.grid = result
