@@ -11,16 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from tui import pages
+
 ROOT = Path(__file__).parents[1] / "tui"
 LINES, METHODS = 400, 25
 
-# Temporary: modules that are being rewritten. Each line goes when its module does; at the end this is empty.
-REWRITTEN = frozenset(
-    {"tui.app", "tui.asking", "tui.captions", "tui.screen", "tui.stage", "tui.state", "tui.views.plot"}
-)
+# Temporary: (module, bar) that it does not clear yet. At the end this is empty.
+OWED = frozenset({("tui.explorer", "large_classes")})
 
 THEIRS = frozenset(
     {"_exit", "_modules"}  # os._exit is documented; torch's _modules: getattr of a bridge makes up what is not there
+    | {"_compositor", "_dispatch_message"}  # Textual's: there is no public way to replace what sends and dispatches
     | {"border_title", "can_focus", "cursor_blink", "display", "height", "highlighted", "offset"}  # Textual's widgets
     | {"description", "epilog"}  # argparse's parsers
     | {"filename", "writeable"}  # OSError's, and numpy's flags
@@ -176,19 +177,54 @@ def long_file(path: Path) -> list[str]:
     return [f"{lines} lines"] if lines > LINES else []
 
 
-BARS = {bar.__name__: bar for bar in (long_file, large_classes, foreign_private_names, foreign_writes)}
+def is_page(node: ast.expr) -> bool:
+    """``s.page``, ``page.name``, ``pages.of(s).name``."""
+    if isinstance(node, ast.Attribute) and node.attr == "name":
+        owner = node.value.func if isinstance(node.value, ast.Call) else node.value
+        return ast.unparse(owner).split(".")[-1] in ("page", "of", "_page")
+    return ast.unparse(node).split(".")[-1] == "page"
+
+
+def strings(node: ast.AST) -> set[str]:
+    return {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+
+
+def asked_pages(path: Path) -> list[str]:
+    """Where something but a page asks which page it is: a comparison with a name, a match, a table keyed by names."""
+    if path.is_relative_to(ROOT / "pages"):
+        return []
+    names, found = {page.name for page in pages.every()}, []
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            asked = any(map(is_page, sides)) and any(map(strings, sides))
+        elif isinstance(node, ast.Match):
+            asked = is_page(node.subject)
+        elif isinstance(node, ast.Subscript):
+            asked = isinstance(node.slice, ast.expr) and is_page(node.slice)
+        elif isinstance(node, ast.Dict):
+            keys = {key.value for key in node.keys if isinstance(key, ast.Constant)}
+            asked = len(keys & names) > 2
+        else:
+            asked = isinstance(node, ast.Call) and ast.unparse(node.func) == "pages.named" and bool(strings(node))
+        if asked:
+            found.append(f"{getattr(node, 'lineno', 0)}: {ast.unparse(node)[:60]}")
+    return found
+
+
+BARS = {bar.__name__: bar for bar in (long_file, large_classes, foreign_private_names, foreign_writes, asked_pages)}
 
 
 @pytest.mark.parametrize("bar", BARS)
 def test_bar(bar: str) -> None:
-    broken = {title(path): BARS[bar](path) for path in modules() if title(path) not in REWRITTEN}
+    broken = {title(path): BARS[bar](path) for path in modules() if (title(path), bar) not in OWED}
     assert {name: found for name, found in broken.items() if found} == {}
 
 
-def test_the_temporary_list_is_true() -> None:
+def test_what_is_owed_is_not_paid_yet() -> None:
     there = {title(path): path for path in modules()}
-    breaking = {name for name, path in there.items() if any(bar(path) for bar in BARS.values())}
-    assert breaking >= REWRITTEN, "take the names of modules that are in order off the list"
+    paid = {(name, bar) for name, bar in OWED if name not in there or not BARS[bar](there[name])}
+    assert paid == set(), "take what is in order off the list"
 
 
 HOUSE = {
@@ -212,6 +248,17 @@ HOUSE = {
             def again(self): self.x = self._y
         def reach(thing): thing.z = base._secret
     """,
+    "tui/asks.py": """
+        TITLES = {"lens": 1, "qk": 2, "ov": 3}
+        def asks(s, page, pages):
+            if s.page == "lens" or page.name in ("qk", "ov") or pages.of(s).name != "svd": pass
+            return TITLES[s.page], pages.named("qk")
+        def fine(s, other, title, page, pages):
+            return s.page == other.page, title == "lens", page.key == "3", {"qk": 1, "ov": 2}, pages.named(s.page)
+    """,
+    "tui/pages/lens.py": """
+        def at_home(s): return s.page == "lens"
+    """,
 }
 
 
@@ -220,7 +267,7 @@ def test_a_bar_can_be_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     one_line = "".join(f"    def action_{number}(self): pass\n" for number in range(26))
     large = f"class Large:\n{many}class Screen:\n{one_line}" + "\n" * 400
     for name, text in {**HOUSE, "tui/large.py": large}.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text(textwrap.dedent(text))
     monkeypatch.setitem(globals(), "ROOT", tmp_path / "tui")
     faces.cache_clear()
@@ -233,4 +280,8 @@ def test_a_bar_can_be_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("tui.large", "large_classes"): ["Large: 26 methods"],
         ("tui.untidy", "foreign_private_names"): ["3: _secret", "6: base._secret", "5: self._y"],
         ("tui.untidy", "foreign_writes"): ["6: thing.z", "5: self.x of tui.base.Base"],
+        ("tui.asks", "asked_pages"): [
+            "2: {'lens': 1, 'qk': 2, 'ov': 3}", "4: s.page == 'lens'", "4: page.name in ('qk', 'ov')",
+            "4: pages.of(s).name != 'svd'", "5: TITLES[s.page]", "5: pages.named('qk')",
+        ],
     }

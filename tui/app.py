@@ -28,13 +28,13 @@ from textual.screen import Screen
 from textual.theme import Theme, ThemeProvider
 from textual.worker import WorkerFailed
 
-from . import pages
+from . import keys, pages
 from .config import Options, log_file, read_history, write_history
 from .engine.bench import Bench
 from .engine.engine import Engine
 from .engine.events import Done, Event
 from .engine.jobs import Open
-from .explorer import explorer
+from .explorer import Explorer
 from .messages import EngineEvent, ExportWanted
 from .results import ModelInfo
 from .selection import EXAMPLE, Selection
@@ -105,12 +105,13 @@ class CircuitApp(App[None]):
             weights="raw" if options.weights == "raw" else "processed",
         )  # fmt: skip
         over_ssh = "SSH_CONNECTION" in os.environ
-        self.explorer = explorer(self.engine, selection, read_history(), DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE)
+        pause = DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE
+        self.explorer = keys.bound(Explorer)(self.engine, selection, read_history(), pause)
 
     def _emit(self, event: Event) -> None:
         """Called in the worker's thread; ``post_message`` alone is safe from there, also after the app has ended."""
         if isinstance(event, Done) and isinstance(event.result, ModelInfo):
-            self.engine.cache.limit_bytes = cache_bytes(event.result)
+            self.engine.cache.limit(cache_bytes(event.result))
         self.explorer.post_message(EngineEvent(event))
 
     def get_default_screen(self) -> Screen[None]:

@@ -157,3 +157,7 @@ def key_table() -> str:
         keys = " ".join(f"`{display(key)}`" for key in command.keys)
         lines.append(f"| {keys} | {command.label} | {command.help} |")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(key_table())

@@ -237,8 +237,7 @@ class Explorer(Screen[None]):
     def _follow(self) -> None:
         """The selection is where the cursor is: at once after a key, since a redraw sets the cursor from it. The
         picture stays: one that depends on the position changes with the cursor of other pages only."""
-        moved = self._pane.followed(self.selection)
-        if not self.scene.follow(moved):
+        if not self.scene.follow(moved := self._pane.followed(self.selection)):
             return
         self._lines.draw(moved, lambda draw: self.pace.later("strip", AWAITED, draw))
         self._tree.point(moved.layer, moved.head)
@@ -375,7 +374,7 @@ class Explorer(Screen[None]):
         self.scene.do(moves.to_prompts(self.selection, path), jump=True)
 
     def palette_entries(self) -> list[Entry]:
-        """The commands, as the help and the palette show them."""
+        """The commands, as help and palette show them."""
         return keys.entries()
 
     def run_entry(self, command_id: str | None) -> None:
@@ -384,9 +383,8 @@ class Explorer(Screen[None]):
             self.call_later(self.run_action, by_id(command_id).action)
 
     def action_help(self) -> None:
-        header = phrases.header_of(self.scene.here.drawn)
-        about = phrases.about(title(pages.of(self.selection), self.selection), header)
-        self.app.push_screen(Help(self.palette_entries(), about), self.run_entry)
+        about = phrases.about(title(pages.of(self.selection), self.selection), self.scene.here.drawn)
+        self.app.push_screen(Help(keys.entries(), about), self.run_entry)
 
     def action_palette(self) -> None:
         self.app.action_command_palette()
@@ -403,9 +401,3 @@ class Explorer(Screen[None]):
 
     def action_quit(self) -> None:
         self.app.exit()
-
-
-def explorer(engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float) -> Explorer:
-    """The screen, with the keys of all pages that are registered by now: Textual reads them from the class."""
-    bound: type[Explorer] = type("Explorer", (Explorer,), {"BINDINGS": keys.every()})
-    return bound(engine, selection, history, draw_pause)

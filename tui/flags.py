@@ -43,15 +43,14 @@ FLAGS: Mapping[str, Flag] = {
     "baseline": Flag("what --normalize compares with", "shown", get_args(Baseline)),
     "basis": Flag("what the head is imagined to read", "embed", get_args(Basis)),
     "term": Flag("tokens or learned positions on each side", "token-token", get_args(Term)),
-    "offset": Flag("rotary distance query − key (default: 0)", kind=int),
+    "offset": Flag("rotary distance query − key (default: 0)", metavar="N", kind=int),
     "outputs": Flag("columns are the shown tokens or the whole vocabulary", "shown", ("shown", "all")),
-    "kind": Flag("pattern: pattern (the default), or value-weighted, the size of what it moves; composition: q, k "
-                 "(the default), v"),
+    "kind": Flag("what is shown; value-weighted: the size of what is moved (default: pattern, and k)"),
     "statistic": Flag("with --prompts: mean, or standard deviation", "mean", ("mean", "spread")),
     "measure": Flag("what is measured"),
     "unit": Flag("what a part is; neuron: with --layer"),
-    "position": Flag("where, −1 is the last: residual: the parts there; lens: over the layers there; elsewhere it is "
-                     "the default", metavar="N", kind=int),
+    "position": Flag("where; −1, the last, is the default but for residual and lens, which then show all", metavar="N",
+                     kind=int),
     "answer": Flag("the token whose logit is split or followed; several (Paris, Rome) are averaged, #17 is an id "
                    "(default: the likeliest next token; residual: none)", metavar="WORDS"),
     "distractor": Flag("minus this token's logit", metavar="WORDS"),
@@ -60,14 +59,14 @@ FLAGS: Mapping[str, Flag] = {
     "layer": Flag("whose MLP", metavar="L2"),
     "neuron": Flag("this one; without --prompt: the tokens it writes", metavar="L2N17"),
     "mids": Flag("also the states between attention and MLP", False, kind=bool),
-    "state": Flag("lens: the likeliest tokens there; directions: the vector", metavar="L3.mid"),
+    "state": Flag("the likeliest tokens there, or the vector that is read out", metavar="L3.mid"),
     "part": Flag("what this part writes (L2.mlp, embed, …)", metavar="L1H3"),
     "source": Flag("with --head: what the head moves from this position", metavar="N", kind=int),
-    "token": Flag("contexts: what is attended to; partners, nearest: whose", metavar="WORD"),
+    "token": Flag("what is attended to, or whose they are", metavar="WORD"),
     "direction": Flag("heads that feed this one, or that it feeds", "from", get_args(Direction)),
-    "circuit": Flag("which circuit (search: qk; pairs, svd: ov)", choices=get_args(Circuit)),
+    "circuit": Flag("which circuit (default: ov, but qk for search)", choices=get_args(Circuit)),
     "pairs": Flag('"France>Paris,king>queen"', metavar="PAIRS"),
-    "side": Flag("partners: query (the default), key, source or output; virtual-qk: k (the default) or q"),
+    "side": Flag("what the token is, or which side is read through the earlier head (default: query, and k)"),
     "path": Flag("the two heads, the earlier first", metavar="L0H1,L1H2"),
     "where": Flag("rows of W_E or columns of W_U", "embedding", get_args(Ends)),
     "index": Flag("the tokens of this singular direction (0 is the largest)", metavar="N", kind=int, least=0),
@@ -112,17 +111,16 @@ def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export])
 
 
 def _add(parser: argparse.ArgumentParser, name: str, flag: Flag) -> None:
-    takers = taking(name)
     said = f" (default: {flag.default})" if flag.choices and flag.default else ""
-    text = f"{', '.join(takers)}: {flag.help}{said}"
+    text = f"{', '.join(taking(name))}: {flag.help}{said}"
     if flag.kind is bool:
         parser.add_argument(f"--{name}", action="store_true", help=text)
         return
-    offered = {takers_name: export.choices.get(name, ()) for takers_name, export in pages.exports().items()}
-    given = dict.fromkeys(value for values in offered.values() for value in values)
+    offered = {view: export.choices[name] for view, export in pages.exports().items() if name in export.choices}
+    given = tuple(dict.fromkeys(value for values in offered.values() for value in values))
     if given and flag.choices is None:
-        text += "; " + "; ".join(f"{view}: {', '.join(values)}" for view, values in offered.items() if values)
-    choices = flag.choices or tuple(given) or None
+        text = f"{flag.help}. " + "; ".join(f"{view}: {', '.join(values)}" for view, values in offered.items())
+    choices = flag.choices or given or None
     parser.add_argument(f"--{name}", type=flag.kind or str, choices=choices, default=flag.default, help=text,
                         metavar=flag.metavar or None)  # fmt: skip
 
@@ -140,8 +138,8 @@ def check(o: argparse.Namespace, export: Export) -> None:
             raise Usage(f"--{name} is for {' and '.join(taking(name))}; {o.view} does not depend on it")
     if "weights" in export.ignores and o.weights != "processed":
         raise Usage(f"--weights {o.weights}: {o.view} does not depend on it")
-    _check_head(o, export)
     _check_text(o, export)
+    _check_head(o, export)
     _check_values(o, export)
     if problem := export.refuses(o):
         raise Usage(problem)

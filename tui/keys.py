@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 from textual.binding import Binding
+from textual.screen import Screen
 
 from . import commands
 from .commands import display, other_keys, typed_keys
 from .page import Command
 from .views.help import Entry
+
+S = TypeVar("S", bound=Screen[Any])
+
+
+def bound(screen: type[S]) -> type[S]:
+    """The screen with the keys of all pages that are registered by now: Textual reads them from the class."""
+    made: type[S] = type(screen.__name__, (screen,), {"BINDINGS": every()})
+    return made
 
 
 def every() -> list[Binding]:

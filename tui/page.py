@@ -338,7 +338,9 @@ class Page:
         return self.job(s)
 
     def option(self, key: str, s: Selection) -> Option | None:
-        """The option that a key cycles here."""
+        """The option that a key cycles here; over a file a page has all its modes at once."""
+        if key == "mode" and self.is_over(s):
+            return None
         return next((option for option in self.options if option.key == key), None)
 
     def refusal(self, key: str, s: Selection) -> str:

@@ -110,8 +110,9 @@ def _identity(name: str) -> str:
     return inside.replace(" − ", " = ", 1) if inside != name else name
 
 
-def about(title: str, header: Header | None) -> str:
+def about(title: str, drawn: Result | None) -> str:
     """The help overlay's first lines: what the shown page is, in full."""
+    header = header_of(drawn)
     if header is None:
         return title
     lines = [f"{title}: {header.quantity}", header.explanation, f"formula: {header.formula}"]

@@ -154,12 +154,14 @@ def walk() -> None:
 
 
 async def steps(app: Any) -> None:
-    """2,500 steps, every fifth an edit of the prompt; each waits until its picture is drawn."""
+    """``WARM`` steps and 2,500 more, every fifth an edit of the prompt; each waits until its picture is drawn."""
     from dataclasses import replace
 
+    from tests.benchmarks.memory import LENGTHS, STEPS, WARM
     from tui import needs
 
     explorer = app.explorer
+    cache = explorer.engine.cache
 
     async def drawn() -> None:
         deadline = time.monotonic() + 10
@@ -177,19 +179,19 @@ async def steps(app: Any) -> None:
     while explorer.selection.tokens is None:
         await asyncio.sleep(0.1)
     words = explorer.selection.text.split()
-    for step in range(2500):
+    for step in range(WARM + STEPS):
         if step % 100 == 0:
-            note("rss", step, resident())
+            note("rss", step, resident(), cache.used_bytes / cache.limit_bytes)
         if step % 5 == 4:
             edit = step // 5
-            text = " ".join([*words[: 8 + edit % 48], f"{edit}"[-3:]])
+            text = " ".join([*words[: 8 + edit % LENGTHS], f"{edit}"[-3:]])
             explorer.change(replace(explorer.selection, text=text))
         elif step % 20 == 19:
             explorer.action_step_layer(1)
         else:
             explorer.action_step_head(1)
         await drawn()
-    note("rss", 2500, resident())
+    note("rss", WARM + STEPS, resident(), cache.used_bytes / cache.limit_bytes)
     note("end")
 
 

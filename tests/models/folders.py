@@ -38,6 +38,19 @@ def tokenizer_files(path: Path, words: tuple[str, ...] = WORDS) -> int:
     return len(vocab) + 1
 
 
+def llama_tokenizer() -> Any:
+    """As Llama's ``tokenizer.json``: a blank is put before every text, blanks are ``▁``, bytes stand in for the rest."""
+    from tokenizers import Tokenizer, models, normalizers
+
+    bytes_ = (f"<0x{byte:02X}>" for byte in range(256))
+    pieces = ["<unk>", *bytes_, *"▁abehimrtw9+.", "▁h", "▁a", "he", "▁he", "▁her", "im"]
+    merges = [("▁", "h"), ("▁", "a"), ("h", "e"), ("▁h", "e"), ("▁he", "r"), ("i", "m")]
+    vocab = {piece: i for i, piece in enumerate(pieces)}
+    fast = Tokenizer(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    fast.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])  # type: ignore[list-item]
+    return fast
+
+
 def hf_folder(path: Path, config_name: str, model_name: str, seed: int = 0, **config: Any) -> Path:
     """A random model of any transformers class, with the tokenizer, in Hugging Face format."""
     import transformers

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.models.folders import WORDS
+from tests.models.folders import WORDS, llama_tokenizer
 from tui.models.errors import ModelError
 from tui.models.live import LiveModel
 from tui.models.tokens import HubTokenizer, ListTokenizer, Tokenizer, spelled
@@ -191,27 +191,12 @@ def test_sentencepiece_style(tmp_path: Path) -> None:
 
 
 def llama_tokens() -> HubTokenizer:
-    """As Llama's ``tokenizer.json``: a blank is put before every text, blanks are ``▁``, bytes stand in for others."""
-    from tokenizers import Tokenizer as Fast
-    from tokenizers import models, normalizers
+    """As Llama's ``tokenizer.json``."""
     from transformers import PreTrainedTokenizerFast
 
-    pieces = [
-        "<unk>",
-        *(f"<0x{byte:02X}>" for byte in range(256)),
-        *"▁abehimrtw9+.",
-        "▁h",
-        "▁a",
-        "he",
-        "▁he",
-        "▁her",
-        "im",
-    ]
-    merges = [("▁", "h"), ("▁", "a"), ("h", "e"), ("▁h", "e"), ("▁he", "r"), ("i", "m")]
-    vocab = {piece: i for i, piece in enumerate(pieces)}
-    fast = Fast(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    fast.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])  # type: ignore[list-item]
-    return HubTokenizer(PreTrainedTokenizerFast(tokenizer_object=fast, unk_token="<unk>"), len(vocab), 32)
+    fast = llama_tokenizer()
+    made = PreTrainedTokenizerFast(tokenizer_object=fast, unk_token="<unk>")
+    return HubTokenizer(made, len(fast.get_vocab()), 32)
 
 
 @pytest.mark.parametrize(

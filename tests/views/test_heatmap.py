@@ -354,3 +354,23 @@ async def test_axis_names_may_be_missing() -> None:
     async with app.run_test(size=(60, 16)) as pilot:
         await pilot.pause()
         assert "row" in app.lines()[-1].text
+
+
+async def test_a_longer_prompt_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cursor stands at the end, out of the window before: one picture, where the cursor is."""
+    drawn: list[object] = []
+    draw = heatmap_module.picture
+    monkeypatch.setattr(heatmap_module, "picture", lambda *args, **how: (drawn.append(args), draw(*args, **how))[1])
+    widget = Heatmap(attention(40))
+    app = Stage(widget)
+    async with app.run_test(size=(80, 24)) as pilot:
+        widget.set_cursor(39, 39)
+        for count in (41, 60):
+            await pilot.pause()
+            drawn.clear()
+            widget.grid = attention(count)
+            widget.set_cursor(count - 1, count - 1)
+            await pilot.pause()
+            assert len(drawn) == 1
+            assert widget.picture is not None
+            assert widget.picture.cell_region(count - 1, count - 1) is not None

@@ -13,7 +13,9 @@ from ..circuits import pairs as circuit
 from ..circuits import partners as one_token
 from ..circuits.basis import BLOCK
 from ..circuits.errors import Refusal
+from ..circuits.exact import Factors
 from ..circuits.normalise import double
+from ..circuits.ranking import ranking
 from ..circuits.tensors import HeadWeights
 from ..results import Header, Scalar, Table, head_name
 from ..text import visible
@@ -26,11 +28,11 @@ from .jobs.parts import AllowedTokens, VocabularySide
 from .opened import OpenModel
 
 CPU_SIDE, ACCELERATOR_SIDE, LEAST_SIDE = 1024, 4096, 16
-"""Rows and columns of a tile: on a CPU 4 MB of products, which stay in its cache."""
+"""A tile has as many products as a square of this side: on a CPU 4 MB, which stay in its cache."""
 OTHER: dict[PartnerSide, PartnerSide] = {"query": "key", "key": "query", "source": "output", "output": "source"}
 """The side that a side is multiplied with."""
-TILE_BYTES = 24
-"""What a product of a tile costs at most while its best are picked: the product, a mark, and a copy with indices."""
+TILE_BYTES = 32
+"""What a product of a tile costs at most while its best are picked: the product, a mark, two copies and indices."""
 CHECKED = 4096
 """Tokens whose texts are filtered between two checks."""
 SIDES: dict[PartnerSide, tuple[str, str]] = {
@@ -112,12 +114,13 @@ def partners(job: Partners, bench: OpenModel, ctx: Context) -> Table:
     token = (bench.live.outputs if of_class else bench.live.tokens).text(job.token)
     sides = _sides(bench, job.layer, job.head, job.weights, job.basis, job.offset, job.side == "output")
     whole: Tensor = ctx.get(side_of(job, OTHER[job.side]))
-    row = (whole @ sides.rows(job.side, slice(job.token, job.token + 1))[0]).cpu().numpy()
+    vector = sides.rows(job.side, slice(job.token, job.token + 1))[0]
+    row = (whole @ vector).cpu().numpy()
     allowed = None if to_classes else _allowed(job.filter, job, bench, ctx)
     if job.filter.same and not (to_classes or of_class):
         allowed = np.ones(len(row), dtype=bool) if allowed is None else allowed.copy()
         allowed[job.token] = False
-    found = one_token.ranking(row, job.k, allowed)
+    found = ranking(row, job.k, allowed, Factors(_picked(whole), vector))
     texts = (bench.live.outputs if to_classes else bench.live.tokens).all_texts
     ids = found.ids.tolist()
     rows = zip(
@@ -152,7 +155,11 @@ def top_pairs(job: TopPairs, bench: OpenModel, ctx: Context) -> Table:
     left: PartnerSide = "query" if of_qk else "source"
     size, kept = _tile_side(job, bench, sides.head)
     right = _picked(ctx.get(side_of(job, OTHER[left])))
-    rows = _picked(ctx.get(side_of(job, left))) if kept else lambda some: sides.rows(left, some)
+
+    def made(some: Tensor) -> Tensor:
+        return torch.cat([sides.rows(left, part) for part in torch.split(some, size)])
+
+    rows = _picked(ctx.get(side_of(job, left))) if kept else made
     chosen = torch.from_numpy(ids).to(bench.ends.W_E.device)
     if bench.info.classes and not of_qk:
         sweeps, n = _with_classes(rows, ctx.get(side_of(job, "output")), chosen, job.k, ctx), len(bench.info.classes)
@@ -181,7 +188,7 @@ def _with_classes(left: circuit.Side, right: Tensor, ids: Tensor, k: int, ctx: C
 
 
 def _picked(whole: Tensor) -> circuit.Side:
-    return lambda ids: whole.index_select(0, ids)
+    return lambda ids: whole.index_select(0, ids.to(whole.device))
 
 
 def _tile_side(job: TopPairs, bench: OpenModel, head: HeadWeights) -> tuple[int, bool]:
@@ -192,7 +199,7 @@ def _tile_side(job: TopPairs, bench: OpenModel, head: HeadWeights) -> tuple[int,
     side = CPU_SIDE if bench.ends.W_E.device.type == "cpu" else ACCELERATOR_SIDE
     while side >= LEAST_SIDE:
         for kept in (True, False):
-            panel = 8 * d_head + (0 if kept else 12 * d_model)
+            panel = 10 * d_head + (0 if kept else 12 * d_model)
             if (1 + kept) * one + side * (TILE_BYTES * side + panel) <= job.memory:
                 return side, kept
         side //= 2
@@ -293,7 +300,7 @@ def nearest(job: Nearest, bench: OpenModel, ctx: Context) -> Table:
     others = np.ones(len(cosine), dtype=bool)
     others[at] = False
     cosine[at] = -np.inf  # so that it takes no rank
-    found = one_token.ranking(cosine, job.k, others)
+    found = ranking(cosine, job.k, others, Factors(_picked(rows), rows[at], unit=True))
     token, texts = named.text(at), named.all_texts
     shown = visible(token) if named is bench.live.tokens else token
     matrix = "rows of W_E" if embedding else "columns of W_U"

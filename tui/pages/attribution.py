@@ -36,6 +36,11 @@ def grain_refused(s: Selection, value: str) -> str:
     return s.model.capabilities.neurons if value == "neuron" and s.model is not None else ""
 
 
+def _unit_refused(s: Selection, value: str) -> str:
+    over = value == "neuron" and _over(s)
+    return "over a file parts are heads or components; F shows one prompt" if over else grain_refused(s, value)
+
+
 def _unit(s: Selection) -> Unit:
     return "component" if s.look(AttributionLook).grain == "component" else "head"
 
@@ -95,7 +100,7 @@ class AttributionPage(Page):
             "value")  # fmt: skip
     options = (
         Option("unit", AttributionLook, "grain", get_args(Grain), "parts by head, by layer component, or by the "
-                                                                  "neurons of one MLP", why_not=grain_refused),
+               "neurons of one MLP", why_not=_unit_refused),
     )  # fmt: skip
     panels = (
         RANKED, neuron_writes(_part, lambda s: _by_neuron(s) and not _over(s)),

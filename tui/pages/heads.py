@@ -138,6 +138,7 @@ class HeadsPage(Page):
         Export("search", _exported_search, ("basis", "offset", "circuit", "pairs"), {"circuit": get_args(Circuit)},
                "weights", refuses=lambda o: "" if o.pairs else 'search needs --pairs "France>Paris,king>queen"'),
     )  # fmt: skip
+    refuses = {"basis": "these scores are of no basis: / searches for pairs, which are scored in one"}
     long = True
 
     def job(self, s: Selection) -> Job | Nothing:
@@ -167,6 +168,10 @@ class HeadsPage(Page):
 
     def opens(self, here: Here, row: int, col: int) -> Selection | Say:
         return to_found(here.s, f"L{row}H{col}")
+
+    def option(self, key: str, s: Selection) -> Option | None:
+        """Only a search for pairs has a basis."""
+        return None if key == "basis" and s.look(ScoresLook).score not in PAIRS else super().option(key, s)
 
     def settled(self, s: Selection) -> Selection:
         look = s.look(CircuitLook)  # a search is over the vocabulary

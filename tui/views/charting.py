@@ -11,7 +11,7 @@ from textual.strip import Strip
 
 from tui.results import Curve, Limits, Scalar, Table
 from tui.text import shorten, width
-from tui.views import plot
+from tui.views import ansi, plot
 from tui.views.colours import RGB, Scheme, mix, palette
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def bar_chart(table: Table, columns: int, lines: int, scheme: Scheme, first: int
         if bar >= 0 and room >= 6:
             values = np.array([_real(row[bar]) for row in table.rows])
             _draw_bars(sheet, values, window, (label_end + 1, top), room, scheme, table.limits)
-        strips = plot.strips_of(sheet, columns)
+        strips = ansi.strips_of(sheet.string(), columns)
     return BarChart(strips, table, first, count, top, label_end if bar >= 0 else value_start, value_start, value_end)
 
 
@@ -242,7 +242,7 @@ def curve_chart(curve: Curve, columns: int, lines: int, scheme: Scheme) -> tuple
         if lines >= 4:
             name = shorten(plot.words(curve.x_name), columns)
             plot.write(sheet, max(0, (columns - width(name)) // 2), lines - 1, name, scheme.muted, scheme.surface)
-        return plot.strips_of(sheet, columns)
+        return ansi.strips_of(sheet.string(), columns)
 
 
 def _curves(curve: Curve, columns: int, lines: int, inks: Sequence[RGB], scheme: Scheme) -> Any:

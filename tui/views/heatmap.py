@@ -23,6 +23,7 @@ from textual.strip import Strip
 from tui.results import Axis, Grid
 from tui.text import shorten, width
 from tui.views.colours import contrast
+from tui.views.geometry import Layout, lay
 from tui.views.plot import Picture, axis_label, picture
 from tui.views.surface import Drawing, laid_over
 
@@ -77,12 +78,19 @@ class Heatmap(Drawing):
         key = (id(grid), size, self.fit, self._origin, self.scheme)
         found = self._drawn.get(key)
         if found is None or found.grid is not grid:
-            found = picture(grid, size.width, size.height, key[4], fit=self.fit, origin=self._origin)
+            found = picture(grid, size.width, size.height, self.scheme, fit=self.fit, origin=self._origin)
             self._drawn[key] = found
             while len(self._drawn) > 6:
                 self._drawn.popitem(last=False)
         self._drawn.move_to_end(key)
         return found
+
+    def _lay(self) -> Layout | None:
+        """Where the cells would lie: known without drawing, which waits until the cursor has its place too."""
+        grid, size = self.grid, self.content_size
+        if grid is None or not grid.values.size or not size.width or not size.height:
+            return None
+        return lay(grid, size.width, size.height, axis_label, self.fit, self._origin)
 
     def set_cursor(self, row: int, col: int) -> None:
         """Put the cursor on a cell (clamped), scroll it into sight and say so."""
@@ -92,10 +100,10 @@ class Heatmap(Drawing):
         old, new = self._at, (max(0, min(row, n_rows - 1)), max(0, min(col, n_cols - 1)))
         if old == new:
             return
-        shown = self.picture
         self._at = new
-        if shown is None or not self._scroll_to_cursor(shown):
-            self.refresh(*self._touched(shown, old), *self._touched(shown, new))
+        layout = self._lay()
+        if layout is not None and not self._scroll_to_cursor(layout):
+            self.refresh(*_touched(layout, old), *_touched(layout, new))
         self._announce()
 
     def _announce(self) -> None:
@@ -145,20 +153,20 @@ class Heatmap(Drawing):
             row = _same_place(old.rows if old else None, new.rows, self._at[0], new.values.shape[0])
             col = _same_place(old.cols if old else None, new.cols, self._at[1], new.values.shape[1])
             self._at = (row, col)
-            if (shown := self.picture) is not None:
-                self._scroll_to_cursor(shown)
+            if (layout := self._lay()) is not None:
+                self._scroll_to_cursor(layout)
             # Later, for whoever sets the grid may set the cursor next.
             self.call_later(self._announce)
         self.refresh()
 
     def watch_fit(self) -> None:
-        if not self.fit and (shown := self.picture) is not None:
-            self._scroll_to_cursor(shown)
+        if not self.fit and (layout := self._lay()) is not None:
+            self._scroll_to_cursor(layout)
         self.refresh()
 
     def on_resize(self, event: events.Resize) -> None:
-        if (shown := self.picture) is not None:
-            self._scroll_to_cursor(shown)
+        if (layout := self._lay()) is not None:
+            self._scroll_to_cursor(layout)
 
     def on_click(self, event: events.Click) -> None:
         place = event.get_content_offset(self)
@@ -224,27 +232,26 @@ class Heatmap(Drawing):
             return [Segment("▸" + under.text[1:], Style(color=ground, bgcolor=ink, bold=True))]
         return [Segment(_cursor_text(cell.width, cell.height, line), Style(color=ink, bgcolor=ground, bold=True))]
 
-    def _touched(self, shown: Picture | None, cell: Cell) -> list[Region]:
-        if shown is None:
-            return []
-        layout = shown.layout
-        place, head = layout.region(*cell), layout.col_label_region(cell[1])
-        regions = [place, layout.row_label_region(cell[0]), None if layout.upright else head]
-        if place is not None and layout.axis:
-            regions.append(Region(place.x, layout.top - 1, place.width, 1))
-        return [region for region in regions if region is not None]
-
-    def _scroll_to_cursor(self, shown: Picture) -> bool:
-        """Bring the cursor into the window; whether that took another picture."""
+    def _scroll_to_cursor(self, layout: Layout) -> bool:
+        """Bring the cursor into the window; whether that takes another picture."""
         origin = tuple(
             span.starts[0] if span.block(at) is not None or not len(span) else max(0, at - len(span) // 2)
-            for span, at in zip((shown.layout.rows, shown.layout.cols), self._at, strict=True)
+            for span, at in zip((layout.rows, layout.cols), self._at, strict=True)
         )
-        moved = origin != (shown.layout.rows.starts[0], shown.layout.cols.starts[0])
+        moved = origin != (layout.rows.starts[0], layout.cols.starts[0])
         self._origin = (origin[0], origin[1])
         if moved:
             self.refresh()
         return moved
+
+
+def _touched(layout: Layout, cell: Cell) -> list[Region]:
+    """What the cursor marks when it is on a cell."""
+    place, head = layout.region(*cell), layout.col_label_region(cell[1])
+    regions = [place, layout.row_label_region(cell[0]), None if layout.upright else head]
+    if place is not None and layout.axis:
+        regions.append(Region(place.x, layout.top - 1, place.width, 1))
+    return [region for region in regions if region is not None]
 
 
 def _cursor_text(columns: int, lines: int, line: int) -> str:
