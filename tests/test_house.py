@@ -16,11 +16,12 @@ from tui import pages
 ROOT = Path(__file__).parents[1] / "tui"
 LINES, METHODS = 400, 25
 
-# Temporary: modules that are to be rewritten. At the end this is empty.
-REWRITTEN = frozenset({"tui.explorer", "tui.views.plot"})
+# Temporary: (module, bar) that it does not clear yet. At the end this is empty.
+OWED = frozenset({("tui.explorer", "large_classes")})
 
 THEIRS = frozenset(
     {"_exit", "_modules"}  # os._exit is documented; torch's _modules: getattr of a bridge makes up what is not there
+    | {"_compositor", "_dispatch_message"}  # Textual's: there is no public way to replace what sends and dispatches
     | {"border_title", "can_focus", "cursor_blink", "display", "height", "highlighted", "offset"}  # Textual's widgets
     | {"description", "epilog"}  # argparse's parsers
     | {"filename", "writeable"}  # OSError's, and numpy's flags
@@ -216,14 +217,14 @@ BARS = {bar.__name__: bar for bar in (long_file, large_classes, foreign_private_
 
 @pytest.mark.parametrize("bar", BARS)
 def test_bar(bar: str) -> None:
-    broken = {title(path): BARS[bar](path) for path in modules() if title(path) not in REWRITTEN}
+    broken = {title(path): BARS[bar](path) for path in modules() if (title(path), bar) not in OWED}
     assert {name: found for name, found in broken.items() if found} == {}
 
 
-def test_the_temporary_list_is_true() -> None:
+def test_what_is_owed_is_not_paid_yet() -> None:
     there = {title(path): path for path in modules()}
-    breaking = {name for name, path in there.items() if any(bar(path) for bar in BARS.values())}
-    assert breaking >= REWRITTEN, "take the names of modules that are in order off the list"
+    paid = {(name, bar) for name, bar in OWED if name not in there or not BARS[bar](there[name])}
+    assert paid == set(), "take what is in order off the list"
 
 
 HOUSE = {

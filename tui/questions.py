@@ -52,9 +52,9 @@ _model)
 
 
 def named(id: str, s: Selection) -> Question:
-    """The question of that id, the shown page's if it has one. StopIteration if there is none."""
-    own = pages.of(s).questions
-    return next(question for question in (*own, TREE, PROMPTS, MODEL, *pages.questions(s)) if question.id == id)
+    """The question of that id: the shown page's, everybody's, or another page's. StopIteration if there is none."""
+    asked = (*pages.of(s).questions, TREE, PROMPTS, MODEL, *pages.questions())
+    return next(question for question in asked if question.id == id)
 
 
 def choice(text: str, split: Split) -> Choice:

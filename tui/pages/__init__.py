@@ -25,12 +25,21 @@ _PAGES: dict[str, Page] = {}
 
 
 def register(page: Page) -> None:
-    """Offer a page. ValueError if its name, its key, or one of its exports is another's."""
-    for other in _PAGES.values():
-        both = {export.name for export in page.exports} & {export.name for export in other.exports}
-        if other.name == page.name or other.key == page.key or both:
-            raise ValueError(f"{page.name} and {other.name} claim one name, key or export")
+    """Offer a page. ValueError if its name, a key, an export or a move is another's."""
+    taken = {claim for other in _PAGES.values() for claim in _claims(other)}
+    taken |= {("export", export.name) for export in panels.EXPORTS}
+    if both := sorted(taken.intersection(_claims(page))):
+        raise ValueError(f"{page.name} claims what is another's: {', '.join(' '.join(claim) for claim in both)}")
     _PAGES[page.name] = page
+
+
+def _claims(page: Page) -> list[tuple[str, str]]:
+    """What no other page may have."""
+    keys = [page.key, *(key for command in page.commands for key in command.keys)]
+    return [
+        ("name", page.name), *(("key", key) for key in keys), *(("export", export.name) for export in page.exports),
+        *(("move", name) for name in page.moves), *(("command", command.id) for command in page.commands),
+    ]  # fmt: skip
 
 
 def withdraw(page: Page) -> None:
@@ -63,9 +72,8 @@ def over_files() -> tuple[Page, ...]:
     return tuple(page for page in every() if page.has_over)
 
 
-def questions(s: Selection) -> Iterator[Question]:
-    """Questions that pages ask, the shown page's first."""
-    yield from of(s).questions
+def questions() -> Iterator[Question]:
+    """Questions that pages ask."""
     for page in every():
         yield from page.questions
     yield ANSWER

@@ -8,7 +8,7 @@ from typing import Self, get_args
 
 from ..engine.jobs import Circuit, Job, TokenFilter, TopPairs
 from ..page import NO_HEAD, Asked, Export, Here, Lookup, Nothing, Page, Panel, Problem, Question, Say, Segments
-from ..phrases import STRONG, field, number, row_of, waiting
+from ..phrases import STRONG, field, number, waiting
 from ..results import Table
 from ..selection import Look, Selection
 from ..text import visible
@@ -69,7 +69,7 @@ def _partners(here: Here) -> Job | Nothing:
     table, row = here.drawn, here.s.look(PairsLook).row
     if not isinstance(table, Table) or not table.rows:
         return Nothing()
-    token = row_of(table, min(row, len(table.rows) - 1))["id"]
+    token = table.rows[min(row, len(table.rows) - 1)][table.columns.index("id")]  # of two columns of that name
     return partners(here.s, int(token or 0), "query" if here.s.look(Half).circuit == "qk" else "source")
 
 
