@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from textual.screen import Screen
@@ -42,10 +43,11 @@ def jobs(s: Selection) -> dict[str, Job]:
 class Cards:
     """The card that is open, and the notes of the model's heads."""
 
-    def __init__(self, screen: Screen[None], scene: Scene) -> None:
+    def __init__(self, screen: Screen[None], scene: Scene, settle: Callable[[str, str], None]) -> None:
+        """``settle``: what there is to say about something."""
         self.notes: dict[str, Note] = {}
         self._screen = screen
-        self._scene = scene
+        self._scene, self._settle = scene, settle
 
     @property
     def _card(self) -> HeadCard | None:
@@ -89,24 +91,23 @@ class Cards:
             note.text if note else "", bool(note and note.bookmarked),
         )  # fmt: skip
 
-    def told(self, message: HeadCard.OnHead) -> str:
-        """Another note on a head, or a bookmark; a sentence where it cannot be kept."""
+    def told(self, message: HeadCard.OnHead) -> None:
+        """Another note on a head, or a bookmark; said where it cannot be kept."""
         old = self._note_on(message.head)
         if isinstance(message, HeadCard.Noted):
-            return self._keep(replace(old, text=message.text))
-        if isinstance(message, HeadCard.ToggleBookmark):
-            return self._keep(replace(old, bookmarked=not old.bookmarked))
-        return ""
+            self._keep(replace(old, text=message.text))
+        elif isinstance(message, HeadCard.ToggleBookmark):
+            self._keep(replace(old, bookmarked=not old.bookmarked))
 
     def _note_on(self, at: HeadAt) -> Note:
         name = head_name(*at)
         return self.notes.get(name) or Note(name, "", False)
 
-    def _keep(self, note: Note) -> str:
+    def _keep(self, note: Note) -> None:
         """On the screen at once, and in the model's file."""
         model = self._scene.selection.model
         if model is None:
-            return ""
+            return
         kept = {name: other for name, other in self.notes.items() if name != note.head}
         self.notes = {**kept, note.head: note} if note.text or note.bookmarked else kept
-        return notes.write(model.key, model.name, note)
+        self._settle("note", notes.write(model.key, model.name, note))

@@ -58,7 +58,7 @@ class Explorer(Screen[None]):
         """Whether the user went to the prompt."""
         self.scene = Scene(engine, selection, self, lambda: [*self._dialogs.needs(), *self.cards.needs()])
         wishes = self.scene.wishes
-        self.cards = Cards(self, self.scene)
+        self.cards = Cards(self, self.scene, self.settle)
         self._dialogs = Dialogs(self, self.scene, self.settle)
         self._prompting = Prompting(self._line, self.pace, self.scene)
         self._pane, self._side = Pane(self.main, wishes), Side(self.panel, wishes)
@@ -203,14 +203,13 @@ class Explorer(Screen[None]):
     @on(Ask.Answered)
     @on(Ask.Picked)
     def _answered(self, message: Ask.Answered | Ask.Picked) -> None:
-        text = message.text if isinstance(message, Ask.Answered) else message.value
-        self._dialogs.answered(message.question, text)
+        self._dialogs.answered(message.question, message.text if isinstance(message, Ask.Answered) else message.value)
 
     @on(HeadCard.Closed)
     @on(HeadCard.Noted)
     @on(HeadCard.ToggleBookmark)
     def _card_said(self, message: HeadCard.OnHead) -> None:
-        self.settle("note", self.cards.told(message))
+        self.cards.told(message)
         self.scene.want()
         self.draw()
 
@@ -221,8 +220,7 @@ class Explorer(Screen[None]):
 
     @on(ModelTree.Chosen)
     def _chosen(self, message: ModelTree.Chosen) -> None:
-        place = message.place
-        self.scene.do(moves.from_tree(self.selection, place.layer, place.head, place.mlp), jump=True)
+        self.scene.do(moves.from_tree(self.selection, (at := message.place).layer, at.head, at.mlp), jump=True)
 
     @on(Heatmap.CursorMoved)
     def _cursor_moved(self, message: Heatmap.CursorMoved) -> None:
@@ -393,8 +391,7 @@ class Explorer(Screen[None]):
         self.app.action_change_theme()
 
     def action_export(self) -> None:
-        result = self.scene.wishes.cached(needs.shown(self.selection))
-        if result is None:
+        if (result := self.scene.wishes.cached(needs.shown(self.selection))) is None:
             self.say("nothing is computed yet that could be exported")
         else:
             self.post_message(ExportWanted(result, self.selection))
