@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from textual.geometry import Region
 from textual.pilot import Pilot
 
 from tests.readme import table
-from tui import needs
+from tui import needs, pages
 from tui.app import CircuitApp
 from tui.config import Options
 from tui.explorer import Explorer
@@ -40,6 +40,8 @@ class Screen:
 
     explorer: Explorer
     pilot: Pilot[None]
+    lines_beside: list[str] = field(default_factory=list)
+    """What the side panel says in this row of the README."""
 
     async def settled(self) -> None:
         """Until everything that the screen needs is there and drawn."""
@@ -73,7 +75,9 @@ class Screen:
         return " ".join(self.text(self.explorer.query_one(selector).region))
 
     async def beside(self) -> list[str]:
-        """The side panel's lines: on the right, or on a small screen after ``p``, until ``esc``."""
+        """The side panel's lines: on the right, or on a small screen after ``p``, until ``esc``. They are read once."""
+        if self.lines_beside:
+            return self.lines_beside
         small = self.explorer.small
         assert self.explorer.panel_open is not small
         if small:
@@ -83,6 +87,7 @@ class Screen:
         if small:
             await self.press("escape")
             assert not self.explorer.panel_open
+        self.lines_beside = lines
         return lines
 
     def grid(self) -> Grid:
@@ -139,13 +144,12 @@ def beside(name: str, place: int | None, column: int = 0) -> Reader:
 
     async def check(screen: Screen, figure: str) -> None:
         lines = await screen.beside()
-        starts = re.compile(rf"\W*(?:\d+ )?{re.escape(visible(name))}[ …]+(.*)")
-        at = [number for number, line in enumerate(lines) if starts.match(line)]
-        assert at, lines
-        head = next(number for number, line in enumerate(lines) if re.match(r"\W*(part|rank|head|source|at the query)", line))
-        assert place is None or at[0] == head + place, lines
-        numbers = re.findall(NUMBER, starts.match(lines[at[0]])[1])  # type: ignore[index]
-        assert numbers[column] == figure, lines[at[0]]
+        start = re.compile(rf"\W*(?:\d+ )?{re.escape(visible(name) if name[0] == ' ' else name)} +(.*)")
+        found = {number: match for number, line in enumerate(lines) if (match := start.match(line))}
+        assert found, lines
+        first = min(found)
+        assert place is None or first == 1 + place, lines  # below the title and the names of the columns
+        assert re.findall(NUMBER, found[first][1])[column] == figure, lines
 
     return check
 
@@ -174,10 +178,26 @@ async def vocabulary(screen: Screen, figure: str) -> None:
 
 async def others_give_less(screen: Screen, figure: str) -> None:
     lines = await screen.beside()
-    given = [re.search(rf"(?:⟨bos⟩|·\w+) +({NUMBER})", line) for line in lines if "France" not in line]
+    given = [re.match(rf"\W*(?:bos⟩|\w+) +({NUMBER})", line) for line in lines if "France" not in line]
     values = [abs(float(found[1].replace("−", "-"))) for found in given if found]
     assert len(values) == 5
     assert max(values) < float(figure)
+
+
+def others_below_chance(best: int) -> Reader:
+    """Below the best rows of the side panel all are negative."""
+
+    async def check(screen: Screen, _figure: str) -> None:
+        values = [re.findall(NUMBER, match[1])[0] for line in await screen.beside() if (match := re.match(r"\W*L\dH\d(.*)", line))]
+        assert len(values) == 8
+        assert [value.startswith("−") for value in values] == [False] * best + [True] * (8 - best)
+
+    return check
+
+
+async def named_in_the_tree(screen: Screen, _figure: str) -> None:
+    """Induction heads are, where their line is in sight."""
+    assert re.search(r"H3 +ind 0?\.83.*H0 +ind 0?\.90", screen.line("#tree"))
 
 
 def next_token(token: str) -> Reader:
@@ -205,7 +225,7 @@ WALKS: dict[str, list[list[Reader]]] = {
         [cell("L0.mid", " is", "probability", " Paris")],
         [checks("value"), within, beside("L0H2", 1), beside("L0H3", 2), beside("L1H2", 3), beside("L2H2", 4)],
         [cell(" is", " France", "pattern")],
-        [beside(" France", None), others_give_less, within, beside(" France", None, 1), beside(" France", None, 2)],
+        [beside("France", 5), others_give_less, within, beside("France", 5, 1), beside("France", 5, 2)],
         [vocabulary, beside(" Paris", 1), beside(" France", 2)],
     ],
     INDUCTION: [
@@ -219,6 +239,14 @@ WALKS: dict[str, list[list[Reader]]] = {
     ],
 }  # fmt: skip
 """What stands where, for each row of a walk-through's table and each figure in it."""
+
+
+CLAIMS: dict[str, tuple[Reader, ...]] = {
+    "`7`": (named_in_the_tree,),
+    "cursor to L2H2, `8`": (others_below_chance(2),),
+    "`8` `m` `m`": (others_below_chance(3),),
+}
+"""What a row says without a figure."""
 
 
 def keys_of(cell: str) -> Iterator[tuple[str, str]]:
@@ -243,6 +271,11 @@ async def walk(screen: Screen, title: str) -> None:
                 await screen.press(*key)
             else:
                 await screen.press(key)
+        screen.lines_beside = []
+        for name in re.findall(r"\*\*(\w+)\.?\*\*", seen):
+            assert pages.of(screen.explorer.selection).title == name, keys
+        for check in CLAIMS.get(keys, ()):
+            await check(screen, "")
         figures = FIGURE.findall(seen)
         assert len(figures) == len(readers), seen
         for figure, check in zip(figures, readers, strict=True):
@@ -256,6 +289,8 @@ async def test_walk_throughs_in_one_session(size: tuple[int, int]) -> None:
     app = CircuitApp(Options())
     async with app.run_test(size=size) as pilot:
         screen = Screen(app.explorer, pilot)
+        pace = app.explorer.pace
+        pace.draw_pause, pace.panel_pause, pace.typing_pause = 0.0, 0.01, 0.05
         await screen.settled()
         for title in (*WALKS, *reversed(WALKS)):
             await walk(screen, title)
