@@ -297,6 +297,13 @@ def panel_job(bench: SignedBench, page: Page, s: Selection, panel: Panel) -> Job
     return job if isinstance(job, Job) else None
 
 
+def forget(explorer: Explorer) -> None:
+    """Nothing is computed yet."""
+    explorer.engine.want([])
+    explorer.app.engine.cache.clear()  # type: ignore[attr-defined]
+    explorer.scene.want()
+
+
 def is_complete(explorer: Explorer) -> None:
     """Everything is there, and it is what the selection asks for."""
     assert explorer.engine.cached(needs.shown(explorer.selection)) is not None
@@ -329,13 +336,15 @@ async def test_it_hangs_and_its_panels_are_there(page: Page, tmp_path: Path, mon
         for there, panels in walks(page, explorer.selection):
             main = page.shown(there)
             assert isinstance(main, Job)
+            bench.held = of_kind(type(main))
+            forget(explorer)
             for panel in panels:
                 known = panel_job(bench, page, there, panel)
                 if known is not None and known != main:
                     explorer.app.engine.cache.put(known, bench.answer(known))  # type: ignore[attr-defined]
-            bench.held = of_kind(type(main))
             for panel in panels:
                 await enter(explorer, pilot, page, there, panel)
+                assert explorer.engine.cached(main) is None
                 await pilot.press("right_curly_bracket")
                 await leave(explorer, pilot, page)
                 await pilot.press("left_curly_bracket")
@@ -366,6 +375,7 @@ async def test_it_fails(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     async with watched(tmp_path, monkeypatch, page) as (explorer, pilot, bench):
         for there, panels in walks(page, explorer.selection):
             bench.refused = of_kind(type(page.shown(there)))
+            forget(explorer)
             for panel in panels:
                 await enter(explorer, pilot, page, there, panel)
                 await settled(explorer, pilot)
