@@ -15,7 +15,10 @@ def main() -> list[Row]:
     with Child("walk", "--prompt", LONG) as child:
         while child.process.poll() is None and ["end"] not in child.noted():
             time.sleep(1)
+        late = [words for words in child.noted() if words[0] == "late"]
+        assert not late, f"pictures that never came: {late[:3]}"
         samples = [(int(words[1]), float(words[2])) for words in child.noted() if words[0] == "rss"]
+    assert samples[-1][0] == 2500, "it did not walk to the end"
     first = next(size for step, size in samples if step >= WARM)
     last = samples[-1][1]
     growth = last / first - 1
