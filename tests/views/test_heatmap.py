@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -374,3 +375,16 @@ async def test_a_longer_prompt_is_drawn_once(monkeypatch: pytest.MonkeyPatch) ->
             assert len(drawn) == 1
             assert widget.picture is not None
             assert widget.picture.cell_region(count - 1, count - 1) is not None
+
+
+async def test_the_first_move_in_a_fitted_matrix_draws_nothing(no_drawing: Callable[[], None]) -> None:
+    widget = Heatmap(random_grid(60, 60))
+    app = Stage(widget)
+    async with app.run_test(size=(80, 24)) as pilot:
+        widget.set_cursor(59, 59)
+        await pilot.pause()
+        await pilot.press("z")
+        await pilot.pause()
+        no_drawing()
+        await pilot.press("left", "up")
+        app.lines()

@@ -114,3 +114,18 @@ async def test_no_values_show_the_message() -> None:
     app = Alone()
     async with app.run_test(size=(40, 8)):
         assert "no pattern yet" in "\n".join(screen_lines(app))
+
+
+async def test_another_table_costs_the_rows_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    app, sent = Pane(), count_bytes(monkeypatch)
+    values = [9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.5]
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.panel.show(table_of(values), "after ·is", "")
+        await quiet(pilot, sent)
+        app.panel.show(table_of(values), "after ·is", "")
+        assert await quiet(pilot, sent) == 0
+        app.panel.show(table_of(values), "after ·of", "")
+        assert 0 < await quiet(pilot, sent) <= 100, "the title repaints the pane, and costs its letters"
+        app.panel.show(table_of([*values[:4], 4.5, *values[5:]]), "after ·of", "")
+        assert 0 < await quiet(pilot, sent) <= 200, "one row"

@@ -162,7 +162,7 @@ class Heatmap(Drawing):
         self.refresh()
 
     def watch_fit(self) -> None:
-        if not self.fit and (layout := self._lay()) is not None:
+        if (layout := self._lay()) is not None:
             self._scroll_to_cursor(layout)
         self.refresh()
 
