@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1] / "tui"
 LINES, METHODS = 400, 25
 
 # Temporary: (module, bar) that it does not clear yet. At the end this is empty.
-OWED = frozenset({("tui.explorer", "large_classes")})
+OWED: frozenset[tuple[str, str]] = frozenset()
 
 THEIRS = frozenset(
     {"_exit", "_modules"}  # os._exit is documented; torch's _modules: getattr of a bridge makes up what is not there

@@ -130,12 +130,12 @@ class CircuitApp(App[None]):
         if self.options.theme is not None and self.options.theme != self.theme:
             known = ", ".join(sorted(self.available_themes))
             sentence = f"There is no theme {self.options.theme!r}; there are {known}."
-            self.call_after_refresh(self.explorer.say, sentence)
+            self.call_after_refresh(self.explorer.notice.say, sentence)
         elif self.options.notice:
-            self.call_after_refresh(self.explorer.say, self.options.notice)
+            self.call_after_refresh(self.explorer.notice.say, self.options.notice)
         if self.options.prompts is not None:
             mapped = f" --fields {self.options.fields}" if self.options.fields else ""
-            self.call_after_refresh(self.explorer.open_prompts, self.options.prompts + mapped)
+            self.call_after_refresh(self.explorer.directory.open_prompts, self.options.prompts + mapped)
 
     def on_ready(self) -> None:
         self._is_drawn = True
@@ -146,7 +146,7 @@ class CircuitApp(App[None]):
 
     def _keep(self) -> None:
         """Write what the user would miss; notes have been written when they were made."""
-        write_history(self.explorer.history)
+        write_history(self.explorer.prompting.history)
 
     def survive(self, error: Exception) -> bool:
         """Log and say an error that was raised in a handler. False: it is to end the app, at once. So it is in a test
@@ -164,7 +164,7 @@ class CircuitApp(App[None]):
             what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             sentence = (f"Something failed inside circuit-tui ({what[:80]}) and was left undone. You can go on; the "
                         f"details are at the end of {self.options.log or log_file()}.")  # fmt: skip
-            self.explorer.call_later(self.explorer.say, sentence)
+            self.explorer.call_later(self.explorer.notice.say, sentence)
         return True
 
     def _handle_exception(self, error: Exception) -> None:
@@ -184,10 +184,11 @@ class CircuitApp(App[None]):
             path = next(p for p in map(Path, _names(stem)) if not p.exists())
             written = write(message.result, path, model, page.tokens(s), s.text)
         except OSError as problem:
-            self.explorer.say(f"{Path(stem).absolute()}.json could not be written: {problem.strerror or problem}. "
-                              "Start circuit-tui in a folder with room that you may write to.")  # fmt: skip
+            why = problem.strerror or problem
+            self.explorer.notice.say(f"{Path(stem).absolute()}.json could not be written: {why}. Start circuit-tui "
+                                     "in a folder with room that you may write to.")  # fmt: skip
         else:
-            self.explorer.say(f"written: {written}", good=True)
+            self.explorer.notice.say(f"written: {written}", good=True)
 
 
 def _survive_handlers() -> None:

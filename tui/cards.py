@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from textual.screen import Screen
 
-from . import arrange, notes
+from . import arrange, moves, notes
 from .engine.jobs import Composition, CopyingScores, HeadAt, Job, Pattern, TopPairs
+from .names import head_at
 from .notes import Note
 from .page import NO_HEAD, Say
 from .pages import scores
 from .pages.scores import ScoresLook
 from .results import Grid, head_name
-from .scene import Scene
+from .scene import Says, Scene
 from .selection import Selection
 from .views.head_card import HeadCard
 
@@ -43,11 +43,9 @@ def jobs(s: Selection) -> dict[str, Job]:
 class Cards:
     """The card that is open, and the notes of the model's heads."""
 
-    def __init__(self, screen: Screen[None], scene: Scene, settle: Callable[[str, str], None]) -> None:
-        """``settle``: what there is to say about something."""
+    def __init__(self, screen: Screen[None], scene: Scene, notice: Says) -> None:
         self.notes: dict[str, Note] = {}
-        self._screen = screen
-        self._scene, self._settle = scene, settle
+        self._screen, self._scene, self._notice = screen, scene, notice
 
     @property
     def _card(self) -> HeadCard | None:
@@ -73,6 +71,7 @@ class Cards:
         card = HeadCard((s.layer, s.head))
         self._fill(card)
         self._screen.app.push_screen(card)
+        self._scene.want()
         return None
 
     def draw(self) -> None:
@@ -91,13 +90,18 @@ class Cards:
             note.text if note else "", bool(note and note.bookmarked),
         )  # fmt: skip
 
-    def told(self, message: HeadCard.OnHead) -> None:
-        """Another note on a head, or a bookmark; said where it cannot be kept."""
+    def told(self, message: HeadCard.OnHead | HeadCard.GoTo) -> None:
+        """A head to go to, another note on this one, a bookmark, or that the card is closed."""
+        if isinstance(message, HeadCard.GoTo):
+            if at := head_at(message.label):
+                self._scene.do(moves.to_head(self._scene.selection, at), jump=True)
+            return
         old = self._note_on(message.head)
         if isinstance(message, HeadCard.Noted):
             self._keep(replace(old, text=message.text))
         elif isinstance(message, HeadCard.ToggleBookmark):
             self._keep(replace(old, bookmarked=not old.bookmarked))
+        self._scene.want()
 
     def _note_on(self, at: HeadAt) -> Note:
         name = head_name(*at)
@@ -110,4 +114,4 @@ class Cards:
             return
         kept = {name: other for name, other in self.notes.items() if name != note.head}
         self.notes = {**kept, note.head: note} if note.text or note.bookmarked else kept
-        self._settle("note", notes.write(model.key, model.name, note))
+        self._notice.settle("note", notes.write(model.key, model.name, note))

@@ -103,7 +103,8 @@ SHARED: tuple[Command, ...] = (
 
 def of_page(page: Page) -> Command:
     """The key that shows a page."""
-    return Command(f"view_{page.name}", (page.key,), f"show('{page.name}')", page.title, page.help, page.group)
+    id = f"view_{page.name}" if page.key.isdigit() else page.name
+    return Command(id, (page.key,), f"show('{page.name}')", page.title, page.help, page.group)
 
 
 def every() -> tuple[Command, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from textual.screen import Screen
@@ -12,7 +11,7 @@ from .engine.jobs import Job
 from .page import Lookup, Problem, Question
 from .questions import Choice
 from .results import Split
-from .scene import Scene
+from .scene import Says, Scene
 from .selection import Selection
 from .views.ask import Ask
 
@@ -20,9 +19,9 @@ from .views.ask import Ask
 class Dialogs:
     """The question that is asked, and the look-ups that answers wait for."""
 
-    def __init__(self, screen: Screen[None], scene: Scene, settle: Callable[[str, str], None]) -> None:
-        """``settle``: what there is to say about something, where the question is gone."""
-        self._screen, self._scene, self._settle = screen, scene, settle
+    def __init__(self, screen: Screen[None], scene: Scene, notice: Says) -> None:
+        """``notice``: where something is said once the question is gone."""
+        self._screen, self._scene, self._notice = screen, scene, notice
         scene.listen(self.looked_up, self.not_found)
         self._lookups: dict[str, Lookup] = {}
         """Question → the job that checks its answer."""
@@ -76,7 +75,7 @@ class Dialogs:
             self._lookups.pop(id, None)
             if (asked := self._asked(id)) is not None:
                 asked.dismiss()
-            self._settle(id, "")
+            self._notice.settle(id, "")
             self._scene.change(answer)
         else:
             self._lookups[id] = answer
@@ -88,7 +87,7 @@ class Dialogs:
         if (asked := self._asked(id)) is not None:
             asked.problem(sentence)
         else:
-            self._settle(id, sentence)
+            self._notice.settle(id, sentence)
 
     def _asked(self, id: str) -> Ask | None:
         top = self._screen.app.screen

@@ -11,7 +11,7 @@ from .names import HeadAt, jump_at, neuron_at
 from .page import Here, Problem, Say, offered, panel_of
 from .pages import going, residual
 from .results import Table, head_name
-from .selection import Selection, at_prompt, one_prompt
+from .selection import Selection, at_prompt, on_head, one_prompt
 from .tree import toggle_order
 
 LOADING = Say("the model is still loading")
@@ -31,7 +31,7 @@ def to_head(s: Selection, at: HeadAt) -> Selection | Say:
     model, (layer, head) = s.model, at
     if model is not None and not (0 <= layer < model.n_layers and 0 <= head < model.n_heads):
         return Say(f"there is no L{layer}H{head}: layers 0 to {model.n_layers - 1}, heads 0 to {model.n_heads - 1}")
-    return replace(s, layer=layer, head=head)  # before there is a model: where it will open
+    return on_head(s, layer, head)  # before there is a model: where it will open
 
 
 def step_head(s: Selection, by: int) -> Selection | Say:
@@ -58,7 +58,7 @@ def from_tree(s: Selection, layer: int | None, head: int | None, mlp: bool) -> S
         return move(s, "direct")
     if mlp:
         return residual.from_tree(s, layer)
-    return replace(s, layer=layer, head=(s.head or 0) if head is None else head)
+    return on_head(s, layer, (s.head or 0) if head is None else head)
 
 
 def step_prompt(s: Selection, by: int) -> Selection | Say:

@@ -18,12 +18,14 @@ TYPING_PAUSE = 0.15
 class Pace:
     """Delays by name: another call of the same name takes the place of the one that waits."""
 
-    def __init__(self, set_timer: Callable[[float, Callable[[], object]], Timer], draw_pause: float) -> None:
+    def __init__(
+        self, set_timer: Callable[[float, Callable[[], object]], Timer], draw: Callable[[], object], draw_pause: float
+    ) -> None:
         self.draw_pause = draw_pause
         """Seconds between two redraws while heads fly by: a slow link must not queue pictures nobody will see."""
         self.panel_pause = PANEL_PAUSE
         self.typing_pause = TYPING_PAUSE
-        self._set_timer = set_timer
+        self._set_timer, self._draw = set_timer, draw
         self._waiting: dict[str, Timer] = {}
         self._due = 0.0
         """When the picture is drawn that waits."""
@@ -48,7 +50,7 @@ class Pace:
         """Whether a call of this name is to come."""
         return name in self._waiting
 
-    def draw(self, call: Callable[[], object], rest: float = 0.0) -> None:
+    def draw(self, rest: float = 0.0) -> None:
         """Draw now, or shortly if a picture was drawn just before. ``rest``: no sooner than in so many seconds, unless
         another call asks for it."""
         now = time.monotonic()
@@ -56,10 +58,14 @@ class Pace:
         if self.waits("draw") and self._due <= due:
             return
         if due <= now:
-            call()
+            self._draw()
         else:
             self._due = due
-            self.later("draw", due - now, call)
+            self.later("draw", due - now, self._draw)
+
+    def draw_now(self) -> None:
+        """Draw what waits."""
+        self._draw()
 
     def drawn(self) -> None:
         """A picture is drawn now: nothing waits any longer."""

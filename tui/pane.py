@@ -5,7 +5,7 @@ A pane's title, words and picture change together, or the picture is blank and s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from textual.content import Content
 from textual.widgets import Static
@@ -14,6 +14,7 @@ from . import needs, pages, phrases, tree
 from .engine.jobs import Job
 from .names import head_at
 from .notes import Note
+from .pace import AWAITED, Pace
 from .page import Page, here_on, panel_of
 from .pages import scores
 from .pages.scores import ScoresLook
@@ -134,9 +135,20 @@ class Lines:
         self._status, self._prompt, self._strip, self._inspector = status, prompt, strip, inspector
         self._wishes = wishes
 
-    def draw(self, s: Selection, later: Callable[[Callable[[], None]], None] | None = None) -> None:
-        """``later``: a cursor move waits a moment for the predictions at its new row, so that the line, 0.8 kB, is sent
-        once."""
+    def draw(self, s: Selection) -> None:
+        """All of them."""
+        self._draw_words(s)
+        self.draw_strip(s)
+
+    def follow(self, s: Selection, pace: Pace) -> None:
+        """The cursor has moved: the tokens wait a moment for the predictions at its new row: their line is drawn once."""
+        self._draw_words(s)
+        if self._wishes.cached(needs.next_tokens(s)) is None and self._strip.tokens is s.tokens:
+            pace.later("strip", AWAITED, lambda: self.draw_strip(s))
+        else:
+            self.draw_strip(s)
+
+    def _draw_words(self, s: Selection) -> None:
         self._status.conventions = phrases.conventions(s)
         self._status.activity = self._wishes.activity
         self._prompt.answer = phrases.aim_in_line(s)
@@ -144,10 +156,6 @@ class Lines:
         words = Content.assemble(*pages.of(s).line(here_on(pages.of(s), s, self._wishes.cached)))
         if self._inspector.content != words:
             self._inspector.update(words, layout=False)
-        if later is not None and self._wishes.cached(needs.next_tokens(s)) is None and self._strip.tokens is s.tokens:
-            later(lambda: self.draw_strip(s))
-        else:
-            self.draw_strip(s)
 
     def draw_strip(self, s: Selection) -> None:
         """The tokens and what comes after the cursor's."""

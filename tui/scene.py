@@ -33,18 +33,26 @@ class Face(Protocol):
     def opened(self) -> None:
         """Another model is open."""
 
-    def say(self, sentence: str, good: bool = False, about: str = "") -> None: ...
+
+class Says(Protocol):
+    """Where a sentence is said."""
+
+    def say(self, sentence: str, good: bool = False, about: str = "") -> None:
+        """Another sentence; "" takes the one there away."""
+
     def settle(self, about: str, sentence: str = "") -> None:
-        """Say what there is to say about something, or take that away."""
+        """What there is to say about something now; "" takes only a sentence about the same thing away."""
 
 
 class Scene:
     """Holds the Selection."""
 
-    def __init__(self, engine: Asks, selection: Selection, face: Face, first: Callable[[], Iterable[Job]]) -> None:
+    def __init__(
+        self, engine: Asks, selection: Selection, face: Face, notice: Says, first: Callable[[], Iterable[Job]]
+    ) -> None:
         """``first``: jobs that come before everything else."""
         self._selection = selection
-        self._face = face
+        self._face, self._notice = face, notice
         self._trail = Trail()
         self._started = False
         self._takers: list[Callable[[Job, Any], bool]] = []
@@ -81,7 +89,7 @@ class Scene:
         if jump:
             self._trail.leave(before)
         if selection.page != before.page:
-            self._face.say("")  # it was about another page
+            self._notice.say("")  # it was about another page
         self._set(selection)
         self.wishes.resume(needs.shown(selection))
         self.want()
@@ -90,9 +98,9 @@ class Scene:
     def do(self, moved: Moved, jump: bool = False) -> None:
         """Show what came of a key."""
         if isinstance(moved, Say):
-            self._face.say(moved.sentence, about="option")
+            self._notice.say(moved.sentence, about="option")
         elif moved is not None:
-            self._face.settle("option")
+            self._notice.settle("option")
             self.change(moved, jump)
 
     def follow(self, selection: Selection) -> bool:
@@ -113,7 +121,7 @@ class Scene:
         """Stop the search that the page shows."""
         if self.wishes.stop(needs.shown(self._selection)):
             self.want()
-            self._face.say("stopped: what was found so far stays; any other key goes on")
+            self._notice.say("stopped: what was found so far stays; any other key goes on")
 
     # --- the worker -------------------------------------------------------------------------------------------------
 
@@ -146,7 +154,7 @@ class Scene:
     def _done(self, event: Done) -> None:
         before, shown = self._selection, needs.shown(self._selection)
         self.wishes.came(event, shown)
-        self._face.settle(type(event.job).__name__)
+        self._notice.settle(type(event.job).__name__)
         if self._taken(event.job, event.result):
             return
         self.change(needs.told(before, event.job, event.result))
@@ -169,7 +177,7 @@ class Scene:
         self._set(_settled(needs.failed(s, event.job)))
         in_sight = [needs.shown(s), needs.panel_job(s, self.wishes.cached) if self._face.panel_open else None]
         if event.job not in in_sight and not (isinstance(event.job, Open) and s.opened is None):
-            self._face.say(sentence, about=type(event.job).__name__)
+            self._notice.say(sentence, about=type(event.job).__name__)
         self.want()
         self._face.draw_soon()
 
@@ -181,10 +189,10 @@ class Scene:
         if selection.file is not None and selection.file.notes and selection.file.rows is not (
             before.file.rows if before.file else None
         ):
-            self._face.say(" ".join(selection.file.notes), about="prompts")
+            self._notice.say(" ".join(selection.file.notes), about="prompts")
         if selection.opened != before.opened:
             self.wishes.activity = "ready"
-            self._face.settle("Open")
+            self._notice.settle("Open")
             self._face.opened()
 
     def _is_there(self) -> bool:

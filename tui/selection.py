@@ -34,6 +34,10 @@ class Look:
         """For another model: what was chosen by token id is gone."""
         return self
 
+    def at_head(self) -> Self:
+        """For a head that was chosen by name: the cursor is on it."""
+        return self
+
 
 L = TypeVar("L", bound=Look)
 
@@ -222,6 +226,11 @@ def with_file(s: Selection, file: File) -> Selection:
     before = replace(s.file, before=None) if s.file and s.file.prepared else None
     typed = s.file.typed if s.file else s.text
     return at_prompt(replace(s, file=replace(file, before=before, typed=typed)), 0)
+
+
+def on_head(s: Selection, layer: int, head: int) -> Selection:
+    """A head that was chosen by name."""
+    return s.put(*(look.at_head() for look in s.looks), layer=layer, head=head)
 
 
 def without_file(s: Selection) -> Selection:

@@ -65,7 +65,7 @@ async def pressed(explorer: Explorer, pilot: Pilot[None], *keys: str) -> None:
 
 def drawn(explorer: Explorer) -> Grid:
     """The matrix on the screen."""
-    grid = explorer.heatmap.grid
+    grid = explorer.main.heatmap.grid
     assert isinstance(grid, Grid)
     return grid
 

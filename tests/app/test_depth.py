@@ -40,7 +40,7 @@ async def test_the_lens_shows_top_tokens_and_every_measure() -> None:
         await pressed(explorer, pilot, "5")
         grid = drawn(explorer)
         assert grid.text is not None
-        assert explorer.heatmap.cursor == (4, 5), "the model's own output, at the last position"
+        assert explorer.main.heatmap.cursor == (4, 5), "the model's own output, at the last position"
         assert "logit lens · top token's probability" in text_of(explorer, "#title")
         for words in ("answer's probability", "answer's rank", "entropy", "KL(final ‖ lens)", "top token's"):
             await pressed(explorer, pilot, "m")
@@ -106,7 +106,7 @@ async def test_the_cursor_in_attribution_chooses_the_head_and_enter_opens_it() -
 async def test_heads_follow_when_they_are_walked_by_key() -> None:
     async with driven() as (explorer, pilot):
         await pressed(explorer, pilot, "6", "end", "right_curly_bracket", "right_square_bracket")
-        assert explorer.heatmap.cursor == (1, 1)
+        assert explorer.main.heatmap.cursor == (1, 1)
 
 
 async def test_three_units_and_the_neurons_of_a_layer() -> None:
@@ -121,7 +121,7 @@ async def test_three_units_and_the_neurons_of_a_layer() -> None:
         await pressed(explorer, pilot, "j", "enter")
         assert explorer.selection.page == "neurons"
         assert explorer.selection.look(NeuronsLook).neuron == (1, 8)
-        assert drawn(explorer).rows.labels[explorer.heatmap.cursor[0]] == "L1N8"
+        assert drawn(explorer).rows.labels[explorer.main.heatmap.cursor[0]] == "L1N8"
 
 
 async def test_sources_show_what_each_token_gave_beside_the_pattern_and_the_weights() -> None:
@@ -132,7 +132,7 @@ async def test_sources_show_what_each_token_gave_beside_the_pattern_and_the_weig
         assert panel_table(explorer).columns == ("source", "gives", "pattern", "OV")
         await pressed(explorer, pilot, "h", "h", "enter")
         assert explorer.selection.page == "ov"
-        assert explorer.heatmap.cursor == (3, 3), "the source under the cursor is the row of OV"
+        assert explorer.main.heatmap.cursor == (3, 3), "the source under the cursor is the row of OV"
         await pressed(explorer, pilot, "comma")
         assert explorer.selection.page == "sources"
 
@@ -152,7 +152,7 @@ async def test_why_it_looks_there_and_enter_goes_to_the_component() -> None:
 async def test_a_score_that_is_masked_is_a_sentence() -> None:
     async with driven() as (explorer, pilot):
         await pressed(explorer, pilot, "k", "k", "right_square_bracket", "W")
-        assert "cannot see that key" in explorer.heatmap.message
+        assert "cannot see that key" in explorer.main.heatmap.message
         assert explorer.app.is_running
         await pressed(explorer, pilot, "1", "h", "h", "h", "W")
         assert drawn(explorer).rows.name == "at the query"
@@ -194,7 +194,7 @@ async def test_the_palette_goes_to_a_neuron_by_number() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: explorer.selection.look(NeuronsLook).neuron == (2, 255))
         await settled(explorer, pilot)
-        assert drawn(explorer).rows.labels[explorer.heatmap.cursor[0]] == "L2N255"
+        assert drawn(explorer).rows.labels[explorer.main.heatmap.cursor[0]] == "L2N255"
         await pilot.press("colon", *"L2N256", "enter")
         await until(pilot, lambda: "neurons 0 to 255" in notice(explorer))
         assert explorer.selection.look(NeuronsLook).neuron == (2, 255)
@@ -228,7 +228,7 @@ async def test_the_position_moves_by_key_in_every_view_and_its_numbers_follow() 
         positions = [job.position for job in bench.computed if isinstance(job, Attribution)]
         assert positions[-1] == 3
         await pressed(explorer, pilot, "right_parenthesis", "5")
-        assert explorer.heatmap.cursor[1] == 4, "one position for all views"
+        assert explorer.main.heatmap.cursor[1] == 4, "one position for all views"
 
 
 async def test_the_answer_stands_beside_the_prompt_and_several_are_averaged() -> None:
@@ -368,14 +368,14 @@ async def test_a_prompt_of_the_file_that_cannot_be_used_is_named(tmp_path: Path)
     path = tmp_path / "long.txt"
     path.write_text("fine\n" + "word " * 80 + "\n")
     async with driven() as (explorer, pilot):
-        explorer.open_prompts(str(path))
+        explorer.directory.open_prompts(str(path))
         await until(pilot, lambda: "reads at most 60" in notice(explorer))
         assert explorer.selection.file is None
         good = tmp_path / "good.txt"
         good.write_text("Rome is\n")
-        explorer.open_prompts(str(good))
+        explorer.directory.open_prompts(str(good))
         await until(pilot, lambda: explorer.selection.file is not None and explorer.selection.file.prepared is not None)
-        explorer.open_prompts(str(path))
+        explorer.directory.open_prompts(str(path))
         assert explorer.selection.file is not None
         assert explorer.selection.file.name == "long.txt"
         # The file that was open stays.

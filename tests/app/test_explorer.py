@@ -31,8 +31,8 @@ pytestmark = pytest.mark.timeout(60)
 async def test_it_opens_on_the_example_with_every_convention_in_view() -> None:
     async with driven() as (explorer, _):
         assert explorer.query_one(Status).conventions == "demo · cpu · float32 · processed weights · BOS"
-        assert explorer.heatmap.has_focus
-        grid = explorer.heatmap.grid
+        assert explorer.main.heatmap.has_focus
+        grid = explorer.main.heatmap.grid
         assert isinstance(grid, Grid)
         assert grid.rows.labels == ("<|bos|>", " The", " capital", " of", " France", " is")
         assert explorer.query_one(TokenStrip).predictions is not None
@@ -43,15 +43,15 @@ async def test_it_opens_on_the_example_with_every_convention_in_view() -> None:
 async def test_typing_recomputes_and_the_old_picture_stays_until_then() -> None:
     bench = RecordedBench()
     async with driven(bench=bench) as (explorer, pilot):
-        before = explorer.heatmap.grid
+        before = explorer.main.heatmap.grid
         bench.gate.clear()
         await pilot.press("i", *" in")
         await pilot.pause(0.4)
-        assert explorer.heatmap.grid is before
+        assert explorer.main.heatmap.grid is before
         bench.gate.set()
         await settled(explorer, pilot)
-        assert explorer.heatmap.grid is not before
-        assert len(explorer.heatmap.grid.rows) == 7  # type: ignore[union-attr]
+        assert explorer.main.heatmap.grid is not before
+        assert len(explorer.main.heatmap.grid.rows) == 7  # type: ignore[union-attr]
         texts = [job.text for job in bench.computed if isinstance(job, Tokenize)]
         assert texts == ["The capital of France is", "The capital of France is in"], "one pause, one computation"
 
@@ -119,7 +119,7 @@ async def test_the_cursor_moves_and_strip_and_inspector_follow() -> None:
     async with driven() as (explorer, pilot):
         await pilot.press("home", "k", "l")
         await pilot.pause()
-        assert explorer.heatmap.cursor == (4, 1)
+        assert explorer.main.heatmap.cursor == (4, 1)
         assert explorer.selection.prompt_cell == (4, 1)
         strip = explorer.query_one(TokenStrip)
         assert (strip.row, strip.col) == (4, 1)
@@ -128,10 +128,10 @@ async def test_the_cursor_moves_and_strip_and_inspector_follow() -> None:
 
 async def test_a_redraw_right_after_a_key_does_not_undo_it() -> None:
     async with driven() as (explorer, pilot):
-        row, col = explorer.heatmap.cursor
+        row, col = explorer.main.heatmap.cursor
         explorer.action_cursor(-2, -1)
         explorer.draw()
-        assert explorer.heatmap.cursor == (row - 2, col - 1)
+        assert explorer.main.heatmap.cursor == (row - 2, col - 1)
         await pilot.pause()
         assert explorer.selection.prompt_cell == (row - 2, col - 1)
 
@@ -140,7 +140,7 @@ async def test_one_cursor_is_shared_by_the_views() -> None:
     async with driven() as (explorer, pilot):
         await pilot.press("k", "h", "2")
         await settled(explorer, pilot)
-        assert explorer.heatmap.cursor == (4, 4)
+        assert explorer.main.heatmap.cursor == (4, 4)
         inspector = text_of(explorer, "#inspector")
         for word in ("pattern", "score", "QK", "(z ", "OV"):
             assert word in inspector
@@ -156,7 +156,7 @@ async def test_modes_cycle_through_thumbnails_and_enter_opens_one() -> None:
         await settled(explorer, pilot)
         assert explorer.selection.name == "L0H1"
         assert explorer.selection.look(PatternLook).mode == "pattern"
-        assert explorer.heatmap.has_focus
+        assert explorer.main.heatmap.has_focus
 
 
 async def test_normalisation_form_and_basis_are_named_in_the_title() -> None:
@@ -189,10 +189,10 @@ async def test_a_token_list_of_ones_own() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: not isinstance(explorer.app.screen, Ask))
         await settled(explorer, pilot)
-        assert explorer.heatmap.grid.rows.labels == (" king", " queen", " Paris")  # type: ignore[union-attr]
+        assert explorer.main.heatmap.grid.rows.labels == (" king", " queen", " Paris")  # type: ignore[union-attr]
         await pilot.press("t", "ctrl+u", "enter")
         await settled(explorer, pilot)
-        assert len(explorer.heatmap.grid.rows) == 6, "an empty list is the prompt again"  # type: ignore[union-attr]
+        assert len(explorer.main.heatmap.grid.rows) == 6, "an empty list is the prompt again"  # type: ignore[union-attr]
 
 
 async def test_the_answer_is_chosen_by_word() -> None:
@@ -225,9 +225,9 @@ async def test_the_mlp_in_the_tree_is_a_row_of_the_residual_view() -> None:
         await pilot.press("j", "j", "j", "j")
         await settled(explorer, pilot)
         assert explorer.selection.page == "residual"
-        grid = explorer.heatmap.grid
+        grid = explorer.main.heatmap.grid
         assert grid is not None
-        assert grid.rows.labels[explorer.heatmap.cursor[0]] == "L0.mlp"
+        assert grid.rows.labels[explorer.main.heatmap.cursor[0]] == "L0.mlp"
 
 
 async def test_the_history_is_on_up_and_down_and_keeps_the_draft() -> None:
@@ -293,7 +293,7 @@ async def test_the_direct_path_and_back_to_a_head() -> None:
         assert "direct path" in text_of(explorer, "#title")
         await pilot.press("2")
         await settled(explorer, pilot)
-        assert "no head is selected" in explorer.heatmap.message
+        assert "no head is selected" in explorer.main.heatmap.message
         await pilot.press("right_curly_bracket")
         await settled(explorer, pilot)
         assert explorer.selection.name == "L0H0"
@@ -307,11 +307,11 @@ async def test_a_job_that_raises_leaves_the_app_alive_with_the_sentence() -> Non
         await settled(explorer, pilot)
         assert notice(explorer) == "", "a neighbour that fails in idle time is nobody's business yet"
         await pilot.press("right_curly_bracket")
-        await until(pilot, lambda: "broken on purpose" in explorer.heatmap.message)
-        assert "Press 1 for another view." in explorer.heatmap.message
+        await until(pilot, lambda: "broken on purpose" in explorer.main.heatmap.message)
+        assert "Press 1 for another view." in explorer.main.heatmap.message
         await pilot.press("1", "right_curly_bracket")
         await settled(explorer, pilot)
-        assert explorer.heatmap.grid.header.head == "L0H2"  # type: ignore[union-attr]
+        assert explorer.main.heatmap.grid.header.head == "L0H2"  # type: ignore[union-attr]
 
 
 async def test_a_model_that_cannot_be_opened_leaves_the_old_one() -> None:
@@ -321,16 +321,16 @@ async def test_a_model_that_cannot_be_opened_leaves_the_old_one() -> None:
         assert explorer.selection.model is not None
         await pilot.press("right_curly_bracket")
         await settled(explorer, pilot)
-        assert explorer.heatmap.grid.header.head == "L0H1"  # type: ignore[union-attr]
+        assert explorer.main.heatmap.grid.header.head == "L0H1"  # type: ignore[union-attr]
 
 
 async def test_a_first_load_that_fails_says_how_to_choose_another_model() -> None:
     async with driven(model="nowhere") as (explorer, pilot):
-        await until(pilot, lambda: "press M" in explorer.heatmap.message)
+        await until(pilot, lambda: "press M" in explorer.main.heatmap.message)
         await pilot.press("M", *"demo", "enter")
         await until(pilot, lambda: explorer.selection.tokens is not None)
         await settled(explorer, pilot)
-        assert isinstance(explorer.heatmap.grid, Grid)
+        assert isinstance(explorer.main.heatmap.grid, Grid)
 
 
 async def test_what_is_typed_while_the_model_loads_is_kept() -> None:
@@ -348,12 +348,12 @@ async def test_what_is_typed_while_the_model_loads_is_kept() -> None:
 
 async def test_a_prompt_that_is_too_long_is_refused_and_stays_to_be_shortened() -> None:
     async with driven() as (explorer, pilot):
-        before = explorer.heatmap.grid
+        before = explorer.main.heatmap.grid
         long = "word " * 2000
         explorer.query_one(PromptInput).value = long
         await until(pilot, lambda: "reads at most 60" in notice(explorer))
         assert explorer.query_one(PromptInput).value == long
-        assert explorer.heatmap.grid is before
+        assert explorer.main.heatmap.grid is before
         explorer.query_one(PromptInput).value = "Rome is"
         await settled(explorer, pilot)
         await until(pilot, lambda: notice(explorer) == "")
@@ -365,11 +365,11 @@ async def test_a_paste_of_ten_thousand_characters_in_many_lines_is_kept_whole() 
         text = "word\r\n" * 1500 + "\x1b[31mend\n"
         await pilot.press("i", "ctrl+u")
         await settled(explorer, pilot)
-        before = explorer.heatmap.grid
+        before = explorer.main.heatmap.grid
         explorer.app.post_message(events.Paste(text))
         await until(pilot, lambda: "reads at most 60" in notice(explorer))
         assert explorer.query_one(PromptInput).prompt == text.replace("\r\n", "\n")
-        assert explorer.heatmap.grid is before
+        assert explorer.main.heatmap.grid is before
         await pilot.press("ctrl+u", *"Rome")
         await until(pilot, lambda: len(explorer.selection.tokens or ()) == 2)
         assert notice(explorer) == ""
@@ -460,7 +460,7 @@ async def test_keys_stay_commands_when_the_panel_covers_the_picture() -> None:
         await pilot.press("2")
         await settled(explorer, pilot)
         assert explorer.query_one("#view").display, "a view's key brings its picture back"
-        assert explorer.heatmap.has_focus
+        assert explorer.main.heatmap.has_focus
 
 
 async def test_what_is_typed_before_a_question_is_drawn_is_its_answer() -> None:

@@ -212,7 +212,7 @@ async def test_composition_of_both_directions_and_jumping_along_it() -> None:
     bench = RecordedBench()
     async with driven(bench=bench) as (explorer, pilot):
         await pressed(explorer, pilot, "8")
-        assert "No head comes before layer 0." in explorer.heatmap.message or "No head" in notice(explorer)
+        assert "No head comes before layer 0." in explorer.main.heatmap.message or "No head" in notice(explorer)
         await pressed(explorer, pilot, "right_square_bracket", "right_square_bracket")
         assert "heads that feed the key of L2H0" in text_of(explorer, "#title")
         assert drawn(explorer).rows.labels == ("L0", "L1")
@@ -240,7 +240,7 @@ async def test_the_circuit_through_two_heads() -> None:
 async def test_a_path_out_of_order_says_what_to_do() -> None:
     async with driven() as (explorer, pilot):
         await pressed(explorer, pilot, "8", "X")
-        assert "cursor on a head of another layer" in explorer.heatmap.message
+        assert "cursor on a head of another layer" in explorer.main.heatmap.message
         await pressed(explorer, pilot, "1", "X")
         assert "virtual heads are in Compose" in notice(explorer)
 

@@ -29,4 +29,4 @@ async def test_any_keys_in_any_order(seed: int) -> None:
         for key in "1234":
             await pilot.press(key)
             await settled(explorer, pilot)
-            assert explorer.heatmap.grid is not None or explorer.heatmap.message
+            assert explorer.main.heatmap.grid is not None or explorer.main.heatmap.message

@@ -123,8 +123,8 @@ async def test_its_key_shows_it_with_its_tab_title_side_panel_and_line() -> None
         assert "Toy" not in words_of(explorer.main)
         await pressed(explorer, pilot, "Y")
         assert explorer.selection.page == "toy"
-        assert explorer.heatmap.grid is not None
-        assert explorer.heatmap.grid.values.tolist() == np.arange(6.0).reshape(2, 3).tolist()
+        assert explorer.main.heatmap.grid is not None
+        assert explorer.main.heatmap.grid.values.tolist() == np.arange(6.0).reshape(2, 3).tolist()
         assert "Toy" in words_of(explorer.main), "its tab"
         assert "L0H0 · toy · plain" in words_of(explorer.main)
         assert explorer.panel_open
@@ -139,8 +139,8 @@ async def test_its_option_is_cycled_by_the_key_that_all_pages_share() -> None:
     async with driven(bench=bench) as (explorer, pilot):
         await pressed(explorer, pilot, "Y", "m")
         assert explorer.selection.look(ToyLook) == ToyLook("squared")
-        assert explorer.heatmap.grid is not None
-        assert explorer.heatmap.grid.values[1, 2] == 25
+        assert explorer.main.heatmap.grid is not None
+        assert explorer.main.heatmap.grid.values[1, 2] == 25
         assert "squared" in words_of(explorer.main)
         await pressed(explorer, pilot, "u")
         assert "nothing here depends on it" in notice(explorer)

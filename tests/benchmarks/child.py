@@ -172,7 +172,7 @@ async def steps(app: Any) -> None:
             tokens_there = explorer.selection.tokens_of is not None and (
                 explorer.selection.tokens_of.text == explorer.selection.text
             )
-            if result is not None and tokens_there and explorer.heatmap.grid is result:
+            if result is not None and tokens_there and explorer.main.heatmap.grid is result:
                 return
         note("late", explorer.selection.text)
 

@@ -78,7 +78,7 @@ class Screen:
         """The side panel's lines: on the right, or on a small screen after ``p``, until ``esc``. They are read once."""
         if self.lines_beside:
             return self.lines_beside
-        small = self.explorer.small
+        small = self.explorer.desk.small
         assert self.explorer.panel_open is not small
         if small:
             await self.press("p")
@@ -91,16 +91,16 @@ class Screen:
         return lines
 
     def grid(self) -> Grid:
-        grid = self.explorer.heatmap.grid
+        grid = self.explorer.main.heatmap.grid
         assert isinstance(grid, Grid)
         return grid
 
     async def cursor_to(self, row: int | None, col: int | None) -> None:
         """By keys."""
-        at = self.explorer.heatmap.cursor
+        at = self.explorer.main.heatmap.cursor
         down, right = (0 if wanted is None else wanted - is_ for wanted, is_ in zip((row, col), at, strict=True))
         await self.press(*("j" * down or "k" * -down), *("l" * right or "h" * -right))
-        assert self.explorer.heatmap.cursor == tuple(is_ if to is None else to for to, is_ in zip((row, col), at, strict=True))
+        assert self.explorer.main.heatmap.cursor == tuple(is_ if to is None else to for to, is_ in zip((row, col), at, strict=True))
 
     async def go(self, place: str) -> None:
         """The cursor to a place as the README names it; of equal labels the last is meant."""
@@ -125,7 +125,7 @@ def cell(row: int | str, col: int | str, measured: str, word: str = "") -> Reade
     """In the line of the cell under the cursor, after the name of what is measured."""
 
     async def check(screen: Screen, figure: str) -> None:
-        grid, before = screen.grid(), screen.explorer.heatmap.cursor
+        grid, before = screen.grid(), screen.explorer.main.heatmap.cursor
         at = [place if isinstance(place, int) else last([*axis.labels], place)
               for place, axis in ((row, grid.rows), (col, grid.cols))]  # fmt: skip
         await screen.cursor_to(*at)

@@ -30,6 +30,9 @@ class AttributionLook(Look):
     def settled(self, s: Selection) -> Self:
         return replace(self, grain="head") if grain_refused(s, self.grain) else self
 
+    def at_head(self) -> Self:
+        return replace(self, column=0, beside=None)
+
 
 def grain_refused(s: Selection, value: str) -> str:
     """Why a model has no such parts, or ""."""
