@@ -158,6 +158,9 @@ class Explorer(Screen[None]):
         self.cards.draw()
 
     def _draw_panel(self) -> None:
+        if self.pace.waits("draw"):  # never beside the picture of another page
+            self.draw()
+            return
         self.pace.cancel("panel")
         self.panel.set_class(not self.panel_open, "closed")
         self.set_class(self.panel_open, "panel-open")
@@ -284,8 +287,8 @@ class Explorer(Screen[None]):
         self.settle("option", self._dialogs.ask(id))
 
     def action_cycle(self, key: str) -> None:
-        there, sentence = moves.cycle(moves.leave_panel(self.selection, self.small), key, by_id(key).label)
-        self.scene.do(there)
+        there, sentence = moves.cycle(self.selection, key, by_id(key).label)
+        self.scene.do(moves.leave_panel(there, self.small) if key == "mode" else there)
         self.settle("option", sentence)
 
     def action_toggle_tree(self) -> None:

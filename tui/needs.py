@@ -10,7 +10,7 @@ from . import pages, tree
 from .engine.jobs import Job, NextTokens, Open, PreparePrompts, Prompts, Tokenize
 from .page import Cached, Page, here_on, panel_of
 from .results import ModelInfo, Table, Tokens
-from .selection import Likeliest, Selection, prepared, with_model
+from .selection import Likeliest, Selection, at_prompt, prepared, with_model, without_file
 
 
 def tokenizing(s: Selection) -> Tokenize | None:
@@ -110,5 +110,6 @@ def failed(s: Selection, job: Job) -> Selection:
     if isinstance(job, Open) and s.opened is not None and job == s.open:
         return replace(s, open=s.opened)
     if isinstance(job, PreparePrompts) and s.file is not None and job == preparing(s):
-        return replace(s, file=s.file.before)
+        before = s.file.before
+        return without_file(s) if before is None else at_prompt(replace(s, file=before), before.at)
     return pages.of(s).told(s, job, None)

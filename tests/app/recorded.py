@@ -6,6 +6,7 @@ The prompt's words become tokens, every grid is a fixed function of layer, head 
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,10 +135,12 @@ class RecordedBench:
         return self.model
 
     def _tokenize(self, job: Tokenize) -> Tokens:
-        words = [" " + word for word in job.text.split()]
+        typed = job.text.startswith("<|bos|>")
+        words = [" " + word for word in job.text.removeprefix("<|bos|>").split()]
         if len(words) > 60:
             raise Refused(f"The prompt is {len(words)} tokens long; this model reads at most 60.", "Shorten it.")
-        return tokens([*(["<|bos|>"] if job.bos else []), *words], job.bos)
+        made = tokens([*(["<|bos|>"] if job.bos or typed else []), *words], job.bos)
+        return replace(made, bos_from="text") if typed else made
 
     def _words(self, job: Words) -> Tokens:
         words = [word.strip() for word in job.text.split(",")]

@@ -10,7 +10,7 @@ from textual import events
 from textual.widgets import Input
 
 from tests.app import recorded
-from tests.app.driving import driven, notice, settled, text_of, until
+from tests.app.driving import drawn, driven, notice, pressed, settled, text_of, until
 from tests.app.recorded import RecordedBench
 from tui import needs
 from tui.engine.jobs import OV, QK, Job, Pattern, Residual, Target, Tokenize
@@ -259,6 +259,31 @@ async def test_the_palette_jumps_to_a_head() -> None:
         await pilot.press("colon", *"L7H0", "enter")
         await until(pilot, lambda: "there is no L7H0" in notice(explorer))
         assert explorer.selection.name == "L2H3"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_sources_is_a_page_that_its_key_leaves_and_1_is_the_pattern(size: tuple[int, int]) -> None:
+    async with driven(size=size) as (explorer, pilot):
+        for keys, page, words in (
+            ("S", "sources", "sources · toward"), ("S", "pattern", "L0H0 · pattern"),
+            ("S1", "pattern", "L0H0 · pattern"), ("2S", "sources", "sources · toward"),
+            ("2S1", "pattern", "L0H0 · pattern"), ("mS", "sources", "sources"), ("S", "pattern", "L0H0 · scores"),
+        ):  # fmt: skip
+            await pressed(explorer, pilot, *keys)
+            assert explorer.selection.page == page, keys
+            assert words in text_of(explorer, "#title"), keys
+            assert drawn(explorer).header.view == page, keys
+
+
+@pytest.mark.parametrize("keys", [("7",), ("8", "right_square_bracket", "right_square_bracket"), ("6",)])
+@pytest.mark.parametrize("before", [(), ("S",), ("m", "m", "m"), ("S", "S", "S")])
+async def test_enter_on_a_head_is_its_pattern(before: tuple[str, ...], keys: tuple[str, ...]) -> None:
+    async with driven() as (explorer, pilot):
+        await pressed(explorer, pilot, *before, *keys, "enter")
+        assert explorer.selection.page == "pattern"
+        name = explorer.selection.name
+        assert text_of(explorer, "#title") == f" {name} · pattern"
+        assert (drawn(explorer).header.view, drawn(explorer).header.head) == ("pattern", name)
 
 
 async def test_the_direct_path_and_back_to_a_head() -> None:

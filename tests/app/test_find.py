@@ -16,7 +16,7 @@ from tui.explorer import Explorer
 from tui.names import head_at
 from tui.pages.scores import ScoresLook
 from tui.pages.svd import SVDLook
-from tui.results import Table
+from tui.results import Table, frozen
 from tui.views.chart import Bars, Plot
 from tui.views.head_card import HeadCard
 from tui.views.model_tree import ModelTree
@@ -58,6 +58,26 @@ async def test_scores_on_the_prompt_and_the_missing_file_says_so() -> None:
         await pressed(explorer, pilot, "u")
         assert "O opens one" in notice(explorer)
         assert explorer.selection.look(ScoresLook).on == "repeats"
+
+
+@pytest.mark.parametrize(("strongest", "said"), [(0.0999, True), (0.1001, False)])
+async def test_scores_that_are_nearly_nothing_do_not_glow_and_are_said(strongest: float, said: bool) -> None:
+    class Faint(RecordedBench):
+        def _headscores(self, job: HeadScores) -> Any:
+            grid = super()._headscores(job)
+            return replace(grid, values=frozen(grid.values * strongest / grid.values.max(0)))
+
+    async with driven(bench=Faint()) as (explorer, pilot):
+        await pressed(explorer, pilot, "7")
+        assert text_of(explorer, "#explanation").startswith(" no head above 0.1") == said
+        assert drawn(explorer).limits == (0.0, 1.0), "on the scale of a share, not on their own maximum"
+        table = explorer.panel.bars.table
+        assert table is not None
+        assert table.limits == (0.0, 1.0), "and the bars beside it"
+        await pressed(explorer, pilot, "m")
+        while "entropy" not in text_of(explorer, "#title"):
+            await pressed(explorer, pilot, "m")
+        assert "no head" not in text_of(explorer, "#explanation"), "an entropy is no share"
 
 
 async def test_labels_are_computed_last_and_copying_only_when_it_is_looked_at() -> None:
@@ -320,7 +340,8 @@ async def test_notes_and_bookmarks_stay_with_the_model() -> None:
     async with driven() as (explorer, pilot):
         await pressed(explorer, pilot, "right_curly_bracket", "C")
         await pilot.press("b", "i", *"moves names", "enter")
-        await until(pilot, lambda: "L0H1" in explorer.cards.notes and explorer.cards.notes["L0H1"].text == "moves names")
+        cards = explorer.cards
+        await until(pilot, lambda: "L0H1" in cards.notes and cards.notes["L0H1"].text == "moves names")
         await pilot.press("escape")
         await until(pilot, lambda: explorer.app.screen is explorer)
         assert explorer.cards.notes["L0H1"].bookmarked

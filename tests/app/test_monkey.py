@@ -17,7 +17,8 @@ NOT_HERE = {"quit", "export", "themes", "palette"}
 @pytest.mark.parametrize("seed", range(3))
 async def test_any_keys_in_any_order(seed: int) -> None:
     dice = random.Random(seed)
-    keys = [key for command in commands.every() if command.id not in NOT_HERE for key in command.keys] + ["tab", "escape"] * 4
+    keys = [key for command in commands.every() if command.id not in NOT_HERE for key in command.keys]
+    keys += ["tab", "escape"] * 4
     size = dice.choice([(80, 24), (120, 40), (40, 12)])
     async with driven(size=size) as (explorer, pilot):
         for _ in range(60):

@@ -1,15 +1,16 @@
-"""What is on the screen is never another thing than its name says: every page and every side panel, while jobs hang, fail
-and pages change.
+"""What is on the screen is never another thing than its name says: every page and every side panel, while jobs hang,
+fail and pages change.
 
-The bench writes the job into each result, so that the widgets alone tell what they show. They are read at every frame that
-is sent, and compared with the places that were to be drawn.
+The bench writes the job into each result, so that the widgets alone tell what they show. They are read at every frame
+that is sent, and compared with the places that were to be drawn.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from textual.pilot import Pilot
 from tests.app.driving import driven, settled, text_of, until
 from tests.app.recorded import RecordedBench, Refused, info
 from tui import needs, pages
-from tui.engine.jobs import Job
+from tui.engine.jobs import Composition, Job
 from tui.explorer import Explorer
 from tui.page import Page, Panel, here_on, offered, panel_of
 from tui.pane import Pane, Side, title
@@ -31,6 +32,7 @@ from tui.selection import Selection, settle
 from tui.views.chart import Bars, Plot
 from tui.views.gallery import Thumbnails
 from tui.views.heatmap import Heatmap
+from tui.views.main_view import MainView, Words
 from tui.views.side_panel import SidePanel
 from tui.views.still import Still
 
@@ -40,19 +42,28 @@ Drawn = Grid | Gallery | Table | Curve
 PROMPTS = "The capital of France is\nThe king of Rome is in\nThe queen of France is in London\n"
 
 
+def of_kind(kind: type, but: object = None) -> Callable[[Job], bool]:
+    """Jobs of a type, all but one."""
+    return lambda job: isinstance(job, kind) and job != but
+
+
+def nothing(job: Job) -> bool:
+    """No job."""
+    return False
+
+
 class SignedBench(RecordedBench):
     """Writes into every result which job it answers; holds and refuses the jobs that a test names."""
 
     def __init__(self) -> None:
         super().__init__(info(positions="rotary", capabilities=Capabilities()))  # every side panel exists
         self.signs: dict[Job, str] = {}
-        self.held: Callable[[Job], bool] = lambda job: False
-        self.refused: Callable[[Job], bool] = lambda job: False
+        self.held = self.refused = nothing
 
     def compute(self, job: Job, ctx: Any) -> Any:
         while self.held(job):
             ctx.check()
-            self.gate.wait(0.005)
+            time.sleep(0.005)
         if self.refused(job):
             raise Refused("This job is refused on purpose.", "Press another key.")
         return self.answer(job)
@@ -66,7 +77,8 @@ class SignedBench(RecordedBench):
         return replace(result, header=header)
 
     def sign(self, job: Job) -> str:
-        return self.signs.setdefault(job, f"job-{len(self.signs)}.")
+        """Its type and a number of its own."""
+        return self.signs.setdefault(job, f"{type(job).__name__}-{len(self.signs)}.")
 
     def known(self, job: Job) -> Any:
         """What will be known of a job in the end: nothing if the bench refuses it."""
@@ -80,15 +92,16 @@ class SignedBench(RecordedBench):
 class Place:
     """What was to be drawn at one moment."""
 
-    s: Selection
-    page: Page
+    page: str
     title: str
-    job: Job | None
-    panel: Panel | None
+    sign: str
+    """Of the job whose picture it is; "" where there is none."""
     panel_title: str
-    panel_job: Job | None
-    rows: Drawn | None
-    """The panel's result, arranged for it."""
+    panel_sign: str
+    picture: Drawn | None = field(compare=False)
+    """As the page arranges it; None where the bench has none."""
+    rows: Drawn | None = field(compare=False)
+    """As the panel arranges them."""
 
 
 class Watch:
@@ -96,34 +109,40 @@ class Watch:
 
     def __init__(self, explorer: Explorer, bench: SignedBench) -> None:
         self.explorer, self.bench = explorer, bench
-        self.places: list[Place] = []
+        self.places: dict[Place, Place] = {}
+        """What was to be drawn so far, the last one last."""
         self.wrong: list[str] = []
         self.frames = 0
 
     def note(self, s: Selection) -> None:
         """A selection is about to be drawn."""
-        page, cached = pages.of(s), self.explorer.scene.wishes.cached
-        here, panel = here_on(page, s, cached), panel_of(page, s)
-        made = panel.job(here) if panel is not None else None
-        job, main = made if isinstance(made, Job) else None, page.shown(s)
-        known = here.result(job)
-        rows = None if known is None or panel is None else panel.shape(here, known)
+        page = pages.of(s)
+        here, panel = here_on(page, s, self.explorer.scene.wishes.cached), panel_of(page, s)
+        main, beside = page.shown(s), panel.job(here) if panel is not None else None
+        result = here.result(beside)
+        rows = None if result is None or panel is None else panel.shape(here, result)
+        assert here.drawn is None or isinstance(here.drawn, Drawn)
         assert rows is None or isinstance(rows, Drawn)
-        self.places.append(Place(s, page, title(page, s), main if isinstance(main, Job) else None, panel,
-                                 panel.title(here) if panel is not None else "", job, rows))  # fmt: skip
+        place = Place(f"{page.key} {page.title}", title(page, s), self.sign(main),
+                      panel.title(here) if panel is not None else "", self.sign(beside), here.drawn, rows)  # fmt: skip
+        self.places.pop(place, None)
+        self.places[place] = place
+
+    def sign(self, job: object) -> str:
+        return self.bench.sign(job) if isinstance(job, Job) else ""
 
     def frame(self) -> None:
         """A frame is sent."""
         if self.places:
             self.frames += 1
-            self.wrong += misnamed(self.explorer, self.places, self.bench)
+            self.wrong += misnamed(self.explorer, list(self.places))
 
 
-def misnamed(explorer: Explorer, places: list[Place], bench: SignedBench) -> list[str]:
+def misnamed(explorer: Explorer, places: list[Place]) -> list[str]:
     """What the widgets show that is not what their titles say. ``places``: what was to be drawn so far, in order."""
     wrong = []
-    key, name = current_tab(explorer)
-    here = [place for place in places if (place.page.key, place.page.title) == (key, name)]
+    tab = current_tab(explorer)
+    here = [place for place in places if place.page == tab]
 
     said = text_of(explorer, "#title").strip()
     words = text_of(explorer, "#explanation").strip(), text_of(explorer, "#checks").strip()
@@ -131,19 +150,19 @@ def misnamed(explorer: Explorer, places: list[Place], bench: SignedBench) -> lis
     drawn = drawn_in(picture)
     titled = [place for place in here if place.title == said]
     if not titled:
-        wrong.append(f"title {said!r} under tab {key} {name}")
+        wrong.append(f"title {said!r} under tab {tab}")
     elif drawn is None:
         if any(words) or not picture.message:
             wrong.append(f"{said!r} has no picture, but {words}, {picture.message!r}")
     else:
-        own = [place for place in titled if place.job is not None and bench.sign(place.job) == signature(drawn)]
+        own = [place for place in titled if place.sign == signature(drawn)]
         if not own:
-            wrong.append(f"{said!r} over the picture of {named(drawn, bench)}")
+            wrong.append(f"{said!r} over the picture of {signature(drawn)}")
         elif not all(signature(drawn) in line for line in words):
             wrong.append(f"{said!r} with words {words} of another picture")
-        elif not any(same(drawn, place.page.shape(place.s, bench.known(place.job))) for place in own if place.job):
+        elif not any(place.picture is not None and same(drawn, place.picture) for place in own):
             wrong.append(f"{said!r} with other rows or columns")
-        if not picture.stale and (said, name) != (places[-1].title, places[-1].page.title):
+        if not picture.stale and (tab, said) != (places[-1].page, places[-1].title):
             wrong.append(f"{said!r} is not marked as old")
 
     panel = explorer.panel
@@ -152,22 +171,22 @@ def misnamed(explorer: Explorer, places: list[Place], bench: SignedBench) -> lis
         rows = drawn_in(panel.picture)
         beside = [place for place in here if place.panel_title == said]
         if not beside:
-            wrong.append(f"side panel {said!r} beside {key} {name}")
+            wrong.append(f"side panel {said!r} beside {tab}")
         elif rows is None:
             if below or not panel.picture.message:
                 wrong.append(f"side panel {said!r} is empty, but {below!r}, {panel.picture.message!r}")
         elif not any(place.rows is not None and same(rows, place.rows) for place in beside):
-            wrong.append(f"side panel {said!r} over the rows of {named(rows, bench)}")
+            wrong.append(f"side panel {said!r} over the rows of {signature(rows)}")
         elif signature(rows) not in below:
             wrong.append(f"side panel {said!r} with the checks {below!r} of other rows")
     return wrong
 
 
-def current_tab(explorer: Explorer) -> list[str]:
+def current_tab(explorer: Explorer) -> str:
     """Key and title of the tab that is marked."""
     border = Content.from_markup(str(explorer.main.border_title))
     marked = next(span for span in border.spans if "reverse" in str(span.style))
-    return border.plain[marked.start : marked.end].strip().split(maxsplit=1)
+    return border.plain[marked.start : marked.end].strip()
 
 
 def drawn_in(widget: Heatmap | Thumbnails | Bars | Plot | Still) -> Drawn | None:
@@ -182,11 +201,6 @@ def drawn_in(widget: Heatmap | Thumbnails | Bars | Plot | Still) -> Drawn | None
 def signature(result: Drawn) -> str:
     """Which job a result answers; arranged it may say more before that."""
     return result.header.explanation.split(" · ")[-1]
-
-
-def named(result: Drawn, bench: SignedBench) -> str:
-    """The job behind a result, for a message."""
-    return next((type(job).__name__ for job, sign in bench.signs.items() if sign == signature(result)), "nothing")
 
 
 def same(one: Drawn, other: Drawn) -> bool:
@@ -206,7 +220,7 @@ def same(one: Drawn, other: Drawn) -> bool:
 @asynccontextmanager
 async def watched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: Page
-) -> AsyncIterator[tuple[Explorer, Pilot[None], SignedBench, Watch]]:
+) -> AsyncIterator[tuple[Explorer, Pilot[None], SignedBench]]:
     """The explorer on one prompt of a file, on a head in the middle, at a page that is not the one to be tried."""
     path = tmp_path / "prompts.txt"
     path.write_text(PROMPTS)
@@ -223,10 +237,11 @@ async def watched(
             display(self, *args)
 
         monkeypatch.setattr(App, "_display", displayed)
+        explorer.pace.typing_pause = 0.0
         await pilot.press("F", *["right_square_bracket"] * 2, "right_curly_bracket", "k", "h", away(page).key)
         await settled(explorer, pilot)
-        yield explorer, pilot, bench, watch
-        bench.held = lambda job: False
+        yield explorer, pilot, bench
+        bench.held = nothing
         assert watch.frames
         assert not watch.wrong, "\n".join(dict.fromkeys(watch.wrong))
 
@@ -260,24 +275,33 @@ def walks(page: Page, s: Selection) -> list[tuple[Selection, list[Panel]]]:
     return found
 
 
-async def walk(
-    explorer: Explorer, pilot: Pilot[None], page: Page, there: Selection, panel: Panel
-) -> None:
-    """To a page by its key and to its side panel by ``p``, with cursor keys right behind, waiting for nothing."""
+async def enter(explorer: Explorer, pilot: Pilot[None], page: Page, there: Selection, panel: Panel) -> None:
+    """To a page by its key, with a cursor key right behind, and to its side panel, waiting for no result."""
     explorer.scene.change(replace(explorer.selection, looks=there.looks))
-    await pilot.press(page.key, "j", "l")
-    await pilot.pause(0.02)
-    for _ in range([other.name for other in offered(page, there)].index(panel.name)):
-        await pilot.press("p")
-    await pilot.pause(0.12)
+    await pilot.press(page.key, "j")
+    explorer.scene.change(replace(explorer.selection, panel=panel.name))
+    await pilot.pause(0.1)  # longer than a change waits for its result
     assert explorer.selection.page == page.name
     assert panel_of(page, explorer.selection) is panel
+
+
+async def leave(explorer: Explorer, pilot: Pilot[None], page: Page) -> None:
+    """To another page, all of whose results are there."""
+    await pilot.press(away(page).key)
+    await until(pilot, lambda: current_tab(explorer).startswith(away(page).key))
 
 
 def panel_job(bench: SignedBench, page: Page, s: Selection, panel: Panel) -> Job | None:
     """The panel's job, once everything else is known."""
     job = panel.job(here_on(page, replace(s, panel=panel.name), bench.known))
     return job if isinstance(job, Job) else None
+
+
+def forget(explorer: Explorer) -> None:
+    """Nothing is computed yet."""
+    explorer.engine.want([])
+    explorer.app.engine.cache.clear()  # type: ignore[attr-defined]
+    explorer.scene.want()
 
 
 def is_complete(explorer: Explorer) -> None:
@@ -287,89 +311,88 @@ def is_complete(explorer: Explorer) -> None:
     assert not explorer.main.picture.stale
 
 
-@pytest.mark.parametrize("page", pages.every(), ids=lambda page: page.name)
-async def test_the_panel_hangs(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with watched(tmp_path, monkeypatch, page) as (explorer, pilot, bench, watch):
-        for there, panels in walks(page, explorer.selection):
-            for panel in panels:
-                awaited, main = panel_job(bench, page, there, panel), page.shown(there)
-                bench.held = lambda job, kind=type(awaited), main=main: isinstance(job, kind) and job != main  # type: ignore[misc]
-                await walk(explorer, pilot, page, there, panel)
-                await pilot.press(away(page).key)
-                await pilot.pause(0.1)
-                assert explorer.selection.page == away(page).name
-                await walk(explorer, pilot, page, there, panel)
-                bench.held = lambda job: False
-                await settled(explorer, pilot)
-                is_complete(explorer)
-                await pilot.press(away(page).key)
-                await settled(explorer, pilot)
+PAGES = pytest.mark.parametrize("page", pages.every(), ids=lambda page: page.name)
 
 
-@pytest.mark.parametrize("page", pages.every(), ids=lambda page: page.name)
-async def test_the_page_hangs_and_its_panels_are_there(
-    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with watched(tmp_path, monkeypatch, page) as (explorer, pilot, bench, watch):
+@PAGES
+async def test_its_panels_hang(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with watched(tmp_path, monkeypatch, page) as (explorer, pilot, bench):
         for there, panels in walks(page, explorer.selection):
             main = page.shown(there)
-            assert isinstance(main, Job)
             for panel in panels:
-                known = panel_job(bench, page, there, panel)
-                if known is not None and known != main:
-                    explorer.app.engine.cache.put(known, bench.answer(known))  # type: ignore[attr-defined]
-            bench.held = lambda job, kind=type(main): isinstance(job, kind)  # type: ignore[misc]
-            for panel in panels:
-                await walk(explorer, pilot, page, there, panel)
-                await pilot.press("right_curly_bracket", away(page).key)
-                await pilot.pause(0.1)
-                await pilot.press("left_curly_bracket")
-            await walk(explorer, pilot, page, there, panels[0])
-            bench.held = lambda job: False
+                kind = type(panel_job(bench, page, there, panel))
+                bench.held = of_kind(kind, main)
+                await enter(explorer, pilot, page, there, panel)
+                await leave(explorer, pilot, page)
+            await enter(explorer, pilot, page, there, panels[0])
+            bench.held = nothing
             await settled(explorer, pilot)
             is_complete(explorer)
 
 
-@pytest.mark.parametrize("page", pages.every(), ids=lambda page: page.name)
-async def test_the_panel_fails(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with watched(tmp_path, monkeypatch, page) as (explorer, pilot, bench, watch):
+@PAGES
+async def test_it_hangs_and_its_panels_are_there(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with watched(tmp_path, monkeypatch, page) as (explorer, pilot, bench):
         for there, panels in walks(page, explorer.selection):
+            main = page.shown(there)
+            assert isinstance(main, Job)
+            bench.held = of_kind(type(main))
+            forget(explorer)
             for panel in panels:
-                awaited, main = panel_job(bench, page, there, panel), page.shown(there)
-                bench.refused = lambda job, kind=type(awaited), main=main: isinstance(job, kind) and job != main  # type: ignore[misc]
-                await walk(explorer, pilot, page, there, panel)
+                known = panel_job(bench, page, there, panel)
+                if known is not None and known != main:
+                    explorer.app.engine.cache.put(known, bench.answer(known))  # type: ignore[attr-defined]
+            for panel in panels:
+                await enter(explorer, pilot, page, there, panel)
+                assert explorer.engine.cached(main) is None
+                await pilot.press("right_curly_bracket")
+                await leave(explorer, pilot, page)
+                await pilot.press("left_curly_bracket")
+            await enter(explorer, pilot, page, there, panels[0])
+            bench.held = nothing
+            await settled(explorer, pilot)
+            is_complete(explorer)
+
+
+@PAGES
+async def test_its_panels_fail(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with watched(tmp_path, monkeypatch, page) as (explorer, pilot, bench):
+        for there, panels in walks(page, explorer.selection):
+            main = page.shown(there)
+            for panel in panels:
+                kind = type(panel_job(bench, page, there, panel))
+                bench.refused = of_kind(kind, main)
+                await enter(explorer, pilot, page, there, panel)
                 await settled(explorer, pilot)
                 is_complete(explorer)
                 if drawn_in(explorer.panel.picture) is None:
                     assert "refused on purpose" in explorer.panel.picture.message
-                await pilot.press(away(page).key)
-                await settled(explorer, pilot)
+                await leave(explorer, pilot, page)
 
 
-@pytest.mark.parametrize("page", pages.every(), ids=lambda page: page.name)
-async def test_the_page_fails(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with watched(tmp_path, monkeypatch, page) as (explorer, pilot, bench, watch):
+@PAGES
+async def test_it_fails(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with watched(tmp_path, monkeypatch, page) as (explorer, pilot, bench):
         for there, panels in walks(page, explorer.selection):
-            main = page.shown(there)
-            bench.refused = lambda job, kind=type(main): isinstance(job, kind)  # type: ignore[misc]
+            bench.refused = of_kind(type(page.shown(there)))
+            forget(explorer)
             for panel in panels:
-                await walk(explorer, pilot, page, there, panel)
+                await enter(explorer, pilot, page, there, panel)
                 await settled(explorer, pilot)
                 assert drawn_in(explorer.main.picture) is None
                 assert "refused on purpose" in explorer.main.picture.message
-                await pilot.press(away(page).key)
-                await settled(explorer, pilot)
+                await leave(explorer, pilot, page)
 
 
-async def test_rows_of_another_panel_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the tests above look for is found where it is: rows, pictures and words that stay under another name."""
+async def test_rows_and_pictures_under_another_name_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tests above look for is found where it is."""
     compose = pages.named("compose")
-    async with watched(tmp_path, monkeypatch, compose) as (explorer, pilot, bench, watch):
-        assert not watch.wrong
-        monkeypatch.setattr(SidePanel, "blank", lambda self, why, title: self._tell(title, ""))
-        bench.held = lambda job: type(job).__name__ == "Composition"
-        await pilot.press(compose.key)
-        await pilot.pause(0.2)
-        assert any("side panel 'heads, ranked' over the rows of NextTokens" in said for said in watch.wrong)
-        watch.wrong.clear()
-        monkeypatch.undo()
+    monkeypatch.setattr(SidePanel, "blank", lambda self, why, title: setattr(self, "border_title", title))
+    monkeypatch.setattr(MainView, "blank", lambda self, why, title, tabs: self.show(
+        self.heatmap.grid, (0, 0), Words(title), tabs))  # fmt: skip
+    with pytest.raises(AssertionError) as wrong:  # noqa: PT012
+        async with watched(tmp_path, monkeypatch, compose) as (explorer, pilot, bench):
+            bench.held = of_kind(Composition)
+            await enter(explorer, pilot, compose, explorer.selection, compose.panels[0])
+    assert "side panel 'heads, ranked' over the rows of NextTokens-" in str(wrong.value)
+    assert "'heads that feed the key of L2H1 · z, processed weights' over the picture of Pattern-" in str(wrong.value)

@@ -7,6 +7,7 @@ other. So a product depends on its two rows alone, is the same from either side,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,25 +15,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .normalise import double
-
+EPSILON = float(np.finfo(np.float32).eps)
 CHUNK = 1 << 18
 """Factors' numbers in float64 at once, 2 MB a side."""
+LOOSE = 1 + 1e-3
+"""Lengths made in float32 times this are upper bounds."""
+TINY = 1e-300
+"""A length of 0 is as good as this one: the cosine with it is 0."""
 
 
-def products(left: Tensor, right: Tensor) -> Tensor:
-    """``left [m, d]``, ``right [m, d]`` or ``[d]`` → ``[m]`` float64 on the CPU."""
-    parts = double(left) * double(right)
-    while (d := parts.shape[1]) > 1:
-        half = d // 2
-        sums = parts[:, :half] + parts[:, half : 2 * half]
-        parts = torch.cat([sums, parts[:, -1:]], 1) if d % 2 else sums
-    return parts[:, 0] if parts.shape[1] else parts.new_zeros(len(parts))
+def products(left: Tensor, right: Tensor) -> np.ndarray:
+    """``left [m, d]``, ``right [m, d]`` or ``[d]`` → ``[m]`` float64."""
+    return _products(left.cpu().numpy(), right.cpu().numpy())
+
+
+def _products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    # Turned, so that each addition is one of whole stretches of memory: half the time for a few rows.
+    parts: np.ndarray = left.T.astype(np.float64, order="C")
+    parts *= right.T if right.ndim > 1 else right[:, None]
+    d = len(parts)
+    while d > 1:
+        half, odd = divmod(d, 2)
+        parts[:half] += parts[half : 2 * half]
+        if odd:
+            parts[half] = parts[d - 1]
+        d = half + odd
+    return parts[0] if d else np.zeros(len(left))
 
 
 def slack(d: int) -> float:
     """How far a float32 product of rows of length 1 is off at most, in whatever order its d parts are added."""
-    return (d + 2) * torch.finfo(torch.float32).eps
+    return (d + 2) * EPSILON
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,18 +63,19 @@ class Factors:
 
     def values(self, ids: np.ndarray) -> tuple[np.ndarray, float]:
         """``[m]`` products, float64, and how far the float32 ones of these ids are off at most."""
-        step = max(1, CHUNK // max(1, len(self.vector)))
+        vector = self.vector.cpu().numpy()
+        step = max(1, CHUNK // max(1, len(vector)))
+        length = math.sqrt(_products(vector[None], vector)[0]) if self.unit else math.sqrt(np.dot(vector, vector))
         out, longest = np.empty(len(ids)), 0.0
-        length = float(products(self.vector[None], self.vector)) ** 0.5
         for start in range(0, len(ids), step):
-            rows = double(self.rows(torch.from_numpy(ids[start : start + step])))
-            found = products(rows, self.vector)
+            rows = self.rows(torch.from_numpy(ids[start : start + step])).cpu().numpy()
+            found = _products(rows, vector)
             if self.unit:
-                found = (found / (products(rows, rows).sqrt() * length).clamp(min=1e-300)).clamp(-1, 1)
+                found = (found / np.maximum(np.sqrt(_products(rows, rows)) * length, TINY)).clip(-1, 1)
             else:
-                longest = max(longest, float(torch.linalg.vector_norm(rows, dim=1).amax()))
-            out[start : start + step] = found.numpy()
-        return out, slack(len(self.vector)) * (4.0 if self.unit else (longest + 2 * self.beside) * length)
+                longest = max(longest, math.sqrt(np.einsum("ij,ij->i", rows, rows).max()))
+            out[start : start + step] = found
+        return out, slack(len(vector)) * (4.0 if self.unit else LOOSE * (longest + 2 * self.beside) * length)
 
 
 def settle(row: np.ndarray, ids: np.ndarray, factors: Factors) -> np.ndarray:
@@ -72,7 +86,8 @@ def settle(row: np.ndarray, ids: np.ndarray, factors: Factors) -> np.ndarray:
         return ids
     found, margin = factors.values(ids)
     low, high = found - 2 * margin, found + 2 * margin
-    near: np.ndarray = ((row >= low.min()) & (row <= high.max())).nonzero()[0]
+    near: np.ndarray = (row >= float(low.min())).nonzero()[0]  # a number of its own type: no copy in float64
+    near = near[row[near] <= float(high.max())]
     if len(near) > 4 * len(ids) + 64:
         near = np.union1d(near[_within(row[near], low, high)], ids)
     row[ids] = found

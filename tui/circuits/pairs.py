@@ -185,5 +185,4 @@ def _found(
     step = max(1, CHUNK // l_rows.shape[1])
     for start in range(0, len(row), step):
         i, j = row[start : start + step], col[start : start + step]
-        values = products(l_rows[i], r_rows[j])
-        yield Best(values.numpy(), rows[i].cpu().numpy(), cols[j].cpu().numpy())
+        yield Best(products(l_rows[i], r_rows[j]), rows[i].cpu().numpy(), cols[j].cpu().numpy())

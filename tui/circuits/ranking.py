@@ -8,6 +8,9 @@ import numpy as np
 
 from .exact import Factors, settle
 
+BELOW = 1e-3
+"""How much lower than the k best entries looked at again begin: further than rounding goes, and few more."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
@@ -27,15 +30,30 @@ def ranking(row: np.ndarray, k: int, allowed: np.ndarray | None = None, factors:
     if k == 0:
         nothing = np.zeros(0, dtype=np.int64)
         return Ranking(nothing, row[nothing], nothing)
-    found = (shown >= _reached(shown, k)).nonzero()[0]
+    floor = _reached(shown, k)
+    if factors is not None and allowed is None:
+        floor -= BELOW * abs(floor)
+    found = (shown >= floor).nonzero()[0]
     if factors is not None:
-        found = settle(row, found, factors)
-        found = found if allowed is None else found[allowed[found]]
+        found = _settled(row, found, k, allowed, factors, floor)
     ids = found[(-row[found]).argsort(kind="stable")[:k]]
     values = row[ids]
     larger = np.sort(row[found] if allowed is None else row[row >= values[-1]])
     ranks = 1 + len(larger) - larger.searchsorted(values, side="right")
     return Ranking(ids, values, ranks)
+
+
+def _settled(
+    row: np.ndarray, found: np.ndarray, k: int, allowed: np.ndarray | None, factors: Factors, floor: float
+) -> np.ndarray:
+    """``found``: the shown entries that reach ``floor``, k of them or more → those that may be among the k best."""
+    if allowed is None:
+        values, margin = factors.values(found)
+        if np.partition(values, -k)[-k] - 2 * margin >= floor:  # nothing below can be one of them
+            row[found] = values
+            return found
+    found = settle(row, found, factors)
+    return found if allowed is None else found[allowed[found]]
 
 
 def _reached(row: np.ndarray, k: int) -> float:

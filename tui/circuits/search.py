@@ -145,7 +145,7 @@ class Rows:
             for first in range(0, len(which), step):
                 head = unsure[which[first : first + step]]
                 apart = double(x[column[first : first + step]]) - double(self._partners[entry])
-                larger = products(apart, self._u[head, self._wanted.rows[entry]]) > 0
+                larger = torch.from_numpy(products(apart, self._u[head, self._wanted.rows[entry]]) > 0)
                 self._larger[:, entry] += torch.bincount(head.cpu()[larger], minlength=len(scores))
         if inside:
             scores[:, own] = kept

@@ -122,7 +122,7 @@ class Sent:
         changed = [i for i in range(first, last) if cells[i] != before[i]]
         start = changed[0]
         for one, other in zip(changed, [*changed[1:], None], strict=True):
-            if other is None or not _bridged(cells[one:other]):
+            if other != one + 1 and (other is None or not _bridged(cells[one:other])):
                 pen.write(y, x + start, cells[start : one + 1])
                 start = other or 0
 
@@ -190,16 +190,19 @@ def cells_of(strip: Strip, system: ColorSystem) -> list[Cell]:
         if control:
             continue
         look, blank = looks_of(style, system) if style else (PLAIN, PLAIN)
-        sizes = [1] * len(text) if text.isascii() else [get_character_cell_size(letter) for letter in text]
-        columns = len(text) if text.isascii() else cell_len(text)
-        if 0 not in sizes and sum(sizes) == columns:
-            for letter, size in zip(text, sizes, strict=True):
-                out.append((letter, blank if letter == " " else look))
-                if size > 1:
-                    out.append(("", look))
-        elif columns:
-            out += [(text, look), *[("", look)] * (columns - 1)]
+        out += [(letters, blank if letters == " " else look) for letters in columns_of(text)]
     return out
+
+
+@lru_cache(maxsize=4096)
+def columns_of(text: str) -> Sequence[str]:
+    """A text's letters by columns."""
+    if text.isascii():
+        return text
+    sizes, columns = [get_character_cell_size(letter) for letter in text], cell_len(text)
+    if 0 not in sizes and sum(sizes) == columns:
+        return [part for letter, size in zip(text, sizes, strict=True) for part in (letter, "")[:size]]
+    return [text, *[""] * (columns - 1)] if columns else []
 
 
 @lru_cache(maxsize=4096)

@@ -62,6 +62,8 @@ class Heatmap(Drawing):
         # Going back to the last window, size or head must not draw again. The grid is part of the value, not of the
         # key: an id may be used again after its grid is gone.
         self._drawn: OrderedDict[tuple[object, ...], Picture] = OrderedDict()
+        self._shown: Picture | None = None
+        """The picture whose lines were given last."""
         self.set_reactive(Heatmap.grid, grid)
 
     @property
@@ -185,19 +187,19 @@ class Heatmap(Drawing):
         return max(0, self.content_size.height - 1)
 
     def lines(self) -> Sequence[Strip] | None:
-        shown = self.picture
-        return shown.strips if shown else None
+        self._shown = self.picture
+        return self._shown.strips if self._shown else None
 
     def line_with_cursor(self, strip: Strip, y: int) -> Strip:
         row, col = self._at
-        shown = self.picture
+        shown = self._shown
         if shown is None:
             return strip
         layout, grid = shown.layout, shown.grid
-        style = self.get_component_rich_style("plot--cursor")
         cell = layout.region(row, col)
         if cell is None:
             return strip
+        style = self.get_component_rich_style("plot--cursor")
         if cell.y <= y < cell.bottom:
             strip = laid_over(strip, cell.x, self._cell(strip, shown, cell, y - cell.y))
         label = layout.row_label_region(row)
