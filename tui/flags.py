@@ -132,6 +132,9 @@ def taking(flag: str) -> list[str]:
 
 def check(o: argparse.Namespace, export: Export) -> None:
     """Usage for what can be refused before a model is loaded."""
+    if head_of(o) is not None and not export.head:
+        takers = [name for name, other in pages.exports().items() if other.head]
+        raise Usage(f"--head is for {' and '.join(takers)}; {o.view} does not depend on it")
     for name in ("prompts", *FLAGS):
         default = FLAGS[name].default if name in FLAGS else None
         if name not in export.takes and getattr(o, name) != default:
@@ -163,9 +166,6 @@ def head_of(o: argparse.Namespace) -> tuple[int, int | None] | None:
 
 def _check_head(o: argparse.Namespace, export: Export) -> None:
     head = head_of(o)
-    if head is not None and not export.head:
-        takers = [name for name, other in pages.exports().items() if other.head]
-        raise Usage(f"--head is for {' and '.join(takers)}; {o.view} does not depend on it")
     if head is None and export.head in ("needed", "layer"):
         raise Usage(f"{o.view} needs --head, such as --head L0H0")
     if head is not None and head[1] is None and (export.head != "layer" or o.prompts is not None):

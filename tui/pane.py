@@ -141,7 +141,7 @@ class Lines:
         self.draw_strip(s)
 
     def follow(self, s: Selection, pace: Pace) -> None:
-        """The cursor has moved: the tokens wait a moment for the predictions at its new row: their line is drawn once."""
+        """The cursor has moved: the tokens wait a moment for the predictions at its row: their line is drawn once."""
         self._draw_words(s)
         if self._wishes.cached(needs.next_tokens(s)) is None and self._strip.tokens is s.tokens:
             pace.later("strip", AWAITED, lambda: self.draw_strip(s))

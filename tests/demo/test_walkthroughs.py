@@ -98,9 +98,10 @@ class Screen:
     async def cursor_to(self, row: int | None, col: int | None) -> None:
         """By keys."""
         at = self.explorer.main.heatmap.cursor
-        down, right = (0 if wanted is None else wanted - is_ for wanted, is_ in zip((row, col), at, strict=True))
+        to = (at[0] if row is None else row, at[1] if col is None else col)
+        down, right = to[0] - at[0], to[1] - at[1]
         await self.press(*("j" * down or "k" * -down), *("l" * right or "h" * -right))
-        assert self.explorer.main.heatmap.cursor == tuple(is_ if to is None else to for to, is_ in zip((row, col), at, strict=True))
+        assert self.explorer.main.heatmap.cursor == to
 
     async def go(self, place: str) -> None:
         """The cursor to a place as the README names it; of equal labels the last is meant."""
@@ -139,8 +140,8 @@ def cell(row: int | str, col: int | str, measured: str, word: str = "") -> Reade
     return check
 
 
-def beside(name: str, place: int | None, column: int = 0) -> Reader:
-    """In a row of the side panel: the ``place``-th from the top, where that is said. ``column``: which of its numbers."""
+def beside(name: str, place: int, column: int = 0) -> Reader:
+    """In a row of the side panel, the ``place``-th from the top. ``column``: which of its numbers."""
 
     async def check(screen: Screen, figure: str) -> None:
         lines = await screen.beside()
@@ -148,7 +149,7 @@ def beside(name: str, place: int | None, column: int = 0) -> Reader:
         found = {number: match for number, line in enumerate(lines) if (match := start.match(line))}
         assert found, lines
         first = min(found)
-        assert place is None or first == 1 + place, lines  # below the title and the names of the columns
+        assert first == 1 + place, lines  # below the title and the names of the columns
         assert re.findall(NUMBER, found[first][1])[column] == figure, lines
 
     return check
@@ -188,7 +189,8 @@ def others_below_chance(best: int) -> Reader:
     """Below the best rows of the side panel all are negative."""
 
     async def check(screen: Screen, _figure: str) -> None:
-        values = [re.findall(NUMBER, match[1])[0] for line in await screen.beside() if (match := re.match(r"\W*L\dH\d(.*)", line))]
+        rows = [match[1] for line in await screen.beside() if (match := re.match(r"\W*L\dH\d(.*)", line))]
+        values = [re.findall(NUMBER, row)[0] for row in rows]
         assert len(values) == 8
         assert [value.startswith("−") for value in values] == [False] * best + [True] * (8 - best)
 

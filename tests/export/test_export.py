@@ -317,7 +317,8 @@ def test_outputs_that_are_classes(classifier: Path, tmp_path: Path, capsys: pyte
     assert {cell for row in lens["text"] for cell in row} <= set(CLASSES)
     ov = document(classifier, tmp_path, "ov", "--token-ids", "3,1", "--head", "L1H2")
     assert ov["cols"]["labels"] == CLASSES
-    assert [row[2] for row in document(classifier, tmp_path, "neurons", "--neuron", "L0N7")["values"]][0] in CLASSES
+    written = document(classifier, tmp_path, "neurons", "--neuron", "L0N7")
+    assert {row[written["columns"].index("token")] for row in written["values"]} <= set(CLASSES)
     for asked, sentence in (
         (["attribution", *prompt, "--answer", "7"], "none of this model's outputs"),
         (["attribution", *prompt, "--answer", "#3"], "Output 3 does not exist"),
@@ -439,6 +440,7 @@ USAGE = [
     (["qk", "--head", "L0H0"], "needs --prompt, --tokens or --token-ids"),
     (["qk", "--head", "X1", "--tokens", "France"], "written L1H3"),
     (["qk", "--head", "L1", "--tokens", "France"], "names a layer"),
+    (["tokens", "--head", "L0H0"], "--head is for pattern and scores and contexts and qk"),
     (["qk", "--head", "L0H0", "--tokens", "France", "--basis", "prompt"], "needs --prompt"),
     (["qk", "--head", "L0H0", "--tokens", "France", "--offset", "2"], "rotary"),
     (["qk", "--head", "L0H0", "--token-ids", "one"], "written 1,2,3 or 0:52"),
@@ -489,7 +491,8 @@ FAILURES = [
     (["qk", "--head", "L0H0", "--token-ids", "3:1"], "empty range"),
     (["qk", "--head", "L0H0", "--tokens", ""], "The token list is empty"),
     (["qk", "--head", "L0H0", "--tokens", " , "], "The token list is empty"),
-    (["residual", "--prompt", "the", "--answer", "12"], '"12" is 3 tokens: " " "1" "2" (without the blank before it: "1" "2").'),
+    (["residual", "--prompt", "the", "--answer", "12"],
+     '"12" is 3 tokens: " " "1" "2" (without the blank before it: "1" "2").'),
     (["attribution", "--prompt", "the", "--answer", "#9999"], "9999"),
     (["lens", "--prompt", "the", "--state", "L9.pre", "--position", "0"], "L9.pre"),
     (["directions", "--prompt", "the", "--part", "L9H0"], "L9H0"),
@@ -500,7 +503,7 @@ FAILURES = [
     (["pattern", "--head", "L0H0", "--prompt", "the " * 40], "at most 32"),
     (["pattern", "--head", "L0H0", "--prompt", "", "--bos", "off"], "empty"),
     (["tokens", "--prompt", "the", "--format", "svg"], "no picture"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), USAGE, ids=[" ".join(a)[:40] for a, _ in USAGE])

@@ -39,7 +39,7 @@ def tokenizer_files(path: Path, words: tuple[str, ...] = WORDS) -> int:
 
 
 def llama_tokenizer() -> Any:
-    """As Llama's ``tokenizer.json``: a blank is put before every text, blanks are ``▁``, bytes stand in for the rest."""
+    """As Llama's ``tokenizer.json``: a blank before every text, blanks are ``▁``, bytes stand in for the rest."""
     from tokenizers import Tokenizer, models, normalizers
 
     bytes_ = (f"<0x{byte:02X}>" for byte in range(256))
