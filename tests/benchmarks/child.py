@@ -185,11 +185,11 @@ async def steps(app: Any) -> None:
         if step % 5 == 4:
             edit = step // 5
             text = " ".join([*words[: 8 + edit % LENGTHS], f"{edit}"[-3:]])
-            explorer.change(replace(explorer.selection, text=text))
+            explorer.scene.change(replace(explorer.selection, text=text))
         elif step % 20 == 19:
-            explorer.action_step_layer(1)
+            explorer.action_move("layer", 1)
         else:
-            explorer.action_step_head(1)
+            explorer.action_move("head", 1)
         await drawn()
     note("rss", WARM + STEPS, resident(), cache.used_bytes / cache.limit_bytes)
     note("end")
@@ -204,9 +204,11 @@ def resident() -> float:
 def grids() -> None:
     """Nothing but a heatmap; ``}`` shows the next of some matrices. ``line``: by the line API."""
     from textual.app import App, ComposeResult
+    from textual.screen import Screen
 
     from tests.views.grids import random_grid
     from tui.views import plot
+    from tui.views.frame import send_changes
     from tui.views.heatmap import Heatmap
 
     if ARGUMENTS == ["line"]:
@@ -217,6 +219,11 @@ def grids() -> None:
 
     class Grids(App[None]):
         shown = 0
+
+        def get_default_screen(self) -> Screen[None]:
+            screen: Screen[None] = Screen()
+            send_changes(screen)  # both are sent as the app sends its frames
+            return screen
 
         def compose(self) -> ComposeResult:
             yield Heatmap(made[0])

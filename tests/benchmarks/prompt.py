@@ -6,11 +6,10 @@ import statistics
 import time
 from itertools import cycle
 
-from tui.asking import TYPING_PAUSE
-
 from tests.benchmarks.measure import Row, ms
 from tests.benchmarks.screen import Child, last_change, taped
 from tests.e2e.scenario import edit_prompt
+from tui.pace import TYPING_PAUSE
 
 ROUNDS = 15
 PROMPT = "When Mary and John went to the store, John gave a drink to"
