@@ -23,6 +23,8 @@ def test_every_option() -> None:
     given = cli.options([*text.split(), "--prompt", "a b", "--prompts", "f.txt", "--no-mouse", "--log", "x.log"])
     computing = ("cuda:1", "bfloat16", "raw", "off", 3)
     assert given == Options("gpt2", "a b", "f.txt", *computing, "256", "nord", False, "x.log")
+    given = cli.options(["--prompts", "f.csv", "--fields", "prompt=text,answer=label"])
+    assert given == Options(prompts="f.csv", fields="prompt=text,answer=label")
 
 
 def test_empty_prompt_is_a_prompt() -> None:
@@ -44,6 +46,9 @@ def test_empty_prompt_is_a_prompt() -> None:
         (["--theme", ""], "text"),
         ([""], "must be text"),
         (["--prompt"], "expected one argument"),
+        (["--fields", "prompt=text"], "--fields is for --prompts"),
+        (["--prompts", "f.csv", "--fields", "text"], "prompt=text,answer=label"),
+        (["--prompts", "f.csv", "--fields", ""], "must be text"),
         (["--nonsense"], "--nonsense"),
         (["demo", "gpt2"], "gpt2"),
     ],

@@ -111,14 +111,14 @@ async def test_the_app_goes_on(fault: str, caplog: pytest.LogCaptureFixture) -> 
         assert "Fault" in notice(app)
         assert "circuit-tui.log" in notice(app)
         assert 'raise Fault("' in caplog.text, "the details are logged"
-        app.explorer.say("")
+        app.explorer.notice.say("")
         for _ in range(2):
             press(app, "escape")
             press(app, "f3")
             await pilot.pause(0.05)
         assert len(app.screen_stack) == 1
         assert app.counted >= 1, "keys reach the app"
-        app.explorer.call_later(app.explorer.say, "the screen hears")
+        app.explorer.call_later(app.explorer.notice.say, "the screen hears")
         press(app, "i")
         press(app, "X")
         await pilot.pause()
@@ -138,7 +138,7 @@ async def test_the_third_ends_it_and_keeps_what_can_be_kept(caplog: pytest.LogCa
     app = Seen()
     async with app.run_test() as pilot:
         await pilot.pause(0.1)
-        app.explorer.history = [*app.explorer.history, "typed before the errors"]
+        app.explorer.prompting.history = [*app.explorer.prompting.history, "typed before the errors"]
         await three(app, pilot)
         assert read_history()[-1] == "typed before the errors"
     assert app.return_code == 1

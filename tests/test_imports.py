@@ -10,7 +10,7 @@ import sys
 import pytest
 
 HEAVY = ("torch", "transformer_lens", "transformers", "plotext", "textual")
-PACKAGES = {package: importlib.util.find_spec(f"tui.{package}") for package in ("views", "circuits", "models")}
+PACKAGES = {package: importlib.util.find_spec(f"tui.{package}") for package in ("views", "pages", "circuits", "models")}
 
 
 def modules(package: str) -> list[str]:
@@ -54,14 +54,23 @@ def test_views_without_torch() -> None:
         assert heavy_after(f"import {module}") <= {"textual"} | ({"plotext"} if module == "tui.views.plot" else set())
 
 
-@pytest.mark.parametrize("module", ["tui.state", "tui.commands", "tui.screen", "tui.app"])
+@pytest.mark.parametrize("module", ["tui.explorer", "tui.app"])
 def test_screen_and_app_without_torch_and_plotext(module: str) -> None:
     """plotext costs 0.27 s and torch seconds: neither may come before the first paint."""
     assert heavy_after(f"import {module}") <= {"textual"}
 
 
-def test_export_knows_no_screen_until_it_draws() -> None:
-    assert heavy_after("import tui.export") & {"textual", "plotext"} == set()
+def test_what_a_selection_says_and_needs_knows_no_screen_at_all() -> None:
+    """Pages, and what is derived of them, serve the export as well as the screen."""
+    above = ("selection", "pages", "phrases", "needs", "moves", "questions", "commands", "tree", "wishes", "trail")
+    statement = "\n".join(f"import {module}" for module in (*modules("pages"), *(f"tui.{name}" for name in above)))
+    assert heavy_after(statement) == set()
+
+
+@pytest.mark.parametrize("module", ["tui.flags", "tui.asked", "tui.export"])
+def test_export_is_light_until_it_computes_and_draws(module: str) -> None:
+    """``export --help`` answers at once: torch comes with the first job, plotext with the first picture."""
+    assert heavy_after(f"import {module}") == set()
 
 
 @pytest.mark.parametrize("package", ["circuits", "models"])

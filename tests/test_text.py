@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 from rich.cells import cell_len
 
-from tui.text import field_text, is_byte, prompt_text, shorten, visible, width
+from tui.text import against, field_text, in_words, is_byte, prompt_text, shorten, visible, width
 
 
 def test_every_character_of_the_basic_plane_is_made_safe() -> None:
@@ -25,6 +25,23 @@ def test_every_character_of_the_basic_plane_is_made_safe() -> None:
 )  # fmt: skip
 def test_visible(text: str, shown: str) -> None:
     assert visible(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [(" France", "·France"), ("9", '"9"'), (" 42", '"·42"'), ("+", '"+"'), (" ", '"·"'), ("1st", "1st"),
+     ("<|bos|>", "⟨bos⟩"), ("日本", "日本"), ("", '"∅"'), ("<0xE2>", "<0xE2>"), ("\x1b[3", '"␛[3"')],
+)  # fmt: skip
+def test_a_token_in_a_sentence(text: str, shown: str) -> None:
+    assert in_words(text) == shown
+
+
+def test_a_target_in_words() -> None:
+    assert in_words("<s>", special=True) == "⟨s⟩"
+    assert against(["·her"], ["·h"]) == "·her − ·h"
+    assert against(["·Paris", "·Rome"], []) == "·Paris, ·Rome"
+    assert against(['"9"'], ['"2"']) == '"9" vs "2"'
+    assert against(["·Paris"], ['"−"']) == '·Paris vs "−"'
 
 
 @pytest.mark.parametrize("text", ["France", "日本語", "a日b本c", "·France", "⟨bos⟩"])

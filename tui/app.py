@@ -28,15 +28,16 @@ from textual.screen import Screen
 from textual.theme import Theme, ThemeProvider
 from textual.worker import WorkerFailed
 
+from . import keys, pages
 from .config import Options, log_file, read_history, write_history
-from .engine.engine import Bench, Engine
+from .engine.bench import Bench
+from .engine.engine import Engine
 from .engine.events import Done, Event
 from .engine.jobs import Open
-from .engine.parts import needs
+from .explorer import Explorer
+from .messages import EngineEvent, ExportWanted
 from .results import ModelInfo
-from .screen import Explorer
-from .stage import EngineEvent, ExportWanted
-from .state import EXAMPLE, Selection
+from .selection import EXAMPLE, Selection
 from .views.palette import Commands, Palette
 
 DRAW_PAUSE, DRAW_PAUSE_SSH = 0.04, 0.15
@@ -96,7 +97,7 @@ class CircuitApp(App[None]):
         self.theme = options.theme if options.theme in self.available_themes else DARK.name
         self.set_keymap(dict(options.keys))
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
-        self.engine = Engine(self._emit, bench, needs=needs, clock=clock)
+        self.engine = Engine(self._emit, bench, clock=clock)
         bos = {"auto": None, "on": True, "off": False}[options.bos]
         selection = Selection(
             open=Open(options.model, options.device, options.dtype, options.threads),
@@ -104,12 +105,13 @@ class CircuitApp(App[None]):
             weights="raw" if options.weights == "raw" else "processed",
         )  # fmt: skip
         over_ssh = "SSH_CONNECTION" in os.environ
-        self.explorer = Explorer(self.engine, selection, read_history(), DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE)
+        pause = DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE
+        self.explorer = keys.bound(Explorer)(self.engine, selection, read_history(), pause)
 
     def _emit(self, event: Event) -> None:
         """Called in the worker's thread; ``post_message`` alone is safe from there, also after the app has ended."""
         if isinstance(event, Done) and isinstance(event.result, ModelInfo):
-            self.engine.cache.limit_bytes = cache_bytes(event.result)
+            self.engine.cache.limit(cache_bytes(event.result))
         self.explorer.post_message(EngineEvent(event))
 
     def get_default_screen(self) -> Screen[None]:
@@ -129,11 +131,12 @@ class CircuitApp(App[None]):
         if self.options.theme is not None and self.options.theme != self.theme:
             known = ", ".join(sorted(self.available_themes))
             sentence = f"There is no theme {self.options.theme!r}; there are {known}."
-            self.call_after_refresh(self.explorer.say, sentence)
+            self.call_after_refresh(self.explorer.notice.say, sentence)
         elif self.options.notice:
-            self.call_after_refresh(self.explorer.say, self.options.notice)
+            self.call_after_refresh(self.explorer.notice.say, self.options.notice)
         if self.options.prompts is not None:
-            self.call_after_refresh(self.explorer.open_prompts, self.options.prompts)
+            mapped = f" --fields {self.options.fields}" if self.options.fields else ""
+            self.call_after_refresh(self.explorer.directory.open_prompts, self.options.prompts + mapped)
 
     def on_ready(self) -> None:
         self._is_drawn = True
@@ -144,7 +147,7 @@ class CircuitApp(App[None]):
 
     def _keep(self) -> None:
         """Write what the user would miss; notes have been written when they were made."""
-        write_history(self.explorer.history)
+        write_history(self.explorer.prompting.history)
 
     def survive(self, error: Exception) -> bool:
         """Log and say an error that was raised in a handler. False: it is to end the app, at once. So it is in a test
@@ -162,7 +165,7 @@ class CircuitApp(App[None]):
             what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             sentence = (f"Something failed inside circuit-tui ({what[:80]}) and was left undone. You can go on; the "
                         f"details are at the end of {self.options.log or log_file()}.")  # fmt: skip
-            self.explorer.call_later(self.explorer.say, sentence)
+            self.explorer.call_later(self.explorer.notice.say, sentence)
         return True
 
     def _handle_exception(self, error: Exception) -> None:
@@ -176,16 +179,17 @@ class CircuitApp(App[None]):
         model, s = message.selection.model, message.selection
         if model is None:
             return
-        of_head = s.view in ("pattern", "qk", "ov", "why")
-        stem = f"circuit-tui-{s.view}" + (f"-{s.name.replace(' ', '-')}" if of_head else "")
+        page = pages.of(s)
+        stem = f"circuit-tui-{page.name}" + (f"-{s.name.replace(' ', '-')}" if page.of_head else "")
         try:
             path = next(p for p in map(Path, _names(stem)) if not p.exists())
-            written = write(message.result, path, model, s.shown_tokens, s.text)
+            written = write(message.result, path, model, page.tokens(s), s.text)
         except OSError as problem:
-            self.explorer.say(f"{Path(stem).absolute()}.json could not be written: {problem.strerror or problem}. "
-                              "Start circuit-tui in a folder with room that you may write to.")  # fmt: skip
+            why = problem.strerror or problem
+            self.explorer.notice.say(f"{Path(stem).absolute()}.json could not be written: {why}. Start circuit-tui "
+                                     "in a folder with room that you may write to.")  # fmt: skip
         else:
-            self.explorer.say(f"written: {written}", good=True)
+            self.explorer.notice.say(f"written: {written}", good=True)
 
 
 def _survive_handlers() -> None:

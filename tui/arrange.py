@@ -1,14 +1,17 @@
-"""A result in the shape that a view draws: the same numbers, other rows and columns. numpy only, nothing computed."""
+"""A result in the shape in which it is drawn: the same numbers, other rows and columns. numpy only, nothing computed.
+
+What was arranged is kept for a while: an equal object would be drawn again.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from .finding import score_column
-from .results import Axis, Grid, Header, Result, Scalar, Table, frozen, head_name
+from .names import part_at
+from .results import Axis, Grid, Header, Result, Scalar, Table, frozen, head_name, none_above
 from .text import visible
 
 if TYPE_CHECKING:
@@ -16,57 +19,66 @@ if TYPE_CHECKING:
 else:
     from .later import numpy as np
 
-_PART = re.compile(r"L(\d+)(?:H(\d+)|\.(attn|bias|mlp))")
-_NAMES = {"attn": "attn", "bias": "bias", "mlp": "MLP"}
-HEADS = "heads: "
-"""Before the name of a score: the shape in which scores of heads are drawn."""
 CARD_HEADS = 3
 """Heads of each kind of composition on a card."""
 PAIRS = 200
 """Pairs in a ranked list: the rest are too small to be of use."""
+KEPT = 4
+"""Arrangements of a kind that are kept."""
 
 
+@lru_cache(KEPT)
 def by_layer(grid: Grid, column: int = 0) -> Grid:
     """Parts or heads, of one column, as layer × (heads, attention bias, MLP); parts of no layer are left to lists."""
-    places = [_PART.fullmatch(label) for label in grid.rows.labels]
-    found = [(int(m[1]), f"H{m[2]}" if m[2] else _NAMES[m[3]], i) for i, m in enumerate(places) if m]
-    names = list(dict.fromkeys(name for _, name, _ in found))
+    found = [(part, i) for i, label in enumerate(grid.rows.labels) if (part := part_at(label)) is not None]
+    names = list(dict.fromkeys(part.column for part, _ in found))
     # A bias and the MLP follow the heads of the first layer that has them: at the end in every model.
     names.sort(key=lambda name: (name == "MLP", name == "bias", int(name[1:]) if name[0] == "H" else 0))
-    layers = 1 + max((layer for layer, _, _ in found), default=-1)
+    layers = 1 + max((part.layer for part, _ in found), default=-1)
     values = np.full((layers, len(names)), np.nan, dtype=np.float32)
-    for layer, name, row in found:
-        values[layer, names.index(name)] = grid.values[row, column]
+    for part, row in found:
+        values[part.layer, names.index(part.column)] = grid.values[row, column]
+    heads = grid.rows.name == "head"
     rows = Axis("layer", tuple(head_name(layer) for layer in range(layers)))
-    cols = Axis("part" if grid.rows.name != "head" else "head", tuple(names))
+    cols = Axis("head" if heads else "part", tuple(names))
     # One column of scores may be around zero (z, copying) while the others are shares.
-    diverging = grid.diverging if grid.rows.name != "head" else bool(np.nanmin(values, initial=0.0) < 0)
-    return Grid(_of_column(grid, column), frozen(values), rows, cols, diverging)
+    limits = grid.limits_of(column)
+    diverging = (limits[0] if limits else float(np.nanmin(values, initial=0.0))) < 0 if heads else grid.diverging
+    header = _of_column(grid.header, grid.cols.labels[column], grid.cols.labels)
+    made = Grid(header, frozen(values), rows, cols, diverging, limits=limits)
+    said = none_above(made)
+    if not said:
+        return made
+    return replace(made, header=replace(header, explanation=f"{said} · {header.explanation}"))
 
 
-def _of_column(grid: Grid, column: int) -> Header:
+def _of_column(header: Header, name: str, others: Collection[str]) -> Header:
     """The header with the meaning of one score alone, where the details explain every score."""
-    name = grid.cols.labels[column]
-    if name not in grid.header.details:
-        return grid.header
-    said = str(grid.header.details[name])
-    others = {key: value for key, value in grid.header.details.items() if key not in grid.cols.labels}
-    return replace(grid.header, explanation=f"row = layer, column = head: {said}", details=others)
+    if name not in header.details:
+        return header
+    said = str(header.details[name])
+    kept = {key: value for key, value in header.details.items() if key not in others}
+    return replace(header, explanation=f"row = layer, column = head: {said}", details=kept)
 
 
-def part_at(layer: int, column: str) -> str:
-    """The part that a cell of ``by_layer`` is: ``L2H3``, ``L2.mlp``."""
-    kinds = {name: kind for kind, name in _NAMES.items()}
-    return f"L{layer}{column}" if column not in kinds else f"L{layer}.{kinds[column]}"
-
-
+@lru_cache(KEPT)
 def ranked(grid: Grid) -> Table:
     """Parts ``[part, columns]`` as rows, the largest effect first whatever its sign."""
-    order = np.argsort(-np.abs(grid.values[:, 0]), kind="stable").tolist()
+    return _rows(grid, np.argsort(-np.abs(grid.values[:, 0]), kind="stable").tolist())
+
+
+@lru_cache(KEPT)
+def ranked_in_order(grid: Grid) -> Table:
+    """Rows that are ranked already (neurons, then the others and the bias), as a table."""
+    return _rows(grid, range(len(grid.rows)))
+
+
+def _rows(grid: Grid, order: range | list[int]) -> Table:
     rows: list[tuple[Scalar, ...]] = [(grid.rows.labels[i], *grid.values[i].tolist()) for i in order]
     return Table(grid.header, (grid.rows.name, *grid.cols.labels), tuple(rows), bar=grid.cols.labels[0])
 
 
+@lru_cache(KEPT)
 def ranked_pairs(grid: Grid) -> Table:
     """Cells of a matrix of components as rows, the largest first whatever its sign."""
     flat = np.abs(grid.values).ravel()
@@ -79,6 +91,7 @@ def ranked_pairs(grid: Grid) -> Table:
     return Table(grid.header, ("at the query", "at the key", "score"), tuple(rows), bar="score")
 
 
+@lru_cache(KEPT)
 def ranked_heads(grid: Grid, column: int) -> Table:
     """Heads by one column, the largest first, with that column's number and the others beside it."""
     values = np.where(np.isnan(grid.values[:, column]), -np.inf, grid.values[:, column])
@@ -88,32 +101,29 @@ def ranked_heads(grid: Grid, column: int) -> Table:
         (grid.rows.labels[i], *(float(grid.values[i, k]) for k in columns)) for i in order
     ]
     names = tuple(grid.cols.labels[k] for k in columns)
-    return Table(grid.header, ("head", *names), tuple(rows), bar=names[0])
+    return Table(grid.header, ("head", *names), tuple(rows), bar=names[0], limits=grid.limits_of(column))
 
 
-def for_view(result: Result | None, shape: str) -> Result | None:
-    """The result as the main picture shows it. ``shape``: a view, or ``heads: SCORE`` for a column of scores."""
-    if isinstance(result, Grid) and shape == "attribution":
-        neurons = any("N" in label for label in result.rows.labels)
-        return ranked_in_order(result) if neurons else by_layer(result)
-    if isinstance(result, Grid) and shape.startswith(HEADS):
-        return by_layer(result, score_column(result, shape.removeprefix(HEADS)))
-    return result
-
-
-def ranked_in_order(grid: Grid) -> Table:
-    """Rows that are ranked already (neurons, then the others and the bias), as a table."""
-    rows: list[tuple[Scalar, ...]] = [
-        (label, *line.tolist()) for label, line in zip(grid.rows.labels, grid.values, strict=True)
-    ]
-    return Table(grid.header, (grid.rows.name, *grid.cols.labels), tuple(rows), bar=grid.cols.labels[0])
-
-
-def picked(table: Table, columns: dict[str, str], bar: str | None = None) -> Table:
+@lru_cache(KEPT)
+def picked(table: Table, columns: tuple[tuple[str, str], ...], bar: str | None = None) -> Table:
     """Some columns of a table, under shorter names; without bars there is room for three numbers."""
-    at = [table.columns.index(name) for name in columns]
+    at = [table.columns.index(name) for name, _ in columns]
     rows = tuple(tuple(row[i] for i in at) for row in table.rows)
-    return Table(table.header, tuple(columns.values()), rows, bar)
+    return Table(table.header, tuple(name for _, name in columns), rows, bar)
+
+
+@lru_cache(KEPT)
+def tokens_alone(result: Result) -> Result:
+    """Of token tables the token with its rank and number, no ids: there is little room at the side."""
+    if not isinstance(result, Table) or "token" not in result.columns:
+        return result
+    kept = [column for column in ("rank", "token", result.bar) if column in result.columns]
+    at = [result.columns.index(column) for column in kept if column is not None]
+    part = result.columns.index("part") if "part" in result.columns else None
+    rows = [row for row in result.rows if part is None or row[part] != "shown"]
+    rows.sort(key=lambda row: row[at[0]])  # type: ignore[arg-type, return-value]
+    columns = tuple(result.columns[index] for index in at)
+    return Table(result.header, columns, tuple(tuple(row[index] for index in at) for row in rows), result.bar)
 
 
 def card(results: Mapping[str, Result | None], name: str) -> Table | None:
@@ -133,26 +143,3 @@ def card(results: Mapping[str, Result | None], name: str) -> Table | None:
                 rows.append((section, " → ".join(visible(cell) for cell in row if isinstance(cell, str)), row[value]))
         header = header or (result.header if isinstance(result, Grid | Table) else None)
     return Table(header, ("what", "of", "value"), tuple(rows)) if header is not None and rows else None
-
-
-def for_panel(result: Result | None, name: str = "") -> Result | None:
-    """A result as the narrow side panel shows it; of token tables the token with its rank and number, no ids."""
-    if isinstance(result, Grid) and name.startswith(HEADS):
-        return ranked_heads(result, score_column(result, name.removeprefix(HEADS)))
-    if isinstance(result, Grid):
-        return ranked(result) if name == "ranked" else ranked_pairs(result) if name == "pairs" else result
-    if name == "sources" and isinstance(result, Table):
-        return picked(result, {"source": "source", "contribution": "gives", "pattern": "pattern", "OV": "OV"})
-    if name == "contexts" and isinstance(result, Table):
-        return picked(result, {"context": "context", "attention": "attention"}, "attention")
-    if name == "singular directions" and isinstance(result, Table):
-        return picked(result, {"side": "side", "token": "token", "value": "value"}, "value")
-    if not isinstance(result, Table) or "token" not in result.columns:
-        return result
-    kept = [column for column in ("rank", "token", result.bar) if column in result.columns]
-    at = [result.columns.index(column) for column in kept if column is not None]
-    part = result.columns.index("part") if "part" in result.columns else None
-    rows = [row for row in result.rows if part is None or row[part] != "shown"]
-    rows.sort(key=lambda row: row[at[0]])  # type: ignore[arg-type, return-value]
-    columns = tuple(result.columns[index] for index in at)
-    return Table(result.header, columns, tuple(tuple(row[index] for index in at) for row in rows), result.bar)

@@ -58,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
     )
     out.add_argument("model", nargs="?", metavar="MODEL", help="the model to open (default: demo)")
     out.add_argument("--prompt", metavar="TEXT", help="the prompt to start with")
-    out.add_argument("--prompts", metavar="FILE", help="a file of prompts, one a line or JSON lines")
+    out.add_argument("--prompts", metavar="FILE", help="a file of prompts: one a line, JSON, CSV or TSV")
+    out.add_argument("--fields", metavar="prompt=KEY,answer=KEY", help="what they are called in the file of prompts")
     out.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     for name, text in (
         ("dtype", "number format of the weights (default: auto)"),
@@ -87,7 +88,21 @@ def options(arguments: Sequence[str]) -> Options:
     for name, value in given.items():
         if problem := config.check(name, value):
             arguments_parser.error(problem)
-    return replace(config.load(), **given)
+    out = replace(config.load(), **given)
+    if "fields" in given:
+        _check_fields(out, arguments_parser)
+    return out
+
+
+def _check_fields(opt: Options, arguments_parser: argparse.ArgumentParser) -> None:
+    from .prompts import PromptsError, parse_fields
+
+    if opt.prompts is None:
+        arguments_parser.error("--fields is for --prompts: it says what the keys of that file are.")
+    try:
+        parse_fields(opt.fields or "")
+    except PromptsError as error:
+        arguments_parser.error(f"{error.message} {error.hint}")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -59,6 +59,8 @@ class Options:
     mouse: bool = True
     log: str | None = None
     """File that warnings and libraries' messages go to; None: the default one."""
+    fields: str | None = None
+    """What the fields of ``prompts`` are called in it: ``prompt=text,answer=label``."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Command id → keys, as Textual's ``App.set_keymap`` takes them."""
     notice: str = ""

@@ -1,7 +1,7 @@
 """Headless: the same jobs as the app, run in place, written as JSON, CSV, NPZ, SVG or text.
 
-What can be asked for is ``request``. Imports are light, so that ``--help`` stays quick; torch comes with ``export``.
-Exit codes: 0 done, 2 usage, 1 failed with one sentence on stderr and nothing half-written.
+What can be asked for is what ``pages`` export. Imports are light, so that ``--help`` stays quick; torch comes with
+``export``. Exit codes: 0 done, 2 usage, 1 failed with one sentence on stderr and nothing half-written.
 """
 
 from __future__ import annotations
@@ -12,63 +12,81 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from . import notes
-from .arguments import Usage, add_arguments, check, parse_head
+from . import flags, notes, pages
+from .asked import Missing, Request
 from .engine.jobs import Job, Open
+from .engine.trouble import told
+from .flags import Usage
 from .formats import encode, format_of
-from .request import Ask, Missing, find_tokens, wanted_job
+from .page import Asked, Export
+from .process import fail
 from .results import ModelInfo, Result, Tokens
 
 if TYPE_CHECKING:
     from .engine.run import Bench
 
-__all__ = ["InPlace", "add_arguments", "export", "save", "write"]
+
+def _no_job(ask: Asked) -> Job:
+    raise NotImplementedError
+
+
+OTHERS = {
+    "tokens": Export("tokens", _no_job),
+    "notes": Export("notes", _no_job, reads="weights"),
+}
+"""What belongs to no page, and is there without a job."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``circuit-tui export``."""
+    flags.add_arguments(parser, OTHERS)
 
 
 def export(options: argparse.Namespace) -> int:
     """Compute and write one view; returns the exit code. ``options`` as parsed by ``add_arguments``."""
     try:
-        form = _format(options)
-        head = parse_head(options)
-        check(options, head)
+        form, wanted = _format(options), {**OTHERS, **pages.exports()}[options.view]
+        flags.check(options, wanted)
         from .engine.run import Bench
 
         context = InPlace(Bench(), sys.stderr if sys.stderr.isatty() else None)
         try:
             model: ModelInfo = context.get(Open(options.model, options.device, options.dtype, options.threads))
-            tokens = find_tokens(options, model, context)
-            result = _result(Ask(options, head, model, tokens, context))
+            ask = Request(options, model, context)
+            result = _result(ask, wanted)
         finally:
             context.quiet()
-        data = encode(result, form, model, tokens, options.prompt or "")
+        for note in ask.notes:
+            fail(note, 0)
+        data = encode(result, form, model, ask.tokens, options.prompt or "")
         if options.out:
             save(data, Path(options.out))
         else:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
     except Usage as error:
-        return _fail(str(error), 2)
+        return fail(str(error), 2)
     except BrokenPipeError:
         # The reader went away (``| head``): nobody is left to tell, and Python must not try at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        return _fail("interrupted", 1)
+        return fail("interrupted", 1)
     except Exception as error:
-        return _fail(_sentence(error), 1)
+        return fail(told(error), 1)
     return 0
 
 
-def _result(ask: Ask) -> Result:
+def _result(ask: Request, wanted: Export) -> Result:
     """What was asked for: tokens and notes are there, the rest is computed."""
-    if ask.options.view == "tokens" and ask.tokens is not None:
+    if wanted.name == "tokens" and ask.tokens is not None:
         return ask.tokens
-    if ask.options.view == "notes":
+    if wanted.name == "notes":
         written, problem = notes.read(ask.model.key, ask.model.name)
         if problem:
             raise Missing(problem)
         return notes.as_table(written)
-    result: Result = ask.context.get(wanted_job(ask))
+    result: Result = ask.get(wanted.job(ask))
     return result
 
 
@@ -153,20 +171,3 @@ def _format(options: argparse.Namespace) -> str:
         return format_of(Path(options.out)) if options.out else "txt"
     except ValueError as error:
         raise Usage(f"--out {options.out}: {error}") from None
-
-
-def _sentence(error: Exception) -> str:
-    """What went wrong and what to do, on one line."""
-    message, hint = getattr(error, "message", None), getattr(error, "hint", None)
-    if isinstance(message, str):
-        return f"{message} {hint}".strip() if isinstance(hint, str) else message
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
-
-
-def _fail(sentence: str, code: int) -> int:
-    safe = "".join(char if char.isprintable() else "?" for char in sentence)
-    print(f"circuit-tui: {safe}", file=sys.stderr)
-    return code

@@ -53,11 +53,16 @@ def encode(result: Result, form: str, model: ModelInfo, tokens: Tokens | None = 
 
 
 def _with_bos(result: Result, tokens: Tokens | None) -> Result:
-    """Weights alone do not know whether the listed tokens began with a BOS; a file says so all the same."""
-    if tokens is None or isinstance(result, Tokens | ModelInfo) or "bos" in result.header.convention:
+    """Weights alone do not know whether the listed tokens began with a BOS, nor a run who brought it; a file does."""
+    if tokens is None or isinstance(result, Tokens | ModelInfo):
         return result
-    convention = {"bos": tokens.bos, **result.header.convention}
-    return replace(result, header=replace(result.header, convention=convention))
+    known = result.header.convention
+    said = {name: value for name, value in _bos(tokens).items() if name not in known}
+    return replace(result, header=replace(result.header, convention={**said, **known})) if said else result
+
+
+def _bos(tokens: Tokens) -> dict[str, Scalar]:
+    return {"bos": tokens.bos} | ({"bos from": f"the {tokens.bos_from}"} if tokens.bos_from else {})
 
 
 def document(result: Result, model: ModelInfo, tokens: Tokens | None, prompt: str) -> dict[str, Any]:
@@ -128,7 +133,7 @@ def versions() -> Mapping[str, str]:
 
 def _header(result: Result, model: ModelInfo) -> Header:
     if isinstance(result, Tokens):
-        convention: dict[str, Scalar] = {"bos": result.bos, "dtype": model.key.dtype, "device": model.key.device}
+        convention: dict[str, Scalar] = _bos(result) | {"dtype": model.key.dtype, "device": model.key.device}
         return Header("tokens", "tokens", "", convention=convention)
     if isinstance(result, ModelInfo):
         return Header("model", "model", "")

@@ -138,6 +138,13 @@ class Warden:
         self._end(code)
 
 
+def fail(sentence: str, code: int) -> int:
+    """Say on standard error why a command ends; returns its exit code."""
+    safe = "".join(char if char.isprintable() else "?" for char in sentence)
+    print(f"circuit-tui: {safe}", file=sys.stderr)
+    return code
+
+
 def leave(code: int) -> NoReturn:
     """End the process now, without Python's teardown."""
     for stream in (sys.stdout, sys.stderr):

@@ -17,6 +17,10 @@ else:
     from .later import numpy as np
 
 Scalar = str | int | float | bool | None
+Limits = tuple[float, float]
+"""Least and most that a quantity can be; around zero they are equally far from it."""
+FAINT = 0.1
+"""A score up to here is next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Capabilities:
     """MLP outputs as a sum over neurons."""
     pattern_edit: str = ""
     """Editing a pattern changes the output (needed for interventions)."""
+    one_vocabulary: str = ""
+    """Outputs are the input tokens: copying, pair search in OV, a next token that can be appended."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +100,8 @@ class ModelInfo:
     """Self-check at load: name → error (max|error| / max|value|)."""
     d_mlp: int = 0
     """Neurons of one layer's MLP; 0 where there are none to show."""
+    classes: tuple[str, ...] = ()
+    """Names of the outputs in order of their ids, where they are classes of their own; empty: they are the tokens."""
     notes: tuple[str, ...] = ()
     """Sentences worth showing once, such as ``no tokenizer: prompts are typed as token ids``."""
 
@@ -107,7 +115,9 @@ class Tokens:
     """Each token as it reads in the text, with its space; bytes of an incomplete character as ``<0xE2>``."""
     special: tuple[bool, ...]
     bos: bool
-    """Whether ``ids[0]`` is a BOS that was prepended."""
+    """Whether a BOS was asked for: ``ids[0]`` is one, that was prepended or that the text brought."""
+    bos_from: str = ""
+    """Who brought the BOS at ``ids[0]`` where nobody had to prepend it: ``text`` (it is typed) or ``tokenizer``."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -143,7 +153,7 @@ class Axis:
     name: str
     labels: tuple[str, ...]
     ids: tuple[int, ...] | None = None
-    """Token ids where the labels are tokens."""
+    """Token ids where the labels are tokens. None elsewhere: a class's id is its place."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -162,12 +172,20 @@ class Grid:
     """True: values around zero, symmetric colour scale. False: magnitude from 0 (or the minimum) up."""
     text: tuple[tuple[str, ...], ...] | None = None
     """Optional text layer, one string a cell (logit lens)."""
+    limits: Limits | None = None
+    """Ends of the colour scale where the quantity has them (a share: 0 and 1); None: those of the values."""
+    column_limits: tuple[Limits | None, ...] = ()
+    """The same for each column, where the columns are quantities of their own; empty: none of them has any."""
 
     @property
     def mask(self) -> np.ndarray:
         """``[rows, cols]`` bool: True where there is a number to show."""
         shown: np.ndarray = ~np.isnan(self.values)
         return shown
+
+    def limits_of(self, column: int) -> Limits | None:
+        """The ends of one column's scale."""
+        return self.column_limits[column] if self.column_limits else self.limits
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +205,8 @@ class Table:
     rows: tuple[tuple[Scalar, ...], ...]
     bar: str | None = None
     """Name of the numeric column that is drawn as bars."""
+    limits: Limits | None = None
+    """Ends of the bars' scale where that column has them; None: those of its values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,17 +226,56 @@ class Split:
 
     word: str
     with_space: Tokens
-    """The word as it stands inside a text."""
+    """The word as it goes on a text, after a blank."""
     without: Tokens
-    """The word at the start of a text."""
+    """The word as it goes on a text without one: in a new line, after a bracket."""
+
+    @property
+    def offered(self) -> tuple[Piece, ...]:
+        """What there is to pick from, first as the word goes on a text; no token twice, and no lone blank."""
+        pieces: dict[int, Piece] = {}
+        for tokens, spaced in ((self.with_space, True), (self.without, False)):
+            for place, (token, text) in enumerate(zip(tokens.ids, tokens.texts, strict=True), 1):
+                if text.strip(" "):
+                    pieces.setdefault(token, Piece(token, text, place, tokens, spaced))
+        return tuple(pieces.values())
+
+    @property
+    def problem(self) -> tuple[str, str]:
+        """Where nobody can be asked to pick: what is wrong with the word, and a step that works."""
+
+        def listed(tokens: Tokens) -> str:
+            return " ".join(f'"{text}"' for text in tokens.texts)
+
+        sentence = f'"{self.word}" is {len(self.with_space)} tokens: {listed(self.with_space)}'
+        if self.without.ids != self.with_space.ids:
+            sentence += f" (without the blank before it: {listed(self.without)})"
+        first = self.offered[0]
+        return f"{sentence}.", f'Write a word that is one token, or a token\'s id: #{first.token} is "{first.text}".'
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One token of a word that is several."""
+
+    token: int
+    text: str
+    place: int
+    """Counted from 1 in ``whole``."""
+    whole: Tokens
+    """The word's tokens."""
+    spaced: bool
+    """Whether the word stands after a blank there."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The tokens of a target: the answer of ``FindTarget``."""
+    """The tokens (or output classes) of a target: the answer of ``FindTarget``."""
 
     answers: Tokens
     distractors: Tokens
+    label: str = ""
+    """The target in words: ``·her − ·h``, ``·Paris, ·Rome``, ``"9" vs "2"``, ``class 1 − class 0``."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +292,14 @@ Result = Grid | Gallery | Table | Curve | Tokens | ModelInfo
 def head_name(layer: int, head: int | None = None) -> str:
     """``L10H2``, or ``L10`` without a head."""
     return f"L{layer}" if head is None else f"L{layer}H{head}"
+
+
+def none_above(grid: Grid) -> str:
+    """``no head above 0.1`` where that holds of heads' scores that have limits, all of them there; else empty."""
+    known = grid.values[np.isfinite(grid.values)]
+    if grid.limits is None or grid.header.partial or not known.size or np.abs(known).max() > np.float32(FAINT):
+        return ""
+    return f"no head above {FAINT}" if grid.limits[0] >= 0 else f"no head beyond ±{FAINT}"
 
 
 def frozen(values: np.ndarray) -> np.ndarray:

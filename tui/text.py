@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _NAMED = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍", "\x1b": "␛", "\x7f": "␡", "\u00a0": "⍽", "\u200b": "␣"}
 _BYTES = re.compile(r"(<0x[0-9A-F]{2}>)+")
@@ -21,6 +22,20 @@ def visible(text: str, special: bool = False) -> str:
         text = text.strip("<|>[]") or text
         return f"⟨{''.join(map(_printable, text))}⟩"
     return "".join(map(_printable, text)) or "∅"
+
+
+def in_words(text: str, special: bool = False) -> str:
+    """A token as a sentence can name it: ``·Paris``; in quotes what has no letter in it and would read as a number or
+    a sign of the sentence itself: ``"9"``, ``"·+"``."""
+    shown = visible(text, special)
+    return shown if any(map(str.isalpha, text)) else f'"{shown}"'
+
+
+def against(answers: Sequence[str], distractors: Sequence[str]) -> str:
+    """Both sides of a target, their tokens already in words: ``·her − ·h``, ``"9" vs "2"`` where a minus could be read
+    as arithmetic; several tokens of a side are averaged."""
+    sides = [", ".join(side) for side in (answers, distractors) if side]
+    return (" vs " if any('"' in side for side in sides) else " − ").join(sides)
 
 
 def _printable(char: str) -> str:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from .state import Selection
+from .selection import Selection
 
 LENGTH = 200
 """Places that are remembered."""
-PLACE = (
-    "view", "layer", "head", "mode", "row", "col", "component", "other", "state", "column", "pair", "neuron",
-    "neuron_row", "grain", "measure", "finding", "panel",
-)  # fmt: skip
-"""What a place is: models, prompts, answers and normalisations are not travelled."""
+PLACE = ("page", "layer", "head", "row", "col", "panel")
+"""What a place is, beside the looks that travel: models, prompts, answers and normalisations do not."""
 
 
 class Trail:
@@ -42,4 +37,5 @@ def _travel(source: list[Selection], target: list[Selection], here: Selection) -
         return None
     there = source.pop()
     target.append(here)
-    return replace(here, **{name: getattr(there, name) for name in PLACE})
+    kinds = {type(look) for look in (*here.looks, *there.looks) if look.travels}
+    return here.put(*(there.look(kind) for kind in kinds), **{name: getattr(there, name) for name in PLACE})

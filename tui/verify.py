@@ -34,7 +34,9 @@ from .engine.jobs import (
     Target,
     Tokenize,
 )
-from .export import InPlace, _fail, _sentence
+from .engine.trouble import told
+from .export import InPlace
+from .process import fail
 from .published import MODELS, BestHeads, Effects, Fact, PairHeads, Published, Says, Stands, StrongHeads
 from .results import Found, Grid, ModelInfo, Pairs, Table, Tokens, head_name
 from .text import shorten, visible, width
@@ -102,7 +104,7 @@ def verify(options: argparse.Namespace) -> int:
         finally:
             context.quiet()
     except Exception as error:
-        return _fail(_sentence(error), 1)
+        return fail(told(error), 1)
     sys.stdout.buffer.write(report(published, model, rows).encode("utf-8", "backslashreplace"))
     sys.stdout.buffer.flush()
     return 0 if all(row.agrees for row in rows) else 1

@@ -48,16 +48,16 @@ async def take(name: str, presses: tuple[str, ...], heads: dict[str, str]) -> No
         keys = iter(presses)
         for key in keys:
             if key == ":":
-                layer, head = map(int, re.findall(r"\d+", heads[next(keys).strip("{}")]))
-                app.explorer.jump(layer, head)
+                ((_, _, go),) = app.explorer.directory.places(heads[next(keys).strip("{}")])
+                go()
             elif key == "t":
                 await pilot.press("t", *next(keys), "enter")
                 await pilot.pause(0.5)
             else:
                 await pilot.press(key)
             await computed(app, pilot)
-        app.explorer._activity = ""  # milliseconds differ from run to run, pictures should not
-        app.explorer._draw()
+        app.explorer.scene.wishes.activity = ""  # milliseconds differ from run to run, pictures should not
+        app.explorer.draw()
         await pilot.pause()
         svg = re.sub(r"@font-face \{.*?\}\s*", "", app.export_screenshot(title="circuit-tui"), flags=re.DOTALL)
         (HERE / f"{name}.svg").write_text(svg, "utf-8")
@@ -66,8 +66,9 @@ async def take(name: str, presses: tuple[str, ...], heads: dict[str, str]) -> No
 async def computed(app: CircuitApp, pilot: Pilot[None]) -> None:
     """Wait until everything that the screen needs is there and drawn."""
     explorer = app.explorer
+
     def wanted() -> list[Job]:
-        return needs.needs(explorer.selection, explorer._panel_open(), explorer._part())
+        return needs.needs(explorer.selection, explorer.scene.wishes.cached, explorer.panel_open)
 
     while explorer.selection.tokens is None or not all(app.engine.cached(job) is not None for job in wanted()):
         await pilot.pause(0.05)

@@ -11,10 +11,11 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from tests.app.recorded import RecordedBench
+from tui import needs
 from tui.app import CircuitApp
 from tui.config import Options
+from tui.explorer import Explorer
 from tui.results import Grid
-from tui.screen import Explorer
 
 
 @asynccontextmanager
@@ -24,11 +25,12 @@ async def driven(
     """The explorer on recorded results, loaded and drawn."""
     made = bench or RecordedBench()
     app = CircuitApp(Options(**options), bench=lambda: made)
-    app.explorer.draw_pause, app.explorer.panel_pause = 0.0, 0.01
-    app.explorer.typing_pause = 0.05
+    pace = app.explorer.pace
+    pace.draw_pause, pace.panel_pause, pace.typing_pause = 0.0, 0.01, 0.05
     async with app.run_test(size=size) as pilot:
         if made.gate.is_set():
-            await until(pilot, lambda: app.explorer.selection.tokens is not None or bool(app.explorer._failures))
+            scene = app.explorer.scene
+            await until(pilot, lambda: scene.selection.tokens is not None or bool(scene.wishes.failed))
             await settled(app.explorer, pilot)
         yield app.explorer, pilot
 
@@ -43,14 +45,13 @@ async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = 1
 
 async def settled(explorer: Explorer, pilot: Pilot[None]) -> None:
     """Wait until everything that the selection needs is computed (or failed) and drawn."""
-    from tui import needs
-
-    await pilot.pause(explorer.typing_pause)
+    wishes = explorer.scene.wishes
+    await pilot.pause(explorer.pace.typing_pause)
     await until(
         pilot,
         lambda: all(
-            explorer.engine.cached(job) is not None or job in explorer._failures
-            for job in needs.needs(explorer.selection, explorer._panel_open(), explorer._part())
+            explorer.engine.cached(job) is not None or job in wishes.failed
+            for job in needs.needs(explorer.selection, wishes.cached, explorer.panel_open)
         ),
     )
     await pilot.pause(0.05)
@@ -65,7 +66,7 @@ async def pressed(explorer: Explorer, pilot: Pilot[None], *keys: str) -> None:
 
 def drawn(explorer: Explorer) -> Grid:
     """The matrix on the screen."""
-    grid = explorer.heatmap.grid
+    grid = explorer.main.heatmap.grid
     assert isinstance(grid, Grid)
     return grid
 

@@ -6,6 +6,7 @@ The prompt's words become tokens, every grid is a fixed function of layer, head 
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,8 @@ from tui.engine.jobs import (
     Words,
     WriteCosines,
 )
-from tui.finding import COPYING_SCORES, PATTERN_SCORES
+from tui.names import state_names
+from tui.pages.scores import COPYING_SCORES, PATTERN_SCORES
 from tui.results import (
     Axis,
     Capabilities,
@@ -68,6 +70,7 @@ from tui.results import (
     Gallery,
     Grid,
     Header,
+    Limits,
     ModelInfo,
     ModelKey,
     Pairs,
@@ -77,7 +80,6 @@ from tui.results import (
     frozen,
     head_name,
 )
-from tui.state import state_names
 
 KEY = ModelKey("/recorded", "0", "float32", "cpu")
 WORDS = ["<|bos|>", " The", " capital", " of", " France", " is", " Paris", " London", " king", " queen", " Rome", " in"]
@@ -133,10 +135,12 @@ class RecordedBench:
         return self.model
 
     def _tokenize(self, job: Tokenize) -> Tokens:
-        words = [" " + word for word in job.text.split()]
+        typed = job.text.startswith("<|bos|>")
+        words = [" " + word for word in job.text.removeprefix("<|bos|>").split()]
         if len(words) > 60:
             raise Refused(f"The prompt is {len(words)} tokens long; this model reads at most 60.", "Shorten it.")
-        return tokens([*(["<|bos|>"] if job.bos else []), *words], job.bos)
+        made = tokens([*(["<|bos|>"] if job.bos or typed else []), *words], job.bos)
+        return replace(made, bos_from="text") if typed else made
 
     def _words(self, job: Words) -> Tokens:
         words = [word.strip() for word in job.text.split(",")]
@@ -330,11 +334,11 @@ class RecordedBench:
 
     def _headscores(self, job: HeadScores) -> Grid:
         values = np.abs(np.sin(np.outer(np.arange(LAYERS * HEADS) + 1, [1.0, 2.0, 3.0, 4.0, 5.0])))
-        return heads_grid("head-scores", PATTERN_SCORES, values)
+        return heads_grid("head-scores", PATTERN_SCORES, values, (*[(0.0, 1.0)] * 4, None))
 
     def _copyingscores(self, job: CopyingScores) -> Grid:
         values = np.cos(np.outer(np.arange(LAYERS * HEADS) + 1, [1.0, 2.0, 3.0]))
-        return heads_grid("copying", COPYING_SCORES, values)
+        return heads_grid("copying", COPYING_SCORES, values, ((-1.0, 1.0), (0.0, 1.0), (0.0, 1.0)))
 
     def _findpairs(self, job: FindPairs) -> Pairs:
         pairs = []
@@ -432,9 +436,10 @@ def part_names() -> tuple[str, ...]:
     return ("embed", "pos", *(f"L{layer}.{kind}" for layer in range(LAYERS) for kind in ("attn", "mlp")))
 
 
-def heads_grid(view: str, names: tuple[str, ...], values: np.ndarray) -> Grid:
+def heads_grid(view: str, names: tuple[str, ...], values: np.ndarray, limits: tuple[Limits | None, ...]) -> Grid:
     rows = Axis("head", tuple(head_name(i // HEADS, i % HEADS) for i in range(LAYERS * HEADS)))
-    return Grid(head(view, "scores of all heads", "mean"), frozen(values), rows, Axis("score", names), False)
+    return Grid(head(view, "scores of all heads", "mean"), frozen(values), rows, Axis("score", names), False,
+                column_limits=limits)  # fmt: skip
 
 
 def attribution_grid(unit: str, layer: int | None, seed: int, columns: tuple[str, ...]) -> Grid:

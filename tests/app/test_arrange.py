@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from tests.app.recorded import KEY, RecordedBench, attribution_grid, head
 from tui import arrange
-from tui.engine.jobs import Run, ScoreParts
+from tui.engine.jobs import Composition, HeadScores, Repeats, Run, ScoreParts, TopPairs
+from tui.names import part_name
 from tui.results import Axis, Grid, Table, frozen
 
 GRID = attribution_grid("head", None, 3, ("attribution",))
@@ -19,7 +19,7 @@ def test_parts_by_layer_and_head_keep_their_numbers() -> None:
     assert picture.cols.labels == ("H0", "H1", "H2", "H3", "bias", "MLP")
     for row in range(4):
         for col, name in enumerate(picture.cols.labels):
-            part = arrange.part_at(row, name)
+            part = part_name(row, name)
             assert picture.values[row, col] == GRID.values[GRID.rows.labels.index(part), 0]
 
 
@@ -56,10 +56,54 @@ def test_pairs_are_ranked_with_both_names() -> None:
     assert len(table.rows) == min(arrange.PAIRS, grid.values.size)
 
 
-@pytest.mark.parametrize("unit", ["head", "neuron"])
-def test_neurons_are_a_list_and_heads_a_picture(unit: str) -> None:
-    grid = attribution_grid(unit, 1, 3, ("attribution",))
-    drawn = arrange.for_view(grid, "attribution")
-    assert isinstance(drawn, Table if unit == "neuron" else Grid)
-    if isinstance(drawn, Table):
-        assert [row[0] for row in drawn.rows] == list(grid.rows.labels), "ranked already, the rest last"
+def test_rows_that_come_ranked_stay_in_their_order() -> None:
+    grid = attribution_grid("neuron", 1, 3, ("attribution",))
+    table = arrange.ranked_in_order(grid)
+    assert [row[0] for row in table.rows] == list(grid.rows.labels)
+    assert [row[1] for row in table.rows] == grid.values[:, 0].tolist()
+
+
+HEADS = Grid(
+    head("head-scores", "q", "f"), frozen(np.array([[0.1, 0.9], [np.nan, 0.2], [0.7, 0.3]])),
+    Axis("head", ("L0H0", "L0H1", "L1H0")), Axis("score", ("induction", "copying")), False,
+)  # fmt: skip
+
+
+def test_heads_are_ranked_by_one_score_with_the_others_beside_it() -> None:
+    table = arrange.ranked_heads(HEADS, 1)
+    assert (table.columns, table.bar) == (("head", "copying", "induction"), "copying")
+    assert [row[0] for row in table.rows] == ["L0H0", "L1H0", "L0H1"]
+    by_first = arrange.ranked_heads(HEADS, 0)
+    assert [row[0] for row in by_first.rows] == ["L1H0", "L0H0", "L0H1"], "what has no number comes last"
+
+
+def test_heads_of_one_score_are_layer_by_head() -> None:
+    picture = arrange.by_layer(HEADS, 1)
+    assert (picture.rows.labels, picture.cols.labels) == (("L0", "L1"), ("H0", "H1"))
+    assert np.array_equal(picture.values, np.array([[0.9, 0.2], [0.3, np.nan]], dtype=np.float32), equal_nan=True)
+
+
+def test_columns_are_picked_under_shorter_names() -> None:
+    table = Table(head("x", "q", "f"), ("source", "position", "contribution"), ((" a", 0, 1.5), (" b", 1, 2.5)))
+    shown = arrange.picked(table, (("source", "source"), ("contribution", "gives")), "gives")
+    assert (shown.columns, shown.rows, shown.bar) == (("source", "gives"), ((" a", 1.5), (" b", 2.5)), "gives")
+
+
+def test_what_is_no_list_of_tokens_is_left_as_it_is() -> None:
+    table = Table(head("x", "q", "f"), ("part", "norm"), (("embed", 1.0),), "norm")
+    assert arrange.tokens_alone(table) is table
+    assert arrange.tokens_alone(GRID) is GRID
+
+
+def test_a_card_takes_the_strongest_of_each_section() -> None:
+    bench = RecordedBench()
+    scores, fed = bench.compute(HeadScores(KEY, Repeats()), None), bench.compute(Composition(KEY, 2, 1, "k"), None)
+    pairs = bench.compute(TopPairs(KEY, 2, 1, "ov"), None)
+    made = arrange.card({"pattern": None, "scores": scores, "fed by (K)": fed, "OV pairs": pairs}, "L2H1")
+    assert made is not None
+    sections = [str(row[0]) for row in made.rows]
+    assert sections == ["scores"] * 5 + ["fed by (K)"] * arrange.CARD_HEADS + ["OV pairs"] * len(pairs.rows)
+    z = dict(zip(fed.rows.labels, fed.values[:, 1].tolist(), strict=True))
+    best = sorted(z, key=lambda name: -z[name])[: arrange.CARD_HEADS]
+    assert [row[1] for row in made.rows if row[0] == "fed by (K)"] == best
+    assert arrange.card({"scores": None}, "L2H1") is None, "nothing is known yet"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tui.commands import COMMANDS, display, key_table
-from tui.screen import Explorer
+from tui import commands, keys, moves, pages, questions
+from tui.commands import display, key_table
+from tui.explorer import Explorer
+from tui.selection import Selection
 
 README = Path(__file__).parents[2] / "README.md"
 TAKEN_BY_TERMINALS = {f"ctrl+{letter}" for letter in "abszhim"} | {"ctrl+enter"}
@@ -19,26 +21,69 @@ PUNCTUATION = {
 
 
 def test_no_key_and_no_id_twice() -> None:
-    keys = [key for command in COMMANDS for key in command.keys]
+    keys = [key for command in commands.every() for key in command.keys]
     assert len(keys) == len(set(keys))
-    ids = [command.id for command in COMMANDS]
+    ids = [command.id for command in commands.every()]
     assert len(ids) == len(set(ids))
 
 
 def test_only_keys_that_reach_the_program() -> None:
-    for command in COMMANDS:
+    for command in commands.every():
         for key in command.keys:
             assert key not in TAKEN_BY_TERMINALS, command.id
             assert key in NAMED | PUNCTUATION or re.fullmatch(r"[a-zA-Z0-9]|ctrl\+[a-z]", key), key
 
 
 def test_every_action_is_a_method_of_the_explorer() -> None:
-    for command in COMMANDS:
+    for command in commands.every():
         assert hasattr(Explorer, "action_" + command.action.split("(")[0]), command.id
 
 
+def test_every_argument_of_an_action_is_known() -> None:
+    """``show('x')`` a page, ``cycle('x')`` an option, ``ask('x')`` a question, ``move('x')`` a move."""
+    options = {option.key for page in pages.every() for option in page.options}
+    for command in commands.every():
+        action, _, rest = command.action.partition("('")
+        name = rest.split("'")[0]
+        if action == "show":
+            assert pages.named(name).title == command.label
+        elif action == "cycle":
+            assert name in options
+            assert name == command.id, "its label is looked up by the option's key"
+        elif action == "ask":
+            assert questions.named(name, Selection()).id == name
+        elif action == "move":
+            moves.move(Selection(), name, 1)
+        else:
+            assert not rest, command.id
+
+
+def test_every_command_is_explained() -> None:
+    for command in commands.every():
+        assert command.help.strip().endswith("."), command.id
+        assert command.label
+
+
+def test_a_key_that_pages_answer_differently_is_explained_by_them() -> None:
+    said = commands.by_id("mode").help, next(c.help for c in commands.every() if c.id == "mode")
+    for option in (option for page in pages.every() for option in page.options if option.key == "mode" and option.help):
+        assert option.help in said[1]
+        assert option.help not in said[0]
+
+
+def test_every_command_has_its_keys_in_textuals_table() -> None:
+    bound = {}
+    for binding in keys.every():
+        for key in binding.key.split(","):
+            assert key not in bound
+            bound[key] = binding
+    for command in commands.every():
+        assert {bound[key].id for key in command.keys} == {command.id}
+        assert all(bound[key].priority for key in commands.typed_keys(command)), "before a slow link's next key"
+
+
 def test_the_readme_shows_this_very_table() -> None:
-    assert key_table() in README.read_text("utf-8"), "run: python -m tui.commands to print the table"
+    assert key_table() in README.read_text("utf-8"), "run: python -m tui.pages to print the table"
 
 
 def test_keys_are_shown_as_people_read_them() -> None:

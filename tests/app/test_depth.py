@@ -17,8 +17,9 @@ from tui.engine.jobs import (
     ScoreParts,
     Target,
 )
+from tui.explorer import Explorer
+from tui.pages.neurons import NeuronsLook
 from tui.results import Capabilities, Table
-from tui.screen import Explorer
 from tui.views.ask import Ask
 from tui.views.chart import Bars, Plot
 from tui.views.heatmap import Heatmap
@@ -39,7 +40,7 @@ async def test_the_lens_shows_top_tokens_and_every_measure() -> None:
         await pressed(explorer, pilot, "5")
         grid = drawn(explorer)
         assert grid.text is not None
-        assert explorer.heatmap.cursor == (4, 5), "the model's own output, at the last position"
+        assert explorer.main.heatmap.cursor == (4, 5), "the model's own output, at the last position"
         assert "logit lens · top token's probability" in text_of(explorer, "#title")
         for words in ("answer's probability", "answer's rank", "entropy", "KL(final ‖ lens)", "top token's"):
             await pressed(explorer, pilot, "m")
@@ -96,16 +97,16 @@ async def test_the_cursor_in_attribution_chooses_the_head_and_enter_opens_it() -
         assert (node.data.layer, node.data.head) == (2, 1)  # type: ignore[union-attr]
         assert text_of(explorer, "#inspector").startswith(" L2H1 at ·is (5)")
         await pressed(explorer, pilot, "enter")
-        assert (explorer.selection.view, explorer.selection.name) == ("pattern", "L2H1")
+        assert (explorer.selection.page, explorer.selection.name) == ("pattern", "L2H1")
         await pressed(explorer, pilot, "comma", "end", "enter")
-        assert explorer.selection.view == "neurons", "the last column is the MLP"
+        assert explorer.selection.page == "neurons", "the last column is the MLP"
         assert drawn(explorer).rows.labels[0].startswith("L2N")
 
 
 async def test_heads_follow_when_they_are_walked_by_key() -> None:
     async with driven() as (explorer, pilot):
         await pressed(explorer, pilot, "6", "end", "right_curly_bracket", "right_square_bracket")
-        assert explorer.heatmap.cursor == (1, 1)
+        assert explorer.main.heatmap.cursor == (1, 1)
 
 
 async def test_three_units_and_the_neurons_of_a_layer() -> None:
@@ -118,22 +119,22 @@ async def test_three_units_and_the_neurons_of_a_layer() -> None:
         assert table is not None
         assert [row[0] for row in table.rows[-2:]] == ["others", "L1.mlp.bias"]
         await pressed(explorer, pilot, "j", "enter")
-        assert explorer.selection.view == "neurons"
-        assert explorer.selection.neuron == (1, 8)
-        assert drawn(explorer).rows.labels[explorer.heatmap.cursor[0]] == "L1N8"
+        assert explorer.selection.page == "neurons"
+        assert explorer.selection.look(NeuronsLook).neuron == (1, 8)
+        assert drawn(explorer).rows.labels[explorer.main.heatmap.cursor[0]] == "L1N8"
 
 
 async def test_sources_show_what_each_token_gave_beside_the_pattern_and_the_weights() -> None:
     async with driven() as (explorer, pilot):
         await pressed(explorer, pilot, "S")
-        assert explorer.selection.mode == "sources"
+        assert explorer.selection.page == "sources"
         assert "toward ·" in text_of(explorer, "#title")
         assert panel_table(explorer).columns == ("source", "gives", "pattern", "OV")
         await pressed(explorer, pilot, "h", "h", "enter")
-        assert explorer.selection.view == "ov"
-        assert explorer.heatmap.cursor == (3, 3), "the source under the cursor is the row of OV"
+        assert explorer.selection.page == "ov"
+        assert explorer.main.heatmap.cursor == (3, 3), "the source under the cursor is the row of OV"
         await pressed(explorer, pilot, "comma")
-        assert (explorer.selection.view, explorer.selection.mode) == ("pattern", "sources")
+        assert explorer.selection.page == "sources"
 
 
 async def test_why_it_looks_there_and_enter_goes_to_the_component() -> None:
@@ -145,13 +146,13 @@ async def test_why_it_looks_there_and_enter_goes_to_the_component() -> None:
         assert panel_table(explorer).columns == ("at the query", "at the key", "score")
         column = grid.cols.labels.index("L0.attn")
         await pressed(explorer, pilot, *["l"] * column, "enter")
-        assert (explorer.selection.view, explorer.selection.name) == ("pattern", "L0H0")
+        assert (explorer.selection.page, explorer.selection.name) == ("pattern", "L0H0")
 
 
 async def test_a_score_that_is_masked_is_a_sentence() -> None:
     async with driven() as (explorer, pilot):
         await pressed(explorer, pilot, "k", "k", "right_square_bracket", "W")
-        assert "cannot see that key" in explorer.heatmap.message
+        assert "cannot see that key" in explorer.main.heatmap.message
         assert explorer.app.is_running
         await pressed(explorer, pilot, "1", "h", "h", "h", "W")
         assert drawn(explorer).rows.name == "at the query"
@@ -191,11 +192,12 @@ async def test_the_palette_goes_to_a_neuron_by_number() -> None:
         await pilot.press("colon", *"L2N255")
         await pilot.pause(0.4)
         await pilot.press("enter")
-        await until(pilot, lambda: explorer.selection.neuron == (2, 255))
+        await until(pilot, lambda: explorer.selection.look(NeuronsLook).neuron == (2, 255))
         await settled(explorer, pilot)
-        assert drawn(explorer).rows.labels[explorer.heatmap.cursor[0]] == "L2N255"
-        explorer.jump_to_neuron(2, 256)
-        assert "neurons 0 to 255" in notice(explorer)
+        assert drawn(explorer).rows.labels[explorer.main.heatmap.cursor[0]] == "L2N255"
+        await pilot.press("colon", *"L2N256", "enter")
+        await until(pilot, lambda: "neurons 0 to 255" in notice(explorer))
+        assert explorer.selection.look(NeuronsLook).neuron == (2, 255)
 
 
 async def test_a_model_without_neurons_says_why() -> None:
@@ -203,7 +205,7 @@ async def test_a_model_without_neurons_says_why() -> None:
     async with driven(bench=bench) as (explorer, pilot):
         await pressed(explorer, pilot, "6", "end", "enter")
         assert "mixtures of experts" in notice(explorer)
-        assert explorer.selection.view == "attribution"
+        assert explorer.selection.page == "attribution"
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ async def test_the_position_moves_by_key_in_every_view_and_its_numbers_follow() 
         positions = [job.position for job in bench.computed if isinstance(job, Attribution)]
         assert positions[-1] == 3
         await pressed(explorer, pilot, "right_parenthesis", "5")
-        assert explorer.heatmap.cursor[1] == 4, "one position for all views"
+        assert explorer.main.heatmap.cursor[1] == 4, "one position for all views"
 
 
 async def test_the_answer_stands_beside_the_prompt_and_several_are_averaged() -> None:
@@ -235,7 +237,7 @@ async def test_the_answer_stands_beside_the_prompt_and_several_are_averaged() ->
         assert line.answer == "answer ·in", "the likeliest next token until one is set"
         await pilot.press("A", *"Paris, Rome - London", "enter")
         await settled(explorer, pilot)
-        assert explorer.selection.chosen == Target((6, 10), (7,))
+        assert explorer.selection.target == Target((6, 10), (7,))
         assert line.answer == "answer Paris, Rome − London"
         await pressed(explorer, pilot, "6")
         assert "attribution to Paris, Rome − London" in text_of(explorer, "#title")
@@ -250,9 +252,9 @@ async def test_a_word_of_several_tokens_is_picked_from_its_split() -> None:
         await pilot.press("down", "enter")
         await until(pilot, lambda: not isinstance(explorer.app.screen, Ask))
         await settled(explorer, pilot)
-        assert explorer.selection.chosen is not None
-        assert explorer.selection.chosen.distractors == (6,)
-        assert explorer.selection.answer_text.startswith("#")
+        assert explorer.selection.answer is not None
+        assert explorer.selection.answer.target.distractors == (6,)
+        assert explorer.selection.answer.text.startswith("#")
 
 
 async def test_an_unknown_answer_is_said_where_it_was_typed() -> None:
@@ -261,7 +263,7 @@ async def test_an_unknown_answer_is_said_where_it_was_typed() -> None:
         await until(pilot, lambda: explorer.app.screen.query_one("#ask-problem").display)
         assert explorer.app.screen.query_one(Input).value == "Atlantis"
         await pilot.press("escape")
-        assert explorer.selection.chosen is None
+        assert explorer.selection.answer is None
 
 
 FACTS = [
@@ -301,7 +303,7 @@ async def test_prompts_of_a_file_are_walked_with_their_answers(facts: Path) -> N
     async with driven(prompts=str(facts)) as (explorer, pilot):
         await until(pilot, lambda: explorer.selection.file is not None and explorer.selection.file.prepared is not None)
         await settled(explorer, pilot)
-        assert explorer.selection.chosen == Target((6,))
+        assert explorer.selection.target == Target((6,))
         assert explorer.query_one(PromptLine).answer == "answer Paris − London"
         await pressed(explorer, pilot, "greater_than_sign")
         assert explorer.query_one(PromptInput).value == "The king"
@@ -339,7 +341,7 @@ async def test_contexts_of_a_token_lead_to_the_prompt_and_the_cell(facts: Path) 
         explorer.panel.bars.focus()
         await pressed(explorer, pilot, "j", "j", "enter")
         assert explorer.query_one(PromptInput).value == "Rome is in"
-        assert explorer.selection.cell == (3, 1)
+        assert explorer.selection.prompt_cell == (3, 1)
 
 
 @pytest.mark.parametrize(
@@ -366,14 +368,14 @@ async def test_a_prompt_of_the_file_that_cannot_be_used_is_named(tmp_path: Path)
     path = tmp_path / "long.txt"
     path.write_text("fine\n" + "word " * 80 + "\n")
     async with driven() as (explorer, pilot):
-        explorer.open_prompts(str(path))
+        explorer.directory.open_prompts(str(path))
         await until(pilot, lambda: "reads at most 60" in notice(explorer))
         assert explorer.selection.file is None
         good = tmp_path / "good.txt"
         good.write_text("Rome is\n")
-        explorer.open_prompts(str(good))
+        explorer.directory.open_prompts(str(good))
         await until(pilot, lambda: explorer.selection.file is not None and explorer.selection.file.prepared is not None)
-        explorer.open_prompts(str(path))
+        explorer.directory.open_prompts(str(path))
         assert explorer.selection.file is not None
         assert explorer.selection.file.name == "long.txt"
         # The file that was open stays.

@@ -10,11 +10,14 @@ from textual import events
 from textual.widgets import Input
 
 from tests.app import recorded
-from tests.app.driving import driven, notice, settled, text_of, until
+from tests.app.driving import drawn, driven, notice, pressed, settled, text_of, until
 from tests.app.recorded import RecordedBench
-from tui.engine.jobs import OV, QK, Pattern, Residual, Target, Tokenize
+from tui import needs
+from tui.engine.jobs import OV, QK, Job, Pattern, Residual, Target, Tokenize
+from tui.explorer import Explorer
+from tui.pages.pattern import PatternLook
+from tui.pages.residual import FlowLook
 from tui.results import Gallery, Grid
-from tui.screen import Explorer
 from tui.views.ask import Ask
 from tui.views.heatmap import Heatmap
 from tui.views.help import Help
@@ -28,8 +31,8 @@ pytestmark = pytest.mark.timeout(60)
 async def test_it_opens_on_the_example_with_every_convention_in_view() -> None:
     async with driven() as (explorer, _):
         assert explorer.query_one(Status).conventions == "demo · cpu · float32 · processed weights · BOS"
-        assert explorer.heatmap.has_focus
-        grid = explorer.heatmap.grid
+        assert explorer.main.heatmap.has_focus
+        grid = explorer.main.heatmap.grid
         assert isinstance(grid, Grid)
         assert grid.rows.labels == ("<|bos|>", " The", " capital", " of", " France", " is")
         assert explorer.query_one(TokenStrip).predictions is not None
@@ -40,15 +43,15 @@ async def test_it_opens_on_the_example_with_every_convention_in_view() -> None:
 async def test_typing_recomputes_and_the_old_picture_stays_until_then() -> None:
     bench = RecordedBench()
     async with driven(bench=bench) as (explorer, pilot):
-        before = explorer.heatmap.grid
+        before = explorer.main.heatmap.grid
         bench.gate.clear()
         await pilot.press("i", *" in")
         await pilot.pause(0.4)
-        assert explorer.heatmap.grid is before
+        assert explorer.main.heatmap.grid is before
         bench.gate.set()
         await settled(explorer, pilot)
-        assert explorer.heatmap.grid is not before
-        assert len(explorer.heatmap.grid.rows) == 7  # type: ignore[union-attr]
+        assert explorer.main.heatmap.grid is not before
+        assert len(explorer.main.heatmap.grid.rows) == 7  # type: ignore[union-attr]
         texts = [job.text for job in bench.computed if isinstance(job, Tokenize)]
         assert texts == ["The capital of France is", "The capital of France is in"], "one pause, one computation"
 
@@ -62,15 +65,13 @@ async def test_digits_change_the_view_and_comma_comes_back() -> None:
             assert view in text_of(explorer, "#title")
             assert isinstance(explorer.engine.cached(kind_job(explorer, kind)), Grid)
         await pilot.press("comma")
-        assert explorer.selection.view == "residual"
+        assert explorer.selection.page == "residual"
         await pilot.press("comma", "comma", "full_stop")
-        assert explorer.selection.view == "ov"
+        assert explorer.selection.page == "ov"
 
 
-def kind_job(explorer: object, kind: type) -> object:
-    from tui import needs
-
-    job = needs.shown(explorer.selection)  # type: ignore[attr-defined]
+def kind_job(explorer: Explorer, kind: type) -> Job:
+    job = needs.shown(explorer.selection)
     assert isinstance(job, kind)
     return job
 
@@ -118,8 +119,8 @@ async def test_the_cursor_moves_and_strip_and_inspector_follow() -> None:
     async with driven() as (explorer, pilot):
         await pilot.press("home", "k", "l")
         await pilot.pause()
-        assert explorer.heatmap.cursor == (4, 1)
-        assert explorer.selection.cell == (4, 1)
+        assert explorer.main.heatmap.cursor == (4, 1)
+        assert explorer.selection.prompt_cell == (4, 1)
         strip = explorer.query_one(TokenStrip)
         assert (strip.row, strip.col) == (4, 1)
         assert "·France → ·The" in text_of(explorer, "#inspector")
@@ -127,19 +128,19 @@ async def test_the_cursor_moves_and_strip_and_inspector_follow() -> None:
 
 async def test_a_redraw_right_after_a_key_does_not_undo_it() -> None:
     async with driven() as (explorer, pilot):
-        row, col = explorer.heatmap.cursor
+        row, col = explorer.main.heatmap.cursor
         explorer.action_cursor(-2, -1)
-        explorer._draw()
-        assert explorer.heatmap.cursor == (row - 2, col - 1)
+        explorer.draw()
+        assert explorer.main.heatmap.cursor == (row - 2, col - 1)
         await pilot.pause()
-        assert explorer.selection.cell == (row - 2, col - 1)
+        assert explorer.selection.prompt_cell == (row - 2, col - 1)
 
 
 async def test_one_cursor_is_shared_by_the_views() -> None:
     async with driven() as (explorer, pilot):
         await pilot.press("k", "h", "2")
         await settled(explorer, pilot)
-        assert explorer.heatmap.cursor == (4, 4)
+        assert explorer.main.heatmap.cursor == (4, 4)
         inspector = text_of(explorer, "#inspector")
         for word in ("pattern", "score", "QK", "(z ", "OV"):
             assert word in inspector
@@ -149,15 +150,13 @@ async def test_modes_cycle_through_thumbnails_and_enter_opens_one() -> None:
     async with driven() as (explorer, pilot):
         await pilot.press("m", "m", "m")
         await settled(explorer, pilot)
-        assert explorer.selection.mode == "all heads"
-        from tui import needs
-
+        assert explorer.selection.look(PatternLook).mode == "all heads"
         assert isinstance(explorer.engine.cached(needs.shown(explorer.selection)), Gallery)  # type: ignore[arg-type]
         await pilot.press("l", "enter")
         await settled(explorer, pilot)
         assert explorer.selection.name == "L0H1"
-        assert explorer.selection.mode == "pattern"
-        assert explorer.heatmap.has_focus
+        assert explorer.selection.look(PatternLook).mode == "pattern"
+        assert explorer.main.heatmap.has_focus
 
 
 async def test_normalisation_form_and_basis_are_named_in_the_title() -> None:
@@ -190,18 +189,18 @@ async def test_a_token_list_of_ones_own() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: not isinstance(explorer.app.screen, Ask))
         await settled(explorer, pilot)
-        assert explorer.heatmap.grid.rows.labels == (" king", " queen", " Paris")  # type: ignore[union-attr]
+        assert explorer.main.heatmap.grid.rows.labels == (" king", " queen", " Paris")  # type: ignore[union-attr]
         await pilot.press("t", "ctrl+u", "enter")
         await settled(explorer, pilot)
-        assert len(explorer.heatmap.grid.rows) == 6, "an empty list is the prompt again"  # type: ignore[union-attr]
+        assert len(explorer.main.heatmap.grid.rows) == 6, "an empty list is the prompt again"  # type: ignore[union-attr]
 
 
 async def test_the_answer_is_chosen_by_word() -> None:
     async with driven() as (explorer, pilot):
         await pilot.press("4", "A", *"Paris - London", "enter")
         await settled(explorer, pilot)
-        assert explorer.selection.chosen == Target((6,), (7,))
-        assert explorer.selection.measure == "answer"
+        assert explorer.selection.target == Target((6,), (7,))
+        assert explorer.selection.look(FlowLook).measure == "answer"
 
 
 async def test_append_takes_the_prediction_after_the_last_position() -> None:
@@ -225,10 +224,10 @@ async def test_the_mlp_in_the_tree_is_a_row_of_the_residual_view() -> None:
         explorer.query_one(ModelTree).focus()
         await pilot.press("j", "j", "j", "j")
         await settled(explorer, pilot)
-        assert explorer.selection.view == "residual"
-        grid = explorer.heatmap.grid
+        assert explorer.selection.page == "residual"
+        grid = explorer.main.heatmap.grid
         assert grid is not None
-        assert grid.rows.labels[explorer.heatmap.cursor[0]] == "L0.mlp"
+        assert grid.rows.labels[explorer.main.heatmap.cursor[0]] == "L0.mlp"
 
 
 async def test_the_history_is_on_up_and_down_and_keeps_the_draft() -> None:
@@ -248,7 +247,7 @@ async def test_help_lists_every_command_and_runs_one() -> None:
         assert isinstance(explorer.app.screen, Help)
         await pilot.press(*"view 3", "enter")
         await settled(explorer, pilot)
-        assert explorer.selection.view == "ov"
+        assert explorer.selection.page == "ov"
 
 
 async def test_the_palette_jumps_to_a_head() -> None:
@@ -257,8 +256,34 @@ async def test_the_palette_jumps_to_a_head() -> None:
         await pilot.pause(0.4)
         await pilot.press("enter")
         await until(pilot, lambda: explorer.selection.name == "L2H3")
-        explorer.jump(7, 0)
-        assert "there is no L7H0" in notice(explorer)
+        await pilot.press("colon", *"L7H0", "enter")
+        await until(pilot, lambda: "there is no L7H0" in notice(explorer))
+        assert explorer.selection.name == "L2H3"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_sources_is_a_page_that_its_key_leaves_and_1_is_the_pattern(size: tuple[int, int]) -> None:
+    async with driven(size=size) as (explorer, pilot):
+        for keys, page, words in (
+            ("S", "sources", "sources · toward"), ("S", "pattern", "L0H0 · pattern"),
+            ("S1", "pattern", "L0H0 · pattern"), ("2S", "sources", "sources · toward"),
+            ("2S1", "pattern", "L0H0 · pattern"), ("mS", "sources", "sources"), ("S", "pattern", "L0H0 · scores"),
+        ):  # fmt: skip
+            await pressed(explorer, pilot, *keys)
+            assert explorer.selection.page == page, keys
+            assert words in text_of(explorer, "#title"), keys
+            assert drawn(explorer).header.view == page, keys
+
+
+@pytest.mark.parametrize("keys", [("7",), ("8", "right_square_bracket", "right_square_bracket"), ("6",)])
+@pytest.mark.parametrize("before", [(), ("S",), ("m", "m", "m"), ("S", "S", "S")])
+async def test_enter_on_a_head_is_its_pattern(before: tuple[str, ...], keys: tuple[str, ...]) -> None:
+    async with driven() as (explorer, pilot):
+        await pressed(explorer, pilot, *before, *keys, "enter")
+        assert explorer.selection.page == "pattern"
+        name = explorer.selection.name
+        assert text_of(explorer, "#title") == f" {name} · pattern"
+        assert (drawn(explorer).header.view, drawn(explorer).header.head) == ("pattern", name)
 
 
 async def test_the_direct_path_and_back_to_a_head() -> None:
@@ -268,7 +293,7 @@ async def test_the_direct_path_and_back_to_a_head() -> None:
         assert "direct path" in text_of(explorer, "#title")
         await pilot.press("2")
         await settled(explorer, pilot)
-        assert "no head is selected" in explorer.heatmap.message
+        assert "no head is selected" in explorer.main.heatmap.message
         await pilot.press("right_curly_bracket")
         await settled(explorer, pilot)
         assert explorer.selection.name == "L0H0"
@@ -282,11 +307,11 @@ async def test_a_job_that_raises_leaves_the_app_alive_with_the_sentence() -> Non
         await settled(explorer, pilot)
         assert notice(explorer) == "", "a neighbour that fails in idle time is nobody's business yet"
         await pilot.press("right_curly_bracket")
-        await until(pilot, lambda: "broken on purpose" in explorer.heatmap.message)
-        assert "Press 1 for another view." in explorer.heatmap.message
+        await until(pilot, lambda: "broken on purpose" in explorer.main.heatmap.message)
+        assert "Press 1 for another view." in explorer.main.heatmap.message
         await pilot.press("1", "right_curly_bracket")
         await settled(explorer, pilot)
-        assert explorer.heatmap.grid.header.head == "L0H2"  # type: ignore[union-attr]
+        assert explorer.main.heatmap.grid.header.head == "L0H2"  # type: ignore[union-attr]
 
 
 async def test_a_model_that_cannot_be_opened_leaves_the_old_one() -> None:
@@ -296,16 +321,16 @@ async def test_a_model_that_cannot_be_opened_leaves_the_old_one() -> None:
         assert explorer.selection.model is not None
         await pilot.press("right_curly_bracket")
         await settled(explorer, pilot)
-        assert explorer.heatmap.grid.header.head == "L0H1"  # type: ignore[union-attr]
+        assert explorer.main.heatmap.grid.header.head == "L0H1"  # type: ignore[union-attr]
 
 
 async def test_a_first_load_that_fails_says_how_to_choose_another_model() -> None:
     async with driven(model="nowhere") as (explorer, pilot):
-        await until(pilot, lambda: "press M" in explorer.heatmap.message)
+        await until(pilot, lambda: "press M" in explorer.main.heatmap.message)
         await pilot.press("M", *"demo", "enter")
         await until(pilot, lambda: explorer.selection.tokens is not None)
         await settled(explorer, pilot)
-        assert isinstance(explorer.heatmap.grid, Grid)
+        assert isinstance(explorer.main.heatmap.grid, Grid)
 
 
 async def test_what_is_typed_while_the_model_loads_is_kept() -> None:
@@ -323,12 +348,12 @@ async def test_what_is_typed_while_the_model_loads_is_kept() -> None:
 
 async def test_a_prompt_that_is_too_long_is_refused_and_stays_to_be_shortened() -> None:
     async with driven() as (explorer, pilot):
-        before = explorer.heatmap.grid
+        before = explorer.main.heatmap.grid
         long = "word " * 2000
         explorer.query_one(PromptInput).value = long
         await until(pilot, lambda: "reads at most 60" in notice(explorer))
         assert explorer.query_one(PromptInput).value == long
-        assert explorer.heatmap.grid is before
+        assert explorer.main.heatmap.grid is before
         explorer.query_one(PromptInput).value = "Rome is"
         await settled(explorer, pilot)
         await until(pilot, lambda: notice(explorer) == "")
@@ -340,11 +365,11 @@ async def test_a_paste_of_ten_thousand_characters_in_many_lines_is_kept_whole() 
         text = "word\r\n" * 1500 + "\x1b[31mend\n"
         await pilot.press("i", "ctrl+u")
         await settled(explorer, pilot)
-        before = explorer.heatmap.grid
+        before = explorer.main.heatmap.grid
         explorer.app.post_message(events.Paste(text))
         await until(pilot, lambda: "reads at most 60" in notice(explorer))
         assert explorer.query_one(PromptInput).prompt == text.replace("\r\n", "\n")
-        assert explorer.heatmap.grid is before
+        assert explorer.main.heatmap.grid is before
         await pilot.press("ctrl+u", *"Rome")
         await until(pilot, lambda: len(explorer.selection.tokens or ()) == 2)
         assert notice(explorer) == ""
@@ -421,7 +446,7 @@ async def test_keys_can_be_remapped() -> None:
     async with driven(keys={"view_ov": "v"}) as (explorer, pilot):
         await pilot.press("v")
         await settled(explorer, pilot)
-        assert explorer.selection.view == "ov"
+        assert explorer.selection.page == "ov"
 
 
 async def test_keys_stay_commands_when_the_panel_covers_the_picture() -> None:
@@ -435,7 +460,7 @@ async def test_keys_stay_commands_when_the_panel_covers_the_picture() -> None:
         await pilot.press("2")
         await settled(explorer, pilot)
         assert explorer.query_one("#view").display, "a view's key brings its picture back"
-        assert explorer.heatmap.has_focus
+        assert explorer.main.heatmap.has_focus
 
 
 async def test_what_is_typed_before_a_question_is_drawn_is_its_answer() -> None:
@@ -451,7 +476,7 @@ async def test_keys_that_arrive_together_are_taken_in_their_order() -> None:
         burst(explorer, "i in Rome")
         await settled(explorer, pilot)
         assert explorer.query_one(PromptInput).value == "The capital of France is in Rome"
-        assert explorer.selection.view == "pattern"
+        assert explorer.selection.page == "pattern"
 
 
 def burst(explorer: Explorer, text: str) -> None:

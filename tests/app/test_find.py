@@ -10,10 +10,13 @@ from textual.widgets import Input
 
 from tests.app.driving import drawn, driven, notice, pressed, settled, text_of, until
 from tests.app.recorded import RecordedBench
-from tui import finding
+from tui import tree
 from tui.engine.jobs import Composition, CopyingScores, HeadScores, PairSearch, Partners, Repeats, TopPairs
-from tui.results import Table
-from tui.screen import Explorer
+from tui.explorer import Explorer
+from tui.names import head_at
+from tui.pages.scores import ScoresLook
+from tui.pages.svd import SVDLook
+from tui.results import Table, frozen
 from tui.views.chart import Bars, Plot
 from tui.views.head_card import HeadCard
 from tui.views.model_tree import ModelTree
@@ -44,7 +47,7 @@ async def test_every_score_by_m_and_the_cursor_is_a_head() -> None:
         assert len(set(names)) == 8
         assert {"copying", "OV top 1", "previous token", "entropy"} <= set(names)
         await pressed(explorer, pilot, "enter")
-        assert (explorer.selection.view, explorer.selection.name) == ("pattern", "L1H1")
+        assert (explorer.selection.page, explorer.selection.name) == ("pattern", "L1H1")
 
 
 async def test_scores_on_the_prompt_and_the_missing_file_says_so() -> None:
@@ -54,7 +57,27 @@ async def test_scores_on_the_prompt_and_the_missing_file_says_so() -> None:
         assert "on this prompt" in text_of(explorer, "#title")
         await pressed(explorer, pilot, "u")
         assert "O opens one" in notice(explorer)
-        assert explorer.selection.finding.on == "repeats"
+        assert explorer.selection.look(ScoresLook).on == "repeats"
+
+
+@pytest.mark.parametrize(("strongest", "said"), [(0.0999, True), (0.1001, False)])
+async def test_scores_that_are_nearly_nothing_do_not_glow_and_are_said(strongest: float, said: bool) -> None:
+    class Faint(RecordedBench):
+        def _headscores(self, job: HeadScores) -> Any:
+            grid = super()._headscores(job)
+            return replace(grid, values=frozen(grid.values * strongest / grid.values.max(0)))
+
+    async with driven(bench=Faint()) as (explorer, pilot):
+        await pressed(explorer, pilot, "7")
+        assert text_of(explorer, "#explanation").startswith(" no head above 0.1") == said
+        assert drawn(explorer).limits == (0.0, 1.0), "on the scale of a share, not on their own maximum"
+        table = explorer.panel.bars.table
+        assert table is not None
+        assert table.limits == (0.0, 1.0), "and the bars beside it"
+        await pressed(explorer, pilot, "m")
+        while "entropy" not in text_of(explorer, "#title"):
+            await pressed(explorer, pilot, "m")
+        assert "no head" not in text_of(explorer, "#explanation"), "an entropy is no share"
 
 
 async def test_labels_are_computed_last_and_copying_only_when_it_is_looked_at() -> None:
@@ -83,16 +106,16 @@ async def test_the_random_tokens_are_set_by_hand() -> None:
 async def test_one_line_finds_the_heads_that_tie_pairs_together() -> None:
     async with driven() as (explorer, pilot):
         await pilot.press("slash", *"France>Paris, king>queen", "enter")
-        await until(pilot, lambda: explorer.selection.finding.pairs is not None)
+        await until(pilot, lambda: explorer.selection.look(ScoresLook).pairs is not None)
         await settled(explorer, pilot)
-        assert explorer.selection.view == "heads"
+        assert explorer.selection.page == "heads"
         assert "embed QK · mean z of France>Paris, king>queen" in text_of(explorer, "#title")
         table = explorer.panel.bars.table
         assert isinstance(table, Table)
         assert table.columns[:4] == ("head", "mean z", "worst z", "mean rank")
         explorer.panel.bars.focus()
         await pressed(explorer, pilot, "enter")
-        assert explorer.selection.view == "qk", "one key from its heatmap"
+        assert explorer.selection.page == "qk", "one key from its heatmap"
         assert explorer.selection.name == table.rows[0][0]
         assert drawn(explorer).rows.labels == (" France", " Paris", " king", " queen")
         await pressed(explorer, pilot, "comma", "m")
@@ -113,11 +136,11 @@ async def test_a_pair_that_is_none_is_said_and_what_was_there_stays(text: str) -
 async def test_an_empty_search_ends_it() -> None:
     async with driven() as (explorer, pilot):
         await pilot.press("slash", *"France>Paris", "enter")
-        await until(pilot, lambda: explorer.selection.finding.pairs is not None)
+        await until(pilot, lambda: explorer.selection.look(ScoresLook).pairs is not None)
         await pilot.press("slash", "ctrl+u", "enter")
         await settled(explorer, pilot)
-        assert explorer.selection.finding.pairs is None
-        assert explorer.selection.finding.score == "induction"
+        assert explorer.selection.look(ScoresLook).pairs is None
+        assert explorer.selection.look(ScoresLook).score == "induction"
 
 
 async def test_the_strongest_pairs_of_a_head_and_from_one_to_its_heatmap() -> None:
@@ -129,7 +152,7 @@ async def test_the_strongest_pairs_of_a_head_and_from_one_to_its_heatmap() -> No
         assert "strongest QK pairs" in text_of(explorer, "#title")
         assert text_of(explorer, "#inspector") == " ·is → ·London   QK 8.00"
         await pressed(explorer, pilot, "enter")
-        assert explorer.selection.view == "qk"
+        assert explorer.selection.page == "qk"
         assert len(drawn(explorer).rows) == 2
 
 
@@ -168,7 +191,7 @@ async def test_a_search_is_stopped_with_esc_and_keeps_what_it_found() -> None:
         assert len(explorer.main.bars.table.rows) == 3  # type: ignore[union-attr]
         bench.gate.set()
         await pressed(explorer, pilot, "1")
-        assert explorer.selection.view == "pattern"
+        assert explorer.selection.page == "pattern"
 
 
 async def test_partners_and_nearest_tokens_are_side_panels_of_the_circuits() -> None:
@@ -189,12 +212,12 @@ async def test_composition_of_both_directions_and_jumping_along_it() -> None:
     bench = RecordedBench()
     async with driven(bench=bench) as (explorer, pilot):
         await pressed(explorer, pilot, "8")
-        assert "No head comes before layer 0." in explorer.heatmap.message or "No head" in notice(explorer)
+        assert "No head comes before layer 0." in explorer.main.heatmap.message or "No head" in notice(explorer)
         await pressed(explorer, pilot, "right_square_bracket", "right_square_bracket")
         assert "heads that feed the key of L2H0" in text_of(explorer, "#title")
         assert drawn(explorer).rows.labels == ("L0", "L1")
         await pressed(explorer, pilot, "j", "l", "enter")
-        assert (explorer.selection.view, explorer.selection.name) == ("pattern", "L1H1")
+        assert (explorer.selection.page, explorer.selection.name) == ("pattern", "L1H1")
         await pressed(explorer, pilot, "8", "u", "m")
         assert "heads whose value L1H1 feeds" in text_of(explorer, "#title")
         job = [job for job in bench.computed if isinstance(job, Composition)][-1]
@@ -217,7 +240,7 @@ async def test_the_circuit_through_two_heads() -> None:
 async def test_a_path_out_of_order_says_what_to_do() -> None:
     async with driven() as (explorer, pilot):
         await pressed(explorer, pilot, "8", "X")
-        assert "cursor on a head of another layer" in explorer.heatmap.message
+        assert "cursor on a head of another layer" in explorer.main.heatmap.message
         await pressed(explorer, pilot, "1", "X")
         assert "virtual heads are in Compose" in notice(explorer)
 
@@ -227,38 +250,38 @@ async def test_singular_directions_are_walked_and_read_as_tokens() -> None:
         await pressed(explorer, pilot, "D")
         assert isinstance(explorer.main.picture, Plot)
         await pressed(explorer, pilot, "j", "j")
-        assert explorer.selection.finding.singular == 2
+        assert explorer.selection.look(SVDLook).index == 2
         assert "direction 2 of 32" in text_of(explorer, "#inspector")
         assert explorer.panel.border_title == "L0H0: direction 2"
         assert explorer.panel.bars.table.columns == ("side", "token", "value")  # type: ignore[union-attr]
         await pressed(explorer, pilot, *["k"] * 5, "m")
-        assert explorer.selection.finding.singular == 0
+        assert explorer.selection.look(SVDLook).index == 0
 
 
 async def test_a_model_change_forgets_the_pairs() -> None:
     async with driven() as (explorer, pilot):
         await pilot.press("slash", *"France>Paris", "enter")
-        await until(pilot, lambda: explorer.selection.finding.pairs is not None)
+        await until(pilot, lambda: explorer.selection.look(ScoresLook).pairs is not None)
         await settled(explorer, pilot)
         await pilot.press("M", "ctrl+u", *"other", "enter")
         await until(pilot, lambda: explorer.selection.open.source == "other" and explorer.selection.tokens is not None)
         await settled(explorer, pilot)
-        assert explorer.selection.finding.pairs is None
+        assert explorer.selection.look(ScoresLook).pairs is None
 
 
 async def test_searches_follow_the_weights() -> None:
     bench = RecordedBench()
     async with driven(bench=bench) as (explorer, pilot):
         await pilot.press("slash", *"France>Paris", "enter")
-        await until(pilot, lambda: explorer.selection.finding.pairs is not None)
+        await until(pilot, lambda: explorer.selection.look(ScoresLook).pairs is not None)
         await pressed(explorer, pilot, "w", "b")
         jobs = [job for job in bench.computed if isinstance(job, PairSearch)]
         assert (jobs[-1].weights, jobs[-1].basis) == ("raw", "normed")
 
 
 def tree_lines(explorer: Explorer) -> str:
-    tree = explorer.query_one(ModelTree)
-    return "\n".join(tree.render_line(y).text for y in range(tree.size.height))
+    view = explorer.query_one(ModelTree)
+    return "\n".join(view.render_line(y).text for y in range(view.size.height))
 
 
 async def test_the_tree_says_what_the_heads_are_and_is_sorted_and_filtered() -> None:
@@ -287,9 +310,9 @@ async def test_the_tree_says_what_the_heads_are_and_is_sorted_and_filtered() -> 
 def finding_label(explorer: Explorer, name: str) -> str:
     """What the head is labelled as where the tree is by layer."""
     scores = explorer.engine.cached(HeadScores(explorer.selection.key, Repeats()))  # type: ignore[arg-type]
-    at = finding.head_at(name)
+    at = head_at(name)
     assert at is not None
-    return finding.label_texts(scores).get(at, "").split(" ")[0]
+    return tree.label_texts(scores).get(at, "").split(" ")[0]
 
 
 async def test_the_card_of_a_head_has_all_about_it_and_leads_on() -> None:
@@ -310,23 +333,24 @@ async def test_the_card_of_a_head_has_all_about_it_and_leads_on() -> None:
         await until(pilot, lambda: explorer.app.screen is explorer)
         await settled(explorer, pilot)
         assert explorer.selection.name == there
-        assert not explorer.selection.card, "nothing more is computed for it"
+        assert not explorer.cards.needs(), "nothing more is computed for it"
 
 
 async def test_notes_and_bookmarks_stay_with_the_model() -> None:
     async with driven() as (explorer, pilot):
         await pressed(explorer, pilot, "right_curly_bracket", "C")
         await pilot.press("b", "i", *"moves names", "enter")
-        await until(pilot, lambda: "L0H1" in explorer.notes and explorer.notes["L0H1"].text == "moves names")
+        cards = explorer.cards
+        await until(pilot, lambda: "L0H1" in cards.notes and cards.notes["L0H1"].text == "moves names")
         await pilot.press("escape")
         await until(pilot, lambda: explorer.app.screen is explorer)
-        assert explorer.notes["L0H1"].bookmarked
+        assert explorer.cards.notes["L0H1"].bookmarked
         await until(pilot, lambda: "★" in tree_lines(explorer))
     async with driven() as (explorer, pilot):
-        assert explorer.notes["L0H1"].text == "moves names", "another run knows it"
+        assert explorer.cards.notes["L0H1"].text == "moves names", "another run knows it"
         await pressed(explorer, pilot, "right_curly_bracket", "C")
         await pilot.press("b", "i", "ctrl+u", *["backspace"] * 12, "enter")
-        await until(pilot, lambda: "L0H1" not in explorer.notes)
+        await until(pilot, lambda: "L0H1" not in explorer.cards.notes)
 
 
 async def test_a_note_that_cannot_be_kept_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +359,7 @@ async def test_a_note_that_cannot_be_kept_is_said(monkeypatch: pytest.MonkeyPatc
         await pressed(explorer, pilot, "C")
         await pilot.press("b", "escape")
         await until(pilot, lambda: "cannot be kept" in notice(explorer))
-        assert explorer.notes["L0H0"].bookmarked, "on the screen it stays"
+        assert explorer.cards.notes["L0H0"].bookmarked, "on the screen it stays"
 
 
 async def test_without_a_head_there_is_no_card() -> None:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tests.app.driving import driven, settled
-from tui.commands import COMMANDS
+from tui import commands
 
 NOT_HERE = {"quit", "export", "themes", "palette"}
 """Leaving and writing files have tests of their own."""
@@ -17,7 +17,8 @@ NOT_HERE = {"quit", "export", "themes", "palette"}
 @pytest.mark.parametrize("seed", range(3))
 async def test_any_keys_in_any_order(seed: int) -> None:
     dice = random.Random(seed)
-    keys = [key for command in COMMANDS if command.id not in NOT_HERE for key in command.keys] + ["tab", "escape"] * 4
+    keys = [key for command in commands.every() if command.id not in NOT_HERE for key in command.keys]
+    keys += ["tab", "escape"] * 4
     size = dice.choice([(80, 24), (120, 40), (40, 12)])
     async with driven(size=size) as (explorer, pilot):
         for _ in range(60):
@@ -28,4 +29,4 @@ async def test_any_keys_in_any_order(seed: int) -> None:
         for key in "1234":
             await pilot.press(key)
             await settled(explorer, pilot)
-            assert explorer.heatmap.grid is not None or explorer.heatmap.message
+            assert explorer.main.heatmap.grid is not None or explorer.main.heatmap.message

@@ -57,7 +57,8 @@ def colours(monkeypatch: pytest.MonkeyPatch) -> None:
 def recorded_app(**options: object) -> CircuitApp:
     bench = RecordedBench()
     app = CircuitApp(Options(**options), bench=lambda: bench, clock=lambda: 0.0)  # type: ignore[arg-type]
-    app.explorer.draw_pause, app.explorer.panel_pause = 0.0, 0.01
+    pace = app.explorer.pace
+    pace.draw_pause, pace.panel_pause = 0.0, 0.01
     return app
 
 
@@ -69,8 +70,8 @@ def press(app: CircuitApp, keys: tuple[str, ...]) -> Callable[[Pilot[None]], obj
         for key in keys:
             await pilot.press({"}": "right_curly_bracket"}.get(key, key))
             await settled(explorer, pilot)
-        explorer._activity = ""  # which job came last is a race
-        explorer._draw()
+        explorer.scene.wishes.activity = ""  # which job came last is a race
+        explorer.draw()
         await pilot.pause()
 
     return run

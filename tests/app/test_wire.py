@@ -49,7 +49,7 @@ async def test_a_cursor_move_sends_little_and_draws_nothing(sent: list[int], mon
             await pilot.press(key)
             await settled(explorer, pilot)
             costs.append(sum(sent))
-        assert explorer.selection.cell != (59, 59)
+        assert explorer.selection.prompt_cell != (59, 59)
     # Lines of tokens and inspector included, whose texts here are longer than the demo's (p95 1.9 kB there).
     assert sorted(costs)[len(costs) // 2] <= 2000, costs
     assert max(costs) <= 3000, costs

@@ -154,12 +154,14 @@ def walk() -> None:
 
 
 async def steps(app: Any) -> None:
-    """2,500 steps, every fifth an edit of the prompt; each waits until its picture is drawn."""
+    """``WARM`` steps and 2,500 more, every fifth an edit of the prompt; each waits until its picture is drawn."""
     from dataclasses import replace
 
+    from tests.benchmarks.memory import LENGTHS, STEPS, WARM
     from tui import needs
 
     explorer = app.explorer
+    cache = explorer.engine.cache
 
     async def drawn() -> None:
         deadline = time.monotonic() + 10
@@ -170,26 +172,26 @@ async def steps(app: Any) -> None:
             tokens_there = explorer.selection.tokens_of is not None and (
                 explorer.selection.tokens_of.text == explorer.selection.text
             )
-            if result is not None and tokens_there and explorer.heatmap.grid is result:
+            if result is not None and tokens_there and explorer.main.heatmap.grid is result:
                 return
         note("late", explorer.selection.text)
 
     while explorer.selection.tokens is None:
         await asyncio.sleep(0.1)
     words = explorer.selection.text.split()
-    for step in range(2500):
+    for step in range(WARM + STEPS):
         if step % 100 == 0:
-            note("rss", step, resident())
+            note("rss", step, resident(), cache.used_bytes / cache.limit_bytes)
         if step % 5 == 4:
             edit = step // 5
-            text = " ".join([*words[: 8 + edit % 48], f"{edit}"[-3:]])
-            explorer.change(replace(explorer.selection, text=text))
+            text = " ".join([*words[: 8 + edit % LENGTHS], f"{edit}"[-3:]])
+            explorer.scene.change(replace(explorer.selection, text=text))
         elif step % 20 == 19:
-            explorer.action_step_layer(1)
+            explorer.action_move("layer", 1)
         else:
-            explorer.action_step_head(1)
+            explorer.action_move("head", 1)
         await drawn()
-    note("rss", 2500, resident())
+    note("rss", WARM + STEPS, resident(), cache.used_bytes / cache.limit_bytes)
     note("end")
 
 
@@ -202,9 +204,11 @@ def resident() -> float:
 def grids() -> None:
     """Nothing but a heatmap; ``}`` shows the next of some matrices. ``line``: by the line API."""
     from textual.app import App, ComposeResult
+    from textual.screen import Screen
 
     from tests.views.grids import random_grid
     from tui.views import plot
+    from tui.views.frame import send_changes
     from tui.views.heatmap import Heatmap
 
     if ARGUMENTS == ["line"]:
@@ -215,6 +219,11 @@ def grids() -> None:
 
     class Grids(App[None]):
         shown = 0
+
+        def get_default_screen(self) -> Screen[None]:
+            screen: Screen[None] = Screen()
+            send_changes(screen)  # both are sent as the app sends its frames
+            return screen
 
         def compose(self) -> ComposeResult:
             yield Heatmap(made[0])

@@ -13,7 +13,7 @@ from typing import Any
 from tests.benchmarks.heads import large_folder
 from tests.benchmarks.measure import Row, median_times, ms
 from tui.engine.jobs import Attribution, Job, Lens, LensCurve, LensTop, NextTokens, Open, Run, Sources, Target
-from tui.engine.parts import Forward
+from tui.engine.jobs.parts import Forward
 
 TOKENS = 128
 ANSWER, DISTRACTOR = 262, 318

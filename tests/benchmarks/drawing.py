@@ -35,6 +35,9 @@ def main() -> list[Row]:
     """In turns, one after the other, so that a busy neighbour slows all alike."""
     plot.warm()
     qk, large = random_grid(64, 64), grid_of(np.random.default_rng(0).normal(size=(1024, 1024)))
+    pictures = (plot.picture(qk, *SIZE), plot.picture(qk, *SIZE, fit=True), plot.picture(large, *SIZE, fit=True))
+    assert [shown.is_blocked for shown in pictures] == [False, True, True]
+    assert all(shown.levels.size > 1000 for shown in pictures)
     times = median_times({
         "window": lambda: plot.picture(qk, *SIZE),
         "fit": lambda: plot.picture(qk, *SIZE, fit=True),

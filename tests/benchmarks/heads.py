@@ -38,6 +38,7 @@ def main() -> list[Row]:
         ids = hand.get(Words(info.key, f"0:{TOKENS}")).ids
         for weights in ("processed", "raw"):  # what is made once: W_U laid out
             hand.get(OVRow(info.key, 0, 0, ids[0], ids, weights=weights))
+        assert (info.d_vocab, len(ids)) == (50257, TOKENS)
         times: dict[str, list[float]] = {"QK": [], "OV": [], "row": []}
         for layer in range(1, info.n_layers):
             for head in range(info.n_heads):

@@ -26,12 +26,15 @@ def main() -> list[Row]:
             child.settle(1)
             child.press("home")
             child.settle(1)
+            child.expect("L0H0 · QK", panel=True, whole=False)
             lag, rest, count = held(child, "l" * 45 + "h" * 45, slice(6, 39), slice(20, 82))
             out.append(Row(f"right held 3 s at 1 Mbit/s, {color}: lag of matrix and inspector", seconds(lag),
                            f"panel at rest {seconds(rest)}, {size(count)}", None, "≤ 0.2 s", lag <= 0.2))  # fmt: skip
+            child.expect("L0H0 · QK", panel=True, whole=False)
             lag, rest, count = held(child, "}" * 90, slice(0, 40), slice(0, 120))
             out.append(Row(f"heads held 3 s at 1 Mbit/s, {color}: lag of the whole screen", seconds(rest),
                            size(count), None, "≤ 1.2 s", rest <= 1.2))  # fmt: skip
+            child.expect("L0H2 · QK", panel=True, whole=False)  # 90 steps through the 4 heads of a layer
     return out
 
 

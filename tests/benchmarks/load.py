@@ -9,7 +9,7 @@ import statistics
 import time
 
 from tests.benchmarks.measure import Row, ms
-from tests.benchmarks.screen import Child
+from tests.benchmarks.screen import Child, shown
 
 ROUNDS = 3
 
@@ -25,8 +25,10 @@ def main() -> list[Row]:
             time.sleep(3)
             walk = time.monotonic()
             for key in "}]{[" * 2:  # the worker computes what no head has shown yet
+                before = shown(child.text).title
                 child.press(key)
                 time.sleep(0.25)
+                assert shown(child.text).title != before, f"{key} showed no other head:\n{child.text}"
             time.sleep(0.5)
             times = {words[0]: [float(word) for word in words[1:]] for words in child.noted() if words[0] != "stall"}
             starts = {"torch": times["torch"], "loading": [times["torch"][1], times["opened"][0]]}

@@ -9,7 +9,7 @@ from itertools import cycle
 from tests.benchmarks.measure import Row, ms
 from tests.benchmarks.screen import Child, last_change, taped
 from tests.e2e.scenario import edit_prompt
-from tui.asking import TYPING_PAUSE
+from tui.pace import TYPING_PAUSE
 
 ROUNDS = 15
 PROMPT = "When Mary and John went to the store, John gave a drink to"
@@ -30,14 +30,15 @@ def main() -> list[Row]:
         child.send(PROMPT)
         child.settle(1.5)
         text = PROMPT
+        picture = child.expect("L0H0 · pattern", panel=True).middle
         for letter, _ in zip(cycle("abcdefgh"), range(ROUNDS), strict=False):
             with taped(child) as tape:
                 begun = time.monotonic()
                 child.press(letter)
                 child.settle(1.0)
             text += letter
-            # The picture's lines: below the title, above the checks; the tree and the panel are beside it.
-            typed.append(last_change(child, tape, slice(8, 33), slice(22, 80)) - begun - TYPING_PAUSE)
+            typed.append(last_change(child, tape, *picture) - begun - TYPING_PAUSE)
+            assert text in child.text
             ids = torch.tensor([model.tokens.encode(text, True).ids])
             with torch.inference_mode():
                 start = time.perf_counter()

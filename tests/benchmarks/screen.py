@@ -1,23 +1,56 @@
-"""A child of the benchmarks on a pseudo-terminal, with what it drew when."""
+"""A child of the benchmarks on a pseudo-terminal, with what it drew when, and what must be on its screen for a figure
+to mean what its row says."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import re
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pyte
 
-from tests.e2e.scenario import CONVENTIONS, LOAD, head_of
+from tests.e2e.scenario import CONVENTIONS, LOAD, head_of, title_of
 from tests.e2e.terminal import Terminal, environment
 
 WORDS = ("the", "capital", "of", "France", "is", "Paris", "and")
 LONG = "The " + " ".join(WORDS[i % 7] for i in range(1, 63))
 """63 words, a token each: 64 with the BOS, as many as the demo reads."""
+
+
+class Shown(NamedTuple):
+    """What a screen shows, read from its text alone."""
+
+    title: str
+    """``L0H0 · pattern``."""
+    matrix: bool
+    """Whether the picture is a matrix: its axes, or the part in sight, stand below it."""
+    whole: bool
+    """Whether all of the matrix is in sight."""
+    panel: str
+    """Title of the side panel; empty where it is closed."""
+    middle: tuple[slice, slice]
+    """Lines and columns of the picture."""
+
+
+def shown(text: str) -> Shown:
+    """Read a screen."""
+    lines = text.splitlines()
+    tabs = next((y for y, line in enumerate(lines) if re.search(r"─\s+1 \S", line)), 0)
+    panes = [pane.strip("─╮ ") for pane in lines[tabs].split("╭─")[1:]]
+    axes = next((y for y, line in enumerate(lines) if re.search(r"↓ .*→ |\d–\d+/\d+ | in blocks ", line)), 0)
+    edges = [x for x, letter in enumerate(lines[tabs]) if letter in "╭╮│"]
+    left, right = (edges[2], edges[3]) if len(edges) > 3 else (edges[-1] if edges else 0, len(lines[tabs]))
+    return Shown(
+        title_of(text).strip(), axes > 0, axes > 0 and not re.search(r"\d–\d+/\d", lines[axes]),
+        panes[2] if len(panes) > 2 else "", (slice(tabs + 3, axes), slice(left + 1, right)),
+    )  # fmt: skip
 
 
 class Child(Terminal):
@@ -32,6 +65,9 @@ class Child(Terminal):
         self.log.touch()
         self.begun = time.monotonic()
         command = [sys.executable, "-m", "tests.benchmarks.child", kind, str(self.log), *arguments]
+        self.color = dict(itertools.pairwise(arguments)).get("--color", "256")
+        # As the command line does before Textual is imported, which the child imports first.
+        variables = {"TEXTUAL_COLOR_SYSTEM": self.color} | variables
         super().__init__(command, environment(path, **variables), path, size, rate)
 
     def close(self) -> None:
@@ -43,6 +79,24 @@ class Child(Terminal):
         self.wait_for(CONVENTIONS, LOAD)
         self.wait_for(lambda text: "→ " in text and head_of(text) and "softmax(scaled)" in text, LOAD)
         self.settle(1.5, LOAD)
+        found = {name for name, code in (("truecolor", b"38;2;"), ("256", b"38;5;")) if code in self.raw}
+        assert found == {self.color}, f"drawn in {found}, not in {self.color}"
+
+    def expect(self, title: str, *, panel: bool, whole: bool | None = None) -> Shown:
+        """Fail unless the screen shows this matrix, whose title begins so: else the figure is about something else."""
+        found = shown(self.text)
+        wanted = (title, True, found.whole if whole is None else whole, panel)
+        seen = (found.title[: len(title)], found.matrix, found.whole, bool(found.panel))
+        assert seen == wanted, f"{wanted} wanted, {seen} seen:\n{self.text}"
+        return found
+
+    def close_panel(self) -> None:
+        """``p`` goes through what the side panel shows, and closes it after the last."""
+        for _ in range(9):
+            if not shown(self.text).panel:
+                return
+            self.after("p", 0.5)
+        raise AssertionError(f"the side panel does not close:\n{self.text}")
 
     def noted(self) -> list[list[str]]:
         """The log, line by line, word by word."""
@@ -90,11 +144,11 @@ def taped(child: Child) -> Iterator[list[tuple[float, int]]]:
 
 
 def last_change(child: Child, tape: list[tuple[float, int]], lines: slice, columns: slice) -> float:
-    """When a part of the screen last changed."""
+    """When a part of the screen last changed, which it must have."""
     size = child._emulator.columns, child._emulator.lines
     screen = pyte.Screen(*size)
     stream = pyte.ByteStream(screen)
-    raw, done, shown, when = bytes(child.raw), 0, None, tape[0][0]
+    raw, done, before, when = bytes(child.raw), 0, None, tape[0][0]
     for moment, count in tape:
         stream.feed(_readable(raw[done:count]))
         done = count
@@ -103,8 +157,9 @@ def last_change(child: Child, tape: list[tuple[float, int]], lines: slice, colum
             [columns]
             for y in range(*lines.indices(size[1]))
         ]  # fmt: skip
-        if now != shown:
-            shown, when = now, moment
+        if now != before:
+            before, when = now, moment
+    assert when > tape[0][0], f"nothing changed there:\n{child.text}"
     return when
 
 

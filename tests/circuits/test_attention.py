@@ -12,7 +12,7 @@ from tests.circuits.desk import Desk, error
 from tests.models import folders
 from tui.circuits.errors import Refusal
 from tui.engine.jobs import QK, HeadInput, LayerPatterns, NextTokens, Pattern
-from tui.engine.parts import Forward
+from tui.engine.jobs.parts import Forward
 
 IDENTITIES = (
     "max |softmax(scaled) − pattern|",

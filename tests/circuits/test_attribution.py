@@ -19,7 +19,7 @@ from tests.circuits.test_residual import TARGETS, of_target, parts_of, towards
 from tests.models import folders
 from tui.circuits.errors import Refusal
 from tui.engine.jobs import Attribution, Grain, Target, Unit
-from tui.engine.parts import Forward
+from tui.engine.jobs.parts import Forward
 from tui.results import Grid
 
 LIMITS = {"float32": 1e-4, "bfloat16": 3e-2}

@@ -16,7 +16,7 @@ from tests.models import folders
 from tui.circuits import copying
 from tui.circuits.errors import Refusal
 from tui.engine.jobs import CopyingScores, Weights
-from tui.engine.parts import EndsProduct, HeadCopying
+from tui.engine.jobs.parts import EndsProduct, HeadCopying
 from tui.results import Grid
 
 DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
@@ -41,6 +41,18 @@ def test_against_the_whole_circuit(pair: Pair, weights: Weights) -> None:
             assert grid.values[4 * layer + head].tolist() == pytest.approx(of_circuit(full, everything), abs=2e-5)
     assert grid.header.convention["sample"] == "all 270 tokens"
     assert "seed" not in grid.header.convention
+
+
+def test_scores_have_the_limits_that_they_have(pair: Pair) -> None:
+    pair.desk.partials.clear()
+    job = CopyingScores(pair.desk.key, sample=40)
+    grid = pair.desk.get(job)
+    assert [grid.limits_of(column) for column in range(3)] == [(-1.0, 1.0), (0.0, 1.0), (0.0, 1.0)]
+    assert grid.limits == (-1.0, 1.0)
+    for made in (grid, *pair.desk.partials):
+        assert isinstance(made, Grid)
+        assert (made.limits, made.column_limits) == (grid.limits, grid.column_limits)
+        assert np.nanmax(np.abs(made.values)) <= 1 + 1e-6
 
 
 def test_a_sample(pair: Pair) -> None:

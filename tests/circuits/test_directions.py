@@ -15,7 +15,7 @@ from tests.circuits.test_lens import states_of, traced
 from tests.circuits.test_residual import parts_of
 from tui.circuits.errors import Refusal
 from tui.engine.jobs import Directions, PartWrite, Run, SourceWrite, StateAt, Vector
-from tui.engine.parts import Forward, needs
+from tui.engine.jobs.parts import Forward
 from tui.results import Table
 
 AT = 4
@@ -124,9 +124,9 @@ def test_the_table(pair: Pair) -> None:
 
 def test_parts_are_announced(pair: Pair) -> None:
     run = pair.desk.run(*IDS)
-    assert Forward(run, 1) in needs(Directions(run, SourceWrite(1, 0, 2, 1)))
+    assert Forward(run, 1) in Directions(run, SourceWrite(1, 0, 2, 1)).needs()
     for vector in (StateAt("L1.pre", 1), PartWrite("embed", 0), SourceWrite(0, 0, 1, 1)):
-        assert Forward(run) in needs(Directions(run, vector))
+        assert Forward(run) in Directions(run, vector).needs()
 
 
 def test_patterns_too_large_to_keep_together(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from tests.models.conftest import ARCHITECTURES
 from tui.circuits import lens
 from tui.circuits.errors import Refusal
 from tui.engine.jobs import Job, Lens, LensCurve, LensMeasure, LensTop, NextTokens, Open, Run, Target
-from tui.engine.parts import Forward, LensState
+from tui.engine.jobs.parts import Forward, LensState
+from tui.names import state_names
 from tui.results import Grid
 
 ANSWER, OTHER, DISTRACTOR = 260, 263, 264
@@ -63,7 +64,7 @@ def traced(desk: Desk, run: Run, mids: bool) -> tuple[dict[str, np.ndarray], np.
     trace, ends = desk.get(Forward(run)), desk.bench.ends
     norm = ends.final_norm
     out = {}
-    for name in lens.state_names(desk.info.n_layers, mids):
+    for name in state_names(desk.info.n_layers, mids):
         x = lens.state(trace, name).double().numpy()
         x = x - x.mean(-1, keepdims=True) if norm.kind == "LayerNorm" else x
         if norm.w is not None:

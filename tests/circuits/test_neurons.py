@@ -17,7 +17,7 @@ from tests.circuits.test_residual import TARGETS, towards
 from tests.models import folders
 from tui.circuits.errors import Refusal
 from tui.engine.jobs import Attribution, Neurons, NeuronTokens, Target, Weights
-from tui.engine.parts import Forward
+from tui.engine.jobs.parts import Forward
 
 CHECK = "max |Σ act W_out + b_out − MLP|"
 LAYER, AT = 1, 4

@@ -16,7 +16,7 @@ from tui.circuits.normalise import normalise, streamed_baseline
 from tui.circuits.tensors import Ends, HeadWeights, Norm
 from tui.engine import jobs
 from tui.engine.jobs import QK, Pattern
-from tui.engine.parts import Forward, HeadSum, KeyMoments, StreamMoments, VocabularyKeys, needs
+from tui.engine.jobs.parts import Forward, HeadSum, KeyMoments, StreamMoments, VocabularyKeys
 from tui.results import ModelKey
 
 SHARED = (Forward, HeadSum, KeyMoments, StreamMoments, VocabularyKeys)
@@ -49,7 +49,7 @@ def test_jobs_announce_the_parts_they_ask_for(pair: Pair) -> None:
         desk.asked.clear()
         desk.get(job)
         parts = {asked for asked in desk.asked if isinstance(asked, SHARED)}
-        assert parts <= needs(job), job
+        assert parts <= job.needs(), job
         assert parts
 
 
@@ -69,7 +69,7 @@ def test_large_vocabularies_go_through_one_head_s_keys(pair: Pair, monkeypatch: 
     job = QK(desk.key, 1, 0, (1, 5), (1, 2), "raw", "scaled", "zscore", "vocabulary", "normed")
     desk.values.pop(job, None)
     first = desk.get(job).values
-    monkeypatch.setattr("tui.engine.run.PRODUCTS", 0)
+    monkeypatch.setattr("tui.engine.keys.PRODUCTS", 0)
     desk.values = {j: v for j, v in desk.values.items() if isinstance(j, jobs.Open)}
     desk.computed.clear()
     assert np.abs(desk.get(job).values - first).max() < 1e-5

@@ -101,7 +101,7 @@ def test_a_target_is_said_in_words(pair: Pair) -> None:
     grid = pair.desk.get(Residual(pair.desk.run(*IDS), measure="answer", target=TARGETS[2]))
     assert (grid.header.convention["answer"], grid.header.convention["distractor"]) == (" Paris, $, b", " London, g")
     assert grid.header.explanation == (
-        "row = component, column = position: push toward the mean of ·Paris, $, b, away from the mean of ·London, g"
+        'row = component, column = position: push toward the mean of ·Paris, "$", b, away from the mean of ·London, g'
         " at the final norm's frozen scale"
     )
     alone = pair.desk.get(ResidualParts(pair.desk.run(*IDS), -1, measure="answer", target=TARGETS[0])).header

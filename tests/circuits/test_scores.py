@@ -16,7 +16,7 @@ from tests.models.conftest import ARCHITECTURES
 from tui.circuits import scores
 from tui.circuits.errors import Refusal
 from tui.engine.jobs import HeadScores, NextTokens, PreparePrompts, PromptRow, Prompts, Repeats, Run
-from tui.engine.parts import Forward, PatternSums
+from tui.engine.jobs.parts import Forward, PatternSums
 from tui.models.errors import ModelError
 from tui.results import Grid
 
@@ -244,6 +244,18 @@ def test_sixteen_bits(desk_of: Callable[..., Desk]) -> None:
     desk, exact = desk_of("llama", "bfloat16"), desk_of("llama")
     found = desk.get(HeadScores(desk.key, Repeats(length=8))).values
     assert np.abs(found - exact.get(HeadScores(exact.key, Repeats(length=8))).values).max() < 0.05
+
+
+def test_shares_have_limits_and_nats_have_none(pair: Pair) -> None:
+    pair.desk.partials.clear()
+    grid = pair.desk.get(HeadScores(pair.desk.key, Repeats(seed=9, rows=40)))
+    limits = dict(zip(grid.cols.labels, map(grid.limits_of, range(5)), strict=True))
+    assert limits == {**dict.fromkeys(scores.SCORES, (0.0, 1.0)), "entropy": None}
+    assert grid.limits is None, "columns of several units have no scale in common"
+    assert np.nanmin(grid.values) >= 0
+    assert np.nanmax(grid.values[:, :4]) <= 1 + 1e-6
+    assert pair.desk.partials
+    assert {made.column_limits for made in pair.desk.partials if isinstance(made, Grid)} == {grid.column_limits}
 
 
 def test_what_is_said(pair: Pair) -> None:

@@ -14,7 +14,7 @@ from tests.circuits.test_attribution import ANYWHERE, LIMITS, PROMPT, rows
 from tests.circuits.test_residual import TARGETS, of_target
 from tui.circuits.errors import Refusal
 from tui.engine.jobs import Attribution, Pattern, SourceRow, Sources, Target, Weights
-from tui.engine.parts import Forward
+from tui.engine.jobs.parts import Forward
 
 CHECK = "max |Σ sources − head|"
 LAYER, HEAD = 1, 2

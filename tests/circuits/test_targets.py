@@ -8,7 +8,7 @@ import pytest
 
 from tests.circuits.desk import Desk
 from tests.models import folders
-from tui.engine.jobs import FindTarget
+from tui.engine.jobs import Attribution, FindTarget, Lens, LensCurve, Target
 from tui.models.errors import ModelError
 from tui.results import Found, Split
 
@@ -51,6 +51,43 @@ def test_a_word_of_several_tokens_is_split_both_ways(desk: Desk, text: str) -> N
     assert split.word == "Rome"
     assert split.with_space.texts == (" ", "R", "o", "m", "e")
     assert split.without.texts == ("R", "o", "m", "e")
+    # A blank alone is no answer to anything.
+    assert [piece.text for piece in split.offered] == ["R", "o", "m", "e"]
+    assert [(piece.place, piece.spaced) for piece in split.offered] == [(2, True), (3, True), (4, True), (5, True)]
+
+
+def test_where_nobody_can_pick(desk: Desk) -> None:
+    problem, step = desk.get(FindTarget(desk.key, "Rome")).problem
+    assert problem == '"Rome" is 5 tokens: " " "R" "o" "m" "e" (without the blank before it: "R" "o" "m" "e").'
+    assert step == 'Write a word that is one token, or a token\'s id: #49 is "R".'
+    # The step works.
+    assert desk.get(FindTarget(desk.key, "#49")).answers.texts == ("R",)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("Paris", "·Paris"),
+        ("Paris - London", "·Paris − ·London"),
+        ("Paris, king - London, a", "·Paris, ·king − ·London, a"),
+        ("9", '"9"'),
+        ("9 - 2", '"9" vs "2"'),
+        ("Paris - +", '·Paris vs "+"'),
+        ("#32, #17 - <|bos|>", 'A, "2" vs ⟨bos⟩'),
+        ("-, #198", '"-", "⏎"'),
+        ("#220", '"·"'),
+    ],
+)
+def test_label(desk: Desk, text: str, label: str) -> None:
+    assert desk.get(FindTarget(desk.key, text)).label == label
+
+
+def test_headers_name_a_target_in_the_same_words(desk: Desk) -> None:
+    run, target = desk.run(256, 257), desk.get(FindTarget(desk.key, "9 - Paris"))
+    aim = Target(target.answers.ids, target.distractors.ids)
+    assert 'toward "9", away from ·Paris' in desk.get(Attribution(run, -1, aim)).header.explanation
+    assert list(desk.get(LensCurve(run, -1, aim)).series) == ['answer "9"', "distractor ·Paris"]
+    assert 'rank of "9" (1' in desk.get(Lens(run, "rank", aim)).header.explanation
 
 
 @pytest.mark.parametrize(

@@ -1,150 +1,306 @@
-"""The README's walk-throughs, key by key on the embedded model: every figure it prints is the one on the screen."""
+"""The README's walk-throughs, key by key on the embedded model: every figure that it prints stands on the screen.
+
+Keys, places and figures are read from the README's tables. All walk-throughs run in one session, in both orders, at
+80×24 and at 120×40.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from textual.geometry import Region
 from textual.pilot import Pilot
 
-from tests.app.driving import text_of
-from tui import needs
+from tests.readme import table
+from tui import needs, pages
 from tui.app import CircuitApp
 from tui.config import Options
-from tui.results import Grid, Table
-from tui.screen import Explorer
+from tui.explorer import Explorer
+from tui.results import Grid
+from tui.text import visible
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
-pytestmark = pytest.mark.timeout(120)
+FRANCE, KNOWS, INDUCTION = (
+    "## France and Paris in a few keys", "## How does the demo model know", "## Find the induction circuit",
+)  # fmt: skip
+NUMBER = r"−?\d+(?:\.\d+)?(?:e−\d+)?"
+FIGURE = re.compile(r"(?<![\w.,])(−?\d+\.\d+%?|#\d+|\d,\d{3}|1e-\d+)")
+KEY = re.compile(r"`([^`]+)`|cursor to (the row `[^`]+`|the column `[^`]+`|L\dH\d|`[^`]+` → `[^`]+`)")
+PROMPTS = ("The capital of France is", "robin silk volcano robin", "France, Paris, king, queen")
 
 
-@asynccontextmanager
-async def demo(prompt: str) -> AsyncIterator[tuple[Explorer, Pilot[None]]]:
-    app = CircuitApp(Options(prompt=prompt))
-    async with app.run_test(size=(120, 40)) as pilot:
-        await computed(app.explorer, pilot)
-        yield app.explorer, pilot
+@dataclass
+class Screen:
+    """The app as somebody sees it who has the README in hand."""
 
+    explorer: Explorer
+    pilot: Pilot[None]
+    lines_beside: list[str] = field(default_factory=list)
+    """What the side panel says in this row of the README."""
 
-async def computed(explorer: Explorer, pilot: Pilot[None]) -> None:
-    """Wait until everything that the screen needs is there and drawn."""
-    deadline = asyncio.get_running_loop().time() + 60
-    while explorer.selection.tokens is None or not all(
-        explorer.engine.cached(job) is not None
-        for job in needs.needs(explorer.selection, explorer._panel_open(), explorer._part(), explorer._drawn())
-    ):
-        assert asyncio.get_running_loop().time() < deadline
-        await pilot.pause(0.05)
-    await pilot.pause(0.3)
+    async def settled(self) -> None:
+        """Until everything that the screen needs is there and drawn."""
+        explorer, deadline = self.explorer, asyncio.get_running_loop().time() + 60
+        waiting = ("typing", "draw", "panel", "strip")
+        while True:
+            await self.pilot.pause(0.02)
+            s, wishes = explorer.selection, explorer.scene.wishes
+            there = s.tokens is not None and all(
+                explorer.engine.cached(job) is not None
+                for job in needs.needs(s, wishes.cached, explorer.panel_open)
+            )
+            if there and not any(map(explorer.pace.waits, waiting)):
+                break
+            assert asyncio.get_running_loop().time() < deadline
+        await self.pilot.pause()
 
+    async def press(self, *keys: str) -> None:
+        for key in keys:
+            await self.pilot.press(key)
+        await self.settled()
 
-async def press(explorer: Explorer, pilot: Pilot[None], *keys: str) -> None:
-    for key in keys:
-        await pilot.press(key)
-        await computed(explorer, pilot)
+    def text(self, region: Region | None = None) -> list[str]:
+        """Lines of the screen, or of a part of it."""
+        strips = self.explorer._compositor.render_strips()
+        if region is None:
+            return [strip.text for strip in strips]
+        return [strip.crop(region.x, region.right).text for strip in strips[region.y : region.bottom]]
 
+    def line(self, selector: str) -> str:
+        return " ".join(self.text(self.explorer.query_one(selector).region))
 
-def panel(explorer: Explorer) -> dict[str, tuple[object, ...]]:
-    """Rows of the side panel by their first word."""
-    table = explorer.panel.bars.table
-    assert isinstance(table, Table)
-    named = table.columns.index("token") if "token" in table.columns else 0
-    return {str(row[named]): row for row in table.rows}
+    async def beside(self) -> list[str]:
+        """The side panel's lines: on the right, or on a small screen after ``p``, until ``esc``. They are read once."""
+        if self.lines_beside:
+            return self.lines_beside
+        small = self.explorer.desk.small
+        assert self.explorer.panel_open is not small
+        if small:
+            await self.press("p")
+        assert self.explorer.panel_open
+        lines = self.text(self.explorer.panel.region)
+        if small:
+            await self.press("escape")
+            assert not self.explorer.panel_open
+        self.lines_beside = lines
+        return lines
 
-
-def said(pattern: str) -> tuple[float, ...]:
-    """Figures as the README has them."""
-    match = re.search(pattern, README)
-    assert match is not None, pattern
-    return tuple(float(number.replace("−", "-")) for number in match.groups())
-
-
-async def test_how_the_model_knows_that_frances_capital_is_paris() -> None:
-    async with demo("The capital of France is") as (explorer, pilot):
-        await press(explorer, pilot, "5")
-        grid = explorer.heatmap.grid
+    def grid(self) -> Grid:
+        grid = self.explorer.main.heatmap.grid
         assert isinstance(grid, Grid)
-        assert grid.text is not None
-        at_is = [(row[-1], round(float(value), 4)) for row, value in zip(grid.text, grid.values[:, -1], strict=True)]
-        first, second, last = said(
-            r"` not` \((0\.\d+)\); one layer later ` Paris` \((0\.\d+)\), at the end ` Paris` \((0\.\d+)\)"
-        )
-        assert at_is[0] == (" not", pytest.approx(first, abs=0.005))
-        assert at_is[1] == (" Paris", pytest.approx(second, abs=0.005))
-        assert at_is[-1] == (" Paris", pytest.approx(last, abs=0.00005))
-        assert "lens of the last state = logits" in text_of(explorer, "#checks")
-        await press(explorer, pilot, "u")
-        grid = explorer.heatmap.grid
-        assert isinstance(grid, Grid)
-        (mid,) = said(r"` Paris` \((0\.\d+)\) is there before MLP 0")
-        assert grid.values[1, -1] == pytest.approx(mid, abs=0.005)
-        await press(explorer, pilot, "6")
-        (whole,) = said(r"minus the mean logit is (\d+\.\d+)")
-        assert f"Σ parts {whole:.3f} = value {whole:.3f}" in text_of(explorer, "#checks")
-        parts = panel(explorer)
-        for name, value in re.findall(r"(L\dH\d) \+(\d\.\d\d)", README.partition("Largest: ")[2][:80]):
-            assert parts[name][1] == pytest.approx(float(value), abs=0.005)
-        assert list(parts)[:4] == ["L0H2", "L0H3", "L1H2", "L2H2"]
-        await press(explorer, pilot, "l", "l", "enter")
-        assert (explorer.selection.view, explorer.selection.name) == ("pattern", "L0H2")
-        grid = explorer.heatmap.grid
-        assert isinstance(grid, Grid)
-        assert grid.values[5, 4] == pytest.approx(1, abs=0.0005)
-        await press(explorer, pilot, "S")
-        sources = panel(explorer)
-        assert sources[" France"][1] == pytest.approx(4.04, abs=0.005)
-        assert sources[" France"][3] == pytest.approx(9.82, abs=0.005)
-        assert all(abs(float(str(row[1]))) < 1e-7 for name, row in sources.items() if name != " France")
-        await press(explorer, pilot, "h", "enter")
-        assert explorer.selection.view == "ov"
-        writes = panel(explorer)
-        assert list(writes)[:2] == [" Paris", " France"]
-        assert writes[" Paris"][2] == pytest.approx(9.82, abs=0.005)
-        assert writes[" France"][2] == pytest.approx(5.85, abs=0.005)
+        return grid
+
+    async def cursor_to(self, row: int | None, col: int | None) -> None:
+        """By keys."""
+        at = self.explorer.main.heatmap.cursor
+        to = (at[0] if row is None else row, at[1] if col is None else col)
+        down, right = to[0] - at[0], to[1] - at[1]
+        await self.press(*("j" * down or "k" * -down), *("l" * right or "h" * -right))
+        assert self.explorer.main.heatmap.cursor == to
+
+    async def go(self, place: str) -> None:
+        """The cursor to a place as the README names it; of equal labels the last is meant."""
+        rows, cols = ([*axis.labels] for axis in (self.grid().rows, self.grid().cols))
+        if head := re.fullmatch(r"(L\d)(H\d)", place):
+            await self.cursor_to(rows.index(head[1]), cols.index(head[2]))
+            return
+        names = re.findall(r"`([^`]+)`", place)
+        row = None if place.startswith("the column") else last(rows, names[0])
+        await self.cursor_to(row, None if place.startswith("the row") else last(cols, names[-1]))
 
 
-async def test_the_induction_circuit() -> None:
-    async with demo("robin silk volcano robin") as (explorer, pilot):
-        predictions = explorer.engine.cached(needs.next_tokens(explorer.selection))  # type: ignore[arg-type]
-        assert predictions.rows[0][1] == " silk"
-        assert predictions.rows[0][3] == pytest.approx(said(r"says ` silk` \((0\.\d+)\)")[0], abs=0.0005)
-        await press(explorer, pilot, "7")
-        heads = panel(explorer)
-        figures = said(r"L2H2 (0\.\d+) is the strongest, then L2H3 (0\.\d+) and L2H0 (0\.\d+)")
-        assert list(heads)[:3] == ["L2H2", "L2H3", "L2H0"]
-        assert [row[1] for row in list(heads.values())[:3]] == pytest.approx(figures, abs=0.0005)
-        await press(explorer, pilot, "j", "j", "l", "l", "8")
-        feeding = panel(explorer)
-        keys = said(r"L0H2 \(z (\d+\.\d)[^)]*\) and L0H3 \(z (\d+\.\d)\)")
-        assert [feeding["L0H2"][1], feeding["L0H3"][1]] == pytest.approx(keys, abs=0.05)
-        assert all(float(str(row[1])) < 0 for name, row in feeding.items() if name not in ("L0H2", "L0H3"))
-        await press(explorer, pilot, "m", "m")  # value, query
-        queries = said(r"L0H0 \(z (\d+\.\d)\), L0H1 \((\d+\.\d)\) and L1H0 \((\d+\.\d)\)")
-        feeding = panel(explorer)
-        assert [feeding[name][1] for name in ("L0H0", "L0H1", "L1H0")] == pytest.approx(queries, abs=0.05)
-        await press(explorer, pilot, "m", "l", "l", "enter")
-        assert explorer.selection.name == "L0H2"
-        grid = explorer.heatmap.grid
-        assert isinstance(grid, Grid)
-        looks = said(
-            r"at ` volcano` \((0\.\d+)\), from ` volcano` at ` silk` \((0\.\d+)\), "
-            r"from ` silk` at ` robin` \((0\.\d+)\)"
-        )
-        assert [grid.values[4, 3], grid.values[3, 2], grid.values[2, 1]] == pytest.approx(looks, abs=0.0005)
-        await press(explorer, pilot, "comma", "X")
-        grid = explorer.heatmap.grid
-        assert isinstance(grid, Grid)
-        assert grid.values[4, 1] == pytest.approx(said(r"It does not \((−0\.\d+)\)")[0], abs=0.005)
-        explorer.jump(2, 2)
-        await computed(explorer, pilot)
-        await press(explorer, pilot, "1", "h", "h", "W")
-        (score,) = said(r"` robin` → ` silk` is (\d+\.\d+)")
-        assert f"score {score:.3f}" in text_of(explorer, "#checks")
-        pairs = explorer.panel.bars.table
-        assert isinstance(pairs, Table)
-        best = said(r"L0H0 at the query × L0H2 at the key (\d\.\d+), L0H1 × L0H2 (\d\.\d+), L0H0 × L0H3 (\d\.\d+)")
-        assert [row[2] for row in pairs.rows[:3]] == pytest.approx(best, abs=0.005)
+def last(labels: list[str], label: str) -> int:
+    return len(labels) - 1 - labels[::-1].index(label)
+
+
+Reader = Callable[[Screen, str], Awaitable[None]]
+"""Asserts that a figure of the README stands where it is said to stand."""
+
+
+def cell(row: int | str, col: int | str, measured: str, word: str = "") -> Reader:
+    """In the line of the cell under the cursor, after the name of what is measured."""
+
+    async def check(screen: Screen, figure: str) -> None:
+        grid, before = screen.grid(), screen.explorer.main.heatmap.cursor
+        at = [place if isinstance(place, int) else last([*axis.labels], place)
+              for place, axis in ((row, grid.rows), (col, grid.cols))]  # fmt: skip
+        await screen.cursor_to(*at)
+        said = screen.line("#inspector")
+        await screen.cursor_to(*before)
+        found = re.search(rf"{re.escape(measured)} \(?({NUMBER}|#\d+)", said)
+        assert found is not None, said
+        assert found[1] == figure, said
+        assert visible(word) in said if word else True, said
+
+    return check
+
+
+def beside(name: str, place: int, column: int = 0) -> Reader:
+    """In a row of the side panel, the ``place``-th from the top. ``column``: which of its numbers."""
+
+    async def check(screen: Screen, figure: str) -> None:
+        lines = await screen.beside()
+        start = re.compile(rf"\W*(?:\d+ )?{re.escape(visible(name) if name[0] == ' ' else name)} +(.*)")
+        found = {number: match for number, line in enumerate(lines) if (match := start.match(line))}
+        assert found, lines
+        first = min(found)
+        assert first == 1 + place, lines  # below the title and the names of the columns
+        assert re.findall(NUMBER, found[first][1])[column] == figure, lines
+
+    return check
+
+
+def checks(name: str) -> Reader:
+    """In the line of identities, after the name of a side."""
+
+    async def check(screen: Screen, figure: str) -> None:
+        assert re.search(rf"Σ parts {re.escape(figure)} = {name} {re.escape(figure)} ±", screen.line("#checks"))
+
+    return check
+
+
+async def within(screen: Screen, figure: str) -> None:
+    """The identity's error is at most that."""
+    found = re.search(r"±(\de-\d+)", screen.line("#checks"))
+    assert found is not None
+    assert float(found[1]) <= float(figure)
+
+
+async def vocabulary(screen: Screen, figure: str) -> None:
+    model = screen.explorer.selection.model
+    assert model is not None
+    assert f"{model.d_vocab:,}" == figure
+
+
+async def others_give_less(screen: Screen, figure: str) -> None:
+    lines = await screen.beside()
+    given = [re.match(rf"\W*(?:bos⟩|\w+) +({NUMBER})", line) for line in lines if "France" not in line]
+    values = [abs(float(found[1].replace("−", "-"))) for found in given if found]
+    assert len(values) == 5
+    assert max(values) < float(figure)
+
+
+def others_below_chance(best: int) -> Reader:
+    """Below the best rows of the side panel all are negative."""
+
+    async def check(screen: Screen, _figure: str) -> None:
+        rows = [match[1] for line in await screen.beside() if (match := re.match(r"\W*L\dH\d(.*)", line))]
+        values = [re.findall(NUMBER, row)[0] for row in rows]
+        assert len(values) == 8
+        assert [value.startswith("−") for value in values] == [False] * best + [True] * (8 - best)
+
+    return check
+
+
+async def named_in_the_tree(screen: Screen, _figure: str) -> None:
+    """Induction heads are, where their line is in sight."""
+    assert re.search(r"H3 +ind 0?\.83.*H0 +ind 0?\.90", screen.line("#tree"))
+
+
+def next_token(token: str) -> Reader:
+    """In the line of tokens, as what comes next."""
+
+    async def check(screen: Screen, figure: str) -> None:
+        assert f"→ {visible(token)} {figure}" in screen.line("TokenStrip")
+
+    return check
+
+
+WALKS: dict[str, list[list[Reader]]] = {
+    FRANCE: [
+        [next_token(" Paris")],
+        [cell(" is", " France", "pattern")],
+        [vocabulary, beside(" Paris", 1), beside(" France", 2)],
+        [cell(" France", " Paris", "OV"), cell(" France", " Paris", "9.82"), cell(" king", " queen", "OV"),
+         cell(" king", " queen", "9.69")],
+        [cell(" France", " Paris", "QK"), cell(" king", " queen", "QK")],
+        [],
+    ],
+    KNOWS: [
+        [cell("L0.pre", " is", "probability", " not"), cell("L1.pre", " is", "probability", " Paris"),
+         cell("L3.post", " is", "probability", " Paris")],
+        [cell("L0.mid", " is", "probability", " Paris")],
+        [checks("value"), within, beside("L0H2", 1), beside("L0H3", 2), beside("L1H2", 3), beside("L2H2", 4)],
+        [cell(" is", " France", "pattern")],
+        [beside("France", 5), others_give_less, within, beside("France", 5, 1), beside("France", 5, 2)],
+        [vocabulary, beside(" Paris", 1), beside(" France", 2)],
+    ],
+    INDUCTION: [
+        [next_token(" silk")],
+        [beside("L2H2", 1), beside("L2H3", 2), beside("L2H0", 3)],
+        [beside("L0H2", 1), beside("L0H3", 2)],
+        [cell(4, 3, "pattern"), cell(3, 2, "pattern"), cell(2, 1, "pattern")],
+        [cell(4, 1, "virtual K")],
+        [beside("L1H0", 1), beside("L0H1", 2), beside("L0H0", 3)],
+        [checks("score"), within, beside("L0H0 L0H2", 1), beside("L0H1 L0H2", 2), beside("L0H0 L0H3", 3)],
+    ],
+}  # fmt: skip
+"""What stands where, for each row of a walk-through's table and each figure in it."""
+
+
+CLAIMS: dict[str, tuple[Reader, ...]] = {
+    "`7`": (named_in_the_tree,),
+    "cursor to L2H2, `8`": (others_below_chance(2),),
+    "`8` `m` `m`": (others_below_chance(3),),
+}
+"""What a row says without a figure."""
+
+
+def keys_of(cell: str) -> Iterator[tuple[str, str]]:
+    """(key, ""), (text to type, "typed") and (place, "cursor") of a row, as the README has them."""
+    rest = KEY.sub("", cell)
+    assert not rest.replace(",", "").replace("then", "").strip(), f"this is no key: {rest}"
+    for key, place in KEY.findall(cell):
+        if place:
+            yield place, "cursor"
+        else:
+            yield key, "typed" if len(key) > 1 and (key in PROMPTS or re.fullmatch(r"L\dH\d", key)) else ""
+
+
+async def walk(screen: Screen, title: str) -> None:
+    rows = table(README, title)
+    assert len(rows) == len(WALKS[title])
+    for (keys, seen), readers in zip(rows, WALKS[title], strict=True):
+        for key, kind in keys_of(keys):
+            if kind == "cursor":
+                await screen.go(key)
+            elif kind == "typed":
+                await screen.press(*key)
+            else:
+                await screen.press(key)
+        screen.lines_beside = []
+        for name in re.findall(r"\*\*(\w+)\.?\*\*", seen):
+            assert pages.of(screen.explorer.selection).title == name, keys
+        for check in CLAIMS.get(keys, ()):
+            await check(screen, "")
+        figures = FIGURE.findall(seen)
+        assert len(figures) == len(readers), seen
+        for figure, check in zip(figures, readers, strict=True):
+            await check(screen, figure)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+async def test_walk_throughs_in_one_session(size: tuple[int, int]) -> None:
+    """There and back: each after each, and twice."""
+    app = CircuitApp(Options())
+    async with app.run_test(size=size) as pilot:
+        screen = Screen(app.explorer, pilot)
+        pace = app.explorer.pace
+        pace.draw_pause, pace.panel_pause, pace.typing_pause = 0.0, 0.01, 0.05
+        await screen.settled()
+        for title in (*WALKS, *reversed(WALKS)):
+            await walk(screen, title)
+
+
+def test_no_figure_stands_outside_the_tables() -> None:
+    """What is said after them repeats no number that nobody checks."""
+    for title in WALKS:
+        section = README.partition(title)[2].partition("\n## ")[0]
+        outside = "\n".join(line for line in section.splitlines() if not line.startswith("|"))
+        assert not FIGURE.findall(outside), title

@@ -7,7 +7,7 @@ import pytest
 
 from tui.engine.engine import Engine
 
-from .fakes import Events, FakeBench, Rig, needs
+from .fakes import Events, FakeBench, Rig
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def make_rig() -> Iterator[Callable[..., Rig]]:
 
     def make(**options: Any) -> Rig:
         bench, events = FakeBench(), Events()
-        options = {"needs": needs, "emit": events.append, "make_bench": lambda: bench, **options}
+        options = {"emit": events.append, "make_bench": lambda: bench, **options}
         rig = Rig(Engine(**options), bench, events)
         rig.engine.start()
         rigs.append(rig)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tui.engine.engine import Bench, Cancelled, Context, Engine
+from tui.engine.bench import Bench, Cancelled, Context
+from tui.engine.engine import Engine
 from tui.engine.events import Done, Event, Failed, Idle
 from tui.engine.jobs import Job
 
@@ -31,16 +32,15 @@ class Head(Job):
     index: int
     text: str = "prompt"
 
+    def needs(self) -> frozenset[Job]:
+        return frozenset({Forward(self.text)})
+
 
 @dataclass(frozen=True)
 class Plain(Job):
     """Needs nothing."""
 
     name: str = "plain"
-
-
-def needs(job: Job) -> frozenset[Job]:
-    return frozenset({Forward(job.text)}) if isinstance(job, Head) else frozenset()
 
 
 def wait_until(true: Callable[[], bool], seconds: float = SOON) -> None:
@@ -145,4 +145,4 @@ class Rig:
         wait_until(self.events.idle(before + 1))
 
 
-__all__ = ["SOON", "Bench", "Events", "FakeBench", "Forward", "Gate", "Head", "Plain", "Rig", "needs", "wait_until"]
+__all__ = ["SOON", "Bench", "Events", "FakeBench", "Forward", "Gate", "Head", "Plain", "Rig", "wait_until"]

@@ -31,6 +31,18 @@ def test_equal_jobs_are_one_entry_and_a_new_value_replaces_its_size() -> None:
     assert (len(cache), cache.used_bytes, cache.get(Plain("a"))) == (1, 50, 2)
 
 
+def test_a_lower_limit_holds_at_once_for_what_is_there() -> None:
+    cache = Cache(100)
+    for name in "abc":
+        cache.put(Plain(name), name, 30)
+    cache.get(Plain("a"))
+    cache.limit(60)
+    assert [cache.get(Plain(name)) for name in "abc"] == ["a", None, "c"]
+    cache.limit(100)
+    assert cache.put(Plain("d"), "d", 40)
+    assert cache.used_bytes == 100
+
+
 def test_too_large_is_not_kept_and_pushes_nothing_out() -> None:
     cache = Cache(100)
     cache.put(Plain("small"), 1, 60)

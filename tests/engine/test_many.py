@@ -38,7 +38,6 @@ from tui.engine.jobs import (
     Target,
     Unit,
 )
-from tui.engine.parts import needs
 from tui.engine.run import Bench
 from tui.models.errors import ModelError
 from tui.results import Grid, Table
@@ -135,6 +134,18 @@ def test_prompts_are_tokenized_and_targets_found(desk: Desk) -> None:
     )
 
 
+def test_a_prompt_that_brings_its_bos_has_no_second(desk: Desk) -> None:
+    rows = (PromptRow("<|bos|>the king"), PromptRow("the king"), PromptRow("<|bos|>"))
+    made = desk.get(PreparePrompts(desk.key, "file.txt", rows, True))
+    assert made.runs[0] == made.runs[1]
+    assert made.runs[2].ids == (BOS,)
+    assert made.with_own_bos == 2
+    assert many.about(made)["bos in the text"] == "2 of 3"
+    without = desk.get(PreparePrompts(desk.key, "file.txt", rows, False))
+    assert (without.runs[0].ids, without.with_own_bos) == (made.runs[0].ids, 2)
+    assert "bos in the text" not in many.about(prepared(desk))
+
+
 def test_prompts_are_equal_when_all_of_them_is(desk: Desk) -> None:
     prompts = prepared(desk)
     again = fresh(desk, PreparePrompts(desk.key, "file.jsonl", ROWS, False))
@@ -156,9 +167,9 @@ def test_prompts_are_equal_when_all_of_them_is(desk: Desk) -> None:
     ("row", "message"),
     [
         (PromptRow("x " * 17), "(“x x x x x x x x x x x x x x x x x”): The prompt is 34 tokens long, but"),
-        (PromptRow("a b\x1b", "Rome"), '(“a b␛”): "Rome" is several tokens, " " "R" "o" "m" "e" or "R" "o" "m" "e".'),
-        (PromptRow("is", "Paris, Rome"), '(“is”): "Rome" is several tokens'),
-        (PromptRow("is", "Paris", "Rome"), '(“is”): "Rome" is several tokens'),
+        (PromptRow("a b\x1b", "Rome"), '(“a b␛”): "Rome" is 5 tokens: " " "R" "o" "m" "e" (without'),
+        (PromptRow("is", "Paris, Rome"), '(“is”): "Rome" is 5 tokens'),
+        (PromptRow("is", "Paris", "Rome"), '(“is”): "Rome" is 5 tokens'),
         (PromptRow("is", "", "Paris"), "(“is”): There is no answer before the minus."),
         (PromptRow("is", "Paris", "Paris"), "(“is”): The answer and the distractor are the same."),
         (PromptRow("is", "#270"), "(“is”): Token id 270 does not exist"),
@@ -506,7 +517,7 @@ class Told:
     def __init__(self, folder: Path) -> None:
         self.events: list[Any] = []
         self.bench = Bench()
-        self.engine = Engine(self.events.append, lambda: self.bench, needs=needs)
+        self.engine = Engine(self.events.append, lambda: self.bench)
         self.engine.start()
         self.info = self.wait(Open(str(folder), device="cpu"))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,30 @@ import torch
 
 from tests.models.folders import gpt2_folder
 from tui.engine.engine import Engine
-from tui.engine.events import Done, Failed
-from tui.engine.jobs import LayerPatterns, NextTokens, Open, Pattern, Run
-from tui.engine.parts import Forward, needs
+from tui.engine.events import Done, Failed, Idle
+from tui.engine.jobs import (
+    QK,
+    Directions,
+    FindPairs,
+    FindTarget,
+    HeadInput,
+    LayerPatterns,
+    LensTop,
+    NextTokens,
+    Open,
+    OVRow,
+    Partners,
+    PartWrite,
+    Pattern,
+    PreparePrompts,
+    PromptRow,
+    ResidualParts,
+    Run,
+    TokenFilter,
+    Tokenize,
+    Words,
+)
+from tui.engine.jobs.parts import Forward
 from tui.engine.run import Bench
 from tui.results import Grid, ModelInfo
 
@@ -31,7 +54,7 @@ class Watched:
         self.forwards = 0
         self.delay = 0.0
         self.entered = threading.Event()
-        self.engine = Engine(self.events.append, lambda: self.bench, needs=needs)
+        self.engine = Engine(self.events.append, lambda: self.bench)
         self.engine.start()
         opening = Open(str(folder), device="cpu")
         self.engine.want([opening])
@@ -144,3 +167,54 @@ def test_results_cannot_be_written_to(watched: Watched) -> None:
     assert isinstance(grid, Grid)
     with pytest.raises(ValueError, match="read-only"):
         grid.values[0, 0] = 1.0
+
+
+def test_bad_answers_are_a_line_each_in_the_log(
+    watched: Watched, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a user can get wrong, from a word to a folder: each is refused, and no traceback looks like a fault."""
+    key, run = watched.info.key, watched.run
+    file, empty, broken, cut = (tmp_path / name for name in ("file.txt", "empty", "broken", "cut"))
+    file.write_text("words")
+    empty.mkdir()
+    broken.mkdir()
+    (broken / "config.json").write_text("{")
+    shutil.copytree(folder, cut)
+    (cut / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-100])
+    bad = [
+        *(Open(str(path)) for path in (tmp_path / "nowhere", file, empty, broken, cut)),
+        Open(str(folder), device="cuda:99"),
+        Open(str(folder), dtype="int8"),
+        Tokenize(key, "", False),
+        Tokenize(key, "the " * 10_000, False),
+        Words(key, "France, unbelievable"),
+        Words(key, "99999"),
+        FindTarget(key, "France - France"),
+        FindPairs(key, "France>unbelievable"),
+        FindPairs(key, "France"),
+        PreparePrompts(key, "file.txt", (), False),
+        PreparePrompts(key, "file.txt", (PromptRow("the", "unbelievable"),), False),
+        Pattern(run, 0, 99),
+        Pattern(Run(replace(key, fingerprint="other"), IDS, False), 0, 0),
+        NextTokens(Run(key, (10**6,), False), 0),
+        LensTop(run, "L9.pre", 0),
+        NextTokens(run, len(IDS)),
+        ResidualParts(run, -len(IDS) - 1),
+        HeadInput(run, 1, 0, len(IDS), "q"),
+        OVRow(key, 1, 0, IDS[0], basis="prompt", run=run, position=len(IDS)),
+        QK(key, 0, 0, (1,), (10**6,)),
+        Partners(key, 0, 0, 1, "query", filter=TokenFilter(pattern="(")),
+        Directions(run, PartWrite("L0.nothing", 0)),
+    ]
+    caplog.clear()
+    watched.events.clear()
+    watched.engine.want(bad)
+    watched.until(lambda: any(isinstance(event, Idle) for event in watched.events))
+    failed = [event for event in watched.events if isinstance(event, Failed)]
+    assert [event.job for event in failed] == bad
+    told = [record for record in caplog.records if record.name.startswith("tui")]
+    assert len(told) == len(bad)
+    for event, record in zip(failed, told, strict=True):
+        assert record.levelname == "WARNING", record.getMessage()
+        assert record.exc_info is None
+        assert record.getMessage().splitlines() == [f"{event.error} {event.hint}".strip()]

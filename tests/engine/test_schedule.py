@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from tui.engine.engine import Cancelled, Context, Engine
+from tui.engine.bench import Cancelled, Context
+from tui.engine.engine import Engine
 from tui.engine.events import Done, Failed, Idle
 from tui.engine.jobs import Job, Open
 
-from .fakes import SOON, Events, FakeBench, Forward, Head, Plain, Rig, needs, wait_until
+from .fakes import SOON, Events, FakeBench, Forward, Head, Plain, Rig, wait_until
 
 A, B, C = Plain("a"), Plain("b"), Plain("c")
 
@@ -303,7 +304,7 @@ def test_whatever_is_wanted_the_last_list_is_settled(make_rig: Callable[..., Rig
         rig.bench.answers[job] = walk(chance.randrange(12), job in bad)
 
     def must_fail(job: Job) -> bool:
-        return job in bad or not needs(job).isdisjoint(bad)
+        return job in bad or not job.needs().isdisjoint(bad)
 
     there: dict[Job, Any] = {}
     for _ in range(120):

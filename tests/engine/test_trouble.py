@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import importlib
+import inspect
 import logging
+import pkgutil
 import threading
 import time
 import weakref
@@ -12,21 +15,20 @@ from typing import Any
 
 import pytest
 
-from tui.engine.engine import FAULT_HINT, MEMORY_HINT, Context, Engine
+import tui.circuits
+import tui.engine
+import tui.models
+from tui.circuits.errors import Refusal
+from tui.engine.bench import Cancelled, Context
+from tui.engine.engine import Engine
 from tui.engine.events import Done, Event, Failed, Partial, Progress
 from tui.engine.jobs import Open
+from tui.engine.trouble import FAULT_HINT, MEMORY_HINT
+from tui.models.errors import ModelError
 
 from .fakes import SOON, Events, FakeBench, Forward, Head, Plain, Rig, wait_until
 
 A, B = Plain("a"), Plain("b")
-
-
-class ModelError(Exception):
-    """Like the models' own: says what to do."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
 
 
 class OutOfMemoryError(RuntimeError):
@@ -48,11 +50,6 @@ def raising(error: BaseException) -> Callable[[Context], Any]:
 @pytest.mark.parametrize(
     ("error", "message", "hint"),
     [
-        (
-            ModelError("No config.json in /m.", "Choose another folder."),
-            "No config.json in /m.",
-            "Choose another folder.",
-        ),
         (ValueError("bad\n  value"), "ValueError: bad value", FAULT_HINT),
         (KeyError(), "KeyError", FAULT_HINT),
         (Unprintable(), "Unprintable", FAULT_HINT),
@@ -69,8 +66,34 @@ def test_a_failure_is_told_and_the_rest_goes_on(
         rig.settle(A, B)
     assert rig.events.of(Failed) == [Failed(A, message, hint)]
     assert rig.events.done == [B]
-    assert "Traceback" in caplog.text
+    assert caplog.text.count("Traceback") == 1
     assert rig.engine.cached(A) is None
+
+
+def errors_of_ours() -> list[type[Exception]]:
+    """Every class of error that a job can end in, defined anywhere below the screen."""
+    kinds = set()
+    for package in (tui.circuits, tui.models, tui.engine):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            for name, kind in inspect.getmembers(importlib.import_module(found.name), inspect.isclass):
+                if issubclass(kind, Exception) and kind.__module__ == found.name and not name.startswith("_"):
+                    kinds.add(kind)
+    return sorted(kinds, key=lambda kind: kind.__name__)
+
+
+def test_what_a_person_reads_is_one_line_in_the_log(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever its class: the sentence, no traceback, nothing that a terminal would obey."""
+    kinds = errors_of_ours()
+    assert {ModelError, Refusal} <= {*kinds}
+    for number, kind in enumerate(kinds):
+        caplog.clear()
+        job = Plain(str(number))
+        rig.bench.answers[job] = raising(kind("No config.json in\n/m\x1b[2J.", "Choose another folder."))
+        rig.settle(job)
+        assert rig.events.of(Failed)[-1] == Failed(job, "No config.json in\n/m\x1b[2J.", "Choose another folder.")
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            ("WARNING", "No config.json in /m␛[2J. Choose another folder.")
+        ], kind
 
 
 def test_a_long_message_is_cut(rig: Rig) -> None:
@@ -80,8 +103,6 @@ def test_a_long_message_is_cut(rig: Rig) -> None:
 
 
 def test_a_cancel_that_nobody_asked_for_is_a_failure_and_not_a_loop(rig: Rig) -> None:
-    from tui.engine.engine import Cancelled
-
     rig.bench.answers[A] = raising(Cancelled())
     rig.settle(A, B)
     assert rig.bench.starts(A) == 1

@@ -8,6 +8,7 @@ import errno
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -18,7 +19,14 @@ import numpy as np
 import pytest
 
 from tests.circuits.desk import Desk
-from tests.models.folders import gpt2_folder, induction_checkpoint, llama_folder
+from tests.models.folders import (
+    gpt2_folder,
+    induction_checkpoint,
+    llama_folder,
+    llama_tokenizer,
+    random_checkpoint,
+    tl_checkpoint,
+)
 from tui import export, formats
 from tui.engine.jobs import QK, Attribution, Lens, Neurons, Pattern, ResidualParts, ScoreParts, Sources, Target
 from tui.results import Axis, Curve, Grid, Header, frozen
@@ -206,6 +214,133 @@ def test_over_a_file_of_prompts(gpt2: Path, tmp_path: Path) -> None:
     assert {row[1] for row in contexts["values"]} == {0, 1}
 
 
+FACTS = ({"text": "the capital of France is", "label": "Paris", "id": 1},
+         {"text": "the capital of England is", "label": "London", "id": 2})  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "tsv"])
+def test_fields_of_a_file_have_other_names(
+    gpt2: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The numbers are those of the file with our names; what is not read is said, and is no error."""
+    file, ours = tmp_path / f"facts.{form}", tmp_path / "ours.jsonl"
+    rows = [",".join(FACTS[0]), *(",".join(map(str, fact.values())) for fact in FACTS)]
+    lines = "\n".join(map(json.dumps, FACTS))
+    tables = {"csv": "\n".join(rows), "tsv": "\n".join(rows).replace(",", "\t")}
+    file.write_text({"json": json.dumps(FACTS), "jsonl": lines, **tables}[form])
+    ours.write_text("\n".join(json.dumps({"prompt": fact["text"], "answer": fact["label"]}) for fact in FACTS))
+    mapped = document(gpt2, tmp_path, "attribution", "--prompts", str(file), "--fields", "prompt=text,answer=label")
+    noun = "keys" if form.startswith("json") else "columns"
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"circuit-tui: facts.{form} has {noun} that are not used: 'id'.\n")
+    assert document(gpt2, tmp_path, "attribution", "--prompts", str(ours))["values"] == mapped["values"]
+    assert capsys.readouterr().err == ""
+    half = document(gpt2, tmp_path, "attribution", "--prompts", str(file), "--fields", "prompt=text")
+    assert half["values"] != mapped["values"]
+    assert "--fields answer=label reads answers from there" in capsys.readouterr().err
+
+
+def test_a_file_of_prompts_that_is_none(gpt2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "facts.jsonl"
+    file.write_text("\n".join(map(json.dumps, FACTS)))
+    for fields, sentence in ((), "has no prompt"), (("--fields", "prompt=txt"), "has no key 'txt'"):
+        assert run(gpt2, "attribution", "--prompts", str(file), *fields) == 1
+        said = capsys.readouterr()
+        assert sentence in said.err
+        assert (said.out, len(said.err.splitlines())) == ("", 1)
+
+
+@pytest.fixture(scope="module")
+def sentencepiece(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama whose tokenizer puts a blank before every text, as ``▁``."""
+    from transformers import PreTrainedTokenizerFast
+
+    folder, tokens = tmp_path_factory.mktemp("sentencepiece"), llama_tokenizer()
+    llama_folder(folder, vocab_size=len(tokens.get_vocab()))
+    made = PreTrainedTokenizerFast(tokenizer_object=tokens, unk_token="<unk>")
+    made.save_pretrained(folder)
+    return folder
+
+
+def test_a_word_goes_on_the_prompt(sentencepiece: Path, tmp_path: Path) -> None:
+    for word, token in (("her", " her"), ("a", " a"), ("9", "9"), (".", ".")):
+        got = document(sentencepiece, tmp_path, "attribution", "--prompt", "a her", "--answer", word)
+        assert got["convention"]["answer"] == token
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence", "first"),
+    [
+        (["--answer", "him"], '"him" is 2 tokens: " h" "im" (without the blank before it: "h" "im").', " h"),
+        (["--answer", "her", "--distractor", "him"], '"him" is 2 tokens: " h" "im"', " h"),
+        (["--answer", "him her"], '"him her" is 3 tokens: " h" "im" " her"', " h"),
+        (["--answer", "9+9"], '"9+9" is 4 tokens: " " "9" "+" "9" (without the blank before it: "9" "+" "9").', "9"),
+    ],
+)
+@pytest.mark.parametrize("view", ["attribution", "residual"])
+def test_a_split_answer_shows_a_step_that_works(
+    sentencepiece: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], view: str, asked: list[str],
+    sentence: str, first: str,
+) -> None:  # fmt: skip
+    """Never a lone blank, which nobody means."""
+    assert run(sentencepiece, view, "--prompt", "a her", *asked) == 1
+    said = capsys.readouterr()
+    assert (said.out, len(said.err.splitlines())) == ("", 1)
+    assert sentence in said.err
+    step = re.search(r'or a token\'s id: (#\d+) is "(.+)"\.$', said.err.strip())
+    assert step is not None
+    assert step[2] == first
+    got = document(sentencepiece, tmp_path, view, "--prompt", "a her", "--answer", step[1])
+    assert got["convention"]["answer"] == first
+
+
+CLASSES = ["no", "yes, certainly", "not known"]
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """50 tokens in, 3 classes out."""
+    folder = tl_checkpoint(tmp_path_factory.mktemp("classes"), *random_checkpoint(d_vocab_out=3))
+    (folder / "vocab_out.json").write_text(json.dumps(CLASSES))
+    return folder
+
+
+def test_outputs_that_are_classes(classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompt = ("--prompt", "3 1 4 1 5")
+    by_id = document(classifier, tmp_path, "attribution", *prompt, "--answer", "#1")
+    by_name = document(classifier, tmp_path, "attribution", *prompt, "--answer", "yes, certainly")
+    assert by_id["convention"]["answer"] == "yes, certainly"
+    assert by_id["values"] == by_name["values"]
+    against = document(classifier, tmp_path, "attribution", *prompt, "--answer", "#1", "--distractor", "#0")
+    assert (against["convention"]["answer"], against["convention"]["distractor"]) == ("yes, certainly", "no")
+    lens = document(classifier, tmp_path, "lens", *prompt)
+    assert {cell for row in lens["text"] for cell in row} <= set(CLASSES)
+    ov = document(classifier, tmp_path, "ov", "--token-ids", "3,1", "--head", "L1H2")
+    assert ov["cols"]["labels"] == CLASSES
+    written = document(classifier, tmp_path, "neurons", "--neuron", "L0N7")
+    assert {row[written["columns"].index("token")] for row in written["values"]} <= set(CLASSES)
+    for asked, sentence in (
+        (["attribution", *prompt, "--answer", "7"], "none of this model's outputs"),
+        (["attribution", *prompt, "--answer", "#3"], "Output 3 does not exist"),
+        (["copying"], "3 classes of their own"),
+        (["search", "--pairs", "3>1", "--circuit", "ov"], "3 classes of their own"),
+    ):
+        assert run(classifier, *asked) == 1, asked
+        said = capsys.readouterr()
+        assert sentence in said.err
+        assert (said.out, len(said.err.splitlines())) == ("", 1)
+
+
+def test_help_says_each_thing_once() -> None:
+    """What is said of a view in an option's help stands there once."""
+    parser = argparse.ArgumentParser()
+    export.add_arguments(parser)
+    views = next(action.choices for action in parser._actions if action.dest == "view")
+    for action in parser._actions:
+        for view in views or ():
+            assert len(re.findall(rf"(?<![\w-]){view}(?=: )", action.help or "")) <= 1, (action.dest, action.help)
+
+
 def test_rotary_offset(tmp_path: Path) -> None:
     folder = llama_folder(tmp_path / "llama")
     near = document(folder, tmp_path, "qk", "--tokens", "France, Paris", "--head", "L1H0")
@@ -221,6 +356,19 @@ def test_a_number_is_a_word_or_an_id_as_the_option_says(gpt2: Path, tmp_path: Pa
     assert [token["id"] for token in ids["tokens"]] == [1, 2, 4, 5]
     parts = document(gpt2, tmp_path, "residual", "--prompt", PROMPT, "--answer", "5")
     assert parts["convention"]["answer"] == "5"
+
+
+def test_a_bos_in_the_prompt_is_said(gpt2: Path, tmp_path: Path) -> None:
+    """Under every view, and it is not doubled."""
+    for view, asked in (("tokens", ()), ("pattern", ("--head", "L1H2"))):
+        plain = document(gpt2, tmp_path, view, *asked, "--prompt", PROMPT)
+        typed = document(gpt2, tmp_path, view, *asked, "--prompt", f"<|bos|>{PROMPT}")
+        assert typed["tokens"] == plain["tokens"]
+        assert typed["values"] == plain["values"]
+        assert "bos from" not in plain["convention"]
+        assert typed["convention"] == {**plain["convention"], "bos from": "the text"}
+        off = document(gpt2, tmp_path, view, *asked, "--prompt", f"<|bos|>{PROMPT}", "--bos", "off")
+        assert (off["convention"]["bos"], off["convention"]["bos from"]) == (False, "the text")
 
 
 def test_checkpoint_known_answer(tmp_path: Path) -> None:
@@ -292,6 +440,7 @@ USAGE = [
     (["qk", "--head", "L0H0"], "needs --prompt, --tokens or --token-ids"),
     (["qk", "--head", "X1", "--tokens", "France"], "written L1H3"),
     (["qk", "--head", "L1", "--tokens", "France"], "names a layer"),
+    (["tokens", "--head", "L0H0"], "--head is for pattern and scores and contexts and qk"),
     (["qk", "--head", "L0H0", "--tokens", "France", "--basis", "prompt"], "needs --prompt"),
     (["qk", "--head", "L0H0", "--tokens", "France", "--offset", "2"], "rotary"),
     (["qk", "--head", "L0H0", "--token-ids", "one"], "written 1,2,3 or 0:52"),
@@ -323,11 +472,15 @@ USAGE = [
     (["directions", "--prompt", "the"], "needs one of"),
     (["directions", "--prompt", "the", "--source", "1"], "go together"),
     (["contexts", "--prompt", "the", "--head", "L0H0", "--token", "the"], "needs --prompts FILE"),
-    (["qk", "--head", "L0H0", "--prompts", "a.txt"], "--prompts is for pattern and lens and attribution"),
+    (["qk", "--head", "L0H0", "--prompts", "a.txt"], "--prompts is for pattern and contexts and lens and attribution"),
     (["pattern", "--prompt", "the", "--head", "L0H0", "--statistic", "spread"], "one prompt has one pattern"),
     (["pattern", "--prompts", "a.txt", "--head", "L0"], "names a layer"),
     (["attribution", "--prompt", "the", "--distractor", "Paris"], "needs --answer"),
     (["lens", "--prompts", "a.txt", "--measure", "kl"], "gives every measure"),
+    (["pattern", "--prompt", "the", "--head", "L0H0", "--fields", "prompt=text"], "--fields is for --prompts"),
+    (["attribution", "--prompts", "a.txt", "--fields", "text"], "Write prompt=text,answer=label"),
+    (["attribution", "--prompts", "a.txt", "--fields", "prompt=a,prompt=b"], "fields are prompt, answer, distractor"),
+    (["svd", "--head", "L0H0", "--prompt", ""], "reads the weights alone"),
     (["nothing", "--prompt", "the"], "invalid choice"),
     (["qk", "--head", "L0H0", "--tokens", "a", "--prompt", "b"], "not allowed with"),
 ]
@@ -338,7 +491,8 @@ FAILURES = [
     (["qk", "--head", "L0H0", "--token-ids", "3:1"], "empty range"),
     (["qk", "--head", "L0H0", "--tokens", ""], "The token list is empty"),
     (["qk", "--head", "L0H0", "--tokens", " , "], "The token list is empty"),
-    (["residual", "--prompt", "the", "--answer", "12"], '"12" is 2 tokens'),
+    (["residual", "--prompt", "the", "--answer", "12"],
+     '"12" is 3 tokens: " " "1" "2" (without the blank before it: "1" "2").'),
     (["attribution", "--prompt", "the", "--answer", "#9999"], "9999"),
     (["lens", "--prompt", "the", "--state", "L9.pre", "--position", "0"], "L9.pre"),
     (["directions", "--prompt", "the", "--part", "L9H0"], "L9H0"),
@@ -349,7 +503,7 @@ FAILURES = [
     (["pattern", "--head", "L0H0", "--prompt", "the " * 40], "at most 32"),
     (["pattern", "--head", "L0H0", "--prompt", "", "--bos", "off"], "empty"),
     (["tokens", "--prompt", "the", "--format", "svg"], "no picture"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), USAGE, ids=[" ".join(a)[:40] for a, _ in USAGE])

@@ -38,6 +38,19 @@ def tokenizer_files(path: Path, words: tuple[str, ...] = WORDS) -> int:
     return len(vocab) + 1
 
 
+def llama_tokenizer() -> Any:
+    """As Llama's ``tokenizer.json``: a blank before every text, blanks are ``▁``, bytes stand in for the rest."""
+    from tokenizers import Tokenizer, models, normalizers
+
+    bytes_ = (f"<0x{byte:02X}>" for byte in range(256))
+    pieces = ["<unk>", *bytes_, *"▁abehimrtw9+.", "▁h", "▁a", "he", "▁he", "▁her", "im"]
+    merges = [("▁", "h"), ("▁", "a"), ("h", "e"), ("▁h", "e"), ("▁he", "r"), ("i", "m")]
+    vocab = {piece: i for i, piece in enumerate(pieces)}
+    fast = Tokenizer(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    fast.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])  # type: ignore[list-item]
+    return fast
+
+
 def hf_folder(path: Path, config_name: str, model_name: str, seed: int = 0, **config: Any) -> Path:
     """A random model of any transformers class, with the tokenizer, in Hugging Face format."""
     import transformers
@@ -203,7 +216,8 @@ def random_checkpoint(seed: int = 0, **changes: Any) -> tuple[dict[str, Any], di
             shapes |= {at + f"ln2.{part}": (d,) for part in norms}
             shapes |= {at + "mlp.W_in": (d, m), at + "mlp.b_in": (m,), at + "mlp.W_out": (m, d), at + "mlp.b_out": (d,)}
     shapes |= {f"ln_final.{part}": (d,) for part in norms}
-    shapes |= {"unembed.W_U": (d, v), "unembed.b_U": (v,)}
+    out = config.get("d_vocab_out", v)
+    shapes |= {"unembed.W_U": (d, out), "unembed.b_U": (out,)}
     state = {key: 0.3 * torch.randn(shape) + (1.0 if key.endswith(".w") else 0.0) for key, shape in shapes.items()}
     for layer in range(config["n_layers"]):
         state[f"blocks.{layer}.attn.mask"] = torch.ones(config["n_ctx"], config["n_ctx"], dtype=torch.bool).tril()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,10 @@ def forward(config: dict[str, Any], state: dict[str, Tensor]) -> tuple[np.ndarra
             np.einsum("nd,hdk->hnk", read, w[at + f"attn.W_{s}"]) + w[at + f"attn.b_{s}"][:, None] for s in "QKV"
         )
         q, k = rotate(q), rotate(k)
-        scores = np.where(np.tril(np.ones((n, n), bool)), q @ k.transpose(0, 2, 1) / scale, -np.inf)
+        seen = (
+            np.ones((n, n), bool) if config.get("attention_dir") == "bidirectional" else np.tril(np.ones((n, n), bool))
+        )
+        scores = np.where(seen, q @ k.transpose(0, 2, 1) / scale, -np.inf)
         pattern = np.exp(scores - scores.max(-1, keepdims=True))
         pattern /= pattern.sum(-1, keepdims=True)
         patterns.append(pattern)
@@ -74,8 +78,9 @@ def forward(config: dict[str, Any], state: dict[str, Tensor]) -> tuple[np.ndarra
         {"use_attn_scale": False},
         {"attn_scale": 2.0},
         {"positional_embedding_type": "rotary", "rotary_adjacent_pairs": True},
+        {"attention_dir": "bidirectional"},
     ],
-    ids=["LN", "LNPre", "RMS", "attention only", "no scale", "own scale", "rotary"],
+    ids=["LN", "LNPre", "RMS", "attention only", "no scale", "own scale", "rotary", "both directions"],
 )
 def test_against_float64(tmp_path: Path, changes: dict[str, Any], form: str) -> None:
     config, state = random_checkpoint(**changes)
@@ -209,12 +214,48 @@ def test_config_as_hooked_transformer_writes_it(tmp_path: Path) -> None:
     assert np.abs(live.trace(IDS).logits.numpy() - logits).max() / np.abs(logits).max() < 1e-5
 
 
-def test_other_output_vocabulary(tmp_path: Path) -> None:
-    config, state = random_checkpoint(d_vocab_out=49)
-    state["unembed.W_U"], state["unembed.b_U"] = state["unembed.W_U"][:, :49], state["unembed.b_U"][:49]
-    info = load(str(tl_checkpoint(tmp_path / "toy", config, state)), device="cpu").info
-    assert info.capabilities.ov == "The output vocabulary of this model is not its input vocabulary."
-    assert not info.capabilities.qk
+@pytest.mark.parametrize(
+    ("size", "file", "names"),
+    [
+        (3, None, ("class 0", "class 1", "class 2")),
+        (3, '["no", "yes", "maybe"]', ("no", "yes", "maybe")),
+        (50, json.dumps([f"digit {i}" for i in range(50)]), tuple(f"digit {i}" for i in range(50))),
+        (50, None, ()),
+    ],
+)
+def test_outputs_that_are_no_tokens(tmp_path: Path, size: int, file: str | None, names: tuple[str, ...]) -> None:
+    folder = tl_checkpoint(tmp_path / "toy", *random_checkpoint(d_vocab_out=size))
+    if file is not None:
+        (folder / "vocab_out.json").write_text(file)
+    live = load(str(folder), device="cpu")
+    assert live.info.classes == names
+    assert live.info.capabilities.ov == live.info.capabilities.qk == ""
+    said = "This needs outputs that are the input tokens; this model's are {} classes of their own."
+    assert live.info.capabilities.one_vocabulary == (said.format(size) if names else "")
+    assert any("outputs are no tokens" in note for note in live.info.notes) is bool(names)
+    assert live.outputs.text(1) == (names[1] if names else "1")
+    for bad in (-1, size):
+        with pytest.raises(ModelError, match=f"Output {bad} does not exist" if names else f"Token id {bad} does not"):
+            live.outputs.text(bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('["a", "b"]', "vocab_out.json names 2 outputs, but the model has 3."),
+        ("[0, 1, 2]", "vocab_out.json is not a list of names of outputs."),
+        ('{"a": 0}', "vocab_out.json is not a list of names of outputs."),
+        ("null", "vocab_out.json is not a list of names of outputs."),
+        ('["a"', "vocab_out.json cannot be read as JSON: "),
+    ],
+)
+def test_names_of_outputs_that_are_none(tmp_path: Path, text: str, message: str) -> None:
+    folder = tl_checkpoint(tmp_path / "toy", *random_checkpoint(d_vocab_out=3))
+    (folder / "vocab_out.json").write_text(text)
+    with pytest.raises(ModelError) as raised:
+        load(str(folder), device="cpu")
+    assert message in raised.value.message
+    assert raised.value.hint
 
 
 def refused(tmp_path: Path, config: dict[str, Any], state: dict[str, Tensor]) -> str:
@@ -230,7 +271,7 @@ def refused(tmp_path: Path, config: dict[str, Any], state: dict[str, Tensor]) ->
         ({"parallel_attn_mlp": True}, "This checkpoint uses parallel blocks"),
         ({"positional_embedding_type": "rotary"}, "Checkpoints with rotary positions cannot be loaded yet."),
         ({"positional_embedding_type": "shortformer"}, "Checkpoints with shortformer positions cannot be loaded"),
-        ({"attention_dir": "bidirectional"}, "This checkpoint attends in both directions."),
+        ({"attention_dir": "sideways"}, "attention_dir sideways is not known."),
         ({"normalization_type": "Batch"}, "normalization_type Batch is not known."),
         ({"act_fn": "sine"}, "TransformerLens cannot load this checkpoint: Unsupported act_fn"),
     ],

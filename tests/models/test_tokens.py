@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.models.folders import WORDS
+from tests.models.folders import WORDS, llama_tokenizer
 from tui.models.errors import ModelError
 from tui.models.live import LiveModel
-from tui.models.tokens import ListTokenizer, Tokenizer, spelled
+from tui.models.tokens import HubTokenizer, ListTokenizer, Tokenizer, spelled
 
 BOS = 269
 FRANCE, PARIS = 256 + WORDS.index("France"), 256 + WORDS.index("Paris")
@@ -176,8 +178,6 @@ def test_sentencepiece_style(tmp_path: Path) -> None:
     from tokenizers import decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    from tui.models.tokens import HubTokenizer
-
     vocab = {piece: i for i, piece in enumerate(["<unk>", "<0x0A>", "<0xE2>", "▁France", "▁is", "x", "▁"])}
     fast = Fast(models.WordLevel(vocab, unk_token="<unk>"))
     fast.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -188,3 +188,125 @@ def test_sentencepiece_style(tmp_path: Path) -> None:
     assert tokens.words("France").ids == (3,)
     with pytest.raises(ModelError, match='"Rome" is not in this model'):
         tokens.words("Rome")
+
+
+def llama_tokens() -> HubTokenizer:
+    """As Llama's ``tokenizer.json``."""
+    from transformers import PreTrainedTokenizerFast
+
+    fast = llama_tokenizer()
+    made = PreTrainedTokenizerFast(tokenizer_object=fast, unk_token="<unk>")
+    return HubTokenizer(made, len(fast.get_vocab()), 32)
+
+
+@pytest.mark.parametrize(
+    ("word", "spaced", "alone"),
+    [
+        ("him", (" h", "im"), ("h", "im")),
+        ("her", (" her",), ("he", "r")),
+        ("a", (" a",), ("a",)),
+        ("9", (" ", "9"), ("9",)),
+        ("him her", (" h", "im", " her"), ("h", "im", " her")),
+        (".", (" ", "."), (".",)),
+        ("é", (" ", "<0xC3>", "<0xA9>"), ("<0xC3>", "<0xA9>")),
+    ],
+)
+def test_a_word_goes_on_a_text(word: str, spaced: tuple[str, ...], alone: tuple[str, ...]) -> None:
+    """Not as it would stand at a text's beginning, where such a tokenizer puts a blank before the blank."""
+    tokens = llama_tokens()
+    forms = tokens.forms(word)
+    assert tuple(tokens.named(ids).texts for ids in forms) == (spaced, alone)
+    for ids, between in zip(forms, (" ", ""), strict=True):
+        assert tokens.encode(f"a her\n{between}{word}", bos=False).ids[-len(ids) :] == tuple(ids)
+
+
+def test_a_word_after_a_blank_is_preferred() -> None:
+    tokens = llama_tokens()
+    assert tokens.words("her, a, 9").texts == (" her", " a", "9")
+    with pytest.raises(ModelError, match='"him" is 2 tokens: " h" "im"'):
+        tokens.single("him")
+
+
+def test_words_of_other_tokenizers_go_on_a_text(model_of: Callable[[str], LiveModel]) -> None:
+    for name in ("gpt2", "llama"):
+        tokens = model_of(name).tokens
+        assert tuple(tokens.named(ids).texts for ids in tokens.forms("Rome")) == ((" ", *"Rome"), tuple("Rome"))
+        assert tokens.forms("France") == ([FRANCE], [*map(tokens.single, "France")])
+
+
+def _gpt2_like() -> HubTokenizer:
+    """Bytes and a few words; ``<|endoftext|>`` is BOS and EOS."""
+    from tokenizers import AddedToken, decoders, models, pre_tokenizers
+    from tokenizers import Tokenizer as Fast
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "Ġthe", "Ġking", "<|endoftext|>"]
+    fast = Fast(models.BPE({piece: i for i, piece in enumerate(pieces)}, merges=[], ignore_merges=True))
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.decoder = decoders.ByteLevel()
+    fast.add_special_tokens([AddedToken("<|endoftext|>", special=True)])
+    end = "<|endoftext|>"
+    made = PreTrainedTokenizerFast(tokenizer_object=fast, bos_token=end, eos_token=end, unk_token=end)
+    return HubTokenizer(made, d_vocab=len(pieces), n_ctx=16)
+
+
+def _llama_like() -> HubTokenizer:
+    """``▁the`` is a word with its space, and the post-processor adds ``<s>`` where it is let."""
+    from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
+    from tokenizers import Tokenizer as Fast
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = ["<unk>", "<s>", "</s>", "▁the", "▁king", "▁"]
+    fast = Fast(models.WordLevel({piece: i for i, piece in enumerate(pieces)}, unk_token="<unk>"))
+    fast.pre_tokenizer = pre_tokenizers.Metaspace()
+    fast.decoder = decoders.Metaspace()
+    fast.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    fast.add_special_tokens([AddedToken(piece, special=True) for piece in pieces[:3]])
+    made = PreTrainedTokenizerFast(tokenizer_object=fast, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    return HubTokenizer(made, d_vocab=len(pieces), n_ctx=16)
+
+
+@pytest.mark.parametrize(("make", "bos"), [(_gpt2_like, "<|endoftext|>"), (_llama_like, "<s>")])
+def test_a_bos_in_the_text_is_the_only_one(make: Callable[..., HubTokenizer], bos: str) -> None:
+    tokens = make()
+    prepended, bare = tokens.encode(" the king", bos=True), tokens.encode(" the king", bos=False)
+    assert prepended.ids == (tokens.bos_id, *bare.ids)
+    assert (prepended.bos, prepended.bos_from, bare.bos, bare.bos_from) == (True, "", False, "")
+    for asked in (True, False):
+        typed = tokens.encode(f"{bos} the king", bos=asked)
+        assert typed.ids == prepended.ids, "one BOS, asked for or not"
+        assert (typed.bos, typed.bos_from) == (asked, "text")
+        alone = tokens.encode(bos, bos=asked)
+        assert (alone.ids, alone.bos_from) == ((tokens.bos_id,), "text")
+    # What stands elsewhere or is written twice is the text's own.
+    assert tokens.encode(f" the{bos}", bos=True).ids.count(tokens.bos_id) == 2
+    assert tokens.encode(f"{bos}{bos} the", bos=True).ids[:3].count(tokens.bos_id) == 2
+    assert tokens.encode(bos[:2], bos=True).bos_from == ""
+    assert tokens.encode("", bos=True).bos_from == ""
+    # A full context has room for the BOS that is there.
+    full = bos + "".join([" the"] * 15)
+    assert len(tokens.encode(full, bos=True)) == 16
+
+
+def test_a_tokenizer_that_puts_a_bos_there_by_itself() -> None:
+    """Its normalizer does, whether special tokens are asked for or not."""
+    from tokenizers import Tokenizer as Fast
+    from tokenizers import models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    fast = Fast(models.WordLevel({"<unk>": 0, "<s>": 1, "the": 2, "king": 3}, unk_token="<unk>"))
+    fast.normalizer = normalizers.Prepend("<s> ")
+    fast.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made = PreTrainedTokenizerFast(tokenizer_object=fast, bos_token="<s>", unk_token="<unk>")
+    tokens = HubTokenizer(made, d_vocab=4, n_ctx=8)
+    for asked in (True, False):
+        encoded = tokens.encode("the king", bos=asked)
+        assert (encoded.ids, encoded.bos_from) == ((1, 2, 3), "tokenizer")
+
+
+def test_a_bos_in_prompts_without_a_tokenizer() -> None:
+    listed = ListTokenizer(["<bos>", "+", " cat"], d_vocab=3, n_ctx=8, bos_id=0)
+    assert listed.encode("<bos> cat", bos=True) == replace(listed.encode("cat", bos=True), bos_from="text")
+    numbers = Tokenizer(d_vocab=9, n_ctx=4, bos_id=7)
+    assert numbers.encode("7 1", bos=True) == replace(numbers.encode("1", bos=True), bos_from="text")
+    assert numbers.encode("1 7", bos=True).ids == (7, 1, 7)

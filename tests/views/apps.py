@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -11,16 +12,27 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.strip import Strip
 
 from tui.views.chart import Bars
 from tui.views.colours import Mode
+from tui.views.frame import send_changes
 from tui.views.gallery import Thumbnails
 from tui.views.heatmap import Heatmap
 from tui.views.surface import Drawing
 
 
-class Stage(App[None]):
+class Frugal(App[None]):
+    """Sends what the app sends: changes."""
+
+    def get_default_screen(self) -> Screen[Any]:
+        screen = super().get_default_screen()
+        send_changes(screen)
+        return screen
+
+
+class Stage(Frugal):
     CSS = "Drawing { border: round $border; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(key, f"go({down},{right})") for key, down, right in
@@ -85,7 +97,7 @@ def burst(app: App[None], keys: Sequence[str]) -> None:
 
 
 def count_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Bytes of each frame that is sent from now on."""
+    """Bytes of each frame; to be called before the app runs, for what was not sent is sent again."""
     out: list[int] = []
     display = App._display
 
@@ -95,6 +107,26 @@ def count_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         display(self, screen, renderable)
 
     monkeypatch.setattr(App, "_display", counted)
+    return out
+
+
+async def costs_of_moves(app: Stage, pilot: Pilot[None], sent: list[int], seed: int = 0) -> list[int]:
+    """Bytes of each of 200 random cursor moves that draw no other picture."""
+    widget, rng, out = app.widget, random.Random(seed), []
+    assert isinstance(widget, Heatmap)
+    await quiet(pilot, sent)
+    while len(out) < 200:
+        shown = widget.picture
+        widget.action_cursor(*rng.choice(((0, 1), (0, -1), (1, 0), (-1, 0))))
+        if widget.picture is not shown:
+            await quiet(pilot, sent)
+            continue
+        app.screen._compositor.update_widgets({widget})
+        update = app.screen._compositor.render_update(screen_stack=app.screen_stack)
+        if update is not None:
+            app._display(app.screen, update)
+            out.append(sum(sent))
+        sent.clear()
     return out
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 from rich.cells import cell_len
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
-from tests.views.apps import burst, count_bytes, quiet, screen_lines
+from tests.views.apps import Frugal, burst, count_bytes, quiet, screen_lines
 from tests.views.grids import HEADER, attention
 from tui.results import Grid, Scalar, Table
 from tui.views.ask import Ask
@@ -28,7 +28,7 @@ def facts(*parts: Sequence[tuple[Scalar, ...]]) -> Table:
     return Table(HEADER, ("what", "of", "value"), tuple(row for part in parts for row in part))
 
 
-class Below(App[None]):
+class Below(Frugal):
     """Something under the card that hears what it says."""
 
     def __init__(self, opened: bool = True) -> None:
@@ -140,9 +140,9 @@ async def test_the_cursor_stays_on_its_row_as_more_comes_in() -> None:
 
 async def test_only_what_changed_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLORTERM", "truecolor")
-    app = Below()
+    app, sent = Below(), count_bytes(monkeypatch)
     async with app.run_test(size=(120, 40)) as pilot:
-        table, grid, sent = facts(SCORES, PAIRS), attention(12), count_bytes(monkeypatch)
+        table, grid = facts(SCORES, PAIRS), attention(12)
 
         async def cost(table: Table, grid: Grid, note: str, bookmarked: bool = False) -> int:
             app.show(table, grid, note, bookmarked)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from textual.geometry import Region
 
-from tests.views.apps import Stage
+from tests.views.apps import Stage, costs_of_moves, count_bytes
 from tests.views.grids import WEIRD, assert_clean, attention, grid_of, random_grid
 from tui.results import Axis
 from tui.views import heatmap as heatmap_module
-from tui.views.heatmap import Cut, Heatmap
+from tui.views.heatmap import Heatmap
 from tui.views.surface import STALE_AFTER
 
 
@@ -122,7 +123,6 @@ async def test_wide_characters_are_never_cut() -> None:
     for size in ((120, 30), (119, 40), (90, 30)):
         async with app.run_test(size=size) as pilot:
             await pilot.pause()
-            assert any(cut.display for cut in widget.query(Cut))
             assert [[c for c, _ in line] for line in on_screen(app)] == [list(strip.text) for strip in app.lines()]
             for _ in range(25):
                 await pilot.press("right")
@@ -337,28 +337,15 @@ async def test_the_terminal_decides_the_colours_unless_told(monkeypatch: pytest.
         assert any("+" in strip.text for strip in app.lines()[2:-1])
 
 
-async def test_a_cursor_move_costs_2_kb_at_64_by_64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bytes of the very update that Textual would write, in the longest colours."""
+@pytest.mark.parametrize("size", [(120, 40), (63, 20)], ids=str)
+async def test_a_move_costs_a_cell_and_its_labels(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever in the matrix it is, in the longest colours."""
     monkeypatch.setenv("COLORTERM", "truecolor")
-    rng = np.random.default_rng(0)
-    for grid in (attention(64), random_grid(64, 64)):
-        widget = Heatmap(grid)
-        app = Stage(widget)
-        async with app.run_test(size=(120, 40)) as pilot:
-            await pilot.pause()
-            sizes = []
-            for _ in range(300):
-                shown = widget.picture
-                step = ((0, 1), (0, -1), (1, 0), (-1, 0))[rng.integers(4)]
-                widget.action_cursor(*step)
-                if widget.picture is not shown:
-                    await pilot.pause()
-                    continue
-                app.screen._compositor.update_widgets({widget, *widget.query(Cut)})
-                update = app.screen._compositor.render_update(screen_stack=app.screen_stack)
-                if update is not None:
-                    sizes.append(len(update.render_segments(app.console)))
-            assert np.percentile(sizes, 95) <= 2000, np.percentile(sizes, [50, 95, 100])
+    for grid in (attention(64), random_grid(64, 64), attention(6)):
+        app, sent = Stage(Heatmap(grid)), count_bytes(monkeypatch)
+        async with app.run_test(size=size) as pilot:
+            costs = await costs_of_moves(app, pilot, sent)
+            assert max(costs) <= 500, np.percentile(costs, [50, 95, 100])
 
 
 async def test_axis_names_may_be_missing() -> None:
@@ -368,3 +355,36 @@ async def test_axis_names_may_be_missing() -> None:
     async with app.run_test(size=(60, 16)) as pilot:
         await pilot.pause()
         assert "row" in app.lines()[-1].text
+
+
+async def test_a_longer_prompt_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cursor stands at the end, out of the window before: one picture, where the cursor is."""
+    drawn: list[object] = []
+    draw = heatmap_module.picture
+    monkeypatch.setattr(heatmap_module, "picture", lambda *args, **how: (drawn.append(args), draw(*args, **how))[1])
+    widget = Heatmap(attention(40))
+    app = Stage(widget)
+    async with app.run_test(size=(80, 24)) as pilot:
+        widget.set_cursor(39, 39)
+        for count in (41, 60):
+            await pilot.pause()
+            drawn.clear()
+            widget.grid = attention(count)
+            widget.set_cursor(count - 1, count - 1)
+            await pilot.pause()
+            assert len(drawn) == 1
+            assert widget.picture is not None
+            assert widget.picture.cell_region(count - 1, count - 1) is not None
+
+
+async def test_the_first_move_in_a_fitted_matrix_draws_nothing(no_drawing: Callable[[], None]) -> None:
+    widget = Heatmap(random_grid(60, 60))
+    app = Stage(widget)
+    async with app.run_test(size=(80, 24)) as pilot:
+        widget.set_cursor(59, 59)
+        await pilot.pause()
+        await pilot.press("z")
+        await pilot.pause()
+        no_drawing()
+        await pilot.press("left", "up")
+        app.lines()

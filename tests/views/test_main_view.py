@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
+from textual.widgets import Static
 
 from tests.views.grids import HEADER, attention, curve_of, gallery_of, grid_of, table_of
 from tui.results import Curve, Gallery, Grid, Table
-from tui.views.main_view import MainView, Tab, fitted
+from tui.views.main_view import MainView, Tab, Words, fitted
 
+WORDS = Words("title", "rows and columns", "identities")
 TITLES = ("Pattern", "QK", "OV", "Residual", "Lens", "Attribution", "Why", "Neurons")
 
 
@@ -31,6 +33,11 @@ def tabs(current: int) -> list[Tab]:
     return [Tab(key, title, at == current) for at, (key, title) in enumerate(zip("123456WU", TITLES, strict=True))]
 
 
+def words_of(main: MainView) -> tuple[str, ...]:
+    """What stands above and below the picture."""
+    return tuple(str(main.query_one(f"#{line}", Static).render()) for line in ("title", "explanation", "checks"))
+
+
 RESULTS: dict[str, Grid | Gallery | Table | Curve] = {
     "heatmap": attention(6), "thumbnails": gallery_of(4), "bars": table_of([3.0, -1.0, 0.5]),
     "plot": curve_of([1, 2, 3]),
@@ -43,10 +50,10 @@ async def test_one_picture_at_a_time_and_the_focus_goes_along(before: str, after
     app = Pane()
     async with app.run_test(size=(80, 24)) as pilot:
         main = app.main
-        main.show(RESULTS[before], (1, 1))
+        main.show(RESULTS[before], (1, 1), WORDS, tabs(0))
         main.picture.focus()
         await pilot.pause()
-        main.show(RESULTS[after], (2, 1))
+        main.show(RESULTS[after], (2, 1), WORDS, tabs(0))
         await pilot.pause()
         assert main.picture is getattr(main, after)
         assert [name for name in RESULTS if getattr(main, name).display] == [after]
@@ -60,7 +67,7 @@ async def test_a_picture_without_focus_takes_none() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         app.set_focus(None)
-        app.main.show(RESULTS["bars"], (0, 0))
+        app.main.show(RESULTS["bars"], (0, 0), WORDS, tabs(0))
         await pilot.pause()
         assert app.focused is None
 
@@ -68,18 +75,18 @@ async def test_a_picture_without_focus_takes_none() -> None:
 async def test_the_cursor_is_a_cell_of_a_grid_and_a_row_of_a_table() -> None:
     app = Pane()
     async with app.run_test(size=(80, 24)):
-        app.main.show(RESULTS["heatmap"], (4, 2))
+        app.main.show(RESULTS["heatmap"], (4, 2), WORDS, tabs(0))
         assert app.main.heatmap.cursor == (4, 2)
-        app.main.show(RESULTS["bars"], (2, 5))
+        app.main.show(RESULTS["bars"], (2, 5), WORDS, tabs(0))
         assert app.main.bars.cursor == 2
-        app.main.show(table_of([1.0]), (2, 0))
+        app.main.show(table_of([1.0]), (2, 0), WORDS, tabs(0))
         assert app.main.bars.cursor == 0
 
 
 async def test_keys_for_a_cursor_do_no_harm_to_a_picture_without_one() -> None:
     app = Pane()
     async with app.run_test(size=(80, 24)):
-        app.main.show(RESULTS["plot"], (0, 0))
+        app.main.show(RESULTS["plot"], (0, 0), WORDS, tabs(0))
         picture = app.main.picture
         picture.action_cursor(1, 1)
         picture.action_page(1)
@@ -93,7 +100,7 @@ async def test_bars_have_room_for_several_numbers() -> None:
     app = Pane()
     for width in (60, 80, 120):
         async with app.run_test(size=(width, 24)) as pilot:
-            app.main.show(table, (0, 0))
+            app.main.show(table, (0, 0), WORDS, tabs(0))
             await pilot.pause()
             assert app.main.bars.size.width == width - 2
             assert app.main.bars.chart is not None
@@ -108,20 +115,22 @@ async def test_waiting_keeps_the_picture_or_says_why_there_is_none() -> None:
     app = Pane()
     async with app.run_test(size=(80, 24)) as pilot:
         main = app.main
-        main.show(RESULTS["bars"], (1, 0))
+        main.show(RESULTS["bars"], (1, 0), WORDS, tabs(0))
         main.picture.focus()
         await pilot.pause()
-        main.wait("", clear=False)
+        main.wait()
         assert main.picture is main.bars
         assert main.bars.stale
-        main.show(RESULTS["bars"], (1, 0))
+        assert words_of(main) == (" title", " rows and columns", " identities"), "with its own words"
+        main.show(RESULTS["bars"], (1, 0), WORDS, tabs(0))
         assert not main.bars.stale
-        main.wait("no head is selected", clear=True)
+        main.blank("no head is selected", "another", tabs(1))
         await pilot.pause()
         assert main.picture is main.heatmap
         assert main.heatmap.has_focus
+        assert words_of(main) == (" another", " ", " "), "no word of the picture that is gone"
         assert "no head is selected" in "".join(strip.text for strip in map(main.heatmap.render_line, range(20)))
-        main.show(grid_of([[1.0]]), (0, 0))
+        main.show(grid_of([[1.0]]), (0, 0), WORDS, tabs(0))
         assert not main.heatmap.stale
 
 
@@ -162,7 +171,7 @@ async def test_tabs_are_laid_anew_for_another_size_and_drawn_whole() -> None:
             for width in (100, 80, 66, 60, 54, 40, 30, 22):
                 await pilot.resize_terminal(width, 24)
                 await pilot.pause()
-                app.main.tabs(tabs(5))
+                app.main.blank("", "", tabs(5))
                 await pilot.pause()
                 line = app.screen._compositor.render_strips()[0].text
                 assert " 6 Attribution " in line
@@ -173,11 +182,11 @@ async def test_tabs_are_laid_anew_for_another_size_and_drawn_whole() -> None:
 async def test_the_same_tabs_are_not_painted_again(monkeypatch: pytest.MonkeyPatch) -> None:
     app = Pane()
     async with app.run_test(size=(100, 24)) as pilot:
-        app.main.tabs(tabs(0))
+        app.main.show(RESULTS["heatmap"], (0, 0), WORDS, tabs(0))
         await pilot.pause()
         painted: list[object] = []
         monkeypatch.setattr(app.main, "refresh", lambda *args, **kw: painted.append(args))
-        app.main.tabs(tabs(0))
+        app.main.show(RESULTS["heatmap"], (0, 0), WORDS, tabs(0))
         assert not painted
-        app.main.tabs(tabs(1))
+        app.main.show(RESULTS["heatmap"], (0, 0), WORDS, tabs(1))
         assert painted

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import pytest
 from rich.cells import cell_len
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 
-from tests.views.apps import burst, count_bytes, quiet, screen_lines
+from tests.views.apps import Frugal, burst, count_bytes, quiet, screen_lines
 from tui.text import width
 from tui.views.model_tree import MARK, Head, ModelTree, Place, fitted
 
 
-class Forest(App[None]):
+class Forest(Frugal):
     """The tree as the explorer lays it out: ``wide`` from 100 columns on, else narrow, with a scroll bar of one
     column."""
 
@@ -118,9 +118,8 @@ async def test_words_leave_the_tree_and_the_cursor_alone() -> None:
 
 async def test_labels_send_the_lines_that_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLORTERM", "truecolor")
-    app = Forest()
+    app, sent, words = Forest(), count_bytes(monkeypatch), some_words([(0, head) for head in range(4)])
     async with app.run_test(size=(80, 16)) as pilot:
-        sent, words = count_bytes(monkeypatch), some_words([(0, head) for head in range(4)])
         await quiet(pilot, sent)
         app.tree.label(words, set())
         assert 0 < await quiet(pilot, sent) < 1000
@@ -133,9 +132,8 @@ async def test_labels_send_the_lines_that_changed(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_labels_of_a_folded_layer_are_there_when_it_opens(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = Forest()
+    app, sent = Forest(), count_bytes(monkeypatch)
     async with app.run_test(size=(80, 24)) as pilot:
-        sent = count_bytes(monkeypatch)
         app.tree.root.children[1].collapse()
         await quiet(pilot, sent)
         app.tree.label({(0, 1): "prev 0.98"}, {(0, 2)})
@@ -171,9 +169,8 @@ async def test_a_list_is_in_its_order_and_the_tree_comes_back(small: bool) -> No
 
 
 async def test_the_same_order_is_not_built_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = Forest()
+    app, sent = Forest(), count_bytes(monkeypatch)
     async with app.run_test(size=(80, 24)) as pilot:
-        sent = count_bytes(monkeypatch)
         app.tree.list_heads([(1, 1), (0, 0)])
         await quiet(pilot, sent)
         nodes = list(app.tree.root.children)

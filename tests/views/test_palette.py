@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from textual import events
 from textual.app import App
@@ -9,33 +11,31 @@ from textual.screen import Screen
 from textual.widgets import OptionList
 
 from tests.views.apps import burst
+from tui import moves
+from tui.selection import Selection
 from tui.views.help import Entry
 from tui.views.palette import Commands, Palette
 
 
 class Floor(Screen[None]):
-    """An explorer that notes what it is asked."""
+    """A screen with a directory that notes what it is asked."""
 
     COMMANDS = {Commands}
 
     def __init__(self) -> None:
         super().__init__()
+        self.directory = self
         self.said: list[tuple[object, ...]] = []
 
-    def palette_entries(self) -> list[Entry]:
+    def entries(self) -> list[Entry]:
         return [Entry(name, name[0], name, f"It is {name} [1].", "All") for name in ("first", "mode")]
 
-    def run_entry(self, command_id: str) -> None:
+    def run(self, command_id: str) -> None:
         self.said.append(("run", command_id))
 
-    def jump(self, layer: int, head: int) -> None:
-        self.said.append(("jump", layer, head))
-
-    def jump_to_neuron(self, layer: int, neuron: int) -> None:
-        self.said.append(("neuron", layer, neuron))
-
-    def open_prompts(self, path: str) -> None:
-        self.said.append(("open", path))
+    def places(self, text: str) -> list[tuple[str, str, Callable[[], None]]]:
+        found = moves.typed(Selection(), text)
+        return [(name, sentence, lambda name=name: self.said.append((name,))) for name, sentence, _ in found]  # type: ignore[misc]
 
 
 class Above(App[None]):
@@ -53,12 +53,12 @@ class Above(App[None]):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("L2H3", ("jump", 2, 3)),
-        ("10 2", ("jump", 10, 2)),
-        ("l2n17", ("neuron", 2, 17)),
+        ("L2H3", ("go to L2H3",)),
+        ("10 2", ("go to L10H2",)),
+        ("l2n17", ("go to L2N17",)),
         ("mode", ("run", "mode")),
         ("", ("run", "first")),
-        ("prompts a [b]c[/] [/", ("open", "a [b]c[/] [/")),
+        ("prompts a [b]c[/] [/", ("open a [b]c[/] [/",)),
     ],
 )
 async def test_enter_runs_what_was_typed(text: str, said: tuple[object, ...], patient: bool) -> None:

@@ -265,6 +265,34 @@ def test_pictures_on_one_scale_are_comparable() -> None:
     assert drawn.levels.tolist() == scale.levels(np.array([[1.0, 2.0]]), len(drawn.palette)).tolist()
 
 
+@pytest.mark.parametrize("scheme", [Scheme(mode=mode) for mode in ("truecolor", "256", "16", "none")], ids=str)
+@pytest.mark.parametrize(("diverging", "limits"), [(False, (0.0, 1.0)), (True, (-1.0, 1.0))])
+def test_next_to_nothing_does_not_glow_where_the_quantity_has_limits(
+    diverging: bool, limits: tuple[float, float], scheme: Scheme
+) -> None:
+    """In cells, glyphs, colour bar and file."""
+    values = np.random.default_rng(1).random((4, 4)) * 0.012
+    values[2, 1] = 0.013
+    bare = grid_of(values, diverging=diverging)
+    grid = replace(bare, limits=limits)
+    glows, drawn = picture(bare, 80, 20, scheme), picture(grid, 80, 20, scheme)
+    assert glows.levels.max() == len(glows.palette) - 1
+    zero = len(drawn.palette) // 2 if diverging else 0
+    assert np.unique(drawn.levels).tolist() == [zero]
+    assert drawn.scale == Scale(*limits)
+    ends = ("−1.00", "+1.00") if diverging else (" 0 ", "1.00")
+    assert all(end in drawn.strips[-1].text for end in ends)
+    whole = picture(replace(grid, values=np.array([[limits[0], limits[1]]])), 80, 20, scheme)
+    assert whole.levels.tolist() == [[0, len(whole.palette) - 1]]
+    if scheme.glyphs:
+        cells = "".join(strip.text for strip in drawn.strips[:-1])
+        assert "█" in "".join(strip.text for strip in glows.strips[:-1])
+        assert not set(cells) & set("░▒▓█+*#@")
+    hottest = "#{:02x}{:02x}{:02x}".format(*drawn.palette.swatches[-1].background)
+    if scheme == Scheme():
+        assert svg_of(bare).count(hottest) > svg_of(grid).count(hottest) > 0, "of the colour bar alone"
+
+
 def test_the_cells_stay_in_place_while_the_labels_scroll() -> None:
     labels = ["x"] * 100 + ["longer"] + ["y"] * 100
     grid = grid_of(np.zeros((201, 5)), labels)

@@ -6,9 +6,11 @@ import pytest
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 
-from tui.results import Tokens
+from tests.views.apps import Frugal, count_bytes, quiet
+from tests.views.grids import HEADER
+from tui.results import Table, Tokens
 from tui.text import visible
 from tui.views import prompt as prompt_module
 from tui.views.colours import Mode, contrast, luminance, palette
@@ -19,7 +21,7 @@ TEXTS = ("<|bos|>", " The", " capital", " of", " France", " is")
 TOKENS = Tokens(tuple(range(6)), TEXTS, (True, *[False] * 5), True)
 
 
-class Top(App[None]):
+class Top(Frugal):
     def compose(self) -> ComposeResult:
         yield PromptLine("The capital of France is")
         yield TokenStrip()
@@ -171,3 +173,26 @@ async def test_shaded_tokens_are_read(mode: Mode, monkeypatch: pytest.MonkeyPatc
                 pair = sorted(luminance(tuple(c.get_truecolor())) for c in (style.color, style.bgcolor))  # type: ignore[arg-type]
                 assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 3.0, (name, style)
         app = Top()
+
+
+@pytest.mark.parametrize("size", [(80, 5), (120, 5)], ids=str)
+async def test_another_cell_costs_its_two_tokens(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    app, sent = Top(), count_bytes(monkeypatch)
+    async with app.run_test(size=size) as pilot:
+        app.strip.tokens = TOKENS
+        app.strip.predictions = likely("Paris", "London")
+        app.strip.row, app.strip.col = 5, 5
+        await quiet(pilot, sent)
+        app.strip.col = 2
+        assert 0 < await quiet(pilot, sent) <= 150, "two tokens"
+        app.strip.row = 4
+        assert 0 < await quiet(pilot, sent) <= 150
+        app.strip.predictions = likely("Paris", "Oslo")
+        assert 0 < await quiet(pilot, sent) <= 100, "one word"
+        app.strip.row, app.strip.predictions = 4, likely("Paris", "Oslo")
+        assert await quiet(pilot, sent) == 0, "the same again"
+
+
+def likely(*names: str) -> Table:
+    return Table(HEADER, ("rank", "token", "probability"), tuple((i, f" {name}", 0.5) for i, name in enumerate(names)))

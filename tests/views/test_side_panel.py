@@ -7,19 +7,19 @@ from collections.abc import Callable
 import pytest
 from textual.app import App, ComposeResult
 
-from tests.views.apps import count_bytes, quiet, screen_lines
-from tests.views.grids import HEADER, assert_clean, attention, curve_of, grid_of, random_grid, table_of
-from tui.results import Gallery, Result
+from tests.views.apps import Frugal, count_bytes, quiet, screen_lines
+from tests.views.grids import assert_clean, attention, curve_of, grid_of, random_grid, table_of
+from tui.results import Curve, Grid, Table
 from tui.views import plot
 from tui.views.side_panel import SidePanel
 from tui.views.still import Still
 
-RESULTS: dict[str, Callable[[], Result]] = {
+RESULTS: dict[str, Callable[[], Table | Curve | Grid]] = {
     "bars": lambda: table_of([3.0, -1.0, 0.5]), "plot": lambda: curve_of([1, 2, 3]), "still": lambda: attention(6),
 }  # fmt: skip
 
 
-class Pane(App[None]):
+class Pane(Frugal):
     CSS = "#panel { width: 38; border: round $border; }"
 
     def __init__(self) -> None:
@@ -57,18 +57,36 @@ async def test_a_picture_without_focus_takes_none() -> None:
         assert app.focused is None
 
 
-async def test_what_is_shown_is_not_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_keeps_title_and_rows_or_blanks_both() -> None:
     app = Pane()
     async with app.run_test(size=(80, 24)) as pilot:
-        grid, sent = attention(8), count_bytes(monkeypatch)
+        panel, table = app.panel, table_of([3.0, -1.0, 0.5])
+        panel.show(table, "title", "below")
+        panel.wait()
+        assert panel.bars.stale
+        assert (panel.border_title, panel.border_subtitle, panel.bars.table) == ("title", "below", table)
+        panel.show(attention(6), "a grid", "")
+        panel.picture.focus()
+        await pilot.pause()
+        panel.blank("why there is nothing", "another")
+        await pilot.pause()
+        assert panel.picture is panel.bars
+        assert panel.bars.has_focus
+        assert (panel.border_title, panel.border_subtitle, panel.bars.table) == ("another", "", None)
+        assert "why there is nothing" in "\n".join(screen_lines(app))
+        panel.show(table, "title", "below")
+        assert not panel.bars.stale
+
+
+async def test_what_is_shown_is_not_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, grid, sent = Pane(), attention(8), count_bytes(monkeypatch)
+    async with app.run_test(size=(80, 24)) as pilot:
         app.panel.show(grid, "pattern", "")
         assert await quiet(pilot, sent)
         monkeypatch.setattr(plot, "blank", lambda *_: pytest.fail("drawn again"))
         app.panel.show(grid, "pattern", "")
-        app.panel.show(Gallery(HEADER, ()), "pattern", "")
-        app.panel.show(None, "pattern", "")
         assert not await quiet(pilot, sent)
-        assert app.panel.still.grid is grid, "what it cannot draw leaves what was there"
+        assert app.panel.still.grid is grid
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (38, 5), (20, 3), (5, 2)], ids=str)
@@ -96,3 +114,18 @@ async def test_no_values_show_the_message() -> None:
     app = Alone()
     async with app.run_test(size=(40, 8)):
         assert "no pattern yet" in "\n".join(screen_lines(app))
+
+
+async def test_another_table_costs_the_rows_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    app, sent = Pane(), count_bytes(monkeypatch)
+    values = [9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.5]
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.panel.show(table_of(values), "after ·is", "")
+        await quiet(pilot, sent)
+        app.panel.show(table_of(values), "after ·is", "")
+        assert await quiet(pilot, sent) == 0
+        app.panel.show(table_of(values), "after ·of", "")
+        assert 0 < await quiet(pilot, sent) <= 100, "the title repaints the pane, and costs its letters"
+        app.panel.show(table_of([*values[:4], 4.5, *values[5:]]), "after ·of", "")
+        assert 0 < await quiet(pilot, sent) <= 200, "one row"

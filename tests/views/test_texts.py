@@ -14,7 +14,7 @@ from rich.color import Color, ColorSystem
 from rich.style import Style
 from textual.geometry import Region
 
-from tests.views.apps import Stage
+from tests.views.apps import Stage, costs_of_moves, count_bytes
 from tests.views.grids import WEIRD, WORDS, assert_clean, lens, random_grid
 from tests.views.test_heatmap import on_screen
 from tests.views.test_plot import NAMES, SCHEMES, SIZES, wrong_cells
@@ -23,7 +23,7 @@ from tui.text import shorten
 from tui.views import heatmap as heatmap_module
 from tui.views.colours import Scheme, contrast, luminance, palette
 from tui.views.geometry import LEAST_TEXT, TEXT, text_columns
-from tui.views.heatmap import Cut, Heatmap
+from tui.views.heatmap import Heatmap
 from tui.views.plot import Picture, in_cell, picture, printable
 from tui.views.svg import svg_of
 
@@ -221,32 +221,18 @@ async def test_what_is_on_the_screen_after_moves_is_what_the_widget_draws(words:
             for key in keys:
                 await pilot.press(key)
             await pilot.pause()
-            assert "z" in keys or any(cut.display for cut in widget.query(Cut))
             wanted = [[char for text, _, _ in strip for char in text] for strip in app.lines()]
             assert [[char for char, _ in line] for line in on_screen(app)] == wanted
 
 
 @pytest.mark.parametrize("size", [(65, 20), (98, 34), (120, 40)], ids=str)
-async def test_a_cursor_move_costs_2_kb(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_move_costs_a_cell_and_its_labels(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLORTERM", "truecolor")
-    rng = np.random.default_rng(0)
     for grid in (lens(13, 6), lens(25, 64)):
-        widget = Heatmap(grid)
-        app = Stage(widget)
+        app, sent = Stage(Heatmap(grid)), count_bytes(monkeypatch)
         async with app.run_test(size=size) as pilot:
-            await pilot.pause()
-            sizes = []
-            for _ in range(200):
-                shown = widget.picture
-                widget.action_cursor(*((0, 1), (0, -1), (1, 0), (-1, 0))[rng.integers(4)])
-                if widget.picture is not shown:
-                    await pilot.pause()
-                    continue
-                app.screen._compositor.update_widgets({widget, *widget.query(Cut)})
-                update = app.screen._compositor.render_update(screen_stack=app.screen_stack)
-                if update is not None:
-                    sizes.append(len(update.render_segments(app.console).encode()))
-            assert np.percentile(sizes, 95) <= 2000, np.percentile(sizes, [50, 95, 100])
+            costs = await costs_of_moves(app, pilot, sent)
+            assert max(costs) <= 500, np.percentile(costs, [50, 95, 100])
 
 
 def test_the_svg_has_every_text() -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from .exact import slack
 from .fold import Unembedding
 from .normalise import double
 from .ov import CELLS
@@ -52,8 +53,12 @@ def own_top(sources: Tensor, outputs: Tensor, ids: Tensor, check: Callable[[], N
         check()
         row = sources[start : start + step] @ outputs
         # A token's own entry is taken from the row itself: computed apart, it would round to another number.
-        own = row.gather(1, ids[start : start + step, None])
-        larger = (row > own).view(torch.int8).sum(1, dtype=torch.int32)
+        some = ids[start : start + step]
+        own = row.gather(1, some[:, None])
+        # Tokens with equal outputs tie however their products were rounded.
+        lengths = torch.linalg.vector_norm(sources[start : start + step], dim=1)
+        margin = slack(len(outputs)) * lengths * torch.linalg.vector_norm(outputs[:, some], dim=0)
+        larger = (row > own + margin[:, None]).view(torch.int8).sum(1, dtype=torch.int32)
         flat = (larger == 0) & (row.amin(1) == own[:, 0])
         flat_rows += int(flat.sum())
         met += torch.stack([((larger < k) & ~flat).sum() for k in (1, 5)]).cpu()

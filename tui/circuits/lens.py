@@ -26,12 +26,6 @@ CELLS = 3_250_000
 """Logits worked on at once, 13 MB: 64 positions of GPT-2's vocabulary, from where a CPU multiplies no faster."""
 
 
-def state_names(n_layers: int, mids: bool) -> tuple[str, ...]:
-    """The states in the order in which the model makes them."""
-    kinds = ("pre", "mid") if mids else ("pre",)
-    return (*(f"L{layer}.{kind}" for layer in range(n_layers) for kind in kinds), f"L{n_layers - 1}.post")
-
-
 def _placed(name: str) -> tuple[int, str]:
     layer, _, kind = name[1:].partition(".")
     return int(layer), kind

@@ -7,15 +7,17 @@ Source: "A Mathematical Framework for Transformer Circuits", ``W_U W_OV^h W_E`` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .exact import Factors, settle
 from .fold import Unembedding
 from .normalise import Baseline, streamed_baseline
+from .ranking import ranking
 from .tensors import HeadWeights
 
 CELLS = 4_000_000
@@ -74,12 +76,32 @@ class Ranked:
         return torch.tensor([1 + np.count_nonzero(row > value) for value in values.cpu().numpy()])
 
 
-def ranked(unembed: Unembedding, y: Tensor, k: int) -> Ranked:
-    """``y [d_model]`` → its row over the whole vocabulary with the k most promoted and most suppressed tokens."""
-    return ranked_row(unembed.logits(y[None])[0], k)
+def ranked(unembed: Unembedding, y: Tensor, k: int, shown: Sequence[int] = ()) -> Ranked:
+    """``y [d_model]`` → its row over the whole vocabulary with the k most promoted and most suppressed tokens; these
+    and ``shown`` stand where their columns of ``W_U`` put them, whatever float32 rounds (``exact.settle``)."""
+    return ranked_row(unembed.logits(y[None])[0], k, factors(unembed, y), shown)
 
 
-def ranked_row(row: Tensor, k: int) -> Ranked:
-    """``row [d_vocab]`` with its k largest and k smallest entries."""
-    k = min(k, len(row))
-    return Ranked(row.topk(k).indices, row.topk(k, largest=False).indices, row)
+def factors(unembed: Unembedding, y: Tensor) -> Factors:
+    """What ``unembed.logits(y [d_model])`` is made from."""
+    W, mean = unembed.W_U, unembed.mean
+
+    def columns(ids: Tensor) -> Tensor:
+        found = W[:, ids.to(W.device)].mT
+        return found if mean is None else found - mean
+
+    beside = 0.0 if mean is None else float(torch.linalg.vector_norm(mean))
+    return Factors(columns, unembed.reading(y[None])[0], beside)
+
+
+def ranked_row(row: Tensor, k: int, made: Factors | None = None, shown: Sequence[int] = ()) -> Ranked:
+    """``row [d_vocab]`` with its k largest and k smallest entries, equal ones in order of ids; ``made``: what it was
+    made from, if rounding shall decide nothing of these and of ``shown``."""
+    values = row.cpu().numpy().copy()
+    if made is not None:
+        settle(values, np.array(shown, dtype=np.int64), made)
+    promoted = ranking(values, k, factors=made).ids
+    turned = -values
+    suppressed = ranking(turned, k, factors=made and replace(made, vector=-made.vector)).ids
+    first, last, settled = (torch.from_numpy(part).to(row.device) for part in (promoted, suppressed, -turned))
+    return Ranked(first, last, settled)

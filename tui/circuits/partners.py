@@ -50,48 +50,12 @@ class Sides:
         return qk.keys(self.head, x, "bilinear")
 
     def blocks(self, side: str, check: Callable[[], None]) -> Iterator[Tensor]:
-        """The whole vocabulary's rows."""
-        total = len(self.ends.W_E)
+        """The rows of the whole vocabulary, of inputs or outputs."""
+        total = self.ends.W_U.shape[1] if side == "output" else len(self.ends.W_E)
         step = BLOCK // 8 if self.basis == "effective" and side != "output" else BLOCK
         for start in range(0, total, step):
             check()
             yield self.rows(side, slice(start, min(start + step, total)))
-
-
-@dataclass(frozen=True, eq=False)
-class Ranking:
-    """The best entries of one row, largest first; equal values in order of ids."""
-
-    ids: np.ndarray
-    values: np.ndarray
-    ranks: np.ndarray
-    """In the whole row, whatever is shown of it: 1 is the largest, ties share the smaller."""
-
-
-def ranking(row: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Ranking:
-    """``row [n]`` float32, its k best among those that ``allowed [n]`` lets pass."""
-    shown = row if allowed is None else np.where(allowed, row, -np.inf)
-    k = min(k, len(row) if allowed is None else int(allowed.sum()))
-    if k == 0:
-        nothing = np.zeros(0, dtype=np.int64)
-        return Ranking(nothing, row[nothing], nothing)
-    found = (shown >= _reached(shown, k)).nonzero()[0]
-    ids = found[(-shown[found]).argsort(kind="stable")[:k]]
-    values = row[ids]
-    larger = np.sort(row[found] if allowed is None else row[row >= values[-1]])
-    ranks = 1 + len(larger) - larger.searchsorted(values, side="right")
-    return Ranking(ids, values, ranks)
-
-
-def _reached(row: np.ndarray, k: int) -> float:
-    """A number that at least k entries reach, and few more: the k-th largest of the maxima of many short columns.
-
-    8 µs for GPT-2's vocabulary, where the k-th largest entry itself takes 30: half of what a product with E·W_K takes.
-    """
-    columns = 50 * k
-    lines = len(row) // columns
-    maxima = row[: lines * columns].reshape(lines, columns).max(0) if lines > 1 else row
-    return float(np.partition(maxima, -k)[-k])
 
 
 def z_scores(row: np.ndarray, values: np.ndarray) -> np.ndarray:

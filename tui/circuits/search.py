@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from .basis import BLOCK
+from .exact import products
 from .normalise import Baseline, double, normalise
 from .qk import keys, rotated
 from .tensors import HeadWeights
@@ -30,6 +31,8 @@ CELLS = 6_000_000
 """Scores made at once, 24 MB: 144 heads × 10 rows × 4,096 tokens in one product."""
 ROWS = CELLS // BLOCK
 """Rows that one product takes."""
+CLOSE = 1e-6
+"""How far apart two z are that may be the same number: what float32 leaves of a sum over the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ class Rows:
             for first in range(0, len(which), step):
                 head = unsure[which[first : first + step]]
                 apart = double(x[column[first : first + step]]) - double(self._partners[entry])
-                larger = (apart * double(self._u[head, self._wanted.rows[entry]])).sum(-1) > 0
+                larger = torch.from_numpy(products(apart, self._u[head, self._wanted.rows[entry]]) > 0)
                 self._larger[:, entry] += torch.bincount(head.cpu()[larger], minlength=len(scores))
         if inside:
             scores[:, own] = kept
@@ -162,7 +165,14 @@ def _count(larger: Tensor) -> Tensor:
 
 
 def order(mean_z: Tensor, mean_rank: Tensor) -> Tensor:
-    """Heads best first: by mean z, then by mean rank, then as they stand; heads without numbers last."""
+    """Heads best first: by mean z, then by mean rank, then as they stand; heads without numbers last.
+
+    Mean z that lie within ``CLOSE`` of the next are equal: they come from float32 sums, and rounding orders no heads.
+    """
+    falling, heads = mean_z.nan_to_num(-torch.inf).sort(descending=True, stable=True)
+    apart = ~torch.isclose(falling[1:], falling[:-1], rtol=CLOSE, atol=CLOSE)
+    group = torch.zeros_like(heads)
+    group[heads[1:]] = apart.cumsum(0)
     by_rank = mean_rank.nan_to_num(torch.inf).argsort(stable=True)
-    found: Tensor = by_rank[mean_z[by_rank].nan_to_num(-torch.inf).argsort(descending=True, stable=True)]
+    found: Tensor = by_rank[group[by_rank].argsort(stable=True)]
     return found

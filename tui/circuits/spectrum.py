@@ -45,3 +45,11 @@ def spectrum(left: Tensor, right: Tensor) -> Spectrum:
 def frobenius(left: Tensor, right: Tensor) -> float:
     """``‖left rightᵀ‖`` by the Gram matrices of its factors: no decomposition."""
     return float(((double(left).mT @ double(left)) * (double(right).mT @ double(right))).sum().sqrt())
+
+
+def sign(values: Tensor) -> float:
+    """1 or −1, what makes the entry of ``values [n]`` that is largest without its sign positive; of several as large
+    but for rounding the first one counts."""
+    size = values.abs()
+    first = int((size >= size.max() * (1 - 1e-5)).nonzero()[0, 0])
+    return -1.0 if float(values[first]) < 0 else 1.0

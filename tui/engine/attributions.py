@@ -19,9 +19,10 @@ from ..circuits.tensors import Trace
 from ..results import Axis, Grid, Scalar, Table, head_name
 from ..text import visible
 from . import targets, words
-from .answers import grid
+from .bench import Context
+from .grids import grid
 from .jobs import Attribution, Grain, ScoreParts, SourceRow, Sources, Target
-from .opened import Context, OpenModel, place
+from .opened import OpenModel, place
 
 SOURCES = "max |Σ sources − head|"
 FROZEN = "through the final norm's frozen scale"
@@ -139,9 +140,9 @@ def source_row(job: SourceRow, bench: OpenModel, ctx: Context) -> Table:
     trace = bench.trace(job.run, job.layer, ctx)
     head, unembed = bench.head(job.layer, job.head, job.weights), bench.unembedding(job.weights)
     x = read(written(bench.ends, "embed", bench.index(job.run.ids)), "embed", head.norm, job.weights == "processed")
-    column = unembed.columns(bench.index(job.target.answers)).mean(1)
+    column = unembed.columns(bench.output_index(job.target.answers)).mean(1)
     if job.target.distractors:
-        column = column - unembed.columns(bench.index(job.target.distractors)).mean(1)
+        column = column - unembed.columns(bench.output_index(job.target.distractors)).mean(1)
     by_weights = (ov.write(head, x) @ column).tolist()
     pattern = trace.patterns[job.layer][job.head, at].tolist()
     rows = zip(bench.texts(job.run.ids), range(len(split)), split.tolist(), pattern, by_weights, strict=True)

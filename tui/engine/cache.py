@@ -22,10 +22,10 @@ else:
 
 
 class Cache:
-    """Job → value, at most ``limit_bytes`` of values."""
+    """Job → value, at most so many bytes of values."""
 
     def __init__(self, limit_bytes: int, nbytes: Callable[[Any], int] | None = None) -> None:
-        self.limit_bytes = limit_bytes
+        self._limit = limit_bytes
         self._nbytes = nbytes or size_of
         self._entries: OrderedDict[Job, tuple[Any, int]] = OrderedDict()
         self._used = 0
@@ -45,13 +45,18 @@ class Cache:
         size = self._nbytes(value) if nbytes is None else nbytes
         with self._lock:
             self._remove(job)
-            if size > self.limit_bytes:
+            if size > self._limit:
                 return False
             self._entries[job] = value, size
             self._used += size
-            while self._used > self.limit_bytes:
-                self._remove(next(iter(self._entries)))
+            self._fit()
             return True
+
+    def limit(self, limit_bytes: int) -> None:
+        """At most so many bytes from now on: the least recently used values go at once."""
+        with self._lock:
+            self._limit = limit_bytes
+            self._fit()
 
     def drop(self, unwanted: Callable[[Job], bool]) -> None:
         """Forget every job for which ``unwanted`` holds."""
@@ -73,6 +78,10 @@ class Cache:
 
     def __contains__(self, job: Job) -> bool:
         return job in self._entries
+
+    def _fit(self) -> None:
+        while self._used > self._limit:
+            self._remove(next(iter(self._entries)))
 
     def _remove(self, job: Job) -> None:
         entry = self._entries.pop(job, None)

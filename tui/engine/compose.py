@@ -16,10 +16,10 @@ from ..circuits.errors import Refusal
 from ..circuits.tensors import HeadWeights
 from ..results import Axis, Grid, Header, Scalar, head_name
 from . import words
-from .answers import fits, grid, write_details
+from .bench import Context
+from .grids import fits, grid, head_axis, write_details
 from .jobs import AllComposition, Composed, Composition, HeadAt, VirtualOV, VirtualQK, Weights
-from .opened import Context, OpenModel
-from .scores import head_axis
+from .opened import OpenModel
 from .spectra import no_form
 
 SECOND = {"q": "W_QK2", "k": "W_QK2ᵀ", "v": "W_OV2"}
@@ -162,10 +162,11 @@ def _composition_header(job: Composition, bench: OpenModel, head: HeadWeights) -
 def virtual_ov(job: VirtualOV, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("ov")
     first, second = _path(bench, job.path, job.weights)
-    fits(len(job.sources), len(job.outputs))
+    outputs, columns = bench.output_columns(job.outputs)
+    fits(len(job.sources), len(outputs))
     ctx.check()
     moved = ov_circuit.write(second, _through(first, bench, job.sources, job.weights))
-    values = ov_circuit.outputs(bench.unembedding(job.weights), moved, bench.index(job.outputs))
+    values = ov_circuit.outputs(bench.unembedding(job.weights), moved, bench.output_index(outputs))
     one, two = (head_name(*at) for at in job.path)
     header = words.header(
         "virtual-ov",
@@ -178,7 +179,7 @@ def virtual_ov(job: VirtualOV, bench: OpenModel, ctx: Context) -> Grid:
         convention=words.convention(bench.info, weights=job.weights, basis="embed", path=f"{one}, {two}"),
         details=write_details("heads" if first.post_w is not None else "", "W_O", job.weights == "processed", bench),
     )
-    return grid(header, values, bench.axis("source", job.sources), bench.axis("output", job.outputs))
+    return grid(header, values, bench.axis("source", job.sources), columns)
 
 
 def virtual_qk(job: VirtualQK, bench: OpenModel, ctx: Context) -> Grid:

@@ -8,7 +8,7 @@ last wanted anew. The thread computes the goal; a bench may ask for *parts* on t
 pass), which are cached like any job, so a computation is a stack: the job, and the parts asked for, innermost last.
 
 What is stopped. Whenever the list changes, the next ``ctx.check()`` of the running computation lets it go on
-  1. if the goal, or a part that the goal needs (``needs(job)``), is on its stack; or
+  1. if the goal, or a part that the goal needs (``job.needs()``), is on its stack; or
   2. if a part on its stack is needed by any missing job and work on that part worth ``patience`` seconds has been
      thrown away already;
 and raises ``Cancelled`` otherwise. A part that is done is cached, and the check that follows it stops the rest. So
@@ -28,19 +28,19 @@ when it is not wanted any more.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from .bench import Bench, Cancelled, Context, collector_paused
 from .cache import Cache, size_of
 from .events import Done, Event, Failed, Idle, Partial, Progress
 from .jobs import Job, Open
+from .trouble import Trouble, explain
 
 log = logging.getLogger(__name__)
 
@@ -49,45 +49,6 @@ EVENT_INTERVAL = 0.1
 """Seconds between two Progress events of one stage, and between two Partial events of one job."""
 STAND_BACK = 0.05
 """Seconds that the thread rests after the first job of the list: about one picture."""
-MEMORY_HINT = "Use a shorter prompt, a smaller model, --dtype bfloat16 or another --device."
-FAULT_HINT = "Details are in the log file (--log FILE chooses where)."
-
-
-class Cancelled(BaseException):
-    """The result is not wanted any more. A BaseException, so that ``except Exception`` in a library lets it through."""
-
-
-class Context(Protocol):
-    """What a computation may ask of the engine."""
-
-    def get(self, job: Job) -> Any:
-        """The value of another job, from the cache or computed now and cached."""
-
-    def check(self) -> None:
-        """Raise Cancelled if nobody waits for this any more. Cheap: call it in every hook and loop."""
-
-    def progress(self, stage: str, done: int = 0, total: int = 0) -> None:
-        """Say how far this is; ``total`` 0 if that is unknown. A stage keeps its name while ``done`` counts up."""
-
-    def partial(self, result: Any) -> None:
-        """Show what there is so far."""
-
-
-class Bench(Protocol):
-    """Where jobs are computed: the model and all that belongs to the thread that made it."""
-
-    def compute(self, job: Job, ctx: Context) -> Any:
-        """The value of a job; never None."""
-
-    def close(self) -> None: ...
-
-    def free(self) -> None:
-        """Give back memory that can be had again, after memory ran out."""
-
-
-def needs_nothing(job: Job) -> frozenset[Job]:
-    """The default for ``Engine(needs=…)``: no job shares a part with another."""
-    return frozenset()
 
 
 class Engine:
@@ -99,20 +60,15 @@ class Engine:
         make_bench: Callable[[], Bench],
         *,
         cache_bytes: int = 512 * MEBIBYTE,
-        needs: Callable[[Job], frozenset[Job]] = needs_nothing,
         nbytes: Callable[[Any], int] = size_of,
         patience: float = 2.0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Both are called from the engine's thread, ``make_bench`` for the first job: slow imports belong there.
-
-        ``needs`` names the parts that a job may ask for and shares with others, such as its forward pass.
-        """
+        """Both are called from the engine's thread, ``make_bench`` for the first job: slow imports belong there."""
         self.cache = Cache(cache_bytes, nbytes)
         self.clock = clock
         self._emit = emit
         self._make_bench = make_bench
-        self._needs = needs
         self._patience = patience
         self._bench: Bench | None = None
         self._thread = threading.Thread(target=self._live, name="engine", daemon=True)
@@ -147,7 +103,7 @@ class Engine:
         wish = tuple(jobs)
         with self._changed:
             if wish != self._wish:
-                self._parts = {job: self._needs(job) for job in wish}
+                self._parts = {job: job.needs() for job in wish}
                 self._wish = wish
                 self._failed.intersection_update(wish)
                 for job in wish:
@@ -280,8 +236,12 @@ class Engine:
         except BaseException as error:
             if isinstance(error, Cancelled) and computation.cancelled:
                 return None
-            log.error("%r failed\n%s", job, traceback.format_exc())
-            return explain(error)
+            trouble = explain(error)
+            if trouble.expected:
+                log.warning("%s", trouble)
+            else:
+                log.error("%r failed\n%s", job, traceback.format_exc())
+            return trouble
         return None
 
     def _free(self) -> None:
@@ -431,54 +391,3 @@ class Frame:
         if now - self._shown >= EVENT_INTERVAL:
             self._shown = now
             self._engine._partial(Partial(self._job, result, self._done, self._total))
-
-
-@contextlib.contextmanager
-def collector_paused() -> Iterator[None]:
-    """Without garbage collection: during imports and a model's load it stops the screen for 70 to 250 ms at a time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """An exception in words. Holds no reference to it."""
-
-    error: str
-    hint: str
-    memory: bool = False
-
-
-def explain(error: BaseException) -> Trouble:
-    """One sentence that says what went wrong and one that says what to do."""
-    memory = is_out_of_memory(error)
-    message, hint = getattr(error, "message", None), getattr(error, "hint", None)
-    if isinstance(message, str) and isinstance(hint, str):
-        return Trouble(message, hint, memory)
-    if memory:
-        return Trouble(f"Out of memory: {sentence(error)}", MEMORY_HINT, memory)
-    return Trouble(sentence(error), FAULT_HINT)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether freeing memory may help. torch has a class for it on CUDA only; elsewhere a RuntimeError says so."""
-    if isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
-        return True
-    words = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, RuntimeError) and any(part in sentence(error, longest=10_000) for part in words)
-
-
-def sentence(error: BaseException, longest: int = 300) -> str:
-    """Type and message on one line."""
-    name = type(error).__name__
-    try:
-        message = " ".join(str(error).split())
-    except Exception:
-        return name
-    text = f"{name}: {message}" if message else name
-    return text if len(text) <= longest else text[: longest - 1] + "…"

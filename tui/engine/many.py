@@ -21,8 +21,9 @@ from ..circuits.tensors import Trace
 from ..models.errors import ModelError
 from ..results import Axis, Grid, Header, Result, Scalar, Split, Table, head_name
 from ..text import shorten, visible
-from . import attributions, lenses, targets, words
-from .answers import grid
+from . import attributions, lenses, states, targets, words
+from .bench import Context
+from .grids import grid
 from .jobs import (
     AttributionOver,
     Contexts,
@@ -35,7 +36,7 @@ from .jobs import (
     Run,
     Target,
 )
-from .opened import Context, OpenModel
+from .opened import OpenModel
 
 TOKENS, PROMPTS, LOGITS = 512, 32, 128 << 20
 """Most tokens (from there on a CPU multiplies no faster), prompts and bytes of logits of one forward pass."""
@@ -54,25 +55,27 @@ def prepare_prompts(job: PreparePrompts, bench: OpenModel, ctx: Context) -> Prom
     if not job.rows:
         raise Refusal(f"There is no prompt in {job.name}.", "Write one a line.")
     if job.target is not None:
-        bench.index((*job.target.answers, *job.target.distractors))
+        bench.output_index((*job.target.answers, *job.target.distractors))
     runs: list[Run] = []
     aims: list[Target | None] = []
+    with_own_bos = 0
     found: dict[tuple[str, str], Target | None] = {("", ""): job.target}
     for number, row in enumerate(job.rows, 1):
         ctx.check()
         try:
-            ids = bench.live.tokens.encode(row.text, job.bos).ids
+            tokens = bench.live.tokens.encode(row.text, job.bos)
             words_of = (row.answer, row.distractor)
             if words_of not in found:
                 found[words_of] = _find(row, job, bench, ctx)
         except ModelError as error:
             start = shorten(" ".join(map(visible, row.text.split())), 40)
             raise ModelError(f"Prompt {number} of {job.name} (“{start}”): {error.message}", error.hint) from None
-        runs.append(Run(job.model, ids, job.bos))
+        runs.append(Run(job.model, tokens.ids, job.bos))
+        with_own_bos += bool(tokens.bos_from)
         aims.append(found[words_of])
         ctx.progress("tokens of the prompts", number, len(job.rows))
     texts = tuple(row.text for row in job.rows)
-    return Prompts(_digest(job, runs, aims), job.name, tuple(runs), tuple(aims), texts)
+    return Prompts(_digest(job, runs, aims), job.name, tuple(runs), tuple(aims), texts, with_own_bos)
 
 
 def _find(row: PromptRow, job: PreparePrompts, bench: OpenModel, ctx: Context) -> Target:
@@ -80,10 +83,7 @@ def _find(row: PromptRow, job: PreparePrompts, bench: OpenModel, ctx: Context) -
     text = f"{row.answer} - {row.distractor}" if row.distractor else row.answer
     found = targets.find_target(FindTarget(job.model, text), bench, ctx)
     if isinstance(found, Split):
-        forms = (" ".join(f'"{piece}"' for piece in tokens.texts) for tokens in (found.with_space, found.without))
-        pieces = " or ".join(dict.fromkeys(forms))
-        hint = f"Write a word that is one token, or an id: #{found.with_space.ids[0]} for the first of these."
-        raise ModelError(f'"{found.word}" is several tokens, {pieces}.', hint)
+        raise ModelError(*found.problem)
     return Target(found.answers.ids, found.distractors.ids)
 
 
@@ -123,7 +123,7 @@ def _attribution_header(job: AttributionOver, bench: OpenModel) -> Header:
     prompts = job.prompts
     one, own = _shared(prompts), any(prompts.targets)
     differences = {target is not None and bool(target.distractors) for target in prompts.targets}
-    toward = "each prompt's answer" if own else "each prompt's likeliest next token"
+    toward = "each prompt's answer" if own else bench.of_outputs("each prompt's likeliest next token")
     if differences == {True}:
         toward += ", away from its distractor"
     details = targets.details(bench)
@@ -152,7 +152,7 @@ def _attribution_header(job: AttributionOver, bench: OpenModel) -> Header:
 
 
 def lens_over(job: LensOver, bench: OpenModel, ctx: Context) -> Table:
-    prompts, names = job.prompts, lenses.state_names(bench, job.mids)
+    prompts, names = job.prompts, states.state_names(bench, job.mids)
     header = words.header(
         "lens",
         "logit lens, mean and spread over prompts",
@@ -299,7 +299,7 @@ def _stream(
     and after each pass before, with a word on how far it is."""
     done = 0
     ctx.progress(STAGE, 0, len(which))
-    for batch in _batches(prompts, which, bench.info.d_vocab):
+    for batch in _batches(prompts, which, bench.live.outputs.d_vocab):
         ids = [prompts.runs[index].ids for index in batch]
         for index, trace in zip(batch, bench.live.traces(ids, layers, ctx.check, positions=LAST), strict=True):
             ctx.check()
@@ -337,7 +337,8 @@ def about(prompts: Prompts) -> dict[str, Scalar]:
     lengths = [len(run.ids) for run in prompts.runs]
     low, high = min(lengths), max(lengths)
     said = f"{low} tokens each" if low == high else f"{low} to {high} tokens"
-    return {"prompts": prompts.name, "count": len(prompts), "lengths": said}
+    brought = {"bos in the text": f"{prompts.with_own_bos} of {len(prompts)}"} if prompts.with_own_bos else {}
+    return {"prompts": prompts.name, "count": len(prompts), "lengths": said, **brought}
 
 
 def _aims(prompts: Prompts, bench: OpenModel, distractors: bool) -> dict[str, Scalar]:
@@ -346,7 +347,7 @@ def _aims(prompts: Prompts, bench: OpenModel, distractors: bool) -> dict[str, Sc
     if one is not None:
         return targets.convention(bench, one if distractors else Target(one.answers))
     own = [target for target in prompts.targets if target is not None]
-    every, likeliest = len(own) == len(prompts), "its likeliest next token"
+    every, likeliest = len(own) == len(prompts), bench.of_outputs("its likeliest next token")
     if not own:
         return {"answer": f"of each prompt {likeliest}"}
     out: dict[str, Scalar] = {"answer": "each prompt's own" + ("" if every else f", else {likeliest}")}

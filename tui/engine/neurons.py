@@ -8,9 +8,10 @@ from ..circuits.errors import Refusal
 from ..circuits.ov import ranked
 from ..results import Axis, Grid, Table, head_name
 from . import targets, words
-from .answers import grid, ranked_table, write_details
+from .bench import Context
+from .grids import grid, ranked_table, write_details
 from .jobs import Neurons, NeuronTokens
-from .opened import Context, OpenModel, place
+from .opened import OpenModel, place
 
 MLP_SUM = "max |Σ act W_out + b_out − MLP|"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,30 +13,16 @@ from ..circuits import basis, fold
 from ..circuits.errors import Refusal
 from ..circuits.tensors import MLP, Ends, HeadWeights, Norm, Trace
 from ..models.live import LiveModel
-from ..results import Axis, ModelInfo, Result, head_name
-from .jobs import Job, Run, Weights
-from .parts import Forward
+from ..results import Axis, ModelInfo, Tokens, head_name
+from ..text import in_words
+from .bench import Context
+from .jobs import Run, Tokenize, Weights, Words
+from .jobs.parts import Forward
 
 KEPT = 64 << 20
 """Bytes of patterns up to which one forward pass keeps those of all layers."""
 LAID_OUT = 1 << 30
 """Bytes up to which ``W_U`` is copied into the layout that is fast to multiply with."""
-
-
-class Context(Protocol):
-    """What a computation may ask of whoever runs it: the engine, or the export in place."""
-
-    def get(self, job: Job) -> Any:
-        """The value of another job, cached or computed now."""
-
-    def check(self) -> None:
-        """Raise if nobody waits for this any more."""
-
-    def progress(self, stage: str, done: int = 0, total: int = 0) -> None:
-        """Say how far this is."""
-
-    def partial(self, result: Result) -> None:
-        """Show what there is so far."""
 
 
 def place(run: Run, position: int) -> int:
@@ -59,6 +44,10 @@ class OpenModel:
         self._folded = lru_cache(maxsize=32)(lambda layer, head: fold.fold_head(self.live.head(layer, head)))
         self._unembeddings: dict[Weights, fold.Unembedding] = {}
         self._mean_column: Tensor | None = None
+
+    def take(self, live: LiveModel) -> None:
+        """Open a model; there is none when this is called."""
+        self._live = live
 
     def close(self) -> None:
         """Let go of the model."""
@@ -172,5 +161,57 @@ class OpenModel:
             return Axis(name, self.live.tokens.all_texts, tuple(range(self.info.d_vocab)))
         return Axis(name, self.texts(ids), ids)
 
+    def output_index(self, ids: Sequence[int]) -> Tensor:
+        """Ids of outputs as an index into the columns of ``W_U``; refuses what the model does not put out."""
+        if not self.info.classes:
+            return self.index(ids)
+        outside = [i for i in ids if not 0 <= i < len(self.info.classes)]
+        if outside:
+            raise Refusal(f"Output {outside[0]} does not exist: this model's are 0 to {len(self.info.classes) - 1}.")
+        return basis.as_index(tuple(ids), self.ends.W_E)
+
+    def output_texts(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """Each output as it reads in a text, or a class's name."""
+        return self.live.outputs.named(ids).texts
+
+    def output_words(self, ids: Sequence[int]) -> list[str]:
+        """Each output as a sentence can name it."""
+        if self.info.classes:
+            return list(self.output_texts(ids))
+        tokens = self.live.tokens.named(ids)
+        return [in_words(text, special) for text, special in zip(tokens.texts, tokens.special, strict=True)]
+
+    def output_columns(self, ids: tuple[int, ...] | None) -> tuple[tuple[int, ...], Axis]:
+        """Ids and axis of the columns for tokens that are asked for (None: all). Where outputs are classes of their own
+        they are the columns, all of them, whatever the tokens."""
+        if self.info.classes:
+            return tuple(range(len(self.info.classes))), Axis("output", self.info.classes)
+        return tuple(range(self.info.d_vocab)) if ids is None else ids, self.axis("output", ids)
+
+    def of_outputs(self, sentence: str) -> str:
+        """What is said of the outputs as tokens, said of classes where they are that."""
+        if not self.info.classes:
+            return sentence
+        sentence = sentence.replace("next token", "token").replace("vocabulary", "classes")
+        return sentence.replace("tokens", "classes").replace("token", "class")
+
     def positions(self, name: str, count: int) -> Axis:
         return Axis(f"{name} position", tuple(map(str, range(count))))
+
+
+def forward(job: Forward, bench: OpenModel, ctx: Context) -> Trace:
+    layers: tuple[int, ...] = tuple(range(bench.info.n_layers)) if bench.keeps_all(job.run) else ()
+    if job.layer is not None:
+        layers = (job.layer,)
+    if job.run.interventions:
+        raise Refusal("Interventions are not offered yet.")
+    ctx.progress("forward pass")
+    return bench.live.trace(job.run.ids, layers, ctx.check)
+
+
+def tokenize(job: Tokenize, bench: OpenModel, ctx: Context) -> Tokens:
+    return bench.live.tokens.encode(job.text, job.bos)
+
+
+def words(job: Words, bench: OpenModel, ctx: Context) -> Tokens:
+    return bench.live.tokens.words(job.text, job.kind)

@@ -16,13 +16,14 @@ from ..circuits import copying
 from ..circuits import scores as patterns
 from ..circuits.basis import BLOCK, read, vocabulary, written
 from ..circuits.errors import Refusal
-from ..results import Axis, Grid, Header, Scalar, frozen, head_name
+from ..results import Axis, Grid, Header, Scalar, frozen
 from . import words
-from .answers import grid, write_details
+from .bench import Context
+from .grids import grid, head_axis, ov_details
 from .jobs import CopyingScores, HeadScores, Prompts, Repeats, Run
+from .jobs.parts import EndsProduct, HeadCopying, PatternSums
 from .many import PROMPTS, TOKENS, about
-from .opened import Context, OpenModel
-from .parts import EndsProduct, HeadCopying, PatternSums
+from .opened import OpenModel
 
 STAGE = "pattern scores"
 LONGEST = 50
@@ -34,6 +35,9 @@ MEANINGS = {
     patterns.FIRST: "mean attention on position 0, from all others",
     patterns.ENTROPY: "mean entropy of a row of the pattern, in nats; the first row left out",
 }
+SHARE = (0.0, 1.0)
+LIMITS = tuple(None if score == patterns.ENTROPY else SHARE for score in patterns.SCORES)
+"""Shares of attention are drawn as such: of heads that all do next to nothing none may glow."""
 COPYING = ("copying", "OV top 1", "OV top 5")
 COPYING_MEANINGS = {
     COPYING[0]: "Σ Re λ / Σ |λ| over the eigenvalues of W_E W_V W_O W_U: 1 copies, −1 suppresses",
@@ -42,10 +46,7 @@ COPYING_MEANINGS = {
 }
 
 
-def head_axis(bench: OpenModel, layers: Sequence[int] | None = None, name: str = "head") -> Axis:
-    """Every head of some layers (None: of all), ``L0H0`` …"""
-    among = range(bench.info.n_layers) if layers is None else layers
-    return Axis(name, tuple(head_name(layer, head) for layer in among for head in range(bench.info.n_heads)))
+COPYING_LIMITS = ((-1.0, 1.0), SHARE, SHARE)
 
 
 def head_scores(job: HeadScores, bench: OpenModel, ctx: Context) -> Grid:
@@ -63,8 +64,14 @@ def head_scores(job: HeadScores, bench: OpenModel, ctx: Context) -> Grid:
         if done < len(runs):
             details = {**header.details, "so far": f"{done} of {len(runs)} rows"}
             told = replace(header, details=details, partial=True)
-            ctx.partial(grid(told, patterns.means(total, counts).flatten(0, 1), rows, cols, diverging=False))
-    return grid(header, patterns.means(total, counts).flatten(0, 1), rows, cols, diverging=False)
+            ctx.partial(_scored(told, patterns.means(total, counts), rows, cols))
+    return _scored(header, patterns.means(total, counts), rows, cols)
+
+
+def _scored(header: Header, means: Tensor, rows: Axis, cols: Axis) -> Grid:
+    """``means [layer, head, score]`` → ``[head, score]``."""
+    made = grid(header, means.flatten(0, 1), rows, cols, diverging=False)
+    return replace(made, column_limits=LIMITS)
 
 
 def pattern_sums(job: PatternSums, bench: OpenModel, ctx: Context) -> tuple[Tensor, Tensor]:
@@ -150,6 +157,7 @@ def _batches(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
 
 def copying_scores(job: CopyingScores, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("ov")
+    bench.need("one_vocabulary")
     if job.sample is not None and job.sample < 1:
         raise Refusal("A sample has a token or more.", "Ask for 1,000 tokens, or for all.")
     heads = [(layer, head) for layer in range(bench.info.n_layers) for head in range(bench.info.n_heads)]
@@ -162,8 +170,13 @@ def copying_scores(job: CopyingScores, bench: OpenModel, ctx: Context) -> Grid:
         if done < len(heads):
             so_far = {**header.details, "so far": f"{done} of {len(heads)} heads"}
             told = replace(header, details=so_far, partial=True)
-            ctx.partial(Grid(told, frozen(values), rows, cols, diverging=True))
-    return Grid(header, frozen(values), rows, cols, diverging=True)
+            ctx.partial(_copying(told, values, rows, cols))
+    return _copying(header, values, rows, cols)
+
+
+def _copying(header: Header, values: np.ndarray, rows: Axis, cols: Axis) -> Grid:
+    limits, columns = COPYING_LIMITS[0], COPYING_LIMITS
+    return Grid(header, frozen(values), rows, cols, diverging=True, limits=limits, column_limits=columns)
 
 
 def ends_product(job: EndsProduct, bench: OpenModel, ctx: Context) -> Tensor:
@@ -200,7 +213,6 @@ def _sampled(job: CopyingScores | HeadCopying, bench: OpenModel) -> Tensor:
 
 def _copying_header(job: CopyingScores, bench: OpenModel) -> Header:
     size, count = min(bench.live.tokens.size, bench.info.d_vocab), len(_sampled(job, bench))
-    post = "head" if bench.live.head(0, 0).post_w is not None else ""
     return words.header(
         "head-scores",
         "copying scores of the full OV circuit",
@@ -213,5 +225,5 @@ def _copying_header(job: CopyingScores, bench: OpenModel) -> Header:
             sample=f"all {size:,} tokens" if count == size else f"{count:,} of {size:,} tokens",
             seed=None if count == size else job.seed,
         ),
-        details={**COPYING_MEANINGS, **write_details(post, "W_O", job.weights == "processed", bench)},
+        details={**COPYING_MEANINGS, **ov_details(bench.live.head(0, 0), job.weights, bench)},
     )

@@ -18,9 +18,10 @@ from ..models.tokens import Tokenizer
 from ..results import Axis, Grid, Header, Pairs, Scalar, frozen, head_name
 from ..text import visible
 from . import words
-from .answers import write_details
+from .bench import Context
+from .grids import write_details
 from .jobs import FindPairs, HeadAt, PairSearch
-from .opened import Context, OpenModel
+from .opened import OpenModel
 from .vocabulary import qk_path, refuse
 
 FORM = "Write France>Paris, king>queen: one word on each side of >, pairs separated by commas; #17 is a token id."
@@ -62,6 +63,8 @@ def _token(tokens: Tokenizer, word: str) -> int:
 def pair_search(job: PairSearch, bench: OpenModel, ctx: Context) -> Grid:
     """All heads at once, block by block of the vocabulary; what there is so far stands against the tokens so far."""
     refuse(bench, job.circuit, job.basis, None, job.offset)
+    if job.circuit == "ov":
+        bench.need("one_vocabulary")
     if not job.pairs:
         raise Refusal("There is no pair to search heads for.", FORM)
     bench.index([token for pair in job.pairs for token in pair])

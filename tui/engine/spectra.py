@@ -8,15 +8,17 @@ from torch import Tensor
 
 from ..circuits import ov as ov_circuit
 from ..circuits import spectrum as spectral
-from ..circuits.basis import vocabulary
+from ..circuits.basis import read, vocabulary, written
 from ..circuits.errors import Refusal
+from ..circuits.exact import Factors
 from ..circuits.tensors import HeadWeights
 from ..results import Curve, Header, Scalar, Table, frozen, head_name
 from . import words
-from .answers import write_details
+from .bench import Context
+from .grids import ov_details
 from .jobs import SingularTokens, Spectrum
-from .opened import Context, OpenModel
-from .parts import Rank
+from .jobs.parts import Rank
+from .opened import OpenModel
 
 NORM = "|√Σ σ² − ‖W‖|"
 
@@ -65,23 +67,30 @@ def singular_tokens(job: SingularTokens, bench: OpenModel, ctx: Context) -> Tabl
     device = bench.ends.W_E.device
     u, v = (side[:, job.index].float().to(device) for side in (found.U, found.V))
     left = _embedded(job, bench, u, ctx)
-    right = _embedded(job, bench, v, ctx) if job.circuit == "qk" else bench.unembedding(job.weights).logits(v[None])[0]
-    sign = float(left[left.abs().argmax()].sign())
+    sign = spectral.sign(left)
+    u, v, left = sign * u, sign * v, sign * left
+    sides = [(left, _read(job, bench, u))]
+    if job.circuit == "qk":
+        sides.append((_embedded(job, bench, v, ctx), _read(job, bench, v)))
+    else:
+        unembed = bench.unembedding(job.weights)
+        sides.append((unembed.logits(v[None])[0], ov_circuit.factors(unembed, v)))
     names = ("query", "key") if job.circuit == "qk" else ("source", "output")
     rows: list[tuple[Scalar, ...]] = []
-    for name, values in zip(names, (sign * left, sign * right), strict=True):
-        ranked = ov_circuit.ranked_row(values, job.k)
+    for name, (values, made) in zip(names, sides, strict=True):
+        ranked = ov_circuit.ranked_row(values, job.k, made)
         ids = ranked.promoted.tolist()
-        picked = values[ranked.promoted]
+        picked = ranked.values[ranked.promoted]
         ranks = ranked.ranks(picked).tolist()
-        rows += zip([name] * len(ids), ranks, bench.texts(ids), ids, picked.tolist(), strict=True)
-    sides = "x·u and x·v" if job.circuit == "qk" else "x·u and v·W_U"
+        texts = bench.output_texts(ids) if name == "output" else bench.texts(ids)
+        rows += zip([name] * len(ids), ranks, texts, ids, picked.tolist(), strict=True)
+    formula = "x·u and x·v" if job.circuit == "qk" else "x·u and v·W_U"
     sigma, share = float(found.S[job.index]), float(found.S[job.index].square() / found.S.square().sum())
     header = _header(
         job,
         bench,
         f"tokens of singular direction {job.index} of W_{job.circuit.upper()}",
-        sides,
+        formula,
         f"the circuit takes the {names[0]} side to the {names[1]} side: a cell gets σ × {names[0]} value × "
         f"{names[1]} value from this pair of directions; both signs may be turned together",
         {"σ": sigma, "share of ‖W‖²": round(share, 4)},
@@ -108,6 +117,16 @@ def _embedded(job: SingularTokens, bench: OpenModel, direction: Tensor, ctx: Con
     return torch.cat([block @ direction for block in blocks])
 
 
+def _read(job: SingularTokens, bench: OpenModel, direction: Tensor) -> Factors:
+    """What ``_embedded`` is made from."""
+    ends, norm = bench.ends, bench.live.head(job.layer, job.head).norm
+
+    def rows(ids: Tensor) -> Tensor:
+        return read(written(ends, "embed", ids.to(ends.W_E.device)), "embed", norm, job.weights == "processed")
+
+    return Factors(rows, direction)
+
+
 def _header(
     job: Spectrum | SingularTokens,
     bench: OpenModel,
@@ -120,8 +139,7 @@ def _header(
 ) -> Header:
     of_qk = job.circuit == "qk"
     if not of_qk:
-        post = "head" if bench.live.head(job.layer, job.head).post_w is not None else ""
-        details = details | write_details(post, "W_O", job.weights == "processed", bench)
+        details = details | ov_details(bench.live.head(job.layer, job.head), job.weights, bench)
     return words.header(
         "svd",
         quantity,

@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..circuits import fold, residual
+from ..circuits import residual
 from ..circuits.normalise import double
 from ..results import Axis, Grid, Scalar, Table, head_name
 from . import targets, words
-from .answers import grid
-from .jobs import HeadInput, NextTokens, Residual, ResidualParts, Unit
-from .opened import Context, OpenModel
+from .bench import Context
+from .grids import grid
+from .jobs import HeadInput, NextTokens, Residual, ResidualParts, Unit, Weights
+from .opened import OpenModel, place
+from .states import in_stream, stream_form
 
 SUM = "max |stream − Σ parts|"
 RELATIVE = "max |stream − Σ parts| / max |stream|"
@@ -21,19 +23,22 @@ LOGIT = "max |Σ parts − logit|"
 
 
 def next_tokens(job: NextTokens, bench: OpenModel, ctx: Context) -> Table:
-    logits = bench.trace(job.run, None, ctx).logits[job.position]
+    at = place(job.run, job.position)
+    logits = bench.trace(job.run, None, ctx).logits[at]
     top = logits.topk(min(job.k, len(logits)))
     chances = (logits.double() if logits.device.type != "mps" else logits).softmax(-1)[top.indices]
     ids = top.indices.tolist()
     ranks = (1 + (logits[None] > top.values[:, None]).sum(1)).tolist()
-    rows = zip(ranks, bench.texts(ids), ids, chances.tolist(), top.values.tolist(), strict=True)
+    rows = zip(ranks, bench.output_texts(ids), ids, chances.tolist(), top.values.tolist(), strict=True)
     header = words.header(
         "next",
-        "next token",
+        "output class" if bench.info.classes else "next token",
         "softmax(logits)",
-        explanation="the likeliest next tokens after this position",
+        explanation="the likeliest classes, read at this position"
+        if bench.info.classes
+        else "the likeliest next tokens after this position",
         convention=words.convention(bench.info, job.run),
-        details={"position": job.position % len(job.run.ids)},
+        details={"position": at},
     )
     return Table(header, ("rank", "token", "id", "probability", "logit"), tuple(rows), bar="probability")
 
@@ -41,14 +46,13 @@ def next_tokens(job: NextTokens, bench: OpenModel, ctx: Context) -> Table:
 def residual_grid(job: Residual, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("residual")
     trace = bench.trace(job.run, None, ctx)
-    processed, ends = job.weights == "processed", bench.ends
     towards = targets.direction(bench, job.target) if job.measure == "answer" else None
     names, rows, total = [], [], torch.zeros_like(trace.embed)
     for name, part in residual.components(trace, _writers(bench, job.unit)):
         ctx.check()
         total = total + part
         names.append(name)
-        rows.append(_measure(part, trace.resid_pre[-1], towards, bench, processed))
+        rows.append(_measure(part, trace.resid_pre[-1], towards, bench, job.weights))
     rounding = trace.resid_pre[-1] - total
     checks = {
         SUM: float(rounding.abs().max()),
@@ -56,7 +60,7 @@ def residual_grid(job: Residual, bench: OpenModel, ctx: Context) -> Grid:
     }
     values = torch.stack(rows)
     if towards is not None and job.target is not None:
-        rest = residual.attribution(ends, rounding, trace.resid_pre[-1], towards) + towards.bias
+        rest = residual.attribution(bench.ends, rounding, trace.resid_pre[-1], towards) + towards.bias
         wanted = targets.value(bench, trace, slice(None), job.target)
         checks[LOGIT] = float((double(values.sum(0) + rest) - wanted).abs().max())
     header = words.header(
@@ -75,12 +79,11 @@ def residual_grid(job: Residual, bench: OpenModel, ctx: Context) -> Grid:
 
 def residual_parts(job: ResidualParts, bench: OpenModel, ctx: Context) -> Table:
     bench.need("residual")
-    trace, processed, ends = bench.trace(job.run, None, ctx), job.weights == "processed", bench.ends
-    at = job.position % len(job.run.ids)
+    trace, at = bench.trace(job.run, None, ctx), place(job.run, job.position)
     parts = residual.split(trace, _writers(bench, job.unit), positions=slice(at, at + 1))
     ctx.check()
     values = torch.cat([parts.values, parts.rounding[None]])[:, 0]
-    norms = _lengths(values, bench, processed).tolist()
+    norms = _lengths(values, bench, job.weights).tolist()
     rounding = float(parts.rounding.abs().max())
     checks = {SUM: rounding, RELATIVE: rounding / float(parts.stream.abs().max())}
     names = [*parts.names, "rounding"]
@@ -88,7 +91,7 @@ def residual_parts(job: ResidualParts, bench: OpenModel, ctx: Context) -> Table:
     rows: list[tuple[Scalar, ...]] = list(zip(names, norms, strict=True))
     if job.target is not None:
         towards = targets.direction(bench, job.target)
-        shares = residual.attribution(ends, values, parts.stream, towards)
+        shares = residual.attribution(bench.ends, values, parts.stream, towards)
         wanted = targets.value(bench, trace, slice(at, at + 1), job.target)
         checks[LOGIT] = abs(float(shares.sum()) + towards.bias - float(wanted))
         columns = ("part", "norm", "answer")
@@ -113,7 +116,7 @@ def head_input(job: HeadInput, bench: OpenModel, ctx: Context) -> Table:
     if job.side != "v":
         bench.need("qk")
     trace, head = bench.trace(job.run, None, ctx), bench.head(job.layer, job.head, "raw")
-    at = job.position % len(job.run.ids)
+    at = place(job.run, job.position)
     parts = residual.split(trace, _writers(bench, job.unit), job.layer, slice(at, at + 1))
     ctx.check()
     names, shares = residual.head_input(head, parts, job.side)
@@ -138,16 +141,16 @@ def _writers(bench: OpenModel, unit: Unit) -> Callable[[int], Sequence[Tensor]] 
 
 
 def _measure(
-    part: Tensor, stream: Tensor, towards: residual.Direction | None, bench: OpenModel, processed: bool
+    part: Tensor, stream: Tensor, towards: residual.Direction | None, bench: OpenModel, weights: Weights
 ) -> Tensor:
     """``part [p, d_model] → [p]``."""
     if towards is None:
-        return _lengths(part, bench, processed)
+        return _lengths(part, bench, weights)
     return residual.attribution(bench.ends, part, stream, towards)
 
 
-def _lengths(x: Tensor, bench: OpenModel, processed: bool) -> Tensor:
-    lengths: Tensor = torch.linalg.vector_norm(fold.in_stream(x, bench.ends.final_norm, processed), dim=-1)
+def _lengths(x: Tensor, bench: OpenModel, weights: Weights) -> Tensor:
+    lengths: Tensor = torch.linalg.vector_norm(in_stream(bench, x, weights), dim=-1)
     return lengths
 
 
@@ -167,7 +170,7 @@ def _convention(job: Residual | ResidualParts, bench: OpenModel, unit: Unit) -> 
         measure=job.measure,
         unit=unit,
         **targets.convention(bench, target),
-        stream="centred" if job.weights == "processed" and bench.ends.final_norm.kind == "LayerNorm" else "as it is",
+        stream=stream_form(bench, job.weights),
     )
 
 

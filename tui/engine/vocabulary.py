@@ -13,21 +13,26 @@ from ..circuits import pairs as circuit
 from ..circuits import partners as one_token
 from ..circuits.basis import BLOCK
 from ..circuits.errors import Refusal
+from ..circuits.exact import Factors
+from ..circuits.normalise import double
+from ..circuits.ranking import ranking
 from ..circuits.tensors import HeadWeights
 from ..results import Header, Scalar, Table, head_name
 from ..text import visible
 from . import words
-from .answers import write_details
+from .bench import Context
+from .grids import ov_details, refuse_basis, refuse_offset
 from .jobs import Basis, Circuit, Nearest, Partners, PartnerSide, TokenFilter, TopPairs, Weights
-from .opened import Context, OpenModel
-from .parts import AllowedTokens, VocabularySide, side_of
+from .jobs.finding import side_of
+from .jobs.parts import AllowedTokens, VocabularySide
+from .opened import OpenModel
 
 CPU_SIDE, ACCELERATOR_SIDE, LEAST_SIDE = 1024, 4096, 16
-"""Rows and columns of a tile: on a CPU 4 MB of products, which stay in its cache."""
+"""A tile has as many products as a square of this side: on a CPU 4 MB, which stay in its cache."""
 OTHER: dict[PartnerSide, PartnerSide] = {"query": "key", "key": "query", "source": "output", "output": "source"}
 """The side that a side is multiplied with."""
-TILE_BYTES = 24
-"""What a product of a tile costs at most while its best are picked: the product, a mark, and a copy with indices."""
+TILE_BYTES = 32
+"""What a product of a tile costs at most while its best are picked: the product, a mark, two copies and indices."""
 CHECKED = 4096
 """Tokens whose texts are filtered between two checks."""
 SIDES: dict[PartnerSide, tuple[str, str]] = {
@@ -44,13 +49,9 @@ def refuse(bench: OpenModel, kind: Circuit, basis: Basis, layer: int | None, off
     bench.need(kind)
     if basis == "prompt":
         raise Refusal("Basis prompt is the stream of one prompt: the vocabulary has none.", "Use basis embed.")
-    if basis == "effective" and layer == 0:
-        raise Refusal("Basis effective is what heads after MLP 0 read: not for layer 0.", "Use basis embed.")
-    if kind == "qk" and bench.info.positions == "rotary" and not 0 <= offset < bench.info.n_ctx:
-        raise Refusal(
-            f"Offset {offset} is not a distance within the context of {bench.info.n_ctx} positions.",
-            "Use an offset of 0 or more.",
-        )
+    refuse_basis(basis, layer)
+    if kind == "qk":
+        refuse_offset(bench, offset)
 
 
 def qk_path(head: HeadWeights) -> words.Path:
@@ -60,7 +61,8 @@ def qk_path(head: HeadWeights) -> words.Path:
 
 def vocabulary_side(job: VocabularySide, bench: OpenModel, ctx: Context) -> Tensor:
     sides = _sides(bench, job.layer, job.head, job.weights, job.basis, job.offset, job.side == "output")
-    stage, total, done = f"{job.side} side of {head_name(job.layer, job.head)}", bench.info.d_vocab, 0
+    rows = bench.live.outputs.d_vocab if job.side == "output" else bench.info.d_vocab
+    stage, total, done = f"{job.side} side of {head_name(job.layer, job.head)}", rows, 0
     out: Tensor | None = None
     for block in sides.blocks(job.side, ctx.check):
         if out is None:
@@ -108,16 +110,18 @@ def _allowed(chosen: TokenFilter, job: Partners | TopPairs, bench: OpenModel, ct
 def partners(job: Partners, bench: OpenModel, ctx: Context) -> Table:
     kind: Circuit = "qk" if job.side in ("query", "key") else "ov"
     refuse(bench, kind, job.basis, job.layer, job.offset)
-    token = bench.live.tokens.text(job.token)
+    to_classes, of_class = (bool(bench.info.classes) and side == "output" for side in (OTHER[job.side], job.side))
+    token = (bench.live.outputs if of_class else bench.live.tokens).text(job.token)
     sides = _sides(bench, job.layer, job.head, job.weights, job.basis, job.offset, job.side == "output")
     whole: Tensor = ctx.get(side_of(job, OTHER[job.side]))
-    row = (whole @ sides.rows(job.side, slice(job.token, job.token + 1))[0]).cpu().numpy()
-    allowed = _allowed(job.filter, job, bench, ctx)
-    if job.filter.same:
+    vector = sides.rows(job.side, slice(job.token, job.token + 1))[0]
+    row = (whole @ vector).cpu().numpy()
+    allowed = None if to_classes else _allowed(job.filter, job, bench, ctx)
+    if job.filter.same and not (to_classes or of_class):
         allowed = np.ones(len(row), dtype=bool) if allowed is None else allowed.copy()
         allowed[job.token] = False
-    found = one_token.ranking(row, job.k, allowed)
-    texts = bench.live.tokens.all_texts
+    found = ranking(row, job.k, allowed, Factors(_picked(whole), vector))
+    texts = (bench.live.outputs if to_classes else bench.live.tokens).all_texts
     ids = found.ids.tolist()
     rows = zip(
         found.ranks.tolist(),
@@ -127,24 +131,19 @@ def partners(job: Partners, bench: OpenModel, ctx: Context) -> Table:
         one_token.z_scores(row, found.values).tolist(),
         strict=True,
     )
-    header = _partners_header(job, bench, kind, sides.head, allowed, token)
-    return Table(header, ("rank", "token", "id", "value", "z"), tuple(rows), bar="value")
-
-
-def _partners_header(
-    job: Partners, bench: OpenModel, kind: Circuit, head: HeadWeights, allowed: np.ndarray | None, token: str
-) -> Header:
-    ranked, sentence = SIDES[job.side]
+    over = "all classes" if to_classes else "the whole vocabulary"
     details: dict[str, Scalar] = {"token": token, "id": job.token}
     if allowed is not None:
         details["ranks"] = "in the whole row, before the filter"
-    return _header(
-        job, bench, "partners", kind, head, allowed,
-        quantity=f"best {ranked} of one token, {kind.upper()} circuit",
-        explanation=f"{sentence.format(visible(token))}; z: against its row over the whole vocabulary",
+    ranked, sentence = SIDES[job.side]
+    header = _header(
+        job, bench, "partners", kind, sides.head, allowed,
+        quantity=f"best {ranked} of one {'class' if of_class else 'token'}, {kind.upper()} circuit",
+        explanation=f"{sentence.format(token if of_class else visible(token))}; z: against its row over {over}",
         details=details,
         side=job.side,
     )  # fmt: skip
+    return Table(header, ("rank", "token", "id", "value", "z"), tuple(rows), bar="value")
 
 
 def top_pairs(job: TopPairs, bench: OpenModel, ctx: Context) -> Table:
@@ -156,18 +155,40 @@ def top_pairs(job: TopPairs, bench: OpenModel, ctx: Context) -> Table:
     left: PartnerSide = "query" if of_qk else "source"
     size, kept = _tile_side(job, bench, sides.head)
     right = _picked(ctx.get(side_of(job, OTHER[left])))
-    rows = _picked(ctx.get(side_of(job, left))) if kept else lambda some: sides.rows(left, some)
+
+    def made(some: Tensor) -> Tensor:
+        return torch.cat([sides.rows(left, part) for part in torch.split(some, size)])
+
+    rows = _picked(ctx.get(side_of(job, left))) if kept else made
     chosen = torch.from_numpy(ids).to(bench.ends.W_E.device)
-    for sweep in circuit.strongest(rows, right, chosen, job.k, job.filter.same, size, ctx.check):
+    if bench.info.classes and not of_qk:
+        sweeps, n = _with_classes(rows, ctx.get(side_of(job, "output")), chosen, job.k, ctx), len(bench.info.classes)
+    else:
+        sweeps, n = circuit.strongest(rows, right, chosen, job.k, job.filter.same, size, ctx.check), len(ids)
+    for sweep in sweeps:
         ctx.progress("strongest pairs", sweep.done, sweep.tiles)
-        found = _pairs_table(job, bench, sides.head, allowed, sweep, len(ids))
+        found = _pairs_table(job, bench, sides.head, allowed, sweep, len(ids) * n)
         if sweep.done < sweep.tiles:
             ctx.partial(found)
     return found
 
 
+def _with_classes(left: circuit.Side, right: Tensor, ids: Tensor, k: int, ctx: Context) -> Iterator[circuit.Sweep]:
+    """Every pair of a token and an output class: so few that all products are made, in float64."""
+    nothing, n = np.zeros(0, dtype=np.int64), len(right)
+    best, blocks = circuit.Best(np.zeros(0), nothing, nothing), -(-len(ids) // BLOCK)
+    for done in range(blocks):
+        ctx.check()
+        some = ids[done * BLOCK : (done + 1) * BLOCK]
+        values = (double(left(some)) @ double(right).mT).flatten().numpy()
+        first = np.argsort(-values, kind="stable")[:k]
+        found = circuit.Best(values[first], some.cpu().numpy()[first // n], first % n)
+        best = best.merged(found, k)
+        yield circuit.Sweep(best, done + 1, done + 1, blocks, min(len(ids), (done + 1) * BLOCK) * n)
+
+
 def _picked(whole: Tensor) -> circuit.Side:
-    return lambda ids: whole.index_select(0, ids)
+    return lambda ids: whole.index_select(0, ids.to(whole.device))
 
 
 def _tile_side(job: TopPairs, bench: OpenModel, head: HeadWeights) -> tuple[int, bool]:
@@ -178,7 +199,7 @@ def _tile_side(job: TopPairs, bench: OpenModel, head: HeadWeights) -> tuple[int,
     side = CPU_SIDE if bench.ends.W_E.device.type == "cpu" else ACCELERATOR_SIDE
     while side >= LEAST_SIDE:
         for kept in (True, False):
-            panel = 8 * d_head + (0 if kept else 12 * d_model)
+            panel = 10 * d_head + (0 if kept else 12 * d_model)
             if (1 + kept) * one + side * (TILE_BYTES * side + panel) <= job.memory:
                 return side, kept
         side //= 2
@@ -189,16 +210,17 @@ def _tile_side(job: TopPairs, bench: OpenModel, head: HeadWeights) -> tuple[int,
 
 
 def _pairs_table(
-    job: TopPairs, bench: OpenModel, head: HeadWeights, allowed: np.ndarray | None, sweep: circuit.Sweep, n: int
+    job: TopPairs, bench: OpenModel, head: HeadWeights, allowed: np.ndarray | None, sweep: circuit.Sweep, pairs: int
 ) -> Table:
     best, texts, of_qk = sweep.best, bench.live.tokens.all_texts, job.circuit == "qk"
+    right_texts = texts if of_qk else bench.live.outputs.all_texts
     one, other = ("query", "key") if of_qk else ("source", "output")
     left, right = best.left.tolist(), best.right.tolist()
     rows = zip(
         best.ranks().tolist(),
         (texts[i] for i in left),
         left,
-        (texts[j] for j in right),
+        (right_texts[j] for j in right),
         right,
         best.values.tolist(),
         strict=True,
@@ -207,10 +229,11 @@ def _pairs_table(
     header = _header(
         job, bench, "pairs", job.circuit, head, allowed,
         quantity=f"strongest pairs of tokens, {job.circuit.upper()} circuit",
-        explanation=f"{what}, by the weights alone, largest of the whole vocabulary × vocabulary",
+        explanation=f"{what}, by the weights alone, largest of the whole vocabulary × "
+        + ("vocabulary" if of_qk else bench.of_outputs("vocabulary")),
         details={
             "tiles": f"{sweep.multiplied:,} of {sweep.tiles:,} multiplied",
-            "products": f"{100 * sweep.products / n**2:.3g} % of {n**2:,} made",
+            "products": f"{100 * sweep.products / pairs:.3g} % of {pairs:,} made",
         },
         partial=sweep.done < sweep.tiles,
     )  # fmt: skip
@@ -236,7 +259,7 @@ def _header(
     if allowed is not None:
         details["tokens"] = f"{int(allowed.sum()):,} of {info.d_vocab:,} pass the filter"
     if kind == "ov":
-        details |= write_details("head" if head.post_w is not None else "", "W_O", job.weights == "processed", bench)
+        details |= ov_details(head, job.weights, bench)
     at = (str(job.offset or "") if rotary else "", "")
     return words.header(
         view,
@@ -263,9 +286,9 @@ def _header(
 
 
 def nearest(job: Nearest, bench: OpenModel, ctx: Context) -> Table:
-    at = int(bench.index((job.token,)))
-    ends = bench.ends
-    rows = ends.W_E if job.where == "embedding" else ends.W_U.mT
+    ends, embedding = bench.ends, job.where == "embedding"
+    at = int((bench.index if embedding else bench.output_index)((job.token,)))
+    rows, named = (ends.W_E, bench.live.tokens) if embedding else (ends.W_U.mT, bench.live.outputs)
 
     def blocks() -> Iterator[Tensor]:
         for start in range(0, len(rows), BLOCK):
@@ -273,20 +296,19 @@ def nearest(job: Nearest, bench: OpenModel, ctx: Context) -> Table:
             yield rows[start : start + BLOCK]
             ctx.progress("nearest tokens", min(start + BLOCK, len(rows)), len(rows))
 
-    if at >= len(rows):
-        raise Refusal(f"Token {at} is not among the {len(rows):,} rows of the {job.where}.")
     cosine = one_token.cosines(blocks(), rows[at]).cpu().numpy()
     others = np.ones(len(cosine), dtype=bool)
     others[at] = False
     cosine[at] = -np.inf  # so that it takes no rank
-    found = one_token.ranking(cosine, job.k, others)
-    token, texts = bench.live.tokens.text(at), bench.live.tokens.all_texts
-    matrix = "rows of W_E" if job.where == "embedding" else "columns of W_U"
+    found = ranking(cosine, job.k, others, Factors(_picked(rows), rows[at], unit=True))
+    token, texts = named.text(at), named.all_texts
+    shown = visible(token) if named is bench.live.tokens else token
+    matrix = "rows of W_E" if embedding else "columns of W_U"
     header = words.header(
         "nearest",
-        f"nearest tokens in the {job.where}",
+        f"nearest {'classes' if bench.info.classes and not embedding else 'tokens'} in the {job.where}",
         "x_i·x_j / (‖x_i‖ ‖x_j‖)",
-        explanation=f"cosine with {visible(token)}, which is left out: 1 = the same direction, 0 = unrelated",
+        explanation=f"cosine with {shown}, which is left out: 1 = the same direction, 0 = unrelated",
         convention=words.convention(
             bench.info, weights="raw", where=job.where, vectors=f"{matrix} as stored, not centred"
         ),

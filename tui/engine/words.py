@@ -159,13 +159,12 @@ def qk(
 def ov(job: OV, info: ModelInfo, details: Mapping[str, Scalar]) -> Header:
     direct = job.head is None
     formula = ("x_i W_U" if job.basis != "embed" else "W_E W_U") if direct else "x_i W_V W_O W_U"
-    who = (
-        "the token itself says about the next token" if direct else "the head adds when it attends fully to the source"
-    )
+    says = f"the token itself says about {'its class' if info.classes else 'the next token'}"
+    who = says if direct else "the head adds when it attends fully to the source"
     return header(
         "ov",
         ("direct path" if direct else "OV circuit") + ("" if job.normalize == "none" else f", {job.normalize}"),
-        normalised(formula, job.normalize, over(job) or ""),
+        normalised(formula, job.normalize, over(job, "all classes" if info.classes else "") or ""),
         head=None if job.head is None else head_name(job.layer, job.head),
         unit={"zscore": "σ", "softmax": "probability"}.get(job.normalize, "logit"),
         explanation=f"row = source, column = output: what {who}",
@@ -176,7 +175,11 @@ def ov(job: OV, info: ModelInfo, details: Mapping[str, Scalar]) -> Header:
             normalize=job.normalize,
             baseline=None if job.normalize == "none" else job.baseline,
             basis=job.basis,
-            outputs="the whole vocabulary" if job.outputs is None else "shown tokens",
+            outputs="all classes"
+            if info.classes
+            else "the whole vocabulary"
+            if job.outputs is None
+            else "shown tokens",
         ),
         details=details,
     )

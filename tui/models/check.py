@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .live import LiveModel
 
 EXPERTS = "The MLPs of this model are not one layer of neurons each (mixtures of experts)."
+NO_TOKENS = "This needs outputs that are the input tokens; this model's are {} classes of their own."
 N_TOKENS = 24
 LIMITS = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 """In float32 errors under 5e-5 are rounding; a misread convention gives 1e-2 and more."""
@@ -256,8 +257,6 @@ def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effec
     # The scale of a scaled QK value is known to be right only where the rebuilt pattern is.
     qk = scores or failed("embedding", "q, k") or joint_norm(live)
     ov = run or failed("embedding", "v =", "z =", "attention", "logits = norm")
-    if not ov and live.ends.W_U.shape[1] != live.ends.W_E.shape[0]:
-        ov = "The output vocabulary of this model is not its input vocabulary."
     learned = live.ends.W_pos is not None
     rotary = any(live.rotation(layer) is not None for layer in range(live.n_layers))
     no_mlp = "This model has no MLPs." if live.ends.layer0_mlp is None else ""
@@ -280,6 +279,7 @@ def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effec
         states_mid=run or no_mid,
         neurons=no_mlp or run or experts or failed("MLP ="),
         pattern_edit=shown or ("" if effect > 0 else "This architecture ignores an edited pattern."),
+        one_vocabulary="" if live.outputs is live.tokens else NO_TOKENS.format(live.outputs.d_vocab),
     )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from .errors import ModelError, first_line
 from .files import AGAIN, missing_weights, safetensors_header
 from .find import Found
+from .tokens import Classes
 
 _REQUIRED = ("n_layers", "d_model", "n_ctx", "d_head", "n_heads", "d_vocab")
 _DROPPED = (".mask", ".IGNORE")
@@ -54,8 +55,8 @@ def read_checkpoint_config(found: Found) -> Any:
         raise ModelError(f"normalization_type {norm} is not known.", "Known: LN, LNPre, RMS, RMSPre, null.")
     if positions != "standard" and not (positions == "rotary" and given.get("rotary_adjacent_pairs")):
         raise ModelError(f"Checkpoints with {positions} positions cannot be loaded yet.", "Learned positions can.")
-    if given.get("attention_dir", "causal") != "causal":
-        raise ModelError("This checkpoint attends in both directions.", "Models that continue text work.")
+    if given.get("attention_dir", "causal") not in ("causal", "bidirectional"):
+        raise ModelError(f"attention_dir {given['attention_dir']} is not known.", "Known: causal, bidirectional.")
     for key in ("device", "dtype", "model_name", "tokenizer_name", "seed", "init_mode", "n_devices"):
         given.pop(key, None)
     given.update(
@@ -192,14 +193,47 @@ def _scale(config: dict[str, object], d_head: int) -> float:
 def read_vocabulary(folder: Path) -> list[str] | None:
     """``vocab.json`` as a list of token strings (or a string → id table); None where there is none."""
     file = folder / "vocab.json"
+    strings = _read_json(file)
+    try:
+        if isinstance(strings, dict):
+            strings = [text for text, _ in sorted(strings.items(), key=lambda item: int(item[1]))]
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{file} cannot be read as JSON: {first_line(error)}.", AGAIN) from error
+    return _strings(strings, file, "token strings", "token ids")
+
+
+def read_classes(folder: Path, n_tokens: int, n_outputs: int) -> tuple[Classes, str] | None:
+    """The outputs as classes of their own, and a note on their names: those of ``vocab_out.json``, else ``class 0``, …;
+    None where they are the tokens."""
+    file = folder / "vocab_out.json"
+    names = _strings(_read_json(file), file, "names of outputs", "outputs")
+    if names is None:
+        if n_outputs == n_tokens:
+            return None
+        how = f"class 0 to class {n_outputs - 1}: {file.name} can name them"
+        return Classes(
+            [f"class {i}" for i in range(n_outputs)]
+        ), f"outputs are no tokens but {n_outputs} classes, {how}"
+    if len(names) != n_outputs:
+        raise ModelError(
+            f"{file} names {len(names)} outputs, but the model has {n_outputs}.", "Name each of them, in order."
+        )
+    return Classes(names), f"outputs are no tokens but the {n_outputs} classes of {file.name}"
+
+
+def _read_json(file: Path) -> Any:
+    """What the file holds; None where there is none."""
     if not file.exists():
         return None
     try:
-        strings = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(strings, dict):
-            strings = [text for text, _ in sorted(strings.items(), key=lambda item: int(item[1]))]
-    except (OSError, ValueError, TypeError) as error:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise ModelError(f"{file} cannot be read as JSON: {first_line(error)}.", AGAIN) from error
-    if not isinstance(strings, list) or not all(isinstance(text, str) for text in strings):
-        raise ModelError(f"{file} is not a list of token strings.", 'Write ["a", "b", …] in order of the token ids.')
-    return strings
+
+
+def _strings(value: Any, file: Path, what: str, order: str) -> list[str] | None:
+    if not file.exists():
+        return None
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ModelError(f"{file} is not a list of {what}.", f'Write ["a", "b", …] in order of the {order}.')
+    return value

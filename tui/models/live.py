@@ -27,10 +27,12 @@ class LiveModel:
 
     info: ModelInfo
     tokens: Tokenizer
+    outputs: Tokenizer
+    """What the model puts out: its tokens, or classes of their own."""
 
-    def __init__(self, bridge: Any, tokens: Tokenizer, embed_factor: float = 1.0) -> None:
+    def __init__(self, bridge: Any, tokens: Tokenizer, outputs: Tokenizer, embed_factor: float = 1.0) -> None:
         self.bridge = bridge
-        self.tokens = tokens
+        self.tokens, self.outputs = tokens, outputs
         self.embed_factor = embed_factor
         self._ends: Ends | None = None
         self._rotations: dict[int, Rotate | None] = {}
@@ -38,6 +40,11 @@ class LiveModel:
         # 16 bits each is a copy, so only the heads at hand are kept.
         views = bridge.embed.W_E.dtype == torch.float32
         self._head = lru_cache(maxsize=4096 if views else 64)(self._read_head)
+
+    def describe(self, info: ModelInfo) -> LiveModel:
+        """What the self-check, which needs this object, has found of it."""
+        self.info = info
+        return self
 
     @property
     def n_layers(self) -> int:

@@ -14,7 +14,7 @@ import torch
 
 from ..results import ModelInfo, ModelKey
 from .check import Reference, embedding_factor, self_check, token_sample
-from .checkpoint import boot_checkpoint, read_vocabulary
+from .checkpoint import boot_checkpoint, read_classes, read_vocabulary
 from .errors import ModelError, first_line
 from .files import TEXT_DECODERS, check_files, missing_weights
 from .find import Found, find_model, fingerprint
@@ -87,13 +87,17 @@ def load(
         bridge.eval()
         if threads is None and n_parameters <= SMALL:
             torch.set_num_threads(1)
-        live = LiveModel(bridge, tokens, embedding_factor(bridge))
+        outputs: Tokenizer = tokens
+        if (classes := read_classes(found.folder, bridge.cfg.d_vocab, bridge.unembed.W_U.shape[1])) is not None:
+            outputs, said = classes
+            notes = (*notes, said)
+        live = LiveModel(bridge, tokens, outputs, embedding_factor(bridge))
         _ = live.ends  # made here, outside inference mode
         stage("self-check")
         capabilities, checks = self_check(live, reference, check)
     block, cfg = bridge.blocks[0], bridge.cfg
     has_mlp = "mlp" in block._modules
-    live.info = ModelInfo(
+    info = ModelInfo(
         key=ModelKey(str(found.folder), key_print, kind, where),
         name=found.name,
         architecture=architecture,
@@ -114,9 +118,10 @@ def load(
         capabilities=capabilities,
         checks=checks,
         d_mlp=0 if capabilities.neurons or (mlp := live.mlp(0)) is None else len(mlp.W_out),
+        classes=() if outputs is tokens else outputs.all_texts,
         notes=notes,
     )
-    return live
+    return live.describe(info)
 
 
 def count_weights(bridge: Any) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -17,6 +18,8 @@ from ..results import Tokens
 from .errors import ModelError
 
 _IDS = re.compile(r"[0-9,:]+")
+NAMED = 5
+"""Output classes that a sentence lists."""
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -30,11 +33,15 @@ class Tokenizer:
         """Ids from here on belong to no token: the model's vocabulary is padded."""
 
     def encode(self, text: str, bos: bool) -> Tokens:
-        """A prompt. ModelError when it is empty, longer than the context, or cannot be tokenized; nothing is cut."""
+        """A prompt. ModelError when it is empty, longer than the context, or cannot be tokenized; nothing is cut.
+
+        ``bos``: begins with one; where the text brings its own, or the tokenizer puts one there, it has no second.
+        """
         ids = self._ids(text) if text else []
-        if bos:
-            if self.bos_id is None:
-                raise ModelError("This model's tokenizer has no BOS token.", "Switch BOS off.")
+        if bos and self.bos_id is None:
+            raise ModelError("This model's tokenizer has no BOS token.", "Switch BOS off.")
+        brought = self._bos_from(text, ids)
+        if bos and self.bos_id is not None and not brought:
             ids = [self.bos_id, *ids]
         if not ids:
             raise ModelError("The prompt is empty.", "Type some text, or switch BOS on.")
@@ -43,7 +50,13 @@ class Tokenizer:
                 f"The prompt is {len(ids)} tokens long, but this model takes at most {self.n_ctx}.",
                 f"Shorten it by {len(ids) - self.n_ctx} tokens; nothing is cut for you.",
             )
-        return self.named(ids, bos)
+        return replace(self.named(ids, bos), bos_from=brought)
+
+    def _bos_from(self, text: str, ids: Sequence[int]) -> str:
+        """Who put a BOS before ``ids``, the tokens of ``text``: ``text``, ``tokenizer`` or, where nobody did, empty."""
+        if self.bos_id is None or not ids or ids[0] != self.bos_id:
+            return ""
+        return "text" if text.lstrip().startswith(self.text(self.bos_id).strip()) else "tokenizer"
 
     def words(self, text: str, kind: str = "either") -> Tokens:
         """``"France, Paris, king"`` → one token a word, with a leading space if there is such a token, else without.
@@ -79,7 +92,7 @@ class Tokenizer:
         return tuple(self._text(i) for i in range(self.d_vocab))
 
     def forms(self, word: str) -> tuple[list[int], list[int]]:
-        """The token ids of ``word`` inside a text, after a blank, and of it alone."""
+        """The token ids of ``word`` as it goes on a text, after a blank and without one."""
         ids = self._ids(word)
         return ids, ids
 
@@ -144,6 +157,29 @@ class ListTokenizer(Tokenizer):
         return self._strings[token_id] if token_id < len(self._strings) else f"<{token_id}>"
 
 
+class Classes(ListTokenizer):
+    """Output classes that are no tokens, by their names: what ``Tokenizer`` is for the outputs of other models."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(names, len(names), 0)
+
+    def text(self, token_id: int) -> str:
+        if not 0 <= token_id < self.d_vocab:
+            raise ModelError(
+                f"Output {token_id} does not exist in this model.", f"Outputs are 0 to {self.d_vocab - 1}."
+            )
+        return self._text(token_id)
+
+    def _ids(self, text: str) -> list[int]:
+        return [self.single(text)]  # a name may have blanks in it
+
+    def single(self, word: str) -> int:
+        if word in self._by_text:
+            return self._by_text[word]
+        names = ", ".join((*self.all_texts[:NAMED], *("…" if self.d_vocab > NAMED else ())))
+        raise ModelError(f'"{word}" is none of this model\'s outputs.', f"Write one of {names}, or #0 for the first.")
+
+
 class HubTokenizer(Tokenizer):
     """A Hugging Face tokenizer, fast or slow."""
 
@@ -166,7 +202,16 @@ class HubTokenizer(Tokenizer):
         return list(ids)
 
     def forms(self, word: str) -> tuple[list[int], list[int]]:
-        return self._ids(f" {word}"), self._ids(word)
+        return self._behind(("a", ".", "\n"), f" {word}"), self._behind(("\n", "(", "a"), word)
+
+    def _behind(self, starts: Sequence[str], text: str) -> list[int]:
+        """The tokens of ``text`` behind a text. SentencePiece puts a blank before everything that it is given, so that
+        `` him`` by itself is the three tokens of two blanks and a word."""
+        for start in starts:
+            before, whole = self._ids(start), self._ids(start + text)
+            if before == whole[: len(before)] and len(whole) > len(before):
+                return whole[len(before) :]
+        return self._ids(text)  # one that melts into every start: as it stands at the beginning of a text
 
     def single(self, word: str) -> int:
         unknown = self._tokenizer.unk_token_id

@@ -112,17 +112,19 @@ class Recording:
 
     def visible(self, layer: int) -> Tensor:
         """``[n, n]`` or ``[n_heads, n, n]`` bool."""
-        causal = torch.ones(self.n, self.n, dtype=torch.bool, device=self.seen["embed.hook_out"].device).tril()
+        reach = torch.ones(self.n, self.n, dtype=torch.bool, device=self.seen["embed.hook_out"].device)
+        if getattr(self.bridge.cfg, "attention_dir", "causal") == "causal":
+            reach = reach.tril()
         attn = self.bridge.blocks[layer].attn.original_component
         own = getattr(attn, "bias", None)
         if isinstance(own, Tensor) and own.dtype == torch.bool and own.ndim == 4:  # GPT-Neo's local attention
-            causal = causal & own[0, 0, : self.n, : self.n].to(causal.device)
+            reach = reach & own[0, 0, : self.n, : self.n].to(reach.device)
         mask = self.masks.get(layer)
         if mask is None:
-            return causal
+            return reach
         seen = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
         seen = seen[0] if seen.shape[0] == 1 else seen
-        return causal & seen[..., : self.n, : self.n]
+        return reach & seen[..., : self.n, : self.n]
 
 
 def run_traces(

@@ -109,22 +109,13 @@ class Bars(Drawing):
             self.post_message(self.Opened(self, self._at))
 
     def watch_table(self, old: Table | None, new: Table | None) -> None:
-        before = self._drawn[2] if self._drawn is not None and self._drawn[1] is old else None
-        was = self._at
         same = old is not None and new is not None and old.columns == new.columns
         count = len(new.rows) if new is not None else 0
         self._at = max(0, min(self._at if same else 0, count - 1))
         self._first = self._first if same else 0
         if (chart := self.chart) is not None:
             self._scroll_to_cursor(chart)
-        after = self.chart
-        if before is None or after is None or len(before.strips) != len(after.strips):
-            self.refresh()
-            return
-        # More of the same list comes in while it is computed: most lines stay.
-        pairs = enumerate(zip(before.strips, after.strips, strict=True))
-        lines = {y for y, (one, other) in pairs if one != other} | {before.line_of(was), after.line_of(self._at)}
-        self.refresh(*(Region(0, y, self.content_size.width, 1) for y in lines if y is not None))
+        self.refresh()
 
     def on_resize(self, event: events.Resize) -> None:
         if (chart := self.chart) is not None:

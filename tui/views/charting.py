@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from textual.strip import Strip
 
-from tui.results import Curve, Scalar, Table
+from tui.results import Curve, Limits, Scalar, Table
 from tui.text import shorten, width
-from tui.views import plot
+from tui.views import ansi, plot
 from tui.views.colours import RGB, Scheme, mix, palette
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def bar_chart(table: Table, columns: int, lines: int, scheme: Scheme, first: int
         room = value_start - label_end - 2
         if bar >= 0 and room >= 6:
             values = np.array([_real(row[bar]) for row in table.rows])
-            _draw_bars(sheet, values, window, (label_end + 1, top), room, scheme)
-        strips = plot.strips_of(sheet, columns)
+            _draw_bars(sheet, values, window, (label_end + 1, top), room, scheme, table.limits)
+        strips = ansi.strips_of(sheet.string(), columns)
     return BarChart(strips, table, first, count, top, label_end if bar >= 0 else value_start, value_start, value_end)
 
 
@@ -178,10 +178,18 @@ def _real(value: Scalar) -> float:
     return float(value) if isinstance(value, int | float) and np.isfinite(value) else float("nan")
 
 
-def _draw_bars(sheet: Any, values: np.ndarray, rows: slice, at: tuple[int, int], room: int, scheme: Scheme) -> None:
+def _draw_bars(
+    sheet: Any,
+    values: np.ndarray,
+    rows: slice,
+    at: tuple[int, int],
+    room: int,
+    scheme: Scheme,
+    limits: Limits | None,
+) -> None:
     """Bars around a shared zero, in eighths of a column; all rows share the scale, also those out of sight."""
     finite = values[np.isfinite(values)]
-    low, high = min(0.0, finite.min(initial=0.0)), max(0.0, finite.max(initial=0.0))
+    low, high = limits or (min(0.0, finite.min(initial=0.0)), max(0.0, finite.max(initial=0.0)))
     if high == low:
         return
     swatches = palette(scheme, True).swatches
@@ -234,7 +242,7 @@ def curve_chart(curve: Curve, columns: int, lines: int, scheme: Scheme) -> tuple
         if lines >= 4:
             name = shorten(plot.words(curve.x_name), columns)
             plot.write(sheet, max(0, (columns - width(name)) // 2), lines - 1, name, scheme.muted, scheme.surface)
-        return plot.strips_of(sheet, columns)
+        return ansi.strips_of(sheet.string(), columns)
 
 
 def _curves(curve: Curve, columns: int, lines: int, inks: Sequence[RGB], scheme: Scheme) -> Any:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Literal
 from rich.color import Color, ColorSystem
 from textual.app import App
 
+from tui.results import Limits
+
 if TYPE_CHECKING:
     import numpy as np
 else:
@@ -142,8 +144,11 @@ class Scale:
         return np.where(np.isnan(place), -1, place).astype(np.int16)
 
 
-def scale_of(values: np.ndarray, diverging: bool) -> Scale:
-    """Symmetric around zero, or from zero (from the minimum, where that is below) to the maximum."""
+def scale_of(values: np.ndarray, diverging: bool, limits: Limits | None = None) -> Scale:
+    """Between the limits of the quantity; without, symmetric around zero, or from zero (from the minimum, where that is
+    below) to the maximum."""
+    if limits is not None:
+        return Scale(*limits)
     finite = values[np.isfinite(values)]
     if not finite.size:
         return Scale(-1.0 if diverging else 0.0, 1.0)

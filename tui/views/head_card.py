@@ -21,6 +21,7 @@ from textual.widgets import Static
 from ..results import Grid, Table
 from .ask import Ask
 from .chart import Bars
+from .frame import send_changes
 from .once import Once
 from .plot import words
 from .still import Still
@@ -98,6 +99,7 @@ class HeadCard(ModalScreen[None], Once[None]):
 
     def __init__(self, head: Head) -> None:
         super().__init__()
+        send_changes(self)
         self.head = head
         self.facts = Bars()
         self.pattern = Still()

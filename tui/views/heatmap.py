@@ -2,7 +2,7 @@
 
 The picture comes from `plot.picture` once for a grid, a size and a scroll position, as lines of Segments; the cursor
 is laid over those lines. So a cursor move asks plotext for nothing and refreshes the cells and labels that changed:
-about 1 kB on the wire, where redrawing 64×64 costs 58. For the same reason the window scrolls by half its size when
+some 200 bytes on the wire, where 64×64 cells cost 40 kB. For the same reason the window scrolls by half its size when
 the cursor leaves it, not by a line at each key.
 """
 
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import zip_longest
-from typing import Self
 
 from rich.color import Color
 from rich.segment import Segment
@@ -21,44 +19,15 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
-from textual.widget import Widget
 
 from tui.results import Axis, Grid
 from tui.text import shorten, width
 from tui.views.colours import contrast
+from tui.views.geometry import Layout, lay
 from tui.views.plot import Picture, axis_label, picture
 from tui.views.surface import Drawing, laid_over
 
 Cell = tuple[int, int]
-CUT = 32
-"""Columns from one Cut to the next."""
-
-
-class Cut(Widget):
-    """One column of the heatmap as a widget of its own.
-
-    Textual sends a touched row again from the left edge of the widget, 25 bytes a cell: up to 3.4 kB for one cursor
-    move in 64×64. It begins anew where a widget begins, so a column every 32 takes that to 1.9 kB, 1.0 in the median.
-    """
-
-    DEFAULT_CSS = "Cut { position: absolute; width: 1; height: 1; display: none; }"
-
-    def __init__(self, heatmap: Heatmap) -> None:
-        super().__init__()
-        self.heatmap = heatmap
-        self.place = Region(0, 0, 0, 0)
-
-    def put(self, place: Region) -> None:
-        """Stand on these characters of the heatmap; on none, be gone."""
-        if place != self.place:
-            self.place = place
-            self.display = bool(place)
-            self.styles.offset = place.offset
-            self.styles.height = place.height
-
-    def render_line(self, y: int) -> Strip:
-        return self.heatmap.render_line(self.place.y + y).crop(self.place.x, self.place.right)
-
 
 class Heatmap(Drawing):
     """Draws a Grid; the cursor is one of its cells."""
@@ -93,6 +62,8 @@ class Heatmap(Drawing):
         # Going back to the last window, size or head must not draw again. The grid is part of the value, not of the
         # key: an id may be used again after its grid is gone.
         self._drawn: OrderedDict[tuple[object, ...], Picture] = OrderedDict()
+        self._shown: Picture | None = None
+        """The picture whose lines were given last."""
         self.set_reactive(Heatmap.grid, grid)
 
     @property
@@ -109,12 +80,19 @@ class Heatmap(Drawing):
         key = (id(grid), size, self.fit, self._origin, self.scheme)
         found = self._drawn.get(key)
         if found is None or found.grid is not grid:
-            found = picture(grid, size.width, size.height, key[4], fit=self.fit, origin=self._origin)
+            found = picture(grid, size.width, size.height, self.scheme, fit=self.fit, origin=self._origin)
             self._drawn[key] = found
             while len(self._drawn) > 6:
                 self._drawn.popitem(last=False)
         self._drawn.move_to_end(key)
         return found
+
+    def _lay(self) -> Layout | None:
+        """Where the cells would lie: known without drawing, which waits until the cursor has its place too."""
+        grid, size = self.grid, self.content_size
+        if grid is None or not grid.values.size or not size.width or not size.height:
+            return None
+        return lay(grid, size.width, size.height, axis_label, self.fit, self._origin)
 
     def set_cursor(self, row: int, col: int) -> None:
         """Put the cursor on a cell (clamped), scroll it into sight and say so."""
@@ -124,10 +102,10 @@ class Heatmap(Drawing):
         old, new = self._at, (max(0, min(row, n_rows - 1)), max(0, min(col, n_cols - 1)))
         if old == new:
             return
-        shown = self.picture
         self._at = new
-        if shown is None or not self._scroll_to_cursor(shown):
-            self.refresh(*self._touched(shown, old), *self._touched(shown, new))
+        layout = self._lay()
+        if layout is not None and not self._scroll_to_cursor(layout):
+            self.refresh(*_touched(layout, old), *_touched(layout, new))
         self._announce()
 
     def _announce(self) -> None:
@@ -177,23 +155,20 @@ class Heatmap(Drawing):
             row = _same_place(old.rows if old else None, new.rows, self._at[0], new.values.shape[0])
             col = _same_place(old.cols if old else None, new.cols, self._at[1], new.values.shape[1])
             self._at = (row, col)
-            if (shown := self.picture) is not None:
-                self._scroll_to_cursor(shown)
-            self._place_cuts()
+            if (layout := self._lay()) is not None:
+                self._scroll_to_cursor(layout)
             # Later, for whoever sets the grid may set the cursor next.
             self.call_later(self._announce)
         self.refresh()
 
     def watch_fit(self) -> None:
-        if not self.fit and (shown := self.picture) is not None:
-            self._scroll_to_cursor(shown)
-        self._place_cuts()
+        if (layout := self._lay()) is not None:
+            self._scroll_to_cursor(layout)
         self.refresh()
 
     def on_resize(self, event: events.Resize) -> None:
-        if (shown := self.picture) is not None:
-            self._scroll_to_cursor(shown)
-        self._place_cuts()
+        if (layout := self._lay()) is not None:
+            self._scroll_to_cursor(layout)
 
     def on_click(self, event: events.Click) -> None:
         place = event.get_content_offset(self)
@@ -207,50 +182,24 @@ class Heatmap(Drawing):
         else:
             self.set_cursor(*cell)
 
-    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
-        for cut in self.query_children(Cut):
-            within = [region.intersection(cut.place).translate(-cut.place.offset) for region in regions]
-            if repaint and (not regions or any(within)):
-                cut.refresh(*filter(None, within))
-        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
-
-    def _place_cuts(self) -> None:
-        """Cuts stand on the first columns of cells, and only beside cells: labels may hold wide characters."""
-        shown = self.picture
-        places = []
-        if shown is not None:
-            layout = shown.layout
-            last = 0
-            for edge in layout.cols.edges[1:-1]:
-                if layout.left + edge >= last + CUT:
-                    last = layout.left + edge
-                    places.append(Region(last, layout.top, 1, layout.rows.size))
-        cuts = list(self.query_children(Cut))
-        if self.is_attached and len(cuts) < len(places):
-            more = [Cut(self) for _ in places[len(cuts) :]]
-            self.mount(*more)
-            cuts += more
-        for cut, place in zip_longest(cuts, places[: len(cuts)]):
-            cut.put(place or Region())
-
     @property
     def stale_line(self) -> int:
         return max(0, self.content_size.height - 1)
 
     def lines(self) -> Sequence[Strip] | None:
-        shown = self.picture
-        return shown.strips if shown else None
+        self._shown = self.picture
+        return self._shown.strips if self._shown else None
 
     def line_with_cursor(self, strip: Strip, y: int) -> Strip:
         row, col = self._at
-        shown = self.picture
+        shown = self._shown
         if shown is None:
             return strip
         layout, grid = shown.layout, shown.grid
-        style = self.get_component_rich_style("plot--cursor")
         cell = layout.region(row, col)
         if cell is None:
             return strip
+        style = self.get_component_rich_style("plot--cursor")
         if cell.y <= y < cell.bottom:
             strip = laid_over(strip, cell.x, self._cell(strip, shown, cell, y - cell.y))
         label = layout.row_label_region(row)
@@ -285,28 +234,26 @@ class Heatmap(Drawing):
             return [Segment("▸" + under.text[1:], Style(color=ground, bgcolor=ink, bold=True))]
         return [Segment(_cursor_text(cell.width, cell.height, line), Style(color=ink, bgcolor=ground, bold=True))]
 
-    def _touched(self, shown: Picture | None, cell: Cell) -> list[Region]:
-        if shown is None:
-            return []
-        layout = shown.layout
-        place, head = layout.region(*cell), layout.col_label_region(cell[1])
-        regions = [place, layout.row_label_region(cell[0]), None if layout.upright else head]
-        if place is not None and layout.axis:
-            regions.append(Region(place.x, layout.top - 1, place.width, 1))
-        return [region for region in regions if region is not None]
-
-    def _scroll_to_cursor(self, shown: Picture) -> bool:
-        """Bring the cursor into the window; whether that took another picture."""
+    def _scroll_to_cursor(self, layout: Layout) -> bool:
+        """Bring the cursor into the window; whether that takes another picture."""
         origin = tuple(
             span.starts[0] if span.block(at) is not None or not len(span) else max(0, at - len(span) // 2)
-            for span, at in zip((shown.layout.rows, shown.layout.cols), self._at, strict=True)
+            for span, at in zip((layout.rows, layout.cols), self._at, strict=True)
         )
-        moved = origin != (shown.layout.rows.starts[0], shown.layout.cols.starts[0])
+        moved = origin != (layout.rows.starts[0], layout.cols.starts[0])
         self._origin = (origin[0], origin[1])
         if moved:
-            self._place_cuts()
             self.refresh()
         return moved
+
+
+def _touched(layout: Layout, cell: Cell) -> list[Region]:
+    """What the cursor marks when it is on a cell."""
+    place, head = layout.region(*cell), layout.col_label_region(cell[1])
+    regions = [place, layout.row_label_region(cell[0]), None if layout.upright else head]
+    if place is not None and layout.axis:
+        regions.append(Region(place.x, layout.top - 1, place.width, 1))
+    return [region for region in regions if region is not None]
 
 
 def _cursor_text(columns: int, lines: int, line: int) -> str:

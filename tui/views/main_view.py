@@ -28,6 +28,15 @@ class Tab:
     current: bool = False
 
 
+@dataclass(frozen=True)
+class Words:
+    """What stands above and below a picture."""
+
+    title: str
+    explanation: str = ""
+    checks: str = ""
+
+
 class MainView(Vertical):
     """A heatmap, thumbnails of a layer, bars or a curve, between lines of words. What it shows already it does not draw
     again."""
@@ -68,8 +77,11 @@ class MainView(Vertical):
         """The one that is shown."""
         return self._shown
 
-    def show(self, result: Grid | Gallery | Table | Curve, cursor: tuple[int, int]) -> None:
-        """Draw a result; ``cursor`` is a cell of a Grid, its first number a row of a Table."""
+    def show(
+        self, result: Grid | Gallery | Table | Curve, cursor: tuple[int, int], words: Words, tabs: Sequence[Tab]
+    ) -> None:
+        """Draw a result and its words; ``cursor`` is a cell of a Grid, its first number a row of a Table."""
+        self._tell(words, tabs)
         if isinstance(result, Gallery):
             if self.thumbnails.gallery is not result:
                 self.thumbnails.gallery = result
@@ -90,18 +102,26 @@ class MainView(Vertical):
             self.heatmap.set_cursor(*cursor)
         self.picture.stale = False
 
-    def wait(self, message: str, clear: bool) -> None:
-        """No result yet: the picture before stays, or ``message`` stands in its place (``clear``)."""
-        self.heatmap.message = message
-        if clear and message:
-            self.heatmap.grid = None
-            self._swap(self.heatmap)
+    def wait(self) -> None:
+        """The next result is being computed: the picture before stays, with its words, and is marked."""
         self.picture.stale = True
 
-    def tabs(self, tabs: Sequence[Tab]) -> None:
-        """The names of the views, in the border, as long as they fit."""
+    def blank(self, why: str, title: str, tabs: Sequence[Tab]) -> None:
+        """No picture: a sentence stands in its place."""
+        self._tell(Words(title), tabs)
+        self.heatmap.message = why
+        self.heatmap.grid = None
+        self._swap(self.heatmap)
+        self.picture.stale = False
+
+    def _tell(self, words: Words, tabs: Sequence[Tab]) -> None:
         self._tabs = tuple(tabs)
         self._lay_tabs()
+        # Their heights are fixed: a new layout costs 5 kB.
+        for line, text in (("title", words.title), ("explanation", words.explanation), ("checks", words.checks)):
+            widget, content = self.query_one(f"#{line}", Static), Content(f" {text}")
+            if widget.content != content:
+                widget.update(content, layout=False)
 
     def _lay_tabs(self) -> None:
         # Textual leaves two columns free, and two more at each side that has a border.
@@ -111,12 +131,6 @@ class MainView(Vertical):
         if self.size and pieces != self._pieces:  # setting them repaints the whole pane
             self._pieces = pieces
             self.border_title = Content.assemble(*pieces)
-
-    def say(self, line: str, words: str) -> None:
-        """Words on ``title``, ``explanation`` or ``checks``. Their heights are fixed: a new layout costs 5 kB."""
-        widget, content = self.query_one(f"#{line}", Static), Content(f" {words}")
-        if widget.content != content:
-            widget.update(content, layout=False)
 
     def _swap(self, to: Picture) -> None:
         off, self._shown = self._shown, to

@@ -13,7 +13,6 @@ from textwrap import wrap
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
-from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import Tree
@@ -94,15 +93,13 @@ class ModelTree(Tree[Place]):
             self.move_cursor(node or self.get_node_at_line(0))
 
     def label(self, labels: Mapping[Head, str], marks: Collection[Head]) -> None:
-        """Other words beside the heads, and a star before some; the lines of the others are not sent again."""
+        """Other words beside the heads, and a star before some."""
         words, stars = dict(labels), frozenset(marks)
         changed = {head for head in words.keys() | self._words.keys() if words.get(head) != self._words.get(head)}
         changed |= stars ^ self._marks
         self._words, self._marks = words, stars
-        top, (columns, lines) = self.scroll_offset.y, self.size
-        places = [y for y in range(lines) if changed and _head_of(self.get_node_at_line(top + y)) in changed]
-        if places:
-            self.refresh(*(Region(0, y, columns, 1) for y in places))
+        if changed:
+            self.refresh()
 
     def _grow(self) -> None:
         self.clear()

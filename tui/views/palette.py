@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, cast
@@ -16,19 +15,17 @@ from textual.worker import Worker, WorkerState
 from .help import Entry
 from .once import Once
 
-_HEAD = re.compile(r"\s*l?(\d{1,9})\s*(?:[h.,\s]\s*(\d{1,9}))?\s*$", re.IGNORECASE)
-_NEURON = re.compile(r"\s*l(\d{1,9})\s*n\s*(\d{1,9})\s*$", re.IGNORECASE)
-_PROMPTS = re.compile(r"\s*prompts\s+(\S.*?)\s*$", re.IGNORECASE)
+Place = tuple[str, str, Callable[[], None]]
+"""Somewhere to go: what it is called, one sentence, and what goes there."""
 
 
-class Explorer(Protocol):
+class Directory(Protocol):
     """What the palette asks of the screen it was opened on."""
 
-    def palette_entries(self) -> Sequence[Entry]: ...
-    def run_entry(self, command_id: str) -> None: ...
-    def jump(self, layer: int, head: int) -> None: ...
-    def jump_to_neuron(self, layer: int, neuron: int) -> None: ...
-    def open_prompts(self, path: str) -> None: ...
+    def entries(self) -> Sequence[Entry]: ...
+    def run(self, command_id: str) -> None: ...
+    def places(self, text: str) -> Sequence[Place]:
+        """Where a text leads that is no command: ``L10H2``."""
 
 
 class Palette(CommandPalette, Once[None]):
@@ -58,30 +55,22 @@ class Palette(CommandPalette, Once[None]):
 class Commands(Provider):
     """Commands by fuzzy match; ``L10H2`` or ``10 2`` jumps to that head, ``L2N17`` to that neuron."""
 
+    @property
+    def _directory(self) -> Directory:
+        return cast(Directory, self.screen.directory)  # type: ignore[attr-defined]
+
     async def discover(self) -> Hits:
-        explorer = cast(Explorer, self.screen)
-        for entry in explorer.palette_entries():
-            name = f"{entry.label}  ({entry.keys})"
-            yield DiscoveryHit(Content(name), _runs(explorer, entry), entry.label, entry.help)
+        for entry in self._directory.entries():
+            yield DiscoveryHit(Content(f"{entry.label}  ({entry.keys})"), self._runs(entry), entry.label, entry.help)
 
     async def search(self, query: str) -> Hits:
-        explorer = cast(Explorer, self.screen)
-        if match := _HEAD.match(query):
-            layer, head = int(match[1]), int(match[2] or 0)
-            yield Hit(1.0, f"go to L{layer}H{head}", partial(explorer.jump, layer, head), help="Show this head.")
-        if match := _NEURON.match(query):
-            layer, neuron = int(match[1]), int(match[2])
-            go = partial(explorer.jump_to_neuron, layer, neuron)
-            yield Hit(1.0, f"go to L{layer}N{neuron}", go, help="Show this neuron.")
-        if match := _PROMPTS.match(query):
-            go = partial(explorer.open_prompts, match[1])
-            yield Hit(1.0, Content(f"open {match[1]}"), go, help="A file of prompts.")  # a name may look like markup
+        for name, sentence, go in self._directory.places(query):
+            yield Hit(1.0, Content(name), go, help=sentence)  # a name may look like markup
         matcher = self.matcher(query)
-        for entry in explorer.palette_entries():
+        for entry in self._directory.entries():
             score = max(matcher.match(entry.label), 0.9 * matcher.match(entry.id), 0.5 * matcher.match(entry.help))
             if score > 0:
-                yield Hit(score, matcher.highlight(entry.label), _runs(explorer, entry), help=entry.help)
+                yield Hit(score, matcher.highlight(entry.label), self._runs(entry), help=entry.help)
 
-
-def _runs(explorer: Explorer, entry: Entry) -> Callable[[], None]:
-    return partial(explorer.run_entry, entry.id)
+    def _runs(self, entry: Entry) -> Callable[[], None]:
+        return partial(self._directory.run, entry.id)

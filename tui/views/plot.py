@@ -29,6 +29,7 @@ from textual.strip import Strip
 
 from tui.results import Axis, Grid
 from tui.text import shorten, visible, width
+from tui.views.ansi import strips_of
 from tui.views.colours import RGB, Palette, Scale, Scheme, Swatch, contrast, mix, palette, scale_of
 from tui.views.geometry import Layout, block_extremes, extreme_cell, lay
 
@@ -39,7 +40,6 @@ else:
 
 DRAWING = RLock()
 _SPECIAL = re.compile(r"<\|[^<>|\s]{1,32}\|>")
-_CODES = re.compile("((?:\x1b\\[[0-9;]*m)+)([^\x1b]*)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,13 +119,13 @@ def picture(
     """Draw a grid.
 
     ``fit`` shows the whole matrix, else ``origin`` is the first cell shown where it is larger than the window. A
-    ``scale`` makes several pictures comparable; without one the colours span this grid's own values.
+    ``scale`` makes several pictures comparable; without one the colours span the grid's limits, else its own values.
     """
     scheme = scheme or Scheme()
     width_, height = max(1, width_), max(1, height)
     with DRAWING:
         layout = lay(grid, width_, height, axis_label, fit, origin)
-        scale = scale or scale_of(grid.values, grid.diverging)
+        scale = scale or scale_of(grid.values, grid.diverging, grid.limits)
         colours = palette(scheme, grid.diverging)
         shown = block_extremes(grid.values, layout.rows.starts, layout.cols.starts, grid.diverging)
         levels = scale.levels(shown, len(colours))
@@ -136,7 +136,7 @@ def picture(
             insert_cells(sheet, levels, layout, colours)
         if layout.legend:
             _insert_legend(sheet, grid, layout, colours, scale, scheme)
-        strips = strips_of(sheet, width_)
+        strips = strips_of(sheet.string(), width_)
         if layout.texts and grid.text is not None:
             strips = _with_texts(strips, grid.text, layout, levels, colours, scheme)
         return Picture(strips, layout, levels, colours, scale, grid)
@@ -145,32 +145,6 @@ def picture(
 def blank(columns: int, lines: int, scheme: Scheme) -> Any:
     """A matrix of background."""
     return library().matrix(columns, lines, pixel(None, scheme.surface))
-
-
-def strips_of(sheet: Any, columns: int) -> tuple[Strip, ...]:
-    """The lines of a plotext matrix, exactly ``columns`` wide."""
-    return tuple(_strip(line, columns) for line in sheet.string().split("\n")[:-1])
-
-
-def _strip(line: str, columns: int) -> Strip:
-    segments = [Segment(text, _style(codes)) for codes, text in _CODES.findall(line) if text]
-    return Strip(segments, columns)
-
-
-@lru_cache(maxsize=4096)
-def _style(codes: str) -> Style:
-    """The style of one run of plotext's escape sequences, which always begin with a reset."""
-    colour = background = None
-    bold = None
-    for code in re.findall("\x1b\\[([0-9;]*)m", codes):
-        numbers = [int(number or 0) for number in code.split(";")]
-        if numbers[:2] == [38, 2]:
-            colour = Color.from_rgb(*numbers[2:5])
-        elif numbers[:2] == [48, 2]:
-            background = Color.from_rgb(*numbers[2:5])
-        elif numbers == [1]:
-            bold = True
-    return Style(color=colour, bgcolor=background, bold=bold)
 
 
 @lru_cache(maxsize=1024)

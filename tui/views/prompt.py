@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
@@ -40,9 +39,10 @@ class PromptInput(Input):
     class Left(Message):
         """The user is done typing (esc or enter)."""
 
-    def __init__(self, text: str, history: Sequence[str]) -> None:
+    def __init__(self, text: str, history: list[str]) -> None:
+        """``history`` is added to."""
         super().__init__(field_text(text), compact=True, id="prompt-input", select_on_focus=False)
-        self.history = list(history)
+        self.history = history
         self._place = len(self.history)
         self._draft = self.value
         self.cursor_blink = False  # a blinking cursor writes to the terminal for ever
@@ -94,7 +94,8 @@ class PromptLine(Horizontal):
     DEFAULT_CSS = """
     PromptLine { height: 1; }
     PromptLine > #prompt-mark { width: 10; color: $text-muted; }
-    PromptLine > #prompt-input { width: 1fr; }
+    PromptLine > #prompt-input, PromptLine > #prompt-file { width: 1fr; }
+    PromptLine > #prompt-file { display: none; color: $text-muted; }
     PromptLine > #prompt-answer {
         width: auto; max-width: 40%; padding: 0 1; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis;
     }
@@ -104,19 +105,40 @@ class PromptLine(Horizontal):
     answer: reactive[str] = reactive("", repaint=False)
     """``answer ·Paris − ·London``; empty: the whole line is the prompt's."""
 
+    file: reactive[str] = reactive("", repaint=False)
+    """``facts.csv · 2 prompts``, where all of them are shown and none is in the field."""
+
     def __init__(self, text: str, history: Sequence[str] = ()) -> None:
         super().__init__()
-        self.input = PromptInput(text, history)
+        self.history = list(history)
+        """The prompts that were typed; the field adds to it."""
+        self._text = text
         self._answer = Static(id="prompt-answer")
+        self._file = Static(id="prompt-file")
 
     def compose(self) -> ComposeResult:
         yield Static(" Prompt ▸ ", id="prompt-mark")
-        yield self.input
+        yield PromptInput(self._text, self.history)
+        yield self._file
         yield self._answer
+
+    @property
+    def input(self) -> PromptInput:
+        """The field."""
+        return self.query_one(PromptInput)
+
+    def watch_file(self) -> None:
+        self.input.display, self._file.display = not self.file, bool(self.file)
+        self._file.update(Content(visible_words(self.file)))
 
     def watch_answer(self) -> None:
         self._answer.display = bool(self.answer)
-        self._answer.update(Content(" ".join(map(visible, self.answer.split()))))
+        self._answer.update(Content(visible_words(self.answer)))
+
+
+def visible_words(text: str) -> str:
+    """A text of several words, each made safe to print."""
+    return " ".join(map(visible, text.split()))
 
 
 class TokenStrip(Widget):
@@ -126,10 +148,10 @@ class TokenStrip(Widget):
     DEFAULT_CSS = "TokenStrip { height: 1; }"
 
     tokens: reactive[Tokens | None] = reactive(None, always_update=True)
-    row: reactive[int] = reactive(0, repaint=False)
-    col: reactive[int] = reactive(0, repaint=False)
-    predictions: reactive[Table | None] = reactive(None, always_update=True, repaint=False)
-    shade: reactive[Sequence[float] | None] = reactive(None, repaint=False)
+    row: reactive[int] = reactive(0)
+    col: reactive[int] = reactive(0)
+    predictions: reactive[Table | None] = reactive(None, always_update=True)
+    shade: reactive[Sequence[float] | None] = reactive(None)
     """One value in −1…1 a token, by which its background is coloured."""
 
     def render(self) -> Content:
@@ -143,7 +165,6 @@ class TokenStrip(Widget):
         cells = [max(width(name), len(number)) for name, number in zip(names, numbers, strict=True)]
         first, last = self._window(cells, total - predicted.cell_length - 4)
         lead, tail = ("‹" if first else " "), ("›" if last < len(names) else " ")
-        # Runs of one style: each costs 40 bytes on the wire, and most cursor moves change two tokens.
         runs: list[tuple[str, str]] = [(lead, "$text")]
         below = " "
         style_of = self._style if self.shade is None else self._shaded()
@@ -162,17 +183,6 @@ class TokenStrip(Widget):
         line = Content.assemble(*runs, tail, "  ", predicted)
         return Content("\n").join([line, Content.styled(below, "$text-disabled")]) if ids else line
 
-    def _marked(self) -> None:
-        """Another token is under the cursor: the ids below are sent again only when other tokens are in sight."""
-        below = self.render().plain.partition("\n")[2]
-        if below == self._below:
-            self.refresh(Region(0, 0, self.size.width, 1))
-        else:
-            self.refresh()
-        self._below = below
-
-    watch_row = watch_col = watch_predictions = watch_shade = _marked
-    _below = ""
     _first = 0
 
     def _style(self, index: int) -> str:

@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 
-from ..results import Curve, Grid, Result, Table
+from ..results import Curve, Grid, Table
 from .chart import Bars, Plot
 from .still import Still
 
@@ -36,11 +36,9 @@ class SidePanel(Vertical):
         """The one that is shown."""
         return self._shown
 
-    def show(self, result: Result | None, title: str, below: str) -> None:
-        """Draw a table, a curve or a grid; anything else leaves what was there."""
-        if (title, below) != self._words:  # setting a title repaints the pane
-            self._words = (title, below)
-            self.border_title, self.border_subtitle = Content(title), Content(below)
+    def show(self, result: Table | Curve | Grid, title: str, below: str) -> None:
+        """Draw a table, a curve or a grid, and say what it is."""
+        self._tell(title, below)
         if isinstance(result, Table):
             self._swap(self.bars)
             if self.bars.table is not result:
@@ -49,10 +47,28 @@ class SidePanel(Vertical):
             self._swap(self.plot)
             if self.plot.curve is not result:
                 self.plot.curve = result
-        elif isinstance(result, Grid):
+        else:
             self._swap(self.still)
             if self.still.grid is not result:
                 self.still.grid = result
+        self.picture.stale = False
+
+    def wait(self) -> None:
+        """The next rows are being computed: those before stay, with their title, and are marked."""
+        self.picture.stale = True
+
+    def blank(self, why: str, title: str) -> None:
+        """No rows: a sentence stands in their place."""
+        self._tell(title, "")
+        self.bars.message = why
+        self.bars.table = None
+        self._swap(self.bars)
+        self.bars.stale = False
+
+    def _tell(self, title: str, below: str) -> None:
+        if (title, below) != self._words:  # setting a title repaints the pane
+            self._words = (title, below)
+            self.border_title, self.border_subtitle = Content(title), Content(below)
 
     def _swap(self, to: Bars | Plot | Still) -> None:
         off, self._shown = self._shown, to

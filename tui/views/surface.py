@@ -42,6 +42,8 @@ class Drawing(Widget, can_focus=True):
     """Colours to draw with; None: those of the terminal."""
 
     _kept_scheme: Scheme | None = None
+    _frame: tuple[Size, Sequence[Strip] | None] | None = None
+    """Size and lines while they are being rendered."""
 
     @property
     def scheme(self) -> Scheme:
@@ -123,12 +125,16 @@ class Drawing(Widget, can_focus=True):
         return container.height
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        # Reading the styles costs 0.14 ms: once a frame, not once a line.
+        # Reading styles and sizes costs 0.2 ms: once a frame, not once a line.
         self._kept_scheme = None
-        return super().render_lines(crop)
+        self._frame = self.content_size, self.lines()
+        try:
+            return super().render_lines(crop)
+        finally:
+            self._frame = None
 
     def render_line(self, y: int) -> Strip:
-        size, strips = self.content_size, self.lines()
+        size, strips = self._frame or (self.content_size, self.lines())
         if strips is None or y >= len(strips):
             room = max(1, size.width - 4)
             words = [part for text in self.message.splitlines() for part in wrap(text, room)] if strips is None else []

@@ -10,12 +10,17 @@ from ...results import ModelKey
 Weights = Literal["processed", "raw"]
 Basis = Literal["embed", "normed", "effective", "prompt"]
 Unit = Literal["component", "head"]
+Form = Literal["bilinear", "scaled"]
 ListKind = Literal["either", "words", "ids"]
 
 
 @dataclass(frozen=True)
 class Job:
     """Base of everything that ``Engine.want`` takes."""
+
+    def needs(self) -> frozenset[Job]:
+        """The parts that it may ask for and shares with other jobs: a superset, since sizes decide which are used."""
+        return frozenset()
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,15 @@ class Run:
     bos: bool
     interventions: tuple[Job, ...] = ()
     """Ablations and patches in force, in order. Empty until interventions are offered."""
+
+
+@dataclass(frozen=True)
+class OfHead(Job):
+    """Base of what is asked of one head's weights."""
+
+    model: ModelKey
+    layer: int
+    head: int
 
 
 @dataclass(frozen=True)
@@ -60,15 +74,6 @@ class Words(Job):
     model: ModelKey
     text: str
     kind: ListKind = "either"
-
-
-@dataclass(frozen=True)
-class NextTokens(Job):
-    """The k likeliest next tokens after one position → ``Table`` (rank, token, id, probability, logit)."""
-
-    run: Run
-    position: int
-    k: int = 10
 
 
 @dataclass(frozen=True)

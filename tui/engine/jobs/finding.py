@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ...results import ModelKey
-from .base import Basis, Job, Run, Weights
+from .base import Basis, Job, OfHead, Run, Weights
 from .many import Prompts
+from .parts import AllowedTokens, EndsProduct, PartnerSide, VocabularyKeys, VocabularySide
 
 Circuit = Literal["qk", "ov"]
-PartnerSide = Literal["query", "key", "source", "output"]
 Ends = Literal["embedding", "unembedding"]
 Composed = Literal["q", "k", "v"]
 Direction = Literal["from", "into"]
@@ -56,6 +56,9 @@ class CopyingScores(Job):
     sample: int | None = 1000
     seed: int = 0
 
+    def needs(self) -> frozenset[Job]:
+        return frozenset({EndsProduct(self.model, self.weights)})
+
 
 @dataclass(frozen=True)
 class FindPairs(Job):
@@ -97,16 +100,13 @@ class TokenFilter:
 
 
 @dataclass(frozen=True)
-class Partners(Job):
+class Partners(OfHead):
     """The best partners of one token in one head, over the whole vocabulary → ``Table`` (rank, token, id, value, z).
 
     side ``query``: the keys that the token, as query, seeks most; ``key``: the queries that seek it; ``source``: the
     outputs that it promotes; ``output``: the sources that promote it.
     """
 
-    model: ModelKey
-    layer: int
-    head: int
     token: int
     side: PartnerSide
     weights: Weights = "processed"
@@ -115,16 +115,16 @@ class Partners(Job):
     filter: TokenFilter = TokenFilter(same=False)
     k: int = 20
 
+    def needs(self) -> frozenset[Job]:
+        return _both_sides(self)
+
 
 @dataclass(frozen=True)
-class TopPairs(Job):
+class TopPairs(OfHead):
     """The strongest token pairs of a head's whole ``d_vocab × d_vocab`` circuit, exact → ``Table`` (rank, query|source,
     id, key|output, id, value). Tiles that cannot hold a better pair are skipped by norms; partial results are shown.
     Details say how many products were made of all."""
 
-    model: ModelKey
-    layer: int
-    head: int
     circuit: Circuit = "qk"
     weights: Weights = "processed"
     basis: Basis = "embed"
@@ -133,6 +133,23 @@ class TopPairs(Job):
     k: int = 64
     memory: int = 512 << 20
     """Bytes that the search may take beside the model."""
+
+    def needs(self) -> frozenset[Job]:
+        return _both_sides(self)
+
+
+def side_of(job: Partners | TopPairs, side: PartnerSide) -> VocabularyKeys | VocabularySide:
+    """The part that is one side of the job's head; outputs are the same in every basis."""
+    if side == "key":
+        return VocabularyKeys(job.model, job.layer, job.head, job.weights, job.basis, "bilinear")
+    basis: Basis = "embed" if side == "output" else job.basis
+    offset = job.offset if side == "query" else 0
+    return VocabularySide(job.model, job.layer, job.head, job.weights, basis, side, offset)
+
+
+def _both_sides(job: Partners | TopPairs) -> frozenset[Job]:
+    allowed = AllowedTokens(job.model, job.filter.shortest, job.filter.pattern)
+    return frozenset({allowed, *(side_of(job, side) for side in get_args(PartnerSide))})
 
 
 @dataclass(frozen=True)
@@ -146,27 +163,21 @@ class Nearest(Job):
 
 
 @dataclass(frozen=True)
-class Spectrum(Job):
+class Spectrum(OfHead):
     """Singular values of a head's ``W_QK`` or ``W_OV`` → ``Curve``."""
 
-    model: ModelKey
-    layer: int
-    head: int
     circuit: Circuit = "ov"
     weights: Weights = "processed"
 
 
 @dataclass(frozen=True)
-class SingularTokens(Job):
+class SingularTokens(OfHead):
     """One pair of singular directions read out as tokens → ``Table`` (side, rank, token, id, value).
 
     QK: ``query`` and ``key`` through ``W_E``; OV: ``source`` through ``W_E``, ``output`` through ``W_U``. The sign of a
     pair is free: it is chosen so that the largest entry of the left side is positive.
     """
 
-    model: ModelKey
-    layer: int
-    head: int
     circuit: Circuit = "ov"
     index: int = 0
     weights: Weights = "processed"
@@ -174,7 +185,7 @@ class SingularTokens(Job):
 
 
 @dataclass(frozen=True)
-class Composition(Job):
+class Composition(OfHead):
     """How much the heads of earlier layers feed one head's Q, K or V (``from``), or this one feeds those of later
     layers (``into``) → ``Grid`` [head, (score, z)], rows of those layers only.
 
@@ -182,9 +193,6 @@ class Composition(Job):
     the same factors, whose mean and variance are exact. Folded weights; rotary: offset 0.
     """
 
-    model: ModelKey
-    layer: int
-    head: int
     kind: Composed = "k"
     direction: Direction = "from"
 

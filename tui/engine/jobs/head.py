@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...results import ModelKey
-from .base import Basis, Job, Run, Weights
+from .base import Basis, Form, Job, OfHead, Run, Weights
+from .parts import Forward, HeadSum, KeyMoments, OnLayer, StreamMoments, VocabularyKeys
 
-Form = Literal["bilinear", "scaled"]
 Normalize = Literal["none", "centered", "zscore", "softmax"]
 Baseline = Literal["shown", "vocabulary"]
 Term = Literal["token-token", "token-position", "position-token", "position-position"]
@@ -16,38 +16,36 @@ PatternKind = Literal["pattern", "scores", "value-weighted"]
 
 
 @dataclass(frozen=True)
-class Pattern(Job):
+class Pattern(OnLayer):
     """What one head attended to on the prompt → ``Grid`` [query, key]; masked cells NaN.
 
     kind: ``pattern`` (after the softmax, the model's own), ``scores`` (before it, as the model scales them),
     ``value-weighted`` (``‖pattern[i, j] · v_j W_O‖``). The header carries both identities of the article.
     """
 
-    run: Run
-    layer: int
     head: int
     kind: PatternKind = "pattern"
 
+    def needs(self) -> frozenset[Job]:
+        return super().needs() | {HeadSum(self.run, self.layer)}
+
 
 @dataclass(frozen=True)
-class LayerPatterns(Job):
+class LayerPatterns(OnLayer):
     """All heads' patterns of one layer → ``Gallery``."""
 
-    run: Run
-    layer: int
+    def needs(self) -> frozenset[Job]:
+        return super().needs() | {HeadSum(self.run, self.layer)}
 
 
 @dataclass(frozen=True)
-class QK(Job):
+class QK(OfHead):
     """``x_i W_QK x_jᵀ`` → ``Grid`` [query, key] for chosen tokens (definitions.md, "QK circuit").
 
     With basis ``prompt``, ``rows`` and ``cols`` are ignored in favour of the run's tokens at their real positions.
     With a position term the axis that reads positions has ``len(rows)`` (or ``len(cols)``) positions from 0.
     """
 
-    model: ModelKey
-    layer: int
-    head: int
     rows: tuple[int, ...]
     cols: tuple[int, ...]
     weights: Weights = "processed"
@@ -61,14 +59,19 @@ class QK(Job):
     run: Run | None = None
     """The forward pass behind basis ``prompt``; None otherwise."""
 
+    def needs(self) -> frozenset[Job]:
+        if self.run is not None:
+            return frozenset({Forward(self.run), Forward(self.run, self.layer)})
+        if self.normalize == "none" or self.baseline == "shown":
+            return frozenset()
+        keys = VocabularyKeys(self.model, self.layer, self.head, self.weights, self.basis, self.form)
+        return frozenset({keys, KeyMoments(keys), StreamMoments(self.model, self.basis)})
+
 
 @dataclass(frozen=True)
-class QKDistance(Job):
+class QKDistance(OfHead):
     """Score of one cell against rotary distance 0 … max → ``Curve``. ``form`` as in QK; rotary models only."""
 
-    model: ModelKey
-    layer: int
-    head: int
     row: int
     col: int
     weights: Weights = "processed"
@@ -96,6 +99,9 @@ class OV(Job):
     run: Run | None = None
     """The forward pass behind basis ``prompt``; None otherwise. ``sources`` are then the run's tokens."""
 
+    def needs(self) -> frozenset[Job]:
+        return frozenset() if self.run is None else frozenset({Forward(self.run)})
+
 
 @dataclass(frozen=True)
 class OVRow(Job):
@@ -115,3 +121,6 @@ class OVRow(Job):
     run: Run | None = None
     position: int | None = None
     """With basis ``prompt``: which position of the run is read (``source`` is its token)."""
+
+    def needs(self) -> frozenset[Job]:
+        return frozenset() if self.run is None else frozenset({Forward(self.run)})

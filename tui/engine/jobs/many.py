@@ -44,6 +44,8 @@ class Prompts:
     targets: tuple[Target | None, ...] = field(compare=False, repr=False)
     """None: the model's top next token of that prompt."""
     texts: tuple[str, ...] = field(compare=False, repr=False)
+    with_own_bos: int = field(default=0, compare=False, repr=False)
+    """Prompts that bring a BOS themselves: they have no second."""
 
     def __len__(self) -> int:
         return len(self.runs)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...results import ModelKey
-from .base import Job, Run, Target, Unit, Weights
+from .base import Job, Target, Unit, Weights
+from .parts import Forward, OnLayer, OnRun
 
 Measure = Literal["norm", "answer"]
 LensMeasure = Literal["probability", "answer", "rank", "entropy", "kl"]
@@ -16,14 +17,21 @@ Grain = Literal["head", "component", "neuron"]
 
 
 @dataclass(frozen=True)
-class Residual(Job):
+class NextTokens(OnRun):
+    """The k likeliest next tokens after one position → ``Table`` (rank, token, id, probability, logit)."""
+
+    position: int
+    k: int = 10
+
+
+@dataclass(frozen=True)
+class Residual(OnRun):
     """What each component writes at each position → ``Grid`` [component, position].
 
     measure ``norm``: L2 norm of the write; ``answer``: dot product with the target's unembedding direction through the
     final norm's frozen scale.
     """
 
-    run: Run
     weights: Weights = "processed"
     measure: Measure = "norm"
     target: Target | None = None
@@ -32,14 +40,13 @@ class Residual(Job):
 
 
 @dataclass(frozen=True)
-class ResidualParts(Job):
+class ResidualParts(OnRun):
     """The stream at one position as a sum → ``Table`` in model order (embed, pos, heads or layers, biases, MLPs,
     rounding).
 
     Columns: part, norm, and answer when a target is set. Its check is the difference between the sum and the stream.
     """
 
-    run: Run
     position: int
     weights: Weights = "processed"
     unit: Unit = "head"
@@ -48,14 +55,13 @@ class ResidualParts(Job):
 
 
 @dataclass(frozen=True)
-class HeadInput(Job):
+class HeadInput(OnRun):
     """What a head reads at one position: its q, k or v split by earlier components → ``Table`` (part, share).
 
     share = ``(part's vector) · v / ‖v‖²`` for the head's q, k or v vector v, through the norm's frozen scale:
     shares sum to 1.
     """
 
-    run: Run
     layer: int
     head: int
     position: int
@@ -65,7 +71,7 @@ class HeadInput(Job):
 
 
 @dataclass(frozen=True)
-class Lens(Job):
+class Lens(OnRun):
     """The logit lens → ``Grid`` [state, position] with the top token of each cell as its text.
 
     Rows are ``L0.pre``, ``L1.pre``, …, ``L11.post``, with ``mids`` also the states between attention and MLP
@@ -74,7 +80,6 @@ class Lens(Job):
     ``entropy`` (nats); ``kl``: KL(final ‖ lens) in nats. Computed from the last row up, shown as rows arrive.
     """
 
-    run: Run
     measure: LensMeasure = "probability"
     target: Target | None = None
     """Needed by ``answer`` and ``rank``; None in the others, so that they are computed once."""
@@ -82,10 +87,9 @@ class Lens(Job):
 
 
 @dataclass(frozen=True)
-class LensTop(Job):
+class LensTop(OnRun):
     """The k likeliest tokens of one lens cell → ``Table`` (rank, token, id, probability, logit)."""
 
-    run: Run
     state: str
     """``L3.mid``: a row of ``Lens``."""
     position: int
@@ -93,11 +97,10 @@ class LensTop(Job):
 
 
 @dataclass(frozen=True)
-class LensCurve(Job):
+class LensCurve(OnRun):
     """The answer's probability or rank (1 = top) over the layers at one position → ``Curve``; x: depth in layers,
     a state between attention and MLP at half a layer. Series ``answer``, and ``distractor`` where there is one."""
 
-    run: Run
     position: int
     target: Target
     measure: Literal["probability", "rank"] = "probability"
@@ -105,7 +108,7 @@ class LensCurve(Job):
 
 
 @dataclass(frozen=True)
-class Attribution(Job):
+class Attribution(OnRun):
     """Direct logit attribution at one position → ``Grid`` [part, 1] in model order, then ``unembed.bias`` and
     ``rounding``; checks ``value`` (the model's own), ``sum`` and ``error``.
 
@@ -114,7 +117,6 @@ class Attribution(Job):
     the sum is that of the MLP.
     """
 
-    run: Run
     position: int
     target: Target
     unit: Grain = "head"
@@ -124,23 +126,19 @@ class Attribution(Job):
 
 
 @dataclass(frozen=True)
-class Sources(Job):
+class Sources(OnLayer):
     """What each source gives a head to say about the answer: ``pattern[dst, src] · v_src W_O`` (``b_V`` inside
     ``v_src``) in the target's direction at the destination's frozen final norm → ``Grid`` [destination, source]."""
 
-    run: Run
-    layer: int
     head: int
     target: Target
 
 
 @dataclass(frozen=True)
-class SourceRow(Job):
+class SourceRow(OnLayer):
     """One destination of ``Sources`` beside the pattern and the weights → ``Table`` (source, position, contribution,
     pattern, OV): OV is ``W_E W_V W_O W_U`` from that source token in the target's direction."""
 
-    run: Run
-    layer: int
     head: int
     position: int
     target: Target
@@ -148,12 +146,10 @@ class SourceRow(Job):
 
 
 @dataclass(frozen=True)
-class ScoreParts(Job):
+class ScoreParts(OnLayer):
     """One attention score as a sum over pairs of earlier components → ``Grid`` [component at the query, component at
     the key], through the norms' frozen scales, over ``attn_scale``, before a soft cap."""
 
-    run: Run
-    layer: int
     head: int
     query: int
     key: int
@@ -161,27 +157,25 @@ class ScoreParts(Job):
 
 
 @dataclass(frozen=True)
-class Stream(Job):
+class Stream(OnRun):
     """The stream's states → ``Grid`` [state, position]: ``norm``, or cosine with the ``final`` state there."""
 
-    run: Run
     measure: StreamMeasure = "norm"
     weights: Weights = "processed"
     mids: bool = False
 
 
 @dataclass(frozen=True)
-class WriteCosines(Job):
+class WriteCosines(OnRun):
     """Cosines between what components write at one position → ``Grid`` [component, component]."""
 
-    run: Run
     position: int
     weights: Weights = "processed"
     unit: Unit = "component"
 
 
 @dataclass(frozen=True)
-class Neurons(Job):
+class Neurons(OnRun):
     """Activations of one MLP's neurons along the prompt → ``Grid`` [neuron, position], rows ``L2N17``.
 
     The ``k`` neurons with the largest effect on the target at ``position`` (without a target: with the longest writes,
@@ -189,7 +183,6 @@ class Neurons(Job):
     is not one of them.
     """
 
-    run: Run
     layer: int
     position: int
     target: Target | None = None
@@ -238,13 +231,16 @@ Vector = PartWrite | StateAt | SourceWrite
 
 
 @dataclass(frozen=True)
-class Directions(Job):
+class Directions(OnRun):
     """What a vector of the stream promotes and suppresses → ``Table`` (part, rank, token, id, value).
 
     A write goes through the final norm frozen at its position (its direct effect on every logit minus their mean); a
     state through the norm's own statistics, as in the lens.
     """
 
-    run: Run
     vector: Vector
     k: int = 10
+
+    def needs(self) -> frozenset[Job]:
+        of_layer = {Forward(self.run, self.vector.layer)} if isinstance(self.vector, SourceWrite) else frozenset()
+        return super().needs() | of_layer

@@ -1,0 +1,141 @@
+"""The prompt field holds what is analysed, whoever put it there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.app.driving import driven, notice, pressed, settled, text_of, until
+from tui import needs, pages
+from tui.explorer import Explorer
+from tui.selection import EXAMPLE
+from tui.views.prompt import PromptInput
+from tui.views.status import Status
+
+pytestmark = pytest.mark.timeout(60)
+
+TWO = "The king of France\nRome is in\n"
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    path = tmp_path / "two.txt"
+    path.write_text(TWO)
+    return path
+
+
+def field(explorer: Explorer) -> str:
+    """What the prompt line says: what is in the field, or what stands in its place."""
+    line = explorer.query_one(PromptInput)
+    beside = explorer.query_one("#prompt-file")
+    assert line.display != beside.display, "one of them"
+    return line.prompt if line.display else text_of(explorer, "#prompt-file")
+
+
+def is_right(explorer: Explorer) -> None:
+    """The prompt line says what is analysed."""
+    s = explorer.selection
+    job = needs.tokenizing(s)
+    assert s.tokens_of == job
+    if pages.of(s).is_over(s):
+        assert field(explorer) == "two.txt · 2 prompts"
+        assert "over two.txt (2 prompts)" in text_of(explorer, "#title")
+    else:
+        assert job is not None
+        assert field(explorer) == job.text
+        assert "two.txt" not in text_of(explorer, "#title")
+
+
+async def opened(explorer: Explorer, pilot: Pilot[None], path: Path) -> None:
+    """A file of prompts by its key."""
+    await pilot.press("O", "ctrl+u", *str(path), "enter")
+    await until(pilot, lambda: explorer.selection.file is not None and explorer.selection.file.prepared is not None)
+    await settled(explorer, pilot)
+
+
+async def closed(explorer: Explorer, pilot: Pilot[None]) -> None:
+    await pressed(explorer, pilot, "O", "ctrl+u", "enter")
+    assert explorer.selection.file is None
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_file_and_the_typed_prompt_again(size: tuple[int, int], two: Path) -> None:
+    async with driven(size=size) as (explorer, pilot):
+        await opened(explorer, pilot, two)
+        assert field(explorer) == "two.txt · 2 prompts"
+        await pressed(explorer, pilot, "F")
+        assert field(explorer) == "The king of France"
+        await pressed(explorer, pilot, "greater_than_sign")
+        assert field(explorer) == "Rome is in"
+        await pressed(explorer, pilot, "F")
+        assert field(explorer) == "two.txt · 2 prompts"
+        await closed(explorer, pilot)
+        assert (field(explorer), explorer.selection.text) == (EXAMPLE, EXAMPLE)
+        is_right(explorer)
+
+
+async def test_every_page_says_what_it_analyses(two: Path) -> None:
+    async with driven() as (explorer, pilot):
+        await opened(explorer, pilot, two)
+        for page in (*pages.every(), *pages.every()[::-1]):
+            if explorer.selection.page != page.name:
+                await pressed(explorer, pilot, page.key)
+            is_right(explorer)
+            await pressed(explorer, pilot, "F")
+            is_right(explorer)
+            await pressed(explorer, pilot, "F")
+            is_right(explorer)
+
+
+@pytest.mark.parametrize("keys", [(), ("greater_than_sign",), ("greater_than_sign", "F")])
+async def test_i_edits_the_prompt_that_is_analysed(keys: tuple[str, ...], two: Path) -> None:
+    async with driven() as (explorer, pilot):
+        await opened(explorer, pilot, two)
+        await pressed(explorer, pilot, *keys)
+        assert explorer.selection.file is not None
+        analysed = TWO.splitlines()[explorer.selection.file.at]
+        await pressed(explorer, pilot, "i", *" is", "enter")
+        assert field(explorer) == explorer.selection.text == f"{analysed} is"
+        is_right(explorer)
+        await closed(explorer, pilot)
+        assert field(explorer) == f"{analysed} is", "it is typed now"
+
+
+async def test_one_file_after_another_and_one_that_cannot_be_used(two: Path, tmp_path: Path) -> None:
+    other, long = tmp_path / "other.txt", tmp_path / "long.txt"
+    other.write_text("The queen\n")
+    long.write_text("The king\n" + "word " * 80 + "\n")
+    async with driven() as (explorer, pilot):
+        await pilot.press("O", *str(long), "enter")
+        await until(pilot, lambda: "reads at most 60" in notice(explorer))
+        await settled(explorer, pilot)
+        assert explorer.selection.file is None
+        assert field(explorer) == EXAMPLE, "nothing of it is analysed"
+        is_right(explorer)
+        await opened(explorer, pilot, other)
+        assert field(explorer) == "other.txt · 1 prompt"
+        await opened(explorer, pilot, two)
+        await pressed(explorer, pilot, "greater_than_sign")
+        await pilot.press("O", "ctrl+u", *str(long), "enter")
+        await until(pilot, lambda: "reads at most 60" in notice(explorer))
+        await settled(explorer, pilot)
+        assert field(explorer) == "Rome is in", "as it was"
+        is_right(explorer)
+        await closed(explorer, pilot)
+        assert field(explorer) == EXAMPLE, "through both files"
+
+
+async def test_a_bos_that_is_typed_is_said_in_the_status_line() -> None:
+    async with driven() as (explorer, pilot):
+        status = explorer.query_one(Status)
+        assert status.conventions.endswith(" · BOS")
+        await pressed(explorer, pilot, "i", "ctrl+u", *"<|bos|>Rome is", "enter")
+        assert status.conventions.endswith(" · BOS typed, none added")
+        assert explorer.selection.tokens is not None
+        assert explorer.selection.tokens.texts == ("<|bos|>", " Rome", " is")
+        await pressed(explorer, pilot, "B")
+        assert status.conventions.endswith(" · BOS typed, none added"), "it is there all the same"
+        await pressed(explorer, pilot, "i", "ctrl+u", *"Rome is", "enter")
+        assert status.conventions.endswith(" · no BOS")

@@ -1,0 +1,165 @@
+"""One headless request: what its options mean on the model that is open. The jobs are those that the app asks for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Protocol
+
+from . import prompts
+from .circuits.errors import Refusal
+from .engine.jobs import (
+    FindTarget,
+    HeadAt,
+    Job,
+    NextTokens,
+    PreparePrompts,
+    Prompts,
+    Run,
+    Target,
+    TokenFilter,
+    Tokenize,
+    Words,
+)
+from .flags import Usage, head_of
+from .names import layer_at
+from .pages.pairs import parse_filter
+from .results import ModelInfo, Split, Tokens
+
+
+class Missing(Refusal):
+    """Something that was named is not there: exit code 1."""
+
+
+class Answers(Protocol):
+    """Whoever computes jobs."""
+
+    def get(self, job: Job) -> Any: ...
+
+
+class Request:
+    """What was asked for, the model, and the tokens."""
+
+    def __init__(self, options: argparse.Namespace, model: ModelInfo, context: Answers) -> None:
+        self.options = options
+        self.model = model
+        self._context = context
+        self.tokens = self._find_tokens()
+
+    def get(self, job: Job) -> Any:
+        """The answer to a job."""
+        return self._context.get(job)
+
+    def _find_tokens(self) -> Tokens | None:
+        """The tokens of the prompt or of the list; None: a file of prompts, or weights alone."""
+        o, key = self.options, self.model.key
+        listed: Tokens
+        if o.tokens is not None or o.token_ids is not None:
+            job = Words(key, o.tokens, "words") if o.tokens is not None else Words(key, o.token_ids, "ids")
+            listed = self.get(job)
+            return listed
+        if o.bos == "on" and self.model.bos_id is None:
+            raise Usage(f"--bos on: {self.model.name} has no BOS token")
+        if o.prompt is None:
+            return None
+        listed = self.get(Tokenize(key, o.prompt, self.with_bos))
+        return listed
+
+    @property
+    def with_bos(self) -> bool:
+        """Whether a prompt gets a BOS."""
+        return self.model.bos_default if self.options.bos == "auto" else bool(self.options.bos == "on")
+
+    @property
+    def run(self) -> Run:
+        """The forward pass on the tokens."""
+        assert self.tokens is not None
+        return Run(self.model.key, self.tokens.ids, self.tokens.bos)
+
+    @property
+    def basis_run(self) -> Run | None:
+        """The forward pass behind basis ``prompt``."""
+        return self.run if self.options.basis == "prompt" else None
+
+    @property
+    def layer_and_head(self) -> tuple[int, int | None]:
+        """Layer and head; no head: a whole layer, or the direct path."""
+        return head_of(self.options) or (0, None)
+
+    @property
+    def head(self) -> HeadAt:
+        """Layer and head, where it was seen that both are there."""
+        layer, head = self.layer_and_head
+        assert head is not None
+        return layer, head
+
+    @property
+    def offset(self) -> int:
+        """The rotary distance; Usage where there is none."""
+        if self.options.offset is not None and self.model.positions != "rotary":
+            raise Usage(f"--offset is for rotary positions; {self.model.name} has {self.model.positions} ones")
+        return self.options.offset or 0
+
+    @property
+    def layer(self) -> int | None:
+        """Whose MLP."""
+        return layer_at(self.options.layer or "")
+
+    @property
+    def filter(self) -> TokenFilter:
+        """Which tokens a search leaves out."""
+        chosen = parse_filter(self.options.filter)
+        assert not isinstance(chosen, str)
+        return chosen
+
+    def place(self, name: str = "position", default: int = -1) -> int:
+        """A position that an option names, counted from 0."""
+        value = getattr(self.options, name)
+        value, count = default if value is None else value, len(self.run.ids)
+        if not -count <= value < count:
+            raise Usage(f"--{name} {value}: there are {count} tokens")
+        return int(value) % count
+
+    def target(self) -> Target:
+        """The answer and distractor; without an answer the likeliest next token."""
+        given = self.given_target()
+        if given is not None:
+            return given
+        table = self.get(NextTokens(self.run, len(self.run.ids) - 1, 1))
+        return Target((int(table.rows[0][table.columns.index("id")]),))
+
+    def given_target(self) -> Target | None:
+        """The answer and distractor; None without an answer."""
+        o = self.options
+        if o.answer is None:
+            return None
+        found = self.get(
+            FindTarget(self.model.key, o.answer if o.distractor is None else f"{o.answer} - {o.distractor}")
+        )
+        if isinstance(found, Split):
+            raise Missing(*found.problem)
+        return Target(found.answers.ids, found.distractors.ids)
+
+    def token(self, output: bool = False) -> int:
+        """The one token that ``--token`` names; ``output``: the output, a class where outputs are no tokens."""
+        if output and self.model.classes:
+            found = self.get(FindTarget(self.model.key, self.options.token))
+            if len(found.answers) != 1 or len(found.distractors):
+                raise Usage("--token takes one output")
+            return int(found.answers.ids[0])
+        tokens: Tokens = self.get(Words(self.model.key, self.options.token, "words"))
+        if len(tokens) != 1:
+            raise Usage(f"--token takes one token, not {len(tokens)}")
+        return tokens.ids[0]
+
+    def prompts(self) -> Prompts:
+        """The file of prompts, tokenized; what of it was not read is said on standard error."""
+        o = self.options
+        file = prompts.read(o.prompts, prompts.parse_fields(o.fields) if o.fields else {})
+        self.notes = file.notes
+        job = PreparePrompts(self.model.key, Path(o.prompts).name, file.rows, self.with_bos, self.given_target())
+        made: Prompts = self.get(job)
+        return made
+
+    notes: tuple[str, ...] = ()
+    """What to know about the file of prompts."""

@@ -1,0 +1,117 @@
+"""The card of a head: what it is made of, and the user's notes and bookmarks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from textual.screen import Screen
+
+from . import arrange, moves, notes
+from .engine.jobs import Composition, CopyingScores, HeadAt, Job, Pattern, TopPairs
+from .names import head_at
+from .notes import Note
+from .page import NO_HEAD, Say
+from .pages import scores
+from .pages.scores import ScoresLook
+from .results import Grid, head_name
+from .scene import Says, Scene
+from .selection import Selection
+from .views.head_card import HeadCard
+
+PAIRS = 5
+"""Pairs of each circuit on a card."""
+
+
+def jobs(s: Selection) -> dict[str, Job]:
+    """What a head's card is made of: name of a section → its job, the quick ones first."""
+    run, scored = s.run, scores.on_repeats(s)
+    if s.key is None or s.head is None or s.model is None or run is None or scored is None:
+        return {}
+    at = s.layer, s.head
+    out: dict[str, Job] = {"pattern": Pattern(run, *at), "scores": scored}
+    for kind in ("q", "k", "v"):
+        if s.layer > 0:
+            out[f"fed by ({kind.upper()})"] = Composition(s.key, *at, kind, "from")
+        if s.layer < s.model.n_layers - 1:
+            out[f"feeds ({kind.upper()})"] = Composition(s.key, *at, kind, "into")
+    for circuit in ("ov", "qk"):
+        out[f"{circuit.upper()} pairs"] = TopPairs(s.key, *at, circuit, s.weights, k=PAIRS)
+    out["copying"] = CopyingScores(s.key, s.weights, s.look(ScoresLook).sample)
+    return out
+
+
+class Cards:
+    """The card that is open, and the notes of the model's heads."""
+
+    def __init__(self, screen: Screen[None], scene: Scene, notice: Says) -> None:
+        self.notes: dict[str, Note] = {}
+        self._screen, self._scene, self._notice = screen, scene, notice
+
+    @property
+    def _card(self) -> HeadCard | None:
+        return next((card for card in self._screen.app.screen_stack if isinstance(card, HeadCard)), None)
+
+    def needs(self) -> list[Job]:
+        """What the open card shows."""
+        return list(jobs(self._scene.selection).values()) if self._card is not None else []
+
+    def read(self) -> str:
+        """The notes on the model that was opened; what is to be said of it, and of a file that could not be read."""
+        model = self._scene.selection.model
+        if model is None:
+            return ""
+        self.notes, problem = notes.read(model.key, model.name)
+        return " ".join(filter(None, (problem, *model.notes)))
+
+    def open(self) -> Say | None:
+        """The card of the selected head."""
+        s = self._scene.selection
+        if s.model is None or s.head is None:
+            return Say(NO_HEAD.why)
+        card = HeadCard((s.layer, s.head))
+        self._fill(card)
+        self._screen.app.push_screen(card)
+        self._scene.want()
+        return None
+
+    def draw(self) -> None:
+        """What is known by now."""
+        if (card := self._card) is not None:
+            self._fill(card)
+
+    def _fill(self, card: HeadCard) -> None:
+        s = self._scene.selection
+        if s.head is None:
+            return
+        results = {section: self._scene.wishes.cached(job) for section, job in jobs(s).items()}
+        grid, note = results.get("pattern"), self.notes.get(s.name)
+        card.show(
+            s.name, arrange.card(results, s.name), grid if isinstance(grid, Grid) else None,
+            note.text if note else "", bool(note and note.bookmarked),
+        )  # fmt: skip
+
+    def told(self, message: HeadCard.OnHead | HeadCard.GoTo) -> None:
+        """A head to go to, another note on this one, a bookmark, or that the card is closed."""
+        if isinstance(message, HeadCard.GoTo):
+            if at := head_at(message.label):
+                self._scene.do(moves.to_head(self._scene.selection, at), jump=True)
+            return
+        old = self._note_on(message.head)
+        if isinstance(message, HeadCard.Noted):
+            self._keep(replace(old, text=message.text))
+        elif isinstance(message, HeadCard.ToggleBookmark):
+            self._keep(replace(old, bookmarked=not old.bookmarked))
+        self._scene.want()
+
+    def _note_on(self, at: HeadAt) -> Note:
+        name = head_name(*at)
+        return self.notes.get(name) or Note(name, "", False)
+
+    def _keep(self, note: Note) -> None:
+        """On the screen at once, and in the model's file."""
+        model = self._scene.selection.model
+        if model is None:
+            return
+        kept = {name: other for name, other in self.notes.items() if name != note.head}
+        self.notes = {**kept, note.head: note} if note.text or note.bookmarked else kept
+        self._notice.settle("note", notes.write(model.key, model.name, note))

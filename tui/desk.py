@@ -1,0 +1,162 @@
+"""The middle of the screen: the tree, the picture and the side panel, and what happens in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from . import moves
+from .pace import Pace
+from .pane import Heads, Pane, Side
+from .scene import Moved, Scene
+from .selection import Selection
+from .views.chart import Bars
+from .views.gallery import Thumbnails
+from .views.heatmap import Heatmap
+from .views.main_view import MainView, Picture
+from .views.model_tree import ModelTree
+from .views.side_panel import SidePanel
+
+
+class Desk(Horizontal):
+    """Draws the selection, and takes the keys and messages of what is drawn."""
+
+    def __init__(self, scene: Scene, pace: Pace, followed: Callable[[], None]) -> None:
+        """``followed``: the cursor has moved in the picture, and the selection with it."""
+        super().__init__(id="middle")
+        self.model_tree, self.main, self.panel = ModelTree(), MainView(), SidePanel()
+        self.heads = Heads(self.model_tree, scene.wishes)
+        self._scene, self._pace, self._followed = scene, pace, followed
+        self._pane, self._side = Pane(self.main, scene.wishes), Side(self.panel, scene.wishes)
+
+    def compose(self) -> ComposeResult:
+        self.model_tree.border_title = "Heads"
+        self.panel.set_class(not self.panel_open, "closed")
+        yield self.model_tree
+        yield self.main
+        yield self.panel
+
+    @property
+    def small(self) -> bool:
+        """Whether picture and side panel take turns."""
+        return self.screen.has_class("small")
+
+    @property
+    def panel_open(self) -> bool:
+        """Whether the side panel is on the screen."""
+        return moves.panel_open(self._scene.selection, self.small)
+
+    @property
+    def in_front(self) -> Picture:
+        """What has the keys when nobody has moved the focus."""
+        return self.panel.picture if self.small and self.panel_open else self.main.picture  # type: ignore[return-value]
+
+    @property
+    def _at_hand(self) -> Picture:
+        """The list that has the focus, else the picture."""
+        focused = self.screen.focused
+        return focused if isinstance(focused, Bars) else self.main.picture
+
+    # --- drawing ---
+
+    def draw(self) -> None:
+        """Picture and side panel, from what is cached."""
+        self._pane.draw(self._scene.selection)
+        self.draw_panel()
+
+    def draw_panel(self) -> None:
+        """The side panel alone; never beside the picture of another page."""
+        if self._pace.waits("draw"):
+            self._pace.draw_now()
+            return
+        self._pace.cancel("panel")
+        self.panel.set_class(not self.panel_open, "closed")
+        self.screen.set_class(self.panel_open, "panel-open")
+        if self.panel_open:
+            self._side.draw(self._scene.selection)
+        elif (focused := self.screen.focused) is not None and self.panel in focused.ancestors:
+            self.in_front.focus()
+
+    # --- going places ---
+
+    def go(self, there: Moved) -> None:
+        """To what a key opened; on a small screen the picture is in front again, unless a side panel was opened."""
+        if isinstance(there, Selection) and there.page != self._scene.selection.page:
+            there = moves.leave_panel(there, self.small)
+        self.put(there, jump=True)
+
+    def put(self, there: Moved, jump: bool = False) -> None:
+        """Show it, at once also on a small screen."""
+        self._scene.do(there, jump)
+        self.draw_panel()
+        if self.small:
+            self.in_front.focus()
+
+    def move_cursor(self, rows: int, cols: int) -> None:
+        """A cursor key: in the list or the tree that has the focus, else in the picture."""
+        focused = self.screen.focused
+        if isinstance(focused, Bars):
+            focused.action_cursor(rows)
+        elif isinstance(focused, ModelTree):
+            (focused.action_cursor_down if rows > 0 else focused.action_cursor_up)()
+        elif (there := self._pane.stepped(self._scene.selection, rows, cols)) is not None:
+            self._scene.change(there)
+        else:
+            self._follow()
+
+    def jump_cursor(self, side: int = 0, pages: int = 0) -> None:
+        """To the first or last column, or by half a window."""
+        if side:
+            self._at_hand.action_edge(side)
+        else:
+            self._at_hand.action_page(pages)
+        self._follow()
+
+    def enter(self) -> None:
+        """Open what is under the cursor."""
+        self._at_hand.action_open()
+
+    def _follow(self) -> None:
+        """The selection is where the cursor is: at once after a key, since a redraw sets the cursor from it. The
+        picture stays: one that depends on the position changes with the cursor of other pages only."""
+        if not self._scene.follow(moved := self._pane.followed(self._scene.selection)):
+            return
+        self._followed()
+        self.model_tree.point(moved.layer, moved.head)
+        if self.panel_open:
+            self._pace.later("panel", self._pace.panel_pause, self.draw_panel)
+
+    # --- what the widgets say ---
+
+    @on(ModelTree.Chosen)
+    def _chosen(self, message: ModelTree.Chosen) -> None:
+        place = message.place
+        self._scene.do(moves.from_tree(self._scene.selection, place.layer, place.head, place.mlp), jump=True)
+
+    @on(Heatmap.CursorMoved)
+    def _cursor_moved(self, message: Heatmap.CursorMoved) -> None:
+        if (message.row, message.col) == self.main.heatmap.cursor:  # else: a place it has left since
+            self._follow()
+
+    @on(Bars.CursorMoved)
+    def _row_moved(self, message: Bars.CursorMoved) -> None:
+        if message.bars is self.main.picture and message.row == message.bars.cursor:
+            self._follow()
+
+    @on(Heatmap.Opened)
+    def _opened_cell(self, message: Heatmap.Opened) -> None:
+        self.go(moves.open_cell(self._scene.here, message.row, message.col))
+
+    @on(Thumbnails.Opened)
+    def _opened_thumbnail(self, message: Thumbnails.Opened) -> None:
+        self.go(moves.open_cell(self._scene.here, 0, message.index))
+
+    @on(Bars.Opened)
+    def _opened_bar(self, message: Bars.Opened) -> None:
+        if message.bars is self.main.picture:
+            self.go(moves.open_cell(self._scene.here, message.row, 0))
+        elif message.bars.table is not None:
+            self.go(moves.open_row(self._scene.here, message.bars.table, message.row))

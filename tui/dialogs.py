@@ -1,0 +1,94 @@
+"""Questions on the bottom line and what their answers do: at once, or when the worker has looked tokens up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.screen import Screen
+
+from . import questions
+from .engine.jobs import Job
+from .page import Lookup, Problem, Question
+from .questions import Choice
+from .results import Split
+from .scene import Says, Scene
+from .selection import Selection
+from .views.ask import Ask
+
+
+class Dialogs:
+    """The question that is asked, and the look-ups that answers wait for."""
+
+    def __init__(self, screen: Screen[None], scene: Scene, notice: Says) -> None:
+        """``notice``: where something is said once the question is gone."""
+        self._screen, self._scene, self._notice = screen, scene, notice
+        scene.listen(self.looked_up, self.not_found)
+        self._lookups: dict[str, Lookup] = {}
+        """Question → the job that checks its answer."""
+
+    def needs(self) -> list[Job]:
+        """Look-ups that somebody waits for."""
+        return list(self._lookups.values())
+
+    def ask(self, id: str) -> str:
+        """Ask; or the sentence why not."""
+        question = questions.named(id, self._scene.selection)
+        if why := question.refuses(self._scene.selection):
+            return why
+        self._screen.app.push_screen(Ask(id, question.title, question.before(self._scene.selection), question.hint))
+        return ""
+
+    def answered(self, id: str, text: str) -> None:
+        """An answer was typed, or picked."""
+        self._take(id, self._question(id).answered(self._scene.selection, text.strip()))
+
+    def looked_up(self, job: Job, result: Any) -> bool:
+        """The worker has looked an answer up. False: nobody had asked for that."""
+        asked = [id for id, lookup in self._lookups.items() if lookup == job]
+        for id in asked:
+            lookup = self._lookups[id]
+            if isinstance(result, Split):
+                self._take(id, questions.choice(lookup.text, result))
+            else:
+                self._take(id, self._question(id).found(self._scene.selection, lookup, result))
+        return bool(asked)
+
+    def not_found(self, job: Job, sentence: str) -> bool:
+        """A job failed: whether it was about an answer, which is then told where it was typed."""
+        asked = next((id for id, lookup in self._lookups.items() if lookup == job), None)
+        if asked is not None:
+            self._problem(asked, sentence)
+        return asked is not None
+
+    def _question(self, id: str) -> Question:
+        return questions.named(id, self._scene.selection)
+
+    def _take(self, id: str, answer: Selection | Lookup | Choice | Problem) -> None:
+        """A good answer closes its question and is shown; one that needs the worker waits for it."""
+        if isinstance(answer, Problem):
+            self._problem(id, answer.sentence)
+        elif isinstance(answer, Choice):
+            self._lookups.pop(id, None)
+            if (asked := self._asked(id)) is not None:
+                asked.choose(answer.sentence, answer.options)
+        elif isinstance(answer, Selection):
+            self._lookups.pop(id, None)
+            if (asked := self._asked(id)) is not None:
+                asked.dismiss()
+            self._notice.settle(id, "")
+            self._scene.change(answer)
+        else:
+            self._lookups[id] = answer
+            self._scene.want()
+
+    def _problem(self, id: str, sentence: str) -> None:
+        """The answer was no good: say so where it was typed, or as a notice if that is gone."""
+        self._lookups.pop(id, None)
+        if (asked := self._asked(id)) is not None:
+            asked.problem(sentence)
+        else:
+            self._notice.settle(id, sentence)
+
+    def _asked(self, id: str) -> Ask | None:
+        top = self._screen.app.screen
+        return top if isinstance(top, Ask) and top.question == id else None

@@ -1,0 +1,55 @@
+"""What the engine and its bench know of each other: where jobs are computed, and what a computation may ask for."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from ..results import Result
+from .jobs import Job
+
+
+class Cancelled(BaseException):
+    """The result is not wanted any more. A BaseException, so that ``except Exception`` in a library lets it through."""
+
+
+class Context(Protocol):
+    """What a computation may ask of whoever runs it: the engine, or the export in place."""
+
+    def get(self, job: Job) -> Any:
+        """The value of another job, from the cache or computed now and cached."""
+
+    def check(self) -> None:
+        """Raise Cancelled if nobody waits for this any more. Cheap: call it in every hook and loop."""
+
+    def progress(self, stage: str, done: int = 0, total: int = 0) -> None:
+        """Say how far this is; ``total`` 0 if that is unknown. A stage keeps its name while ``done`` counts up."""
+
+    def partial(self, result: Result) -> None:
+        """Show what there is so far."""
+
+
+class Bench(Protocol):
+    """Where jobs are computed: the model and all that belongs to the thread that made it."""
+
+    def compute(self, job: Job, ctx: Context) -> Any:
+        """The value of a job; never None."""
+
+    def close(self) -> None: ...
+
+    def free(self) -> None:
+        """Give back memory that can be had again, after memory ran out."""
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Without garbage collection: during imports and a model's load it stops the screen for 70 to 250 ms at a time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

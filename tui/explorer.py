@@ -1,0 +1,258 @@
+"""The explorer: the one screen. Layout, focus, and one line for each key's action.
+
+A key's action makes another Selection (``moves``), which the ``Scene`` takes; the screen's parts draw it and ask the
+user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widgets import Footer, Input, Static
+
+from . import keys, moves, needs, pages, phrases
+from .cards import Cards
+from .commands import by_id
+from .desk import Desk
+from .dialogs import Dialogs
+from .directory import Directory
+from .messages import EngineEvent, ExportWanted
+from .pace import Pace
+from .pane import Lines, title
+from .prompting import Prompting
+from .scene import Scene
+from .selection import Selection
+from .views.ask import Ask
+from .views.frame import send_changes
+from .views.head_card import HeadCard
+from .views.help import Help
+from .views.notice import Notice
+from .views.prompt import PromptInput, PromptLine, TokenStrip
+from .views.status import Status
+from .wishes import Asks
+
+
+class Explorer(Screen[None]):
+    """The widgets, and the parts that fill them."""
+
+    def __init__(self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float) -> None:
+        super().__init__()
+        send_changes(self)
+        self.engine = engine
+        self.pace = Pace(self.set_timer, self.draw, draw_pause)
+        self.notice = Notice()
+        self.scene = Scene(engine, selection, self, self.notice, lambda: [*self._dialogs.needs(), *self.cards.needs()])
+        self.desk = Desk(self.scene, self.pace, lambda: self._lines.follow(self.selection, self.pace))
+        self.main, self.panel = self.desk.main, self.desk.panel
+        self.cards = Cards(self, self.scene, self.notice)
+        self.directory = Directory(self, self.scene, self.desk.go)
+        self._dialogs = Dialogs(self, self.scene, self.notice)
+        self._status, self._strip, self._inspector = Status(), TokenStrip(), Static(id="inspector")
+        self._line = PromptLine(selection.text, history)
+        self.prompting = Prompting(self._line, self.pace, self.scene)
+        self._lines = Lines(self._status, self._line, self._strip, self._inspector, self.scene.wishes)
+        self._editing = False
+        """Whether the user went to the prompt."""
+
+    # --- layout and focus -------------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        # Classes first: on a screen that has its widgets each costs the first paint 30 ms.
+        self._fit_to(self.app.size.width, self.app.size.height)
+        self.set_class(self.desk.panel_open, "panel-open")
+        yield self._status
+        yield self._line
+        yield self._strip
+        yield self.desk
+        yield self.notice
+        yield self._inspector
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.main.heatmap.focus()
+        self.draw()
+        # The first paint comes before the worker starts importing torch.
+        self.call_after_refresh(self.set_timer, 0.01, self.scene.start)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._fit_to(event.size.width, event.size.height)
+        self.on_descendant_focus()
+        if self.focused is None:
+            self.call_after_refresh(self.focus_view)
+        self.pace.draw()
+
+    def on_descendant_focus(self) -> None:
+        """Textual gives the focus of a widget that a tiny window hides to the next one, the prompt: commands must not
+        become text there, so it keeps the focus only if the user went there."""
+        if isinstance(self.focused, PromptInput) and not self._editing:
+            self.set_focus(None)
+
+    def focus_next(self, *args: Any, **options: Any) -> Any:
+        self._editing = True
+        return super().focus_next(*args, **options)
+
+    def focus_previous(self, *args: Any, **options: Any) -> Any:
+        self._editing = True
+        return super().focus_previous(*args, **options)
+
+    def on_mouse_down(self) -> None:
+        self._editing = True
+
+    def focus_view(self) -> None:
+        """The picture has the keys."""
+        self._editing = False
+        self.desk.in_front.focus()
+
+    def _fit_to(self, width: int, height: int) -> None:
+        """Breakpoints: below 100×30 narrow tree and one pane at a time, below 50×12 the picture alone."""
+        small, tiny = width < 100 or height < 30, width < 50 or height < 12
+        self.update_classes({"small": small, "tiny": tiny, "roomy": height >= 36})
+
+    # --- what the scene asks ----------------------------------------------------------------------------------------
+
+    @property
+    def selection(self) -> Selection:
+        return self.scene.selection
+
+    @property
+    def panel_open(self) -> bool:
+        """Whether the side panel is on the screen."""
+        return self.desk.panel_open
+
+    def draw_soon(self, rest: float = 0.0) -> None:
+        """Draw, when the pace allows it."""
+        self.pace.draw(rest)
+
+    def draw(self) -> None:
+        """Everything from what is cached; widgets ignore what they show already."""
+        self.pace.drawn()
+        self.prompting.follow(self.selection)
+        self.desk.heads.draw(self.selection, self.cards.notes)
+        self._lines.draw(self.selection)
+        self.desk.draw()
+        self.cards.draw()
+
+    def opened(self) -> None:
+        """Another model is open: its tree, its notes."""
+        self.desk.heads.build(self.selection)
+        if said := self.cards.read():
+            self.notice.say(said)
+
+    # --- what is said to it -----------------------------------------------------------------------------------------
+
+    @on(EngineEvent)
+    def _engine_said(self, message: EngineEvent) -> None:
+        self.scene.said(message.event)
+        self._status.activity = self.scene.wishes.activity
+
+    @on(Input.Changed, "#prompt-input")
+    def _typed(self) -> None:
+        self.prompting.typed()
+
+    @on(Input.Submitted, "#prompt-input")
+    @on(PromptInput.Left)
+    def _left_prompt(self) -> None:
+        self.prompting.left()
+        self.focus_view()
+
+    @on(Ask.Answered)
+    @on(Ask.Picked)
+    def _answered(self, message: Ask.Answered | Ask.Picked) -> None:
+        self._dialogs.answered(message.question, message.text if isinstance(message, Ask.Answered) else message.value)
+
+    @on(HeadCard.Closed)
+    @on(HeadCard.Noted)
+    @on(HeadCard.ToggleBookmark)
+    @on(HeadCard.GoTo)
+    def _card_said(self, message: HeadCard.OnHead | HeadCard.GoTo) -> None:
+        self.cards.told(message)
+        self.draw()
+
+    # --- keys -------------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Letters are text while a text field has the focus."""
+        return not (action == "typed" and isinstance(self.focused, Input))
+
+    async def action_typed(self, command_id: str) -> None:
+        await self.run_action(by_id(command_id).action)
+
+    def action_show(self, name: str) -> None:
+        self.desk.go(moves.to_page(self.selection, name))
+
+    def action_move(self, name: str, by: int = 0) -> None:
+        self.scene.do(moves.move(self.selection, name, by), jump=moves.is_jump(name))
+
+    def action_ask(self, id: str) -> None:
+        self.notice.settle("option", self._dialogs.ask(id))
+
+    def action_cycle(self, key: str) -> None:
+        there, sentence = moves.cycle(self.selection, key, by_id(key).label)
+        self.scene.do(moves.leave_panel(there, self.desk.small) if key == "mode" else there)
+        self.notice.settle("option", sentence)
+
+    def action_travel(self, back: bool) -> None:
+        self.scene.travel(back)
+
+    def action_directions(self) -> None:
+        self.desk.put(moves.to_directions(self.selection))
+
+    def action_cycle_panel(self) -> None:
+        self.desk.put(moves.next_panel(self.selection, self.desk.small))
+
+    def action_toggle_tree(self) -> None:
+        self.desk.model_tree.toggle_class("folded")
+
+    def action_cursor(self, rows: int, cols: int) -> None:
+        self.desk.move_cursor(rows, cols)
+
+    def action_edge(self, side: int) -> None:
+        self.desk.jump_cursor(side=side)
+
+    def action_page(self, direction: int) -> None:
+        self.desk.jump_cursor(pages=direction)
+
+    def action_open(self) -> None:
+        self.desk.enter()
+
+    def action_fit(self) -> None:
+        self.main.heatmap.action_fit()
+
+    def action_edit_prompt(self) -> None:
+        self._editing = True
+        self.prompting.edit()
+
+    def action_append_token(self) -> None:
+        self.scene.do(self.prompting.append())
+
+    def action_open_card(self) -> None:
+        self.scene.do(self.cards.open())
+
+    def action_help(self) -> None:
+        about = phrases.about(title(pages.of(self.selection), self.selection), self.scene.here.drawn)
+        self.app.push_screen(Help(keys.entries(), about), self.directory.run)
+
+    def action_palette(self) -> None:
+        self.app.action_command_palette()
+
+    def action_choose_theme(self) -> None:
+        self.app.action_change_theme()
+
+    def action_export(self) -> None:
+        if (result := self.scene.wishes.cached(needs.shown(self.selection))) is None:
+            self.notice.say("nothing is computed yet that could be exported")
+        else:
+            self.post_message(ExportWanted(result, self.selection))
+
+    def action_quit(self) -> None:
+        self.app.exit()
+
+    def key_escape(self) -> None:
+        self.notice.say("")
+        self.scene.stop()
+        self.desk.put(moves.leave_panel(self.selection, self.desk.small))
+        self.focus_view()

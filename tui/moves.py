@@ -1,0 +1,194 @@
+"""What keys make of the selection: pure functions to another one, or to a sentence that says why nothing happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from . import pages, questions
+from .names import HeadAt, jump_at, neuron_at
+from .page import Here, Problem, Say, offered, panel_of
+from .pages import going, residual
+from .results import Table, head_name
+from .selection import Selection, at_prompt, on_head, one_prompt
+from .tree import toggle_order
+
+LOADING = Say("the model is still loading")
+NO_FILE = Say("no file of prompts is open: O opens one")
+
+
+def to_page(s: Selection, name: str) -> Selection:
+    """Another page, as its key shows it; its first side panel, unless the user closed it."""
+    page = pages.named(name)
+    if s.page == name and page.back_to:
+        page = pages.named(page.back_to)
+    return page.entered(replace(s, page=page.name, panel=""))
+
+
+def to_head(s: Selection, at: HeadAt) -> Selection | Say:
+    """A head by number; one that does not exist is said."""
+    model, (layer, head) = s.model, at
+    if model is not None and not (0 <= layer < model.n_layers and 0 <= head < model.n_heads):
+        return Say(f"there is no L{layer}H{head}: layers 0 to {model.n_layers - 1}, heads 0 to {model.n_heads - 1}")
+    return on_head(s, layer, head)  # before there is a model: where it will open
+
+
+def step_head(s: Selection, by: int) -> Selection | Say:
+    """The next or previous head of the layer."""
+    if s.model is None:
+        return LOADING
+    return replace(s, head=0 if s.head is None else (s.head + by) % s.model.n_heads)
+
+
+def step_layer(s: Selection, by: int) -> Selection | Say:
+    """The next or previous layer, same head."""
+    return LOADING if s.model is None else replace(s, layer=(s.layer + by) % s.model.n_layers, head=s.head or 0)
+
+
+def step_position(s: Selection, by: int) -> Selection:
+    """The next or previous position of the prompt, whatever the page's rows and columns are."""
+    count = len(s.tokens) if s.tokens else 0
+    return replace(s, row=max(0, min(s.position + by, count - 1))) if count else s
+
+
+def from_tree(s: Selection, layer: int | None, head: int | None, mlp: bool) -> Selection | Say:
+    """A node of the tree."""
+    if layer is None:
+        return move(s, "direct")
+    if mlp:
+        return residual.from_tree(s, layer)
+    return on_head(s, layer, (s.head or 0) if head is None else head)
+
+
+def step_prompt(s: Selection, by: int) -> Selection | Say:
+    """The next or previous prompt of the file, by itself."""
+    return NO_FILE if s.file is None else at_prompt(one_prompt(s), s.file.at + by)
+
+
+def toggle_over(s: Selection) -> Selection | Say:
+    """Mean and spread over the file of prompts, or one prompt."""
+    if s.file is None:
+        return NO_FILE
+    if not pages.of(s).has_over:
+        over = pages.over_files()
+        names = f"{', '.join(page.title for page in over[:-1])} and {over[-1].title}"
+        return Say(f"{names} can be shown over all prompts: {', '.join(page.key for page in over)}")
+    return replace(s, file=replace(s.file, over=not s.file.over))
+
+
+def toggle_bos(s: Selection) -> Selection | Say:
+    """A BOS before the prompt, or none."""
+    if s.model is not None and s.model.bos_id is None:
+        return Say("this model's tokenizer has no BOS token")
+    return replace(s, bos=not s.with_bos)
+
+
+def toggle_weights(s: Selection) -> Selection:
+    """Processed, or as stored."""
+    return replace(s, weights="raw" if s.weights == "processed" else "processed")
+
+
+def cycle(s: Selection, key: str, label: str) -> tuple[Selection, str]:
+    """The next value of the page's option under that key, and a sentence where there is something to say."""
+    page = pages.of(s)
+    option = page.option(key, s)
+    if option is not None:
+        return option.cycle(s)
+    names = ", ".join(other.title for other in pages.with_option(key))
+    return s, page.refusal(key, s) or f"{label} is for {names}; nothing here depends on it"
+
+
+_BY: dict[str, Callable[[Selection, int], Selection | Say]] = {
+    "head": step_head, "layer": step_layer, "position": step_position, "prompt": step_prompt,
+}  # fmt: skip
+_SWITCHES: dict[str, Callable[[Selection], Selection | Say]] = {
+    "over": toggle_over, "bos": toggle_bos, "weights": toggle_weights, "order": toggle_order,
+}  # fmt: skip
+_STAY = ("position", *_SWITCHES)
+"""Moves that change how a place looks, not which it is."""
+
+
+def move(s: Selection, name: str, by: int = 0) -> Selection | Say:
+    """A move by its name: one of those above, or one that a page brought along."""
+    if name in _BY:
+        return _BY[name](s, by)
+    brought = {known: call for page in pages.every() for known, call in page.moves.items()}
+    return (_SWITCHES | brought)[name](s)
+
+
+def is_jump(name: str) -> bool:
+    """Whether back leads to where the move was made."""
+    return name not in _STAY
+
+
+# --- a place that is typed ---
+
+
+def typed(s: Selection, text: str) -> list[tuple[str, str, Callable[[], Selection | Say]]]:
+    """Where a text leads (``L10H2`` or ``10 2``, ``L2N17``, ``prompts FILE``): what it is called, a sentence, the
+    move."""
+    out: list[tuple[str, str, Callable[[], Selection | Say]]] = []
+    if (head := jump_at(text)) is not None:
+        out.append((f"go to {head_name(*head)}", "Show this head.", partial(to_head, s, head)))
+    if (neuron := neuron_at(text)) is not None:
+        name = f"L{neuron[0]}N{neuron[1]}"
+        out.append((f"go to {name}", "Show this neuron.", partial(going.to_neuron, s, neuron)))
+    command, _, path = text.strip().partition(" ")
+    if command.lower() == "prompts" and path.strip():
+        out.append((f"open {path.strip()}", "A file of prompts.", partial(to_prompts, s, path.strip())))
+    return out
+
+
+def to_prompts(s: Selection, path: str) -> Selection | Say:
+    """A file of prompts, or what is wrong with it."""
+    answer = questions.prompt_file(s, path)
+    return Say(answer.sentence) if isinstance(answer, Problem) else answer
+
+
+# --- the side panel ---
+
+
+def panel_open(s: Selection, small: bool) -> bool:
+    """On a small screen the panel replaces the picture, so it waits there for the user to ask (``p``)."""
+    wanted = s.panel_shown == "open" or (s.panel_shown == "auto" and not small)
+    return wanted and panel_of(pages.of(s), s) is not None
+
+
+def next_panel(s: Selection, small: bool) -> Selection:
+    """The next side panel of the page, then none."""
+    page = pages.of(s)
+    names = [panel.name for panel in offered(page, s)]
+    if not panel_open(s, small):
+        return replace(s, panel=names[0] if names else "", panel_shown="open")
+    shown = panel_of(page, s)
+    at = names.index(shown.name) + 1 if shown is not None else 0
+    return replace(s, panel=names[at]) if at < len(names) else replace(s, panel="", panel_shown="closed")
+
+
+def leave_panel(s: Selection, small: bool) -> Selection:
+    """On a small screen: the picture again, where the panel has taken its place."""
+    return replace(s, panel_shown="auto") if small and s.panel_shown == "open" else s
+
+
+def to_directions(s: Selection) -> Selection | Say:
+    """The vector under the cursor as tokens, in the side panel."""
+    names = [panel.name for panel in offered(pages.of(s), s)]
+    name = next((name for name in ("directions", "neuron writes", "head writes") if name in names), "")
+    if not name:
+        return Say("no vector of the stream is under the cursor here")
+    return replace(s, panel=name, panel_shown="open")
+
+
+# --- enter ---
+
+
+def open_cell(here: Here, row: int, col: int) -> Selection | Say:
+    """What enter on a cell of the picture shows."""
+    return pages.of(here.s).opens(here, row, col)
+
+
+def open_row(here: Here, table: Table, row: int) -> Selection | Say | None:
+    """What enter on a row of the side panel shows."""
+    panel = panel_of(pages.of(here.s), here.s)
+    return panel.opens(here, table, row) if panel is not None else None

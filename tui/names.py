@@ -1,0 +1,95 @@
+"""Names of heads, neurons, parts and states, as they are printed and typed: read here and nowhere else.
+
+``L1H3`` a head, ``L2N17`` a neuron, ``L2.attn`` ``L2.bias`` ``L2.mlp`` a layer's parts, ``L0.mid`` a state of the
+stream.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from .results import head_name
+
+HeadAt = tuple[int, int]
+"""Layer and head."""
+_HEAD = re.compile(r"\s*L(\d{1,6})H(\d{1,6})\s*", re.IGNORECASE)
+_NEURON = re.compile(r"\s*L(\d{1,6})\s*N\s*(\d{1,9})\s*", re.IGNORECASE)
+_LAYER = re.compile(r"\s*L?(\d{1,6})\s*", re.IGNORECASE)
+_JUMP = re.compile(r"\s*L?(\d{1,6})\s*(?:[H.,\s]\s*(\d{1,6}))?\s*", re.IGNORECASE)
+_PART = re.compile(r"L(\d+)(?:H(\d+)|\.(attn|bias|mlp))")
+COLUMNS = {"attn": "attn", "bias": "bias", "mlp": "MLP"}
+"""Kind of a layer's part → its column where layers are rows."""
+
+
+class Part(NamedTuple):
+    """A part of the stream that belongs to a layer."""
+
+    layer: int
+    head: int | None
+    kind: str
+    """``head``, ``attn``, ``bias`` or ``mlp``."""
+
+    @property
+    def column(self) -> str:
+        """Its column where layers are rows: ``H3``, ``MLP``."""
+        return f"H{self.head}" if self.kind == "head" else COLUMNS[self.kind]
+
+
+def head_at(name: str) -> HeadAt | None:
+    """``L1H3`` → (1, 3)."""
+    match = _HEAD.fullmatch(name)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def jump_at(text: str) -> HeadAt | None:
+    """A head as it is typed to go there: ``L10H2``, ``10 2``, ``10.2``; without a head its first."""
+    match = _JUMP.fullmatch(text)
+    return (int(match[1]), int(match[2] or 0)) if match else None
+
+
+def neuron_at(name: str) -> HeadAt | None:
+    """``L3N17`` → (3, 17)."""
+    match = _NEURON.fullmatch(name)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def layer_at(text: str) -> int | None:
+    """``L2`` or ``2`` → 2."""
+    match = _LAYER.fullmatch(text)
+    return int(match[1]) if match else None
+
+
+def path_at(text: str) -> tuple[HeadAt, HeadAt] | None:
+    """``L0H1,L1H2`` → both heads."""
+    ends = [head_at(end) for end in text.split(",")]
+    return (ends[0], ends[1]) if len(ends) == 2 and ends[0] and ends[1] else None
+
+
+def part_at(name: str) -> Part | None:
+    """``L2H3``, ``L2.mlp`` → what it is; None for embeddings, rounding and the like."""
+    match = _PART.fullmatch(name)
+    return Part(int(match[1]), int(match[2]) if match[2] else None, match[3] or "head") if match else None
+
+
+def part_name(layer: int, column: str) -> str:
+    """The part of a layer that a column stands for: ``L2H3``, ``L2.mlp``."""
+    kinds = {name: kind for kind, name in COLUMNS.items()}
+    return f"L{layer}{column}" if column not in kinds else f"L{layer}.{kinds[column]}"
+
+
+def leads_on(name: str) -> bool:
+    """Whether a part is a head, an attention or an MLP, so that there is more of it to see."""
+    part = part_at(name)
+    return part is not None and part.kind != "bias"
+
+
+def path_name(path: tuple[HeadAt, HeadAt]) -> str:
+    """``L0H1 → L1H2``."""
+    return " → ".join(head_name(*at) for at in path)
+
+
+def state_names(n_layers: int, mids: bool) -> tuple[str, ...]:
+    """``L0.pre``, (``L0.mid``,) ``L1.pre``, …, ``L11.post``: ``mids`` are the states between attention and MLP."""
+    kinds = ("pre", "mid") if mids else ("pre",)
+    return (*(f"L{layer}.{kind}" for layer in range(n_layers) for kind in kinds), f"L{n_layers - 1}.post")

@@ -1,0 +1,177 @@
+"""Attribution: which parts of the stream push the answer's logit at one position."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self, get_args
+
+from .. import arrange
+from ..engine.jobs import Attribution, AttributionOver, Grain, Job, Prompts, Unit
+from ..names import part_name
+from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Option, Page, Panel, Say, Segments
+from ..phrases import aim, cell_line, over_file, row_line, where
+from ..results import Grid, Result, Table
+from ..selection import Look, Selection
+from .going import follow, to_part
+from .panels import directions, neuron_writes, part_write
+
+
+@dataclass(frozen=True)
+class AttributionLook(Look):
+    """What the parts are, and where the cursor is beyond the heads."""
+
+    grain: Grain = "head"
+    column: int = 0
+    """Column under the cursor: one of no head, as long as layer and head are ``beside``."""
+    beside: tuple[int, int | None] | None = None
+    row: int = 0
+    """Row under the cursor in a list of neurons."""
+
+    def settled(self, s: Selection) -> Self:
+        return replace(self, grain="head") if grain_refused(s, self.grain) else self
+
+    def at_head(self) -> Self:
+        return replace(self, column=0, beside=None)
+
+
+def grain_refused(s: Selection, value: str) -> str:
+    """Why a model has no such parts, or ""."""
+    return s.model.capabilities.neurons if value == "neuron" and s.model is not None else ""
+
+
+def _unit_refused(s: Selection, value: str) -> str:
+    over = value == "neuron" and _over(s)
+    return "over a file parts are heads or components; F shows one prompt" if over else grain_refused(s, value)
+
+
+def _unit(s: Selection) -> Unit:
+    return "component" if s.look(AttributionLook).grain == "component" else "head"
+
+
+def _by_neuron(s: Selection) -> bool:
+    return s.look(AttributionLook).grain == "neuron"
+
+
+def _over(s: Selection) -> bool:
+    return s.file is not None and s.file.over
+
+
+def _part(here: Here) -> str:
+    """The part that the cell under the cursor is."""
+    drawn = here.drawn
+    row, col = AttributionPage.place(here.s)
+    if isinstance(drawn, Table) and drawn.rows:
+        return str(drawn.rows[min(row, len(drawn.rows) - 1)][0])
+    if not isinstance(drawn, Grid) or not drawn.values.size:
+        return ""
+    return part_name(min(row, len(drawn.rows) - 1), drawn.cols.labels[min(col, len(drawn.cols) - 1)])
+
+
+def _ranked(here: Here) -> Job | Nothing:
+    return PAGE.shown(here.s)
+
+
+RANKED = Panel("ranked", _ranked, lambda here: "parts, ranked",
+               lambda here, result: arrange.ranked(result) if isinstance(result, Grid) else result,
+               follow, lambda s: _over(s) or not _by_neuron(s))  # fmt: skip
+
+
+def _exported(ask: Asked) -> Job:
+    o = ask.options
+    if o.prompts is not None:
+        unit: Unit = o.unit or "head"
+        return AttributionOver(ask.model.key, ask.prompts(), unit)
+    return Attribution(ask.run, ask.place(), ask.target(), o.unit or "head", ask.layer)
+
+
+def _refused(o: Any) -> str:
+    if (o.unit == "neuron") != (o.layer is not None):
+        return "--unit neuron and --layer go together: the neurons of one layer's MLP"
+    if o.unit == "neuron" and o.prompts is not None:
+        return "--unit neuron is for one prompt; over --prompts the units are head and component"
+    return ""
+
+
+class AttributionPage(Page):
+    name = "attribution"
+    title = "Attribution"
+    key = "6"
+    help = "View 6: which parts of the stream push the answer's logit at one position."
+    says = ("layer × head", "direct logit attribution of the answer at the position, by head, by component, or by the "
+            "neurons of one MLP (`u`); beside it all parts ranked, with embedding, positions, biases and rounding in "
+            "rows of their own. The final norm's scale is frozen, so the parts sum to the model's own "
+            "value")  # fmt: skip
+    options = (
+        Option("unit", AttributionLook, "grain", get_args(Grain), "parts by head, by layer component, or by the "
+               "neurons of one MLP", why_not=_unit_refused),
+    )  # fmt: skip
+    panels = (
+        RANKED, neuron_writes(_part, lambda s: _by_neuron(s) and not _over(s)),
+        directions(lambda here: part_write(_part(here), here.s), _part, lambda s: not _by_neuron(s) and not _over(s)),
+    )  # fmt: skip
+    exports = (
+        Export("attribution", _exported, ("unit", "position", "answer", "distractor", "layer", "prompts"),
+               {"unit": get_args(Grain)}, refuses=_refused),
+    )  # fmt: skip
+    refuses = {"mode": "attribution has one mode; u changes what its parts are, A the answer"}
+
+    def job(self, s: Selection) -> Job | Nothing:
+        if s.run is None:
+            return NO_TOKENS
+        if s.target is None:
+            return Nothing()
+        grain = s.look(AttributionLook).grain
+        return Attribution(s.run, s.position, s.target, grain, s.layer if grain == "neuron" else None)
+
+    def over(self, s: Selection, prompts: Prompts) -> Job | Nothing:
+        return Nothing() if s.key is None else AttributionOver(s.key, prompts, _unit(s))
+
+    def shape(self, s: Selection, result: Result) -> Result:
+        if not isinstance(result, Grid):
+            return result
+        neurons = _by_neuron(s) and not self.is_over(s)
+        return arrange.ranked_in_order(result) if neurons else arrange.by_layer(result)
+
+    def words(self, s: Selection) -> list[str]:
+        if self.is_over(s):
+            return [f"attribution by {_unit(s)}", f"mean {over_file(s)}"]
+        grain = s.look(AttributionLook).grain
+        return [f"attribution to {aim(s)}", where(s), f"by {grain}", f"L{s.layer}.mlp" if grain == "neuron" else ""]
+
+    @staticmethod
+    def place(s: Selection) -> tuple[int, int]:
+        """(row, column) under the cursor."""
+        look = s.look(AttributionLook)
+        if look.grain == "neuron" and not _over(s):
+            return look.row, 0
+        if look.beside == (s.layer, s.head):
+            return s.layer, look.column
+        return s.layer, s.head or 0 if look.grain == "head" else 0
+
+    def cell(self, s: Selection) -> tuple[int, int]:
+        return self.place(s)
+
+    def at(self, s: Selection, row: int, col: int) -> Selection:
+        look = s.look(AttributionLook)
+        if look.grain == "neuron" and not self.is_over(s):
+            return s.put(replace(look, row=row))
+        if look.grain != "component" and s.model is not None and col < s.model.n_heads:
+            return s.put(replace(look, column=0, beside=None), layer=row, head=col)
+        return s.put(replace(look, column=col, beside=(row, s.head)), layer=row)
+
+    def line(self, here: Here) -> Segments:
+        if isinstance(here.drawn, Table) and here.drawn.rows:
+            return row_line(here.drawn, self.cell(here.s)[0])
+        over = self.is_over(here.s)
+        place = f"{_part(here)} {'on average' if over else where(here.s)}"
+        measured = "toward the answers" if over else f"toward {aim(here.s)}"
+        return cell_line(here, self.cell(here.s), place, measured, 2)
+
+    def part(self, here: Here) -> str:
+        return _part(here)
+
+    def opens(self, here: Here, row: int, col: int) -> Selection | Say:
+        return to_part(here.s, _part(here))
+
+
+PAGE = AttributionPage()

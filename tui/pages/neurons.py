@@ -1,0 +1,123 @@
+"""Neurons: those of one MLP that matter most, along the prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from ..engine.jobs import HeadAt, Job, Neurons, NeuronTokens
+from ..names import neuron_at
+from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Page, Say, Segments
+from ..phrases import cell_line, where
+from ..results import Grid
+from ..selection import Look, Selection
+from .panels import neuron_writes
+
+
+@dataclass(frozen=True)
+class NeuronsLook(Look):
+    """Which neuron was asked for, and the row under the cursor."""
+
+    neuron: HeadAt | None = None
+    """Layer and number of the neuron that the user named; None: those that matter most."""
+    row: int = 0
+    placed: Job | None = None
+    """The job in whose rows the named neuron was looked up already: from there on the cursor is the user's."""
+
+    def settled(self, s: Selection) -> Self:
+        if self.neuron is None or s.model is None:
+            return self
+        there = self.neuron[0] == s.layer and 0 <= self.neuron[1] < s.model.d_mlp
+        return self if there else replace(self, neuron=None)
+
+
+def _part(here: Here) -> str:
+    """The neuron that the cursor's row is."""
+    grid = here.drawn
+    if not isinstance(grid, Grid) or not grid.values.size:
+        return ""
+    return grid.rows.labels[min(here.s.look(NeuronsLook).row, len(grid.rows) - 1)]
+
+
+WRITES = neuron_writes(_part)
+
+
+def _exported(ask: Asked) -> Job:
+    o = ask.options
+    named = neuron_at(o.neuron) if o.neuron is not None else None
+    if ask.tokens is None:
+        assert named is not None
+        return NeuronTokens(ask.model.key, *named, o.weights)
+    layer = named[0] if named else ask.layer
+    assert layer is not None
+    return Neurons(ask.run, layer, ask.place(), ask.target(), named[1] if named else None)
+
+
+def _refused(o: Any) -> str:
+    if o.neuron is not None and neuron_at(o.neuron) is None:
+        return f"--neuron {o.neuron}: a neuron is written L2N17"
+    if o.layer is None and o.neuron is None:
+        return "neurons needs --layer L2, or --neuron L2N17"
+    if o.neuron is None and all(value is None for value in (o.prompt, o.tokens, o.token_ids)):
+        return "neurons needs --prompt, --tokens or --token-ids"
+    return ""
+
+
+class NeuronsPage(Page):
+    name = "neurons"
+    title = "Neurons"
+    key = "U"
+    help = "The layer's MLP: the neurons that matter most at the position, along the prompt, and what each writes."
+    says = ("neuron × position", "the neurons of the layer's MLP that matter most, the tokens above coloured by the "
+                                 "one under the cursor; beside it the tokens it promotes and suppresses")  # fmt: skip
+    panels = (WRITES,)
+    exports = (
+        Export("neurons", _exported, ("position", "answer", "distractor", "layer", "neuron"), reads="either",
+               refuses=_refused),
+    )  # fmt: skip
+    refuses = {"mode": "neurons have one mode; [ and ] change the layer"}
+    marks = True
+
+    def job(self, s: Selection) -> Job | Nothing:
+        if s.run is None:
+            return NO_TOKENS
+        named = s.look(NeuronsLook).neuron
+        return Neurons(s.run, s.layer, s.position, s.target, named[1] if named else None)
+
+    def words(self, s: Selection) -> list[str]:
+        named = s.look(NeuronsLook).neuron
+        return [f"L{s.layer} neurons", f"those that matter most {where(s)}" if named is None else ""]
+
+    def cell(self, s: Selection) -> tuple[int, int]:
+        return s.look(NeuronsLook).row, s.prompt_cell[1]
+
+    def at(self, s: Selection, row: int, col: int) -> Selection:
+        """The position stays: it says which neurons are shown."""
+        return s.put(replace(s.look(NeuronsLook), row=row), col=col)
+
+    def line(self, here: Here) -> Segments:
+        return cell_line(here, self.cell(here.s), "{0} at {1}", "activation")
+
+    def part(self, here: Here) -> str:
+        return _part(here)
+
+    def opens(self, here: Here, row: int, col: int) -> Selection | Say:
+        return replace(here.s, panel=WRITES.name, panel_shown="open")
+
+    def shade(self, here: Here) -> tuple[float, ...] | None:
+        """Activations of the neuron under the cursor along the prompt, the largest ±1."""
+        grid = here.drawn
+        if not isinstance(grid, Grid) or not grid.values.size:
+            return None
+        values = grid.values[min(here.s.look(NeuronsLook).row, len(grid.rows) - 1)]
+        most = float(abs(values).max())
+        return tuple((values / most).tolist()) if most > 0 else None
+
+    def told(self, s: Selection, job: Job, result: Any) -> Selection:
+        """The cursor goes to the neuron that the user named, once it is known where that is."""
+        look = s.look(NeuronsLook)
+        if look.neuron is None or look.placed == job or not isinstance(result, Grid) or job != self.shown(s):
+            return s
+        name = f"L{look.neuron[0]}N{look.neuron[1]}"
+        row = result.rows.labels.index(name) if name in result.rows.labels else look.row
+        return s.put(replace(look, row=row, placed=job))

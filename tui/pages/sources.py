@@ -1,0 +1,83 @@
+"""Sources: what each source token gives a head to say about the answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..arrange import picked
+from ..engine.jobs import Job, SourceRow, Sources, SourceWrite
+from ..page import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Page, Panel, Say, Segments
+from ..phrases import aim, cell_line, token
+from ..results import Table
+from ..selection import Selection
+from .panels import NEXT_TOKENS, directions, head_writes, position
+from .pattern import PatternPage
+
+_COLUMNS = (("source", "source"), ("contribution", "gives"), ("pattern", "pattern"), ("OV", "OV"))
+
+
+def _row(here: Here) -> SourceRow | Nothing:
+    s = here.s
+    if s.run is None or s.head is None or s.target is None:
+        return NO_TOKENS
+    return SourceRow(s.run, s.layer, s.head, s.position, s.target, s.weights)
+
+
+def _given(here: Here) -> str:
+    """``L0H2 from ·France``."""
+    return f"{here.s.name} from {token(here.s.tokens, here.s.prompt_cell[1])}"
+
+
+def _vector(here: Here) -> SourceWrite | None:
+    s = here.s
+    return None if s.head is None else SourceWrite(s.layer, s.head, *s.prompt_cell)
+
+
+ROW = Panel(
+    "sources", _row, lambda here: f"{here.s.name} at {position(here)}",
+    lambda here, result: picked(result, _COLUMNS) if isinstance(result, Table) else result,
+)  # fmt: skip
+
+
+def _exported(ask: Asked) -> Job:
+    if ask.options.position is None:
+        return Sources(ask.run, *ask.head, ask.target())
+    return SourceRow(ask.run, *ask.head, ask.place(), ask.target(), ask.options.weights)
+
+
+class SourcesPage(Page):
+    name = "sources"
+    title = "Sources"
+    key = "S"
+    help = (
+        "What each source token gives the head to say about the answer, beside the pattern and the weights' OV; again: "
+        "the pattern."
+    )
+    says = ("destination → source", "what each source gives the head to say about the answer: `pattern · v W_O` in its "
+            "direction, biases inside v; beside it the pattern and the weights' OV of that source")  # fmt: skip
+    panels = (ROW, NEXT_TOKENS, head_writes(lambda s: s.prompt_cell[1]), directions(_vector, _given))
+    exports = (Export("sources", _exported, ("position", "answer", "distractor"), head="needed"),)
+    refuses = {"mode": "sources have one mode; A changes the answer, 1 shows the pattern"}
+    of_head = True
+    marks = True
+    back_to = PatternPage.name
+
+    def job(self, s: Selection) -> Job | Nothing:
+        if s.head is None:
+            return NO_HEAD
+        if s.run is None:
+            return NO_TOKENS
+        return Nothing() if s.target is None else Sources(s.run, s.layer, s.head, s.target)
+
+    def words(self, s: Selection) -> list[str]:
+        return [s.name, "sources", f"toward {aim(s)}"]
+
+    def line(self, here: Here) -> Segments:
+        return cell_line(here, here.s.prompt_cell, "{0} → {1}", f"gives toward {aim(here.s)}")
+
+    def opens(self, here: Here, row: int, col: int) -> Selection | Say:
+        """From what a source gives to what the weights say of it."""
+        return replace(here.s, page="ov", row=here.s.prompt_cell[1])
+
+    def entered(self, s: Selection) -> Selection:
+        return replace(s, panel="")

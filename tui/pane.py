@@ -1,0 +1,213 @@
+"""What draws a selection: the page's picture, its side panel, the lines above and below, the tree.
+
+A pane's title, words and picture change together, or the picture is blank and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from textual.content import Content
+from textual.widgets import Static
+
+from . import needs, pages, phrases, tree
+from .engine.jobs import Job
+from .names import head_at
+from .notes import Note
+from .pace import AWAITED, Pace
+from .page import Page, here_on, panel_of
+from .pages import scores
+from .pages.scores import ScoresLook
+from .results import Curve, Gallery, Grid, Result, Table
+from .selection import Selection
+from .views.chart import Bars
+from .views.heatmap import Heatmap
+from .views.main_view import MainView, Tab, Words
+from .views.model_tree import ModelTree
+from .views.prompt import PromptLine, TokenStrip
+from .views.side_panel import SidePanel
+from .views.status import Status
+from .wishes import Wishes
+
+COMPUTING = "computing …"
+
+
+def title(page: Page, s: Selection) -> str:
+    """``L1H3 · QK · bilinear · centered/shown · embed``: what is drawn, with every option that changes its numbers."""
+    return " · ".join(part for part in page.words(s) if part)
+
+
+class Pane:
+    """The picture of a page."""
+
+    def __init__(self, view: MainView, wishes: Wishes) -> None:
+        self._view = view
+        self._wishes = wishes
+        self._drawn_page = ""
+
+    def draw(self, s: Selection) -> None:
+        """Everything at once; the picture before stays, with its own words, while another of the same page is
+        computed."""
+        page, job = pages.of(s), pages.of(s).shown(s)
+        drawn = here_on(page, s, self._wishes.cached).drawn
+        if isinstance(drawn, Grid | Gallery | Table | Curve):
+            header = drawn.header
+            heading = title(page, s) + (" · (so far)" if header.partial else "")
+            words = Words(heading, header.explanation, phrases.checks(header))
+            self._view.show(drawn, page.cell(s), words, tabs(page))
+            self._drawn_page = page.name
+            return
+        why = self._why_empty(s, job if isinstance(job, Job) else None, "" if isinstance(job, Job) else job.why)
+        if why or page.name != self._drawn_page:
+            self._view.blank(why or COMPUTING, title(page, s), tabs(page))
+            self._drawn_page = ""
+        else:
+            self._view.wait()
+
+    def followed(self, s: Selection) -> Selection:
+        """The selection where the cursor of the picture is."""
+        picture, page = self._view.picture, pages.of(s)
+        if page.name == self._drawn_page and isinstance(picture, Heatmap) and picture.grid is not None:
+            return page.at(s, *picture.cursor)
+        if page.name == self._drawn_page and isinstance(picture, Bars) and picture.table is not None:
+            return page.at(s, picture.cursor, 0)
+        return s
+
+    def stepped(self, s: Selection, rows: int, cols: int) -> Selection | None:
+        """A key that moves the cursor: in the picture, or (its selection is given back) where there is none of this
+        page yet, or a curve."""
+        page = pages.of(s)
+        if page.name != self._drawn_page:
+            row, col = page.cell(s)
+            return page.at(s, max(0, row + rows), max(0, col + cols))
+        self._view.picture.action_cursor(rows, cols)
+        return page.step(s, rows or cols)
+
+    def _why_empty(self, s: Selection, job: Job | None, nothing: str) -> str:
+        """What stands where a picture would: the reason it is not there."""
+        if why := self._wishes.why(job):
+            return why
+        if why := self._wishes.why(s.open):
+            return f"{why}\npress M to open another model, q to leave"
+        if s.model is None:
+            return "the model is loading; type a prompt with i meanwhile"
+        if self._wishes.why(needs.tokenizing(s)) and s.tokens is None:
+            return "no tokens yet: press i and type a prompt"
+        return nothing
+
+
+class Side:
+    """The side panel of a page."""
+
+    def __init__(self, view: SidePanel, wishes: Wishes) -> None:
+        self._view = view
+        self._wishes = wishes
+        self._drawn = ("", "")
+        """Page and panel whose rows are there."""
+
+    def draw(self, s: Selection) -> None:
+        """Title and rows together; rows that are computed leave those of the same panel, another panel's never."""
+        page = pages.of(s)
+        panel, here = panel_of(page, s), here_on(page, s, self._wishes.cached)
+        if panel is None:
+            return
+        job = panel.job(here)
+        known = here.result(job)
+        result = None if known is None else panel.shape(here, known)
+        if isinstance(result, Table | Curve | Grid):
+            self._view.show(result, panel.title(here), phrases.checks(result.header, facts=False))
+            self._drawn = (page.name, panel.name)
+            return
+        why = self._wishes.why(job) if isinstance(job, Job) else job.why
+        if why or (page.name, panel.name) != self._drawn:
+            self._view.blank(why or COMPUTING, panel.title(here))
+            self._drawn = ("", "")
+        else:
+            self._view.wait()
+
+
+class Lines:
+    """What is one line high: status, prompt, tokens, inspector."""
+
+    def __init__(
+        self, status: Status, prompt: PromptLine, strip: TokenStrip, inspector: Static, wishes: Wishes
+    ) -> None:
+        self._status, self._prompt, self._strip, self._inspector = status, prompt, strip, inspector
+        self._wishes = wishes
+
+    def draw(self, s: Selection) -> None:
+        """All of them."""
+        self._draw_words(s)
+        self.draw_strip(s)
+
+    def follow(self, s: Selection, pace: Pace) -> None:
+        """The cursor has moved: the tokens wait a moment for the predictions at its row: their line is drawn once."""
+        self._draw_words(s)
+        if self._wishes.cached(needs.next_tokens(s)) is None and self._strip.tokens is s.tokens:
+            pace.later("strip", AWAITED, lambda: self.draw_strip(s))
+        else:
+            self.draw_strip(s)
+
+    def _draw_words(self, s: Selection) -> None:
+        self._status.conventions = phrases.conventions(s)
+        self._status.activity = self._wishes.activity
+        self._prompt.answer = phrases.aim_in_line(s)
+        self._prompt.file = s.file.name + " · " + s.file.count if s.file and pages.of(s).is_over(s) else ""
+        words = Content.assemble(*pages.of(s).line(here_on(pages.of(s), s, self._wishes.cached)))
+        if self._inspector.content != words:
+            self._inspector.update(words, layout=False)
+
+    def draw_strip(self, s: Selection) -> None:
+        """The tokens and what comes after the cursor's."""
+        page, strip = pages.of(s), self._strip
+        if strip.tokens is not s.tokens:
+            strip.tokens = s.tokens
+        two = page.marks and page.tokens(s) is s.tokens
+        strip.row, strip.col = s.position, s.prompt_cell[1] if two else s.position
+        strip.shade = page.shade(here_on(page, s, self._wishes.cached))
+        predictions = self._wishes.cached(needs.next_tokens(s))
+        if isinstance(predictions, Table) and strip.predictions is not predictions:
+            strip.predictions = predictions
+
+
+class Heads:
+    """The tree: its cursor, its labels and its order."""
+
+    def __init__(self, view: ModelTree, wishes: Wishes) -> None:
+        self._view = view
+        self._wishes = wishes
+        self._says: tuple[object, ...] = ()
+        """What labels and order were made of."""
+
+    def build(self, s: Selection) -> None:
+        """The tree of the model that was opened."""
+        if s.model is not None:
+            self._view.build(s.model.n_layers, s.model.n_heads, s.model.has_mlp)
+        self._says = ()
+
+    def draw(self, s: Selection, notes: Mapping[str, Note]) -> None:
+        """What the scores and the user say of the heads, and their order; it ignores what it shows."""
+        self._view.point(s.layer, s.head)
+        look, score = s.look(tree.TreeLook), s.look(ScoresLook).score
+        known = [g for g in map(self._wishes.cached, (scores.on_repeats(s), scores.copying(s))) if isinstance(g, Grid)]
+        sorting: Result | None = self._wishes.cached(tree.sorted_by(s))
+        said = (*known, sorting, look, score, notes)
+        before = self._says
+        if len(said) == len(before) and all(a is b or a == b for a, b in zip(said, before, strict=True)):
+            return
+        self._says = said
+        labels = tree.label_texts(*known)
+        shown = labels | tree.score_texts(score, sorting) if isinstance(sorting, Grid) else labels
+        marks = [at for name, note in notes.items() if note.bookmarked and (at := head_at(name))]
+        self._view.label(shown, marks)
+        base = sorting if isinstance(sorting, Grid) else known[0] if known else None
+        self._view.list_heads(tree.order(look, score, base, labels))
+
+
+def tabs(shown: Page) -> list[Tab]:
+    """``1 Pattern  2 QK …`` with the shown page marked; pages without a number are named while they are shown."""
+    return [
+        Tab(page.key, page.title, page is shown)
+        for page in pages.every()
+        if page.key.isdigit() or page is shown
+    ]  # fmt: skip

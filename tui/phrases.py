@@ -1,0 +1,190 @@
+"""Words that every page uses: numbers, checks, tokens, the answer, the status line. Strings only, no widgets."""
+
+from __future__ import annotations
+
+import math
+
+from .engine.jobs import Job
+from .names import neuron_at
+from .page import Cached, Here, Segments
+from .results import Curve, Gallery, Grid, Header, Result, Scalar, Table, Tokens
+from .selection import Selection
+from .text import in_words, visible
+
+LABEL, VALUE, STRONG, GOOD = "$text-muted", "$text", "bold $text", "bold $success"
+SUM = ("value", "score", "sum", "error")
+"""Checks that are one sentence together: the model's own number, what the parts sum to, and the difference."""
+
+
+def number(value: float | None, digits: int | None = 2) -> str:
+    """A value as the screen prints it: fixed where that reads well, exponent where not, never ``nan``."""
+    if value is None or digits is None or math.isnan(value):
+        return "–"
+    if value == 0 or 10**-digits <= abs(value) < 10_000:
+        return f"{value:.{digits}f}".replace("-", "−")
+    return f"{value:.1e}".replace("-", "−")
+
+
+def share(value: float | None) -> str:
+    """An attention weight: three digits."""
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def error(value: float) -> str:
+    """How far an identity holds: ``±3e-08``, or ``exactly``."""
+    return "exactly" if value == 0 else f"±{value:.0e}"
+
+
+def word(value: Scalar) -> str:
+    """A value of a header in a word."""
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "–" if value is None else str(value)
+
+
+def field(label: str, value: str) -> Segments:
+    """One style for name and number: each change of style is 40 bytes on the wire, at every cursor move."""
+    return [(f"  {label} {value}", VALUE)]
+
+
+def conventions(s: Selection) -> str:
+    """``demo · cpu · float32 · processed weights · BOS``."""
+    if s.model is None:
+        return s.open.source
+    bos = "BOS" if s.with_bos else "no BOS"
+    if s.tokens is not None and s.tokens.bos_from:
+        bos = "BOS typed, none added" if s.tokens.bos_from == "text" else "BOS of the tokenizer, none added"
+    return " · ".join((s.model.name, s.model.key.device, s.model.key.dtype, f"{s.weights} weights", bos))
+
+
+def aim(s: Selection) -> str:
+    """The answer and the distractor, as the user wrote them, else the likeliest next token."""
+    if s.answer is not None and (s.answer.label or s.answer.text):
+        return s.answer.label or s.answer.text.replace(" - ", " − ")
+    if s.likeliest is not None:
+        return s.likeliest.text if s.model is not None and s.model.classes else in_words(s.likeliest.text)
+    return "the likeliest token"
+
+
+def aim_in_line(s: Selection) -> str:
+    """What stands at the right of the prompt; nothing while there is no prediction yet."""
+    return f"answer {aim(s)}" if s.target is not None else ""
+
+
+def token(tokens: Tokens | None, index: int) -> str:
+    """A token as it is printed; "" where there are none."""
+    if tokens is None or not 0 <= index < len(tokens):
+        return ""
+    return visible(tokens.texts[index], tokens.special[index])
+
+
+def where(s: Selection) -> str:
+    """``at ·is (5)``: the position that the cursor is on."""
+    return f"at {token(s.tokens, s.position)} ({s.position})" if s.tokens is not None and len(s.tokens) else ""
+
+
+def over_file(s: Selection) -> str:
+    """``over facts.jsonl (3 prompts)``."""
+    return f"over {s.file.name} ({s.file.count})" if s.file is not None else ""
+
+
+def checks(header: Header, facts: bool = True) -> str:
+    """The identities that hold on these numbers, each with its largest error, then further facts."""
+    named = [(name, value) for name, value in header.checks.items() if "/ max" not in name]  # once is enough here
+    out = [f"{_identity(name)} {error(value)}" for name, value in named if name not in SUM]
+    if "sum" in header.checks:
+        whole = next(name for name in ("value", "score") if name in header.checks)
+        sides = f"Σ parts {number(header.checks['sum'], 3)} = {whole} {number(header.checks[whole], 3)}"
+        out.insert(0, f"{sides} {error(header.checks['error'])}")
+    if facts:
+        details = header.details.items()
+        out += [f"{name} {word(value)}" if value not in ("", None) else name for name, value in details]
+    return "  ·  ".join(out)
+
+
+def _identity(name: str) -> str:
+    """``max |a − b|`` as the identity that it measures: ``a = b``."""
+    inside = name.removeprefix("max ").removeprefix("|").removesuffix("|")
+    return inside.replace(" − ", " = ", 1) if inside != name else name
+
+
+def about(title: str, drawn: Result | None) -> str:
+    """The help overlay's first lines: what the shown page is, in full."""
+    header = header_of(drawn)
+    if header is None:
+        return title
+    lines = [f"{title}: {header.quantity}", header.explanation, f"formula: {header.formula}"]
+    if header.convention:
+        lines.append("in force: " + ", ".join(f"{name} {word(value)}" for name, value in header.convention.items()))
+    if header.checks or header.details:
+        lines.append("checks: " + checks(header))
+    return "\n".join(line for line in lines if line)
+
+
+def header_of(result: Result | None) -> Header | None:
+    """The header of a result that has one."""
+    return result.header if isinstance(result, Grid | Gallery | Table | Curve) else None
+
+
+def value_at(result: Result | None, row: int, col: int) -> float | None:
+    """A cell of a Grid; None where there is none."""
+    if not isinstance(result, Grid):
+        return None
+    rows, cols = result.values.shape
+    return float(result.values[row, col]) if row < rows and col < cols else None
+
+
+def cached_at(cached: Cached, job: Job | None, row: int, col: int) -> float | None:
+    """A cell of a job's Grid, if it is known."""
+    return value_at(cached(job), row, col) if job is not None else None
+
+
+def labels_at(grid: Grid, row: int, col: int) -> tuple[str, str]:
+    """Both labels of a cell, tokens made safe to print; an index past the end is the last one."""
+    row, col = min(row, len(grid.rows) - 1), min(col, len(grid.cols) - 1)
+    first, second = (
+        visible(axis.labels[i]) if axis.ids is not None else axis.labels[i]
+        for axis, i in ((grid.rows, row), (grid.cols, col))
+    )
+    return first, second
+
+
+def waiting(here: Here) -> Segments:
+    """The inspector of a picture that is not there yet."""
+    return [(" …" if here.drawn is None else "", LABEL)]
+
+
+def cell_line(here: Here, cell: tuple[int, int], place: str, measured: str, digits: int | None = 3) -> Segments:
+    """``·is at L3.pre  ·Paris  probability 0.870``: a cell of a Grid; ``place`` may use both labels as {0} and {1}.
+    ``digits`` None: a whole number."""
+    grid = here.drawn
+    if not isinstance(grid, Grid) or not grid.values.size:
+        return waiting(here)
+    row, col = min(cell[0], len(grid.rows) - 1), min(cell[1], len(grid.cols) - 1)
+    names = labels_at(grid, row, col)
+    out: Segments = [(f" {place.replace('{0}', names[0]).replace('{1}', names[1])} ", STRONG)]
+    if grid.text is not None and (text := grid.text[row][col]):
+        out.append((f"  {visible(text)}", GOOD))
+    value = float(grid.values[row, col])
+    return out + field(measured, number(value, digits) if digits is not None or math.isnan(value) else f"{value:g}")
+
+
+def row_line(table: Table, row: int) -> Segments:
+    """A row of a ranked list: its name, then its numbers."""
+    line = table.rows[min(row, len(table.rows) - 1)]
+    named = zip(table.columns[1:], line[1:], strict=True)
+    fields = [field(name, number(value)) for name, value in named if isinstance(value, float)]
+    return [(f" {line[0]} ", STRONG), *(piece for pieces in fields for piece in pieces)]
+
+
+def row_of(table: Table, row: int) -> dict[str, Scalar]:
+    """A row of a Table by its columns' names."""
+    return dict(zip(table.columns, table.rows[row], strict=True))
+
+
+def as_tokens(what: str, s: Selection) -> str:
+    """``L0H2 at ·is as tokens``: the vector of the stream that is read out; a neuron writes the same everywhere."""
+    what = what or "nothing here"
+    return f"{what} as tokens" if neuron_at(what) else f"{what} at {token(s.tokens, s.position)} as tokens"

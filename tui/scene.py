@@ -1,0 +1,206 @@
+"""The selection and what follows from it: the wish list, what the worker answers, where the user has been. No widgets.
+
+A changed selection decides the wish list; what is cached is drawn at once and the rest when it arrives. What is drawn,
+and when, is for whoever shows the scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from . import needs, pages
+from .engine.events import Done, Event, Failed, Partial, Progress
+from .engine.jobs import Job, Open
+from .pace import AWAITED
+from .page import Here, Say, here_on
+from .selection import Selection, settle
+from .trail import Trail
+from .wishes import Asks, Wishes
+
+Moved = Selection | Say | None
+"""What came of a key: another selection, a sentence, or nothing."""
+
+
+class Face(Protocol):
+    """What shows the scene."""
+
+    @property
+    def panel_open(self) -> bool: ...
+    def draw_soon(self, rest: float = 0.0) -> None:
+        """Draw everything, in so many seconds at the latest that it takes to matter."""
+
+    def opened(self) -> None:
+        """Another model is open."""
+
+
+class Says(Protocol):
+    """Where a sentence is said."""
+
+    def say(self, sentence: str, good: bool = False, about: str = "") -> None:
+        """Another sentence; "" takes the one there away."""
+
+    def settle(self, about: str, sentence: str = "") -> None:
+        """What there is to say about something now; "" takes only a sentence about the same thing away."""
+
+
+class Scene:
+    """Holds the Selection."""
+
+    def __init__(
+        self, engine: Asks, selection: Selection, face: Face, notice: Says, first: Callable[[], Iterable[Job]]
+    ) -> None:
+        """``first``: jobs that come before everything else."""
+        self._selection = selection
+        self._face, self._notice = face, notice
+        self._trail = Trail()
+        self._started = False
+        self._takers: list[Callable[[Job, Any], bool]] = []
+        self._refusers: list[Callable[[Job, str], bool]] = []
+        self.wishes = Wishes(engine, first)
+
+    @property
+    def selection(self) -> Selection:
+        """What is looked at."""
+        return self._selection
+
+    @property
+    def here(self) -> Here:
+        """The selection with what is known of what its page draws."""
+        return here_on(pages.of(self._selection), self._selection, self.wishes.cached)
+
+    def listen(self, took: Callable[[Job, Any], bool], refused: Callable[[Job, str], bool]) -> None:
+        """Answers are offered first to somebody who asked for them: True if that was so."""
+        self._takers.append(took)
+        self._refusers.append(refused)
+
+    def start(self) -> None:
+        """The screen is painted: the worker may begin."""
+        self._started = True
+        self.want()
+
+    # --- the user ---------------------------------------------------------------------------------------------------
+
+    def change(self, selection: Selection, jump: bool = False) -> None:
+        """Show another selection. ``jump``: ``,`` comes back to this one."""
+        before, selection = self._selection, _settled(selection)
+        if selection == before:
+            return
+        if jump:
+            self._trail.leave(before)
+        if selection.page != before.page:
+            self._notice.say("")  # it was about another page
+        self._set(selection)
+        self.wishes.resume(needs.shown(selection))
+        self.want()
+        self._face.draw_soon(0.0 if self._is_there() else AWAITED)
+
+    def do(self, moved: Moved, jump: bool = False) -> None:
+        """Show what came of a key."""
+        if isinstance(moved, Say):
+            self._notice.say(moved.sentence, about="option")
+        elif moved is not None:
+            self._notice.settle("option")
+            self.change(moved, jump)
+
+    def follow(self, selection: Selection) -> bool:
+        """The cursor has moved: nothing is drawn anew. False if it has not."""
+        page = pages.of(selection)
+        if page.cell(selection) == page.cell(self._selection):
+            return False
+        self._selection = selection
+        self.want()
+        return True
+
+    def travel(self, back: bool) -> None:
+        """To where the last jump was made, or to where that led back from."""
+        there = self._trail.back(self._selection) if back else self._trail.forward(self._selection)
+        self.do(there or Say(f"nowhere to go {'back' if back else 'forward'} to"))
+
+    def stop(self) -> None:
+        """Stop the search that the page shows."""
+        if self.wishes.stop(needs.shown(self._selection)):
+            self.want()
+            self._notice.say("stopped: what was found so far stays; any other key goes on")
+
+    # --- the worker -------------------------------------------------------------------------------------------------
+
+    def want(self) -> None:
+        """Ask for what the selection needs; what is cached may change it."""
+        there: dict[Job, Any] = {}
+        while self._started:
+            s = before = self._selection
+            there = self.wishes.want(s, self._face.panel_open)
+            for job, result in there.items():
+                s = needs.told(s, job, result)
+            self._set(_settled(s))
+            if self._selection == before:
+                break
+        for job, result in there.items():
+            self._taken(job, result)
+
+    def said(self, event: Event) -> None:
+        """Something the worker said."""
+        if isinstance(event, Progress):
+            self.wishes.counted(event)
+        elif isinstance(event, Failed):
+            self._failed(event)
+        elif isinstance(event, Done):
+            self._done(event)
+        elif isinstance(event, Partial):
+            self.wishes.came_in_part(event)
+            self._face.draw_soon()
+
+    def _done(self, event: Done) -> None:
+        before, shown = self._selection, needs.shown(self._selection)
+        self.wishes.came(event, shown)
+        self._notice.settle(type(event.job).__name__)
+        if self._taken(event.job, event.result):
+            return
+        self.change(needs.told(before, event.job, event.result))
+        if self._selection == before:
+            if event.job == shown:
+                self.want()  # the part under the cursor has a name now, and the panel may speak of it
+            self._face.draw_soon()
+
+    def _taken(self, job: Job, result: Any) -> bool:
+        return any(took(job, result) for took in self._takers)
+
+    def _failed(self, event: Failed) -> None:
+        s, sentence = self._selection, f"{event.error} {event.hint}".strip()
+        if any(refused(event.job, sentence) for refused in self._refusers):
+            return
+        self.wishes.went_wrong(event)
+        if event.job in needs.prefetched(pages.of(s), s):
+            return  # nobody asked for it yet; it is said when somebody does
+        self.wishes.activity = "failed" if s.opened is None else "ready"
+        self._set(_settled(needs.failed(s, event.job)))
+        in_sight = [needs.shown(s), needs.panel_job(s, self.wishes.cached) if self._face.panel_open else None]
+        if event.job not in in_sight and not (isinstance(event.job, Open) and s.opened is None):
+            self._notice.say(sentence, about=type(event.job).__name__)
+        self.want()
+        self._face.draw_soon()
+
+    def _set(self, selection: Selection) -> None:
+        before, self._selection = self._selection, selection
+        if selection.open != before.open and selection.open != selection.opened:
+            self.wishes.resume(selection.open)
+            self.wishes.activity = f"opening {selection.open.source}"
+        if selection.file is not None and selection.file.notes and selection.file.rows is not (
+            before.file.rows if before.file else None
+        ):
+            self._notice.say(" ".join(selection.file.notes), about="prompts")
+        if selection.opened != before.opened:
+            self.wishes.activity = "ready"
+            self._notice.settle("Open")
+            self._face.opened()
+
+    def _is_there(self) -> bool:
+        """Whether the picture can be drawn as it is wanted now."""
+        s = self._selection
+        pending = s.model is not None and s.tokens_of != needs.tokenizing(s)
+        return not pending and self.wishes.cached(needs.shown(s)) is not None
+
+
+def _settled(s: Selection) -> Selection:
+    return settle(pages.of(s).settled(s))

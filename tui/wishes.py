@@ -1,0 +1,110 @@
+"""The engine's side of the screen: what is wished for, known, failed, stopped. No widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from . import needs
+from .engine.events import Done, Failed, Partial, Progress
+from .engine.jobs import Job
+from .results import Result
+from .selection import Selection
+
+NOTABLE = 0.05
+"""Seconds from which a job beside the shown one is named in the status line."""
+NAMES = {
+    "NextTokens": "next tokens", "OVRow": "OV row", "ResidualParts": "parts", "LayerPatterns": "patterns",
+    "LensTop": "lens", "LensCurve": "lens", "LensOver": "lens", "AttributionOver": "attribution",
+    "PatternOver": "patterns", "ScoreParts": "score parts", "SourceRow": "sources", "WriteCosines": "cosines",
+    "NeuronTokens": "neuron", "Directions": "directions", "HeadScores": "head scores", "PairSearch": "search",
+    "CopyingScores": "copying", "TopPairs": "top pairs", "SingularTokens": "SVD", "Spectrum": "SVD",
+}  # fmt: skip
+
+
+class Asks(Protocol):
+    """What the screen asks of the engine."""
+
+    def want(self, jobs: Sequence[Job]) -> dict[Job, Any]: ...
+    def cached(self, job: Job) -> Any: ...
+    def retry(self, job: Job) -> None: ...
+
+
+class Wishes:
+    """The wish list of a selection, and what has come of it."""
+
+    def __init__(self, engine: Asks, first: Callable[[], Iterable[Job]]) -> None:
+        """``first``: jobs that come before everything, such as the look-up of an answer that was just typed."""
+        self.activity = "starting"
+        self._engine = engine
+        self._first = first
+        self._failures: dict[Job, Failed] = {}
+        self._partial: dict[Job, Result] = {}
+        self._stopped: Job | None = None
+        """A search that the user has stopped: what was found so far stays."""
+        self._counting = False
+        """Whether ``activity`` says how far a job is."""
+
+    def want(self, s: Selection, with_panel: bool) -> dict[Job, Any]:
+        """Replace the wish list; what of it is known already."""
+        needed = [job for job in needs.needs(s, self.cached, with_panel) if job != self._stopped]
+        listed = [*self._first(), *needed]
+        there = self._engine.want(listed)
+        current = set(listed)
+        self._failures = {job: failed for job, failed in self._failures.items() if job in current}
+        return there
+
+    def cached(self, job: Job | None) -> Result | None:
+        """The job's result, or what there is of it so far."""
+        if job is None:
+            return None
+        result: Result | None = self._engine.cached(job)
+        return self._partial.get(job) if result is None else result
+
+    def why(self, job: Job | None) -> str:
+        """What went wrong with a job, and what to do about it; "" if nothing did."""
+        failed = self._failures.get(job) if job is not None else None
+        return f"{failed.error}\n{failed.hint}" if failed is not None else ""
+
+    def resume(self, job: Job | None) -> None:
+        """Somebody asks for the job: one that failed in idle time or was stopped is wanted again."""
+        self._stopped = None
+        if job is not None and self._failures.pop(job, None) is not None:
+            self._engine.retry(job)
+
+    def stop(self, job: Job | None) -> bool:
+        """Stop a search that has something to show already. False: there was none."""
+        if job is None or job not in self._partial or self._engine.cached(job) is not None:
+            return False
+        self._stopped, self.activity = job, "stopped"
+        return True
+
+    # --- what the worker says ---
+
+    def counted(self, event: Progress) -> None:
+        """How far a job is."""
+        share = f" {event.done}/{event.total}" if event.total else ""
+        self.activity, self._counting = event.stage + share, True
+
+    def came(self, event: Done, shown: Job | None) -> None:
+        """A result is there. What took time is named; the rest would change the status line with every cursor move."""
+        self._failures.pop(event.job, None)
+        if event.seconds >= NOTABLE or self._counting or event.job == shown:
+            self._counting = False
+            name = type(event.job).__name__
+            self.activity = f"{NAMES.get(name, name)} {event.seconds * 1e3:.0f} ms"
+
+    def came_in_part(self, event: Partial) -> None:
+        """More of a result is there."""
+        self._partial = {event.job: event.result}
+
+    def went_wrong(self, event: Failed) -> None:
+        """A job failed."""
+        self._failures[event.job] = event
+
+    @property
+    def failed(self) -> frozenset[Job]:
+        """Jobs that failed, and are still wanted."""
+        return frozenset(self._failures)
+
+
