@@ -118,7 +118,8 @@ class CircuitApp(App[None]):
         return self.explorer
 
     def action_command_palette(self) -> None:
-        if not isinstance(self.screen, Palette):
+        # Its key is the app's, so it comes here from dialogs too; the commands are the explorer's.
+        if self.screen is self.explorer:
             self.push_screen(Palette())
 
     def search_themes(self) -> None:

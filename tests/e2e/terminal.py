@@ -176,6 +176,11 @@ class Terminal:
         self._emulator.resize(rows, columns)
         _set_size(self._master, columns, rows)
 
+    def forget(self) -> None:
+        """Leave what was written so far unread, which takes a megabyte a second: a resize paints everything anew."""
+        self._fed = len(self.raw)
+        self._emulator.reset()
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the child alone."""
         self.process.send_signal(number)

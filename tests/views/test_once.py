@@ -7,8 +7,10 @@ import pkgutil
 from collections.abc import Callable
 
 import pytest
+from textual import events
 from textual.app import App, ComposeResult
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import OptionList, Static
@@ -153,6 +155,31 @@ async def test_a_click_and_a_key_choose_once() -> None:
         await pilot.pause(0.2)
         assert app.said == ["open"]
         assert len(app.screen_stack) == 1
+
+
+@pytest.mark.parametrize("name", DIALOGS)
+async def test_two_sizes_on_their_way_come_to_rest(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, lay_out, times = Floor(), Screen._refresh_layout, 0
+
+    def counted(self: Screen[object], *args: object, **options: object) -> None:
+        nonlocal times
+        times += 1
+        assert times < 100, "for ever"
+        lay_out(self, *args, **options)  # type: ignore[arg-type]
+
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.push_screen(DIALOGS[name]())
+        await pilot.pause(0.3)
+        monkeypatch.setattr(Screen, "_refresh_layout", counted)
+        with app.batch_update():  # as when a choice in the palette closes it
+            app.post_message(events.Resize(Size(80, 20), Size(80, 20)))
+            await pilot.pause(0.05)
+            for size in (Size(40, 20), Size(80, 20)):
+                app.screen.post_message(events.Resize(size, size))
+                app.screen.call_later(lambda: None)
+            await pilot.pause(0.05)
+        await pilot.pause()
+        assert app.screen.size.width == 80
 
 
 def test_every_dialog_closes_once() -> None:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from textual import events
 from textual.await_complete import AwaitComplete
 from textual.message import Message
 from textual.screen import Screen, ScreenResultType
+
+
+def only_if_still_true(screen: Screen[Any], event: events.Resize) -> None:
+    """Drop a size that the window no longer has. Every screen's ``on_resize`` calls this first.
+
+    A screen that is laid out sends itself the size that it now has. When two sizes are on their way while drawing is
+    held back (when the palette closes, when the app ends), each brings the other one forth, for ever.
+    """
+    if event.size != screen.app.size:
+        event.stop()
+        event.prevent_default()
 
 
 class Once(Screen[ScreenResultType]):
@@ -15,6 +29,9 @@ class Once(Screen[ScreenResultType]):
 
     Stands second among the bases: styles follow the first one (``ModalScreen``), ``dismiss`` is found here still.
     """
+
+    def on_resize(self, event: events.Resize) -> None:
+        only_if_still_true(self, event)
 
     @property
     def on_top(self) -> bool:
