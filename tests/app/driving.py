@@ -29,7 +29,8 @@ async def driven(
     pace.draw_pause, pace.panel_pause, pace.typing_pause = 0.0, 0.01, 0.05
     async with app.run_test(size=size) as pilot:
         if made.gate.is_set():
-            await until(pilot, lambda: app.explorer.selection.tokens is not None or bool(app.explorer.scene.wishes.failed))
+            scene = app.explorer.scene
+            await until(pilot, lambda: scene.selection.tokens is not None or bool(scene.wishes.failed))
             await settled(app.explorer, pilot)
         yield app.explorer, pilot
 
