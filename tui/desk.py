@@ -24,12 +24,13 @@ from .views.side_panel import SidePanel
 class Desk(Horizontal):
     """Draws the selection, and takes the keys and messages of what is drawn."""
 
-    def __init__(self, scene: Scene, pace: Pace, followed: Callable[[], None]) -> None:
-        """``followed``: the cursor has moved in the picture, and the selection with it."""
+    def __init__(self, scene: Scene, pace: Pace, small: Callable[[], bool], followed: Callable[[], None]) -> None:
+        """``small``: whether picture and side panel take turns; ``followed``: the cursor has moved in the picture, and
+        the selection with it."""
         super().__init__(id="middle")
         self.model_tree, self.main, self.panel = ModelTree(), MainView(), SidePanel()
         self.heads = Heads(self.model_tree, scene.wishes)
-        self._scene, self._pace, self._followed = scene, pace, followed
+        self._scene, self._pace, self._small, self._followed = scene, pace, small, followed
         self._pane, self._side = Pane(self.main, scene.wishes), Side(self.panel, scene.wishes)
 
     def compose(self) -> ComposeResult:
@@ -42,7 +43,7 @@ class Desk(Horizontal):
     @property
     def small(self) -> bool:
         """Whether picture and side panel take turns."""
-        return self.screen.has_class("small")
+        return self._small()
 
     @property
     def panel_open(self) -> bool:

@@ -46,7 +46,8 @@ class Explorer(Screen[None]):
         self.pace = Pace(self.set_timer, self.draw, draw_pause)
         self.notice = Notice()
         self.scene = Scene(engine, selection, self, self.notice, lambda: [*self._dialogs.needs(), *self.cards.needs()])
-        self.desk = Desk(self.scene, self.pace, lambda: self._lines.follow(self.selection, self.pace))
+        self.desk = Desk(self.scene, self.pace, lambda: self.has_class("small"),
+                         lambda: self._lines.follow(self.selection, self.pace))  # fmt: skip
         self.main, self.panel = self.desk.main, self.desk.panel
         self.cards = Cards(self, self.scene, self.notice)
         self.directory = Directory(self, self.scene, self.desk.go)
