@@ -31,6 +31,7 @@ from .views.frame import send_changes
 from .views.head_card import HeadCard
 from .views.help import Help
 from .views.notice import Notice
+from .views.once import drop_outdated
 from .views.prompt import PromptInput, PromptLine, TokenStrip
 from .views.status import Status
 from .wishes import Asks
@@ -79,6 +80,8 @@ class Explorer(Screen[None]):
         self.call_after_refresh(self.set_timer, 0.01, self.scene.start)
 
     def on_resize(self, event: events.Resize) -> None:
+        if drop_outdated(self, event):
+            return
         self._fit_to(event.size.width, event.size.height)
         self.on_descendant_focus()
         if self.focused is None:
