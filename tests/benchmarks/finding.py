@@ -212,7 +212,7 @@ def partners(hand: Hand) -> list[Row]:
     share = times["job"] / times["product"]
     return [
         Row(f"best 20 partners of one token among {info.d_vocab:,}, E·W_K of 8 heads kept", f"{times['job']:.2f} ms",
-            f"matrix-vector product alone {times['product']:.2f} ms", share, "≤ 1.3 ×", share <= 1.3),
+            f"matrix-vector product alone {times['product']:.2f} ms", share, "≤ 1.5 ×", share <= 1.5),
     ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..circuits import lens as circuit
 from ..circuits.errors import Refusal
+from ..circuits.ranking import ranking
 from ..circuits.tensors import Trace
 from ..results import Axis, Curve, Grid, Header, Scalar, Table, frozen
 from . import targets, words
@@ -106,10 +107,9 @@ def _measured(reading: circuit.Reading, measure: LensMeasure) -> Tensor:
 def lens_top(job: LensTop, bench: OpenModel, ctx: Context) -> Table:
     x, final, at = state_at(bench, job.run, job.state, job.position, ctx)
     logits = circuit.logits(bench.ends, bench.unembedding("raw"), x[None])
-    top = logits[0].topk(min(job.k, logits.shape[1]))
-    ids = top.indices.tolist()
-    chances = logits[0].log_softmax(-1)[top.indices].exp().tolist()
-    ranks = circuit.ranks(logits, top.values[None])[0].tolist()
+    top = ranking(logits[0].cpu().numpy(), job.k)
+    ids = top.ids.tolist()
+    chances = logits[0].log_softmax(-1)[ids].exp().tolist()
     last = job.state == state_names(bench, mids=False)[-1]
     header = words.header(
         "lens",
@@ -119,7 +119,7 @@ def lens_top(job: LensTop, bench: OpenModel, ctx: Context) -> Table:
         convention=lens_convention(bench, job.run, state=job.state, position=at),
         checks={LAST: float((logits[0] - final).abs().max())} if last else {},
     )
-    rows = zip(ranks, bench.output_texts(ids), ids, chances, top.values.tolist(), strict=True)
+    rows = zip(top.ranks.tolist(), bench.output_texts(ids), ids, chances, top.values.tolist(), strict=True)
     return Table(header, ("rank", "token", "id", "probability", "logit"), tuple(rows), bar="probability")
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..circuits import residual
 from ..circuits.normalise import double
+from ..circuits.ranking import ranking
 from ..results import Axis, Grid, Scalar, Table, head_name
 from . import targets, words
 from .bench import Context
@@ -25,11 +26,10 @@ LOGIT = "max |Σ parts − logit|"
 def next_tokens(job: NextTokens, bench: OpenModel, ctx: Context) -> Table:
     at = place(job.run, job.position)
     logits = bench.trace(job.run, None, ctx).logits[at]
-    top = logits.topk(min(job.k, len(logits)))
-    chances = (logits.double() if logits.device.type != "mps" else logits).softmax(-1)[top.indices]
-    ids = top.indices.tolist()
-    ranks = (1 + (logits[None] > top.values[:, None]).sum(1)).tolist()
-    rows = zip(ranks, bench.output_texts(ids), ids, chances.tolist(), top.values.tolist(), strict=True)
+    top = ranking(logits.float().cpu().numpy(), job.k)
+    ids = top.ids.tolist()
+    chances = (logits.double() if logits.device.type != "mps" else logits).softmax(-1)[ids]
+    rows = zip(top.ranks.tolist(), bench.output_texts(ids), ids, chances.tolist(), top.values.tolist(), strict=True)
     header = words.header(
         "next",
         "output class" if bench.info.classes else "next token",
