@@ -139,7 +139,7 @@ async def test_the_third_ends_it_and_keeps_what_can_be_kept(caplog: pytest.LogCa
     app = Seen()
     async with app.run_test() as pilot:
         await pilot.pause(0.1)
-        app.explorer.prompting.history = [*app.explorer.prompting.history, "typed before the errors"]
+        app.explorer.prompting.history.append("typed before the errors")
         await three(app, pilot)
         assert read_history()[-1] == "typed before the errors"
     assert app.return_code == 1

@@ -64,7 +64,7 @@ class Explorer(Screen[None]):
     def compose(self) -> ComposeResult:
         # Classes first: on a screen that has its widgets each costs the first paint 30 ms.
         self._fit_to(self.app.size.width, self.app.size.height)
-        self.set_class(self.desk.panel_open, "panel-open")
+        self.set_class(moves.panel_open(self.selection, self.has_class("small")), "panel-open")
         yield self._status
         yield self._line
         yield self._strip
