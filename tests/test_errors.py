@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from textual import events
 from textual.app import ComposeResult
+from textual.geometry import Size
 from textual.message import Message
 from textual.pilot import Pilot
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, Input, Static
 
 import tui.app
@@ -138,7 +139,7 @@ async def test_the_third_ends_it_and_keeps_what_can_be_kept(caplog: pytest.LogCa
     app = Seen()
     async with app.run_test() as pilot:
         await pilot.pause(0.1)
-        app.explorer.prompting.history = [*app.explorer.prompting.history, "typed before the errors"]
+        app.explorer.prompting.history.append("typed before the errors")
         await three(app, pilot)
         assert read_history()[-1] == "typed before the errors"
     assert app.return_code == 1
@@ -182,3 +183,29 @@ async def test_an_app_that_cannot_be_drawn_ends(moment: str, monkeypatch: pytest
     assert app.return_code == 1
 
 
+
+
+async def test_two_sizes_on_their_way_come_to_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While drawing is held back, each would bring the other one forth for ever."""
+    app, lay_out, times = Seen(), Screen._refresh_layout, 0
+
+    def counted(self: Screen[object], *args: object, **options: object) -> None:
+        nonlocal times
+        times += 1
+        if times >= 100:
+            raise SystemExit("for ever")
+        lay_out(self, *args, **options)  # type: ignore[arg-type]
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause(0.1)
+        monkeypatch.setattr(Screen, "_refresh_layout", counted)
+        with app.batch_update():
+            app.post_message(events.Resize(Size(80, 24), Size(80, 24)))
+            await pilot.pause(0.05)
+            for size in (Size(40, 20), Size(80, 24)):
+                app.screen.post_message(events.Resize(size, size))
+                app.screen.call_later(lambda: None)
+            await pilot.pause(0.05)
+        await pilot.pause()
+        assert app.screen.size.width == 80
+        assert times < 20

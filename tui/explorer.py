@@ -31,6 +31,7 @@ from .views.frame import send_changes
 from .views.head_card import HeadCard
 from .views.help import Help
 from .views.notice import Notice
+from .views.once import drop_outdated
 from .views.prompt import PromptInput, PromptLine, TokenStrip
 from .views.status import Status
 from .wishes import Asks
@@ -64,7 +65,7 @@ class Explorer(Screen[None]):
     def compose(self) -> ComposeResult:
         # Classes first: on a screen that has its widgets each costs the first paint 30 ms.
         self._fit_to(self.app.size.width, self.app.size.height)
-        self.set_class(self.desk.panel_open, "panel-open")
+        self.set_class(moves.panel_open(self.selection, self.has_class("small")), "panel-open")
         yield self._status
         yield self._line
         yield self._strip
@@ -80,6 +81,8 @@ class Explorer(Screen[None]):
         self.call_after_refresh(self.set_timer, 0.01, self.scene.start)
 
     def on_resize(self, event: events.Resize) -> None:
+        if drop_outdated(self, event):
+            return
         self._fit_to(event.size.width, event.size.height)
         self.on_descendant_focus()
         if self.focused is None:

@@ -28,7 +28,8 @@ class Floor(Screen[None]):
         self.said: list[tuple[object, ...]] = []
 
     def entries(self) -> list[Entry]:
-        return [Entry(name, name[0], name, f"It is {name} [1].", "All") for name in ("first", "mode")]
+        names = ("first", "mode", *(f"other{i}" for i in range(20)))
+        return [Entry(name, name[0], name, f"It is {name} [1].", "All") for name in names]
 
     def run(self, command_id: str) -> None:
         self.said.append(("run", command_id))
@@ -100,3 +101,30 @@ async def test_no_text_breaks_it(text: str) -> None:
         burst(app, ["escape"])
         await pilot.pause()
         assert app.screen is app.floor
+
+
+@pytest.mark.parametrize("key", ["pagedown", "pageup", "down", "up"])
+async def test_pages_at_any_time_and_size(key: str) -> None:
+    """The list may not be there yet, or have no room."""
+    for size in ((100, 30), (8, 2), (1, 1)):
+        app = Above()
+        async with app.run_test(size=size) as pilot:
+            app.push_screen(Palette())
+            for _ in range(8):
+                burst(app, [key, "e", key, "backspace", key])
+                await pilot.pause(0.05)
+            burst(app, ["escape"])
+            await pilot.pause()
+            assert app.screen is app.floor
+
+
+async def test_pages_stop_at_the_ends() -> None:
+    app = Above()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.push_screen(Palette())
+        await pilot.pause(0.35)
+        listing, last = app.screen.query_one(OptionList), 21
+        for key, at in (("pageup", 0), ("pagedown", 10), ("pagedown", 20), ("pagedown", last), ("pageup", last - 10)):
+            burst(app, [key])
+            await pilot.pause(0.05)
+            assert listing.highlighted == at

@@ -10,15 +10,17 @@ from textual.message import Message
 from textual.screen import Screen, ScreenResultType
 
 
-def only_if_still_true(screen: Screen[Any], event: events.Resize) -> None:
-    """Drop a size that the window no longer has. Every screen's ``on_resize`` calls this first.
+def drop_outdated(screen: Screen[Any], event: events.Resize) -> bool:
+    """Drop a size that the window no longer has; whether it was. Every screen's ``on_resize`` calls this first.
 
     A screen that is laid out sends itself the size that it now has. When two sizes are on their way while drawing is
     held back (when the palette closes, when the app ends), each brings the other one forth, for ever.
     """
-    if event.size != screen.app.size:
+    outdated = event.size != screen.app.size
+    if outdated:
         event.stop()
         event.prevent_default()
+    return outdated
 
 
 class Once(Screen[ScreenResultType]):
@@ -31,7 +33,7 @@ class Once(Screen[ScreenResultType]):
     """
 
     def on_resize(self, event: events.Resize) -> None:
-        only_if_still_true(self, event)
+        drop_outdated(self, event)
 
     @property
     def on_top(self) -> bool:

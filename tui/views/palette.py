@@ -7,6 +7,7 @@ from functools import partial
 from typing import Protocol, cast
 
 from textual import on
+from textual.binding import Binding
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.widgets import Input, OptionList
@@ -32,6 +33,11 @@ class Palette(CommandPalette, Once[None]):
     """Textual's palette, of commands or of anything else: runs what was chosen once, and enter is about the text that
     was typed before it."""
 
+    BINDINGS = [
+        Binding("pagedown", "move(10)", "Next page", show=False),
+        Binding("pageup", "move(-10)", "Previous page", show=False),
+    ]
+
     _entered = False
     """Whether enter waits for the list."""
 
@@ -46,6 +52,12 @@ class Palette(CommandPalette, Once[None]):
         if self._entered or not self.on_top:
             message.stop()
             message.prevent_default()
+
+    def action_move(self, lines: int) -> None:
+        """Textual's pages go by the height of lines, which a list that is not drawn yet does not know."""
+        listing = self.query_one(OptionList)
+        if listing.highlighted is not None:
+            listing.highlighted = max(0, min(listing.highlighted + lines, listing.option_count - 1))
 
     async def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if self._entered and event.state == WorkerState.SUCCESS:
