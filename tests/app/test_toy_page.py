@@ -194,7 +194,7 @@ async def test_what_it_shows_is_written_under_its_name(tmp_path: Path, monkeypat
 
 def test_keys_and_help_of_shared_keys_speak_of_it() -> None:
     listed = {command.id: command for command in commands.every()}
-    assert (listed["view_toy"].keys, listed["view_toy"].help) == (("Y",), "Numbers to play with.")
+    assert (listed["toy"].keys, listed["toy"].help) == (("Y",), "Numbers to play with.")
     assert "Toy: plain or squared numbers." in listed["mode"].help
     assert "| `Y` | Toy | Numbers to play with. |" in commands.key_table()
     moved = moves.cycle(loaded(page="qk"), "unit", "unit")[1]
