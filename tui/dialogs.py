@@ -90,5 +90,6 @@ class Dialogs:
             self._notice.settle(id, sentence)
 
     def _asked(self, id: str) -> Ask | None:
+        """The question as it stands on the screen; one that is only coming up was not the one that was answered."""
         top = self._screen.app.screen
-        return top if isinstance(top, Ask) and top.question == id else None
+        return top if isinstance(top, Ask) and top.question == id and top.is_mounted else None
