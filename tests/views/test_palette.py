@@ -128,3 +128,15 @@ async def test_pages_stop_at_the_ends() -> None:
             burst(app, [key])
             await pilot.pause(0.05)
             assert listing.highlighted == at
+
+
+async def test_a_click_where_the_window_no_longer_is() -> None:
+    app = Above()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.push_screen(Palette())
+        await pilot.pause()
+        place: dict[str, object] = {"widget": app.screen, "x": 84, "y": 10, "delta_x": 0, "delta_y": 0, "button": 1}
+        shift = dict.fromkeys(("shift", "meta", "ctrl"), False)
+        app.screen.post_message(events.Click(**place, **shift, screen_x=84, screen_y=10))  # type: ignore[arg-type]
+        await pilot.pause()
+        assert isinstance(app.screen, Palette)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, cast
 
-from textual import on
+from textual import events, on
 from textual.binding import Binding
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
@@ -52,6 +52,12 @@ class Palette(CommandPalette, Once[None]):
         if self._entered or not self.on_top:
             message.stop()
             message.prevent_default()
+
+    def on_click(self, event: events.Click) -> None:
+        """A click where the window no longer is: Textual would look for what stands there."""
+        if not self.region.contains(*event.screen_offset):
+            event.stop()
+            event.prevent_default()
 
     def action_move(self, lines: int) -> None:
         """Textual's pages go by the height of lines, which a list that is not drawn yet does not know."""
