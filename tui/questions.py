@@ -48,7 +48,7 @@ PROMPTS = Question(
                                   "prompt a line · empty: close it", prompt_file, _path,
 )  # fmt: skip
 MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder in either format: see the README",
-_model)
+                 _model)  # fmt: skip
 
 
 def named(id: str, s: Selection) -> Question:

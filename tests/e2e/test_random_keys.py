@@ -167,7 +167,7 @@ def test_random_inputs(tmp_path: Path, record_property: Callable[[str, object], 
         try:
             terminal.wait_for(": commands", LOAD)  # no dialog has the keys, nor has the prompt
             terminal.press("M")
-            terminal.wait_for("Enter opens")
+            terminal.wait_for("a hub name such as gpt2")
             terminal.press("end", "ctrl+u")
             terminal.send("demo\r")
             edit_prompt(terminal)
