@@ -185,6 +185,23 @@ async def test_an_app_that_cannot_be_drawn_ends(moment: str, monkeypatch: pytest
 
 
 
+async def test_a_mouse_on_what_is_just_taken_away() -> None:
+    """It is still on the screen, and has no parent any more."""
+    app = CircuitApp(Options(), bench=Slow)
+    async with app.run_test() as pilot:
+        await pilot.pause(0.1)
+        notice = app.explorer.query_one("#inspector", Static)
+        x, y = notice.region.x + 1, notice.region.y
+        with app.batch_update():
+            await notice.remove()
+            assert app.get_widget_at(x, y)[0] is notice
+            for kind in (events.MouseDown, events.MouseMove, events.MouseUp):
+                app.post_message(kind(None, x, y, 0, 0, 1, False, False, False, x, y))
+            await pilot.pause(0.05)
+        await pilot.pause()
+        assert app.is_running
+
+
 async def test_two_sizes_on_their_way_come_to_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """While drawing is held back, each would bring the other one forth for ever."""
     app, lay_out, times = Seen(), Screen._refresh_layout, 0

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import cast
 
 from textual import events
-from textual.app import App
+from textual.app import App, ScreenStackError
 from textual.errors import NoWidget
 from textual.message import Message
 from textual.message_pump import MessagePump
@@ -118,6 +118,19 @@ class CircuitApp(App[None]):
 
     def get_default_screen(self) -> Screen[None]:
         return self.explorer
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.MouseEvent) and not event.is_forwarded and self._is_gone(event):
+            return  # Textual would look for what it stands in
+        await super().on_event(event)
+
+    def _is_gone(self, event: events.MouseEvent) -> bool:
+        """Whether what is drawn under the mouse has been taken away, and the next picture will be without it."""
+        try:
+            widget, _ = self.get_widget_at(int(event.x), int(event.y))
+        except (NoWidget, ScreenStackError):
+            return False
+        return not widget.is_attached
 
     def action_command_palette(self) -> None:
         # Its key is the app's, so it comes here from dialogs too; the commands are the explorer's.

@@ -150,33 +150,38 @@ class Run:
         )
 
 
-@pytest.mark.xfail(reason="not seen to pass whole yet: runs still found faults under resizes and clicks", strict=False)
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_random_inputs(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     begun = time.monotonic()
     player, run = Player(SEED), Run(tmp_path)
     try:
         for _ in range(INPUTS):
             run.send(player.draw())
-        run.check()
         terminal = run.terminal
-        terminal.forget()
-        terminal.resize(120, 40)
-        for _ in range(6):
-            terminal.send(ESCAPE)
-            time.sleep(0.1)
         try:
+            terminal.send("\x1b[201~")  # ends a paste of which a slow machine has read half a bracket
+            terminal.forget()
+            terminal.resize(121, 40)
+            terminal.settle(1, LOAD)  # it has taken everything
+            run.check()
+            for _ in range(6):
+                terminal.send(ESCAPE)
+                time.sleep(0.1)
+            terminal.settle(0.5, LOAD)
             terminal.wait_for(": commands", LOAD)  # no dialog has the keys, nor has the prompt
             terminal.press("M")
-            terminal.wait_for("a hub name such as gpt2")
+            terminal.wait_for("a hub name such as")
             terminal.press("end", "ctrl+u")
             terminal.send("demo\r")
             edit_prompt(terminal)
             terminal.send("The capital of France is")
             terminal.press("enter")
-            for key, word in (("2", "QK"), ("1", "pattern")):
-                terminal.press(key)
-                terminal.wait_for(lambda text, word=word: word in title_of(text), LOAD)
+            terminal.settle(0.5, LOAD)  # a key in the packet of enter would still be text
+            # The keys before may have chosen any mode, and the direct path, which is named QK's page too.
+            terminal.press("2")
+            terminal.wait_for(lambda text: " · QK" in title_of(text), LOAD)
+            terminal.press("1")
+            terminal.wait_for(lambda text: title_of(text) and " · QK" not in title_of(text), LOAD)
         except AssertionError as problem:
             raise AssertionError(run.report(f"it does not answer: {problem}")) from None
         run.check()
