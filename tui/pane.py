@@ -15,7 +15,7 @@ from .engine.jobs import Job
 from .names import head_at
 from .notes import Note
 from .pace import AWAITED, Pace
-from .page import Page, here_on, panel_of
+from .page import NO_TOKENS, Nothing, Page, here_on, panel_of
 from .pages import scores
 from .pages.scores import ScoresLook
 from .results import Curve, Gallery, Grid, Result, Table
@@ -37,6 +37,19 @@ def title(page: Page, s: Selection) -> str:
     return " · ".join(part for part in page.words(s) if part)
 
 
+def why_empty(s: Selection, job: Job | Nothing, wishes: Wishes) -> str:
+    """What stands where a picture or rows would: the reason why they are not there; "" while they are computed."""
+    if isinstance(job, Job) and (why := wishes.why(job)):
+        return why
+    if why := wishes.why(s.open):
+        return f"{why}\npress M to open another model, q to leave"
+    if s.model is None:
+        return "the model is loading; type a prompt with i meanwhile"
+    if wishes.why(needs.tokenizing(s)) and s.tokens is None:
+        return NO_TOKENS.why
+    return "" if isinstance(job, Job) else job.why
+
+
 class Pane:
     """The picture of a page."""
 
@@ -48,7 +61,7 @@ class Pane:
     def draw(self, s: Selection) -> None:
         """Everything at once; the picture before stays, with its own words, while another of the same page is
         computed."""
-        page, job = pages.of(s), pages.of(s).shown(s)
+        page = pages.of(s)
         drawn = here_on(page, s, self._wishes.cached).drawn
         if isinstance(drawn, Grid | Gallery | Table | Curve):
             header = drawn.header
@@ -57,7 +70,7 @@ class Pane:
             self._view.show(drawn, page.cell(s), words, tabs(page))
             self._drawn_page = page.name
             return
-        why = self._why_empty(s, job if isinstance(job, Job) else None, "" if isinstance(job, Job) else job.why)
+        why = why_empty(s, page.shown(s), self._wishes)
         if why or page.name != self._drawn_page:
             self._view.blank(why or COMPUTING, title(page, s), tabs(page))
             self._drawn_page = ""
@@ -83,18 +96,6 @@ class Pane:
         self._view.picture.action_cursor(rows, cols)
         return page.step(s, rows or cols)
 
-    def _why_empty(self, s: Selection, job: Job | None, nothing: str) -> str:
-        """What stands where a picture would: the reason it is not there."""
-        if why := self._wishes.why(job):
-            return why
-        if why := self._wishes.why(s.open):
-            return f"{why}\npress M to open another model, q to leave"
-        if s.model is None:
-            return "the model is loading; type a prompt with i meanwhile"
-        if self._wishes.why(needs.tokenizing(s)) and s.tokens is None:
-            return "no tokens yet: press i and type a prompt"
-        return nothing
-
 
 class Side:
     """The side panel of a page."""
@@ -118,9 +119,10 @@ class Side:
             self._view.show(result, panel.title(here), phrases.checks(result.header, facts=False))
             self._drawn = (page.name, panel.name)
             return
-        why = self._wishes.why(job) if isinstance(job, Job) else job.why
+        why = why_empty(s, job, self._wishes)
         if why or (page.name, panel.name) != self._drawn:
-            self._view.blank(why or COMPUTING, panel.title(here))
+            # Without tokens a title would speak of none: "after ".
+            self._view.blank(why or COMPUTING, panel.name if s.tokens is None else panel.title(here))
             self._drawn = ("", "")
         else:
             self._view.wait()

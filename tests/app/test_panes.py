@@ -396,3 +396,17 @@ async def test_rows_and_pictures_under_another_name_are_seen(tmp_path: Path, mon
             await enter(explorer, pilot, compose, explorer.selection, compose.panels[0])
     assert "side panel 'heads, ranked' over the rows of NextTokens-" in str(wrong.value)
     assert "'heads that feed the key of L2H1 · z, processed weights' over the picture of Pattern-" in str(wrong.value)
+
+
+async def test_without_a_model_every_pane_says_why() -> None:
+    """Nothing is being computed, and nothing of it may seem to be."""
+    async with driven(model="nowhere") as (explorer, pilot):
+        await until(pilot, lambda: bool(explorer.scene.wishes.failed))
+        for page in pages.every():
+            explorer.scene.change(replace(explorer.selection, page=page.name))
+            explorer.draw()
+            await pilot.pause()
+            assert "There is no model called nowhere." in explorer.main.heatmap.message
+            if explorer.panel_open:
+                assert "There is no model called nowhere." in explorer.panel.bars.message, page.name
+                assert str(explorer.panel.border_title) in [panel.name for panel in page.panels]

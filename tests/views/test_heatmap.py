@@ -280,6 +280,21 @@ async def test_an_old_picture_is_marked_and_stays() -> None:
         assert app.lines() == before
 
 
+async def test_a_mark_that_comes_too_late_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textual queues a timer's call: it may come after the timer was stopped."""
+    widget, calls = Heatmap(attention(8)), []
+    app = Stage(widget)
+    async with app.run_test(size=(80, 24)) as pilot:
+        set_timer = widget.set_timer
+        monkeypatch.setattr(widget, "set_timer", lambda delay, call: calls.append(call) or set_timer(delay, call))
+        widget.stale = True
+        widget.stale = False
+        await pilot.pause()
+        before = app.lines()
+        calls[0]()
+        assert app.lines() == before
+
+
 async def test_the_labels_of_the_cursor_are_marked() -> None:
     widget = Heatmap(grid_of(np.eye(3), ["alpha", "beta", "gamma"]))
     app = Stage(widget)

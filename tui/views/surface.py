@@ -97,7 +97,8 @@ class Drawing(Widget, can_focus=True):
             self._marking.stop()
             self._marking = None
         if self.stale:
-            self._marking = self.set_timer(STALE_AFTER, lambda: self._mark(True))
+            # It may be called when it was stopped too late.
+            self._marking = self.set_timer(STALE_AFTER, lambda: self._mark(self.stale))
         else:
             self._mark(False)
 
