@@ -157,7 +157,6 @@ class Explorer(Screen[None]):
     def _typed(self) -> None:
         self.prompting.typed()
 
-    @on(Input.Submitted, "#prompt-input")
     @on(PromptInput.Left)
     def _left_prompt(self) -> None:
         self.prompting.left()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 
 from tests.app.driving import driven, notice, pressed, settled, text_of, until
@@ -139,3 +140,16 @@ async def test_a_bos_that_is_typed_is_said_in_the_status_line() -> None:
         assert status.conventions.endswith(" · BOS typed, none added"), "it is there all the same"
         await pressed(explorer, pilot, "i", "ctrl+u", *"Rome is", "enter")
         assert status.conventions.endswith(" · no BOS")
+
+
+@pytest.mark.parametrize("leave", ["enter", "escape"])
+async def test_what_comes_behind_enter_in_one_packet_is_a_command(leave: str) -> None:
+    async with driven() as (explorer, pilot):
+        for key in ("i", "end", "space", *"in", leave, "2", "right_curly_bracket"):
+            character = {"space": " ", "right_curly_bracket": "}"}.get(key, key if len(key) == 1 else None)
+            explorer.app.post_message(events.Key(key, character))
+        await until(pilot, lambda: explorer.selection.page == "qk")
+        await settled(explorer, pilot)
+        assert (explorer.selection.text, explorer.selection.name) == ("The capital of France is in", "L0H1")
+        assert explorer.prompting.history[-1] == explorer.selection.text
+        assert explorer.main.heatmap.has_focus

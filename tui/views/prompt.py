@@ -33,7 +33,6 @@ class PromptInput(Input):
     BINDINGS = [
         Binding("up", "older", "older", show=False),
         Binding("down", "newer", "newer", show=False),
-        Binding("escape", "leave", "back", show=False),
     ]
 
     class Left(Message):
@@ -84,8 +83,18 @@ class PromptInput(Input):
             self._place = place
             self.prompt = prompt_text(self._draft) if place == len(self.history) else self.history[place]
 
-    def action_leave(self) -> None:
-        self.post_message(self.Left())
+    def on_key(self, event: events.Key) -> None:
+        """Enter and escape are taken here and not by bindings, which Textual looks at later: what came behind them in a
+        packet would be text. That is for whoever has the keys by then."""
+        if self.screen.focused is not self:
+            event.prevent_default()
+            event.stop()
+            self.app.post_message(events.Key(event.key, event.character))
+        elif event.key in ("enter", "escape"):
+            event.prevent_default()
+            event.stop()
+            self.screen.set_focus(None)
+            self.post_message(self.Left())
 
 
 class PromptLine(Horizontal):
