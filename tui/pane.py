@@ -153,9 +153,11 @@ class Lines:
     def _draw_words(self, s: Selection) -> None:
         self._status.conventions = phrases.conventions(s)
         self._status.activity = self._wishes.activity
-        self._prompt.answer = phrases.aim_in_line(s)
-        self._prompt.file = s.file.name + " · " + s.file.count if s.file and pages.of(s).is_over(s) else ""
-        words = Content.assemble(*pages.of(s).line(here_on(pages.of(s), s, self._wishes.cached)))
+        page = pages.of(s)
+        over = page.is_over(s)  # then each prompt has an answer of its own
+        self._prompt.answer = "" if over else phrases.aim_in_line(s)
+        self._prompt.file = f"{s.file.name} · {s.file.count}" if s.file and over else ""
+        words = Content.assemble(*page.line(here_on(page, s, self._wishes.cached)))
         if self._inspector.content != words:
             self._inspector.update(words, layout=False)
 

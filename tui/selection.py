@@ -270,5 +270,6 @@ def _with_own_answer(s: Selection) -> Selection:
     own, row = file.prepared.targets[file.at], file.rows[file.at]
     if own is not None:
         text = f"{row.answer} - {row.distractor}" if row.distractor else row.answer
-        return replace(s, answer=Answer(own, text, of_file=True))
+        label = file.prepared.labels[file.at] if file.prepared.labels else ""
+        return replace(s, answer=Answer(own, text, label, of_file=True))
     return replace(s, answer=None) if s.answer is not None and s.answer.of_file else s

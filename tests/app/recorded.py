@@ -310,7 +310,9 @@ class RecordedBench:
             made = self._tokenize(Tokenize(job.model, row.text, job.bos))
             runs.append(Run(job.model, made.ids, job.bos))
             targets.append(Target((WORDS.index(" " + row.answer),)) if row.answer else None)
-        return Prompts(str(hash(job)), job.name, tuple(runs), tuple(targets), tuple(row.text for row in job.rows))
+        labels = tuple(" − ".join(f"·{word}" for word in (row.answer, row.distractor) if word) for row in job.rows)
+        texts = tuple(row.text for row in job.rows)
+        return Prompts(str(hash(job)), job.name, tuple(runs), tuple(targets), texts, labels)
 
     def _attributionover(self, job: AttributionOver) -> Grid:
         return attribution_grid(job.unit, None, len(job.prompts), ("mean", "spread"))

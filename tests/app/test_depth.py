@@ -304,10 +304,12 @@ async def test_prompts_of_a_file_are_walked_with_their_answers(facts: Path) -> N
         await until(pilot, lambda: explorer.selection.file is not None and explorer.selection.file.prepared is not None)
         await settled(explorer, pilot)
         assert explorer.selection.target == Target((6,))
-        assert explorer.query_one(PromptLine).answer == "answer Paris − London"
+        assert explorer.query_one(PromptLine).answer == "", "each prompt of the mean has its own"
+        await pressed(explorer, pilot, "F")
+        assert explorer.query_one(PromptLine).answer == "answer ·Paris − ·London"
         await pressed(explorer, pilot, "greater_than_sign")
         assert explorer.query_one(PromptInput).value == "The king"
-        assert explorer.query_one(PromptLine).answer == "answer queen"
+        assert explorer.query_one(PromptLine).answer == "answer ·queen"
         assert len(explorer.selection.tokens or ()) == 3
         await pressed(explorer, pilot, "less_than_sign", "less_than_sign")
         assert explorer.query_one(PromptInput).value == "Rome is in"

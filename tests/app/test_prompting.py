@@ -12,7 +12,7 @@ from tests.app.driving import driven, notice, pressed, settled, text_of, until
 from tui import needs, pages
 from tui.explorer import Explorer
 from tui.selection import EXAMPLE
-from tui.views.prompt import PromptInput
+from tui.views.prompt import PromptInput, PromptLine
 from tui.views.status import Status
 
 pytestmark = pytest.mark.timeout(60)
@@ -153,3 +153,16 @@ async def test_what_comes_behind_enter_in_one_packet_is_a_command(leave: str) ->
         assert (explorer.selection.text, explorer.selection.name) == ("The capital of France is in", "L0H1")
         assert explorer.prompting.history[-1] == explorer.selection.text
         assert explorer.main.heatmap.has_focus
+
+
+async def test_over_a_file_no_prompt_s_answer_is_shown_and_one_prompt_has_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "two.csv"
+    path.write_text("prompt,answer\nThe capital of France is,Paris\nThe capital of,London\n")
+    async with driven() as (explorer, pilot):
+        explorer.directory.open_prompts(str(path))
+        await settled(explorer, pilot)
+        beside = explorer.query_one(PromptLine)
+        assert (field(explorer), beside.answer) == ("two.csv · 2 prompts", "")
+        for key, answer in (("F", "·Paris"), ("greater_than_sign", "·London")):
+            await pressed(explorer, pilot, key)
+            assert beside.answer == f"answer {answer}"

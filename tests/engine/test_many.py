@@ -24,6 +24,7 @@ from tui.engine.jobs import (
     Attribution,
     AttributionOver,
     Contexts,
+    FindTarget,
     Job,
     Lens,
     LensCurve,
@@ -126,6 +127,9 @@ def test_prompts_are_tokenized_and_targets_found(desk: Desk) -> None:
         None,
     )
     assert prompts.texts == tuple(row.text for row in ROWS)
+    for row, label in zip(ROWS, prompts.labels, strict=True):
+        words = f"{row.answer} - {row.distractor}" if row.distractor else row.answer
+        assert label == (desk.get(FindTarget(desk.key, words)).label if words else "")
     assert prompts.name == "file.jsonl"
     with_bos = desk.get(PreparePrompts(desk.key, "file.jsonl", ROWS, True, Target((KING,))))
     assert with_bos.targets == (*prompts.targets[:5], Target((KING,)))

@@ -58,8 +58,9 @@ def prepare_prompts(job: PreparePrompts, bench: OpenModel, ctx: Context) -> Prom
         bench.output_index((*job.target.answers, *job.target.distractors))
     runs: list[Run] = []
     aims: list[Target | None] = []
+    labels: list[str] = []
     with_own_bos = 0
-    found: dict[tuple[str, str], Target | None] = {("", ""): job.target}
+    found: dict[tuple[str, str], tuple[Target | None, str]] = {("", ""): (job.target, "")}
     for number, row in enumerate(job.rows, 1):
         ctx.check()
         try:
@@ -72,19 +73,21 @@ def prepare_prompts(job: PreparePrompts, bench: OpenModel, ctx: Context) -> Prom
             raise ModelError(f"Prompt {number} of {job.name} (“{start}”): {error.message}", error.hint) from None
         runs.append(Run(job.model, tokens.ids, job.bos))
         with_own_bos += bool(tokens.bos_from)
-        aims.append(found[words_of])
+        aim, label = found[words_of]
+        aims.append(aim)
+        labels.append(label)
         ctx.progress("tokens of the prompts", number, len(job.rows))
     texts = tuple(row.text for row in job.rows)
-    return Prompts(_digest(job, runs, aims), job.name, tuple(runs), tuple(aims), texts, with_own_bos)
+    return Prompts(_digest(job, runs, aims), job.name, tuple(runs), tuple(aims), texts, tuple(labels), with_own_bos)
 
 
-def _find(row: PromptRow, job: PreparePrompts, bench: OpenModel, ctx: Context) -> Target:
-    """A row's own target. ModelError where a word is not one token."""
+def _find(row: PromptRow, job: PreparePrompts, bench: OpenModel, ctx: Context) -> tuple[Target, str]:
+    """A row's own target, and it in words. ModelError where a word is not one token."""
     text = f"{row.answer} - {row.distractor}" if row.distractor else row.answer
     found = targets.find_target(FindTarget(job.model, text), bench, ctx)
     if isinstance(found, Split):
         raise ModelError(*found.problem)
-    return Target(found.answers.ids, found.distractors.ids)
+    return Target(found.answers.ids, found.distractors.ids), found.label
 
 
 def _digest(job: PreparePrompts, runs: Sequence[Run], aims: Sequence[Target | None]) -> str:

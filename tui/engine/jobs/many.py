@@ -44,6 +44,8 @@ class Prompts:
     targets: tuple[Target | None, ...] = field(compare=False, repr=False)
     """None: the model's top next token of that prompt."""
     texts: tuple[str, ...] = field(compare=False, repr=False)
+    labels: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """The targets in words, as in ``Found.label``; "" where there is none."""
     with_own_bos: int = field(default=0, compare=False, repr=False)
     """Prompts that bring a BOS themselves: they have no second."""
 
