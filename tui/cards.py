@@ -7,7 +7,7 @@ from dataclasses import replace
 from textual.screen import Screen
 
 from . import arrange, moves, notes
-from .engine.jobs import Composition, CopyingScores, HeadAt, Job, Pattern, TopPairs
+from .engine import jobs
 from .names import head_at
 from .notes import Note
 from .page import NO_HEAD, Say
@@ -22,21 +22,21 @@ PAIRS = 5
 """Pairs of each circuit on a card."""
 
 
-def jobs(s: Selection) -> dict[str, Job]:
+def sections(s: Selection) -> dict[str, jobs.Job]:
     """What a head's card is made of: name of a section → its job, the quick ones first."""
     run, scored = s.run, scores.on_repeats(s)
     if s.key is None or s.head is None or s.model is None or run is None or scored is None:
         return {}
     at = s.layer, s.head
-    out: dict[str, Job] = {"pattern": Pattern(run, *at), "scores": scored}
+    out: dict[str, jobs.Job] = {"pattern": jobs.Pattern(run, *at), "scores": scored}
     for kind in ("q", "k", "v"):
         if s.layer > 0:
-            out[f"fed by ({kind.upper()})"] = Composition(s.key, *at, kind, "from")
+            out[f"fed by ({kind.upper()})"] = jobs.Composition(s.key, *at, kind, "from")
         if s.layer < s.model.n_layers - 1:
-            out[f"feeds ({kind.upper()})"] = Composition(s.key, *at, kind, "into")
+            out[f"feeds ({kind.upper()})"] = jobs.Composition(s.key, *at, kind, "into")
     for circuit in ("ov", "qk"):
-        out[f"{circuit.upper()} pairs"] = TopPairs(s.key, *at, circuit, s.weights, k=PAIRS)
-    out["copying"] = CopyingScores(s.key, s.weights, s.look(ScoresLook).sample)
+        out[f"{circuit.upper()} pairs"] = jobs.TopPairs(s.key, *at, circuit, s.weights, k=PAIRS)
+    out["copying"] = jobs.CopyingScores(s.key, s.weights, s.look(ScoresLook).sample)
     return out
 
 
@@ -51,9 +51,9 @@ class Cards:
     def _card(self) -> HeadCard | None:
         return next((card for card in self._screen.app.screen_stack if isinstance(card, HeadCard)), None)
 
-    def needs(self) -> list[Job]:
+    def needs(self) -> list[jobs.Job]:
         """What the open card shows."""
-        return list(jobs(self._scene.selection).values()) if self._card is not None else []
+        return list(sections(self._scene.selection).values()) if self._card is not None else []
 
     def read(self) -> str:
         """The notes on the model that was opened; what is to be said of it, and of a file that could not be read."""
@@ -83,7 +83,7 @@ class Cards:
         s = self._scene.selection
         if s.head is None:
             return
-        results = {section: self._scene.wishes.cached(job) for section, job in jobs(s).items()}
+        results = {section: self._scene.wishes.cached(job) for section, job in sections(s).items()}
         grid, note = results.get("pattern"), self.notes.get(s.name)
         card.show(
             s.name, arrange.card(results, s.name), grid if isinstance(grid, Grid) else None,
@@ -103,7 +103,7 @@ class Cards:
             self._keep(replace(old, bookmarked=not old.bookmarked))
         self._scene.want()
 
-    def _note_on(self, at: HeadAt) -> Note:
+    def _note_on(self, at: jobs.HeadAt) -> Note:
         name = head_name(*at)
         return self.notes.get(name) or Note(name, "", False)
 

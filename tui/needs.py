@@ -7,49 +7,49 @@ from dataclasses import replace
 from typing import Any
 
 from . import pages, tree
-from .engine.jobs import Job, NextTokens, Open, PreparePrompts, Prompts, Tokenize
+from .engine import jobs
 from .page import Cached, Page, here_on, panel_of
 from .results import ModelInfo, Table, Tokens
 from .selection import Likeliest, Selection, at_prompt, prepared, with_model, without_file
 
 
-def tokenizing(s: Selection) -> Tokenize | None:
+def tokenizing(s: Selection) -> jobs.Tokenize | None:
     """The job that makes tokens of the prompt."""
-    return Tokenize(s.key, s.text, s.with_bos) if s.key else None
+    return jobs.Tokenize(s.key, s.text, s.with_bos) if s.key else None
 
 
-def preparing(s: Selection) -> PreparePrompts | None:
+def preparing(s: Selection) -> jobs.PreparePrompts | None:
     """The job that tokenizes the open file of prompts."""
     if s.file is None or s.key is None:
         return None
-    return PreparePrompts(s.key, s.file.name, s.file.rows, s.with_bos)
+    return jobs.PreparePrompts(s.key, s.file.name, s.file.rows, s.with_bos)
 
 
-def next_tokens(s: Selection) -> NextTokens | None:
+def next_tokens(s: Selection) -> jobs.NextTokens | None:
     """The predictions after the cursor's position, for the token strip."""
-    return NextTokens(s.run, s.position) if s.run else None
+    return jobs.NextTokens(s.run, s.position) if s.run else None
 
 
-def after_prompt(s: Selection) -> NextTokens | None:
+def after_prompt(s: Selection) -> jobs.NextTokens | None:
     """The predictions after the last position."""
     return next_tokens(replace(s, row=-1))
 
 
-def shown(s: Selection) -> Job | None:
+def shown(s: Selection) -> jobs.Job | None:
     """The job whose result the page draws; None while there is none."""
     job = pages.of(s).shown(s)
-    return job if isinstance(job, Job) else None
+    return job if isinstance(job, jobs.Job) else None
 
 
-def panel_job(s: Selection, cached: Cached) -> Job | None:
+def panel_job(s: Selection, cached: Cached) -> jobs.Job | None:
     """The job whose result the side panel draws."""
     page = pages.of(s)
     panel = panel_of(page, s)
     job = panel.job(here_on(page, s, cached)) if panel is not None else None
-    return job if isinstance(job, Job) else None
+    return job if isinstance(job, jobs.Job) else None
 
 
-def needs(s: Selection, cached: Cached, with_panel: bool = True) -> list[Job]:
+def needs(s: Selection, cached: Cached, with_panel: bool = True) -> list[jobs.Job]:
     """Everything that the screen shows of this selection, most important first; neighbouring heads and the labels of
     the tree last, in idle time."""
     if s.model is None or s.open != s.opened:
@@ -63,11 +63,11 @@ def needs(s: Selection, cached: Cached, with_panel: bool = True) -> list[Job]:
     return _there([*page.asks(s), file, *seen, *page.inspects(s), *prefetched(page, s), *tree.needs(s)])
 
 
-def _there(jobs: Iterable[Job | None]) -> list[Job]:
+def _there(jobs: Iterable[jobs.Job | None]) -> list[jobs.Job]:
     return list(dict.fromkeys(job for job in jobs if job is not None))
 
 
-def prefetched(page: Page, s: Selection) -> list[Job]:
+def prefetched(page: Page, s: Selection) -> list[jobs.Job]:
     """What the neighbouring heads would show: computed in idle time, so that the next head is there at once."""
     if s.model is None or s.head is None or page.is_over(s) or page.long:
         return []
@@ -76,20 +76,20 @@ def prefetched(page: Page, s: Selection) -> list[Job]:
     return [job for head in heads if (job := shown(replace(s, head=head))) is not None and job != here]
 
 
-def told(s: Selection, job: Job, result: Any) -> Selection:
+def told(s: Selection, job: jobs.Job, result: Any) -> Selection:
     """What a result makes of the selection: a model, tokens, a file, the likeliest token, what the page wants to
     know."""
     if isinstance(result, ModelInfo):
         return with_model(s, s.open, result) if job == s.open and s.opened != job else s
-    if isinstance(job, Tokenize):
+    if isinstance(job, jobs.Tokenize):
         if job != tokenizing(s) or s.tokens_of == job or not isinstance(result, Tokens):
             return s
         row, col = s.arriving or (-1, -1)
         return replace(s, tokens=result, tokens_of=job, row=row, col=col, arriving=None, likeliest=None)
-    if isinstance(job, PreparePrompts):
+    if isinstance(job, jobs.PreparePrompts):
         fresh = s.file is not None and s.file.prepared_of != job and job == preparing(s)
-        return prepared(s, job, result) if fresh and isinstance(result, Prompts) else s
-    if isinstance(job, NextTokens) and job == after_prompt(s):
+        return prepared(s, job, result) if fresh and isinstance(result, jobs.Prompts) else s
+    if isinstance(job, jobs.NextTokens) and job == after_prompt(s):
         s = _with_likeliest(s, result)
     return pages.of(s).told(s, job, result)
 
@@ -104,12 +104,12 @@ def _with_likeliest(s: Selection, table: Any) -> Selection:
     return replace(s, likeliest=Likeliest(best, str(text)))
 
 
-def failed(s: Selection, job: Job) -> Selection:
+def failed(s: Selection, job: jobs.Job) -> Selection:
     """What a failure makes of it: the model and the file that were there stay, a token list that cannot be is
     dropped."""
-    if isinstance(job, Open) and s.opened is not None and job == s.open:
+    if isinstance(job, jobs.Open) and s.opened is not None and job == s.open:
         return replace(s, open=s.opened)
-    if isinstance(job, PreparePrompts) and s.file is not None and job == preparing(s):
+    if isinstance(job, jobs.PreparePrompts) and s.file is not None and job == preparing(s):
         before = s.file.before
         return without_file(s) if before is None else at_prompt(replace(s, file=before), before.at)
     return pages.of(s).told(s, job, None)

@@ -10,18 +10,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from .arrange import tokens_alone
-from .engine.jobs import FindPairs, FindTarget, HeadAt, Job, Prompts, Run, Target, TokenFilter, Words
+from .engine import jobs
 from .results import ModelInfo, Result, Table, Tokens
 from .selection import Look, Selection
 
-Cached = Callable[[Job], Result | None]
+Cached = Callable[["jobs.Job"], Result | None]
 """What is known of a job: its result, or what there is of it so far."""
 Segments = list[tuple[str, str]]
 """Pieces of a line with their style names (Textual's theme variables)."""
-Lookup = Words | FindTarget | FindPairs
+Lookup: TypeAlias = "jobs.Words | jobs.FindTarget | jobs.FindPairs"
 """What the worker can be asked about an answer that was typed."""
 
 
@@ -59,9 +59,9 @@ class Here:
     """The page's result in the shape in which it is drawn; None while it is not known."""
     cached: Cached
 
-    def result(self, job: Job | Nothing | None) -> Result | None:
+    def result(self, job: jobs.Job | Nothing | None) -> Result | None:
         """What is known of a job."""
-        return self.cached(job) if isinstance(job, Job) else None
+        return self.cached(job) if isinstance(job, jobs.Job) else None
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Panel:
     """A small page at the side of one."""
 
     name: str
-    job: Callable[[Here], Job | Nothing]
+    job: Callable[[Here], jobs.Job | Nothing]
     title: Callable[[Here], str]
     shape: Callable[[Here, Result], Result] = field(default=lambda here, result: tokens_alone(result))
     """The job's result as there is room for it."""
@@ -162,13 +162,13 @@ class Asked(Protocol):
     @property
     def model(self) -> ModelInfo: ...
     @property
-    def run(self) -> Run: ...
+    def run(self) -> jobs.Run: ...
     @property
-    def basis_run(self) -> Run | None: ...
+    def basis_run(self) -> jobs.Run | None: ...
     @property
     def layer_and_head(self) -> tuple[int, int | None]: ...
     @property
-    def head(self) -> HeadAt: ...
+    def head(self) -> jobs.HeadAt: ...
     @property
     def with_bos(self) -> bool: ...
     @property
@@ -176,13 +176,13 @@ class Asked(Protocol):
     @property
     def layer(self) -> int | None: ...
     @property
-    def filter(self) -> TokenFilter: ...
+    def filter(self) -> jobs.TokenFilter: ...
     def place(self, name: str = "position", default: int = -1) -> int: ...
-    def target(self) -> Target: ...
-    def given_target(self) -> Target | None: ...
+    def target(self) -> jobs.Target: ...
+    def given_target(self) -> jobs.Target | None: ...
     def token(self, output: bool = False) -> int: ...
-    def prompts(self) -> Prompts: ...
-    def get(self, job: Job) -> Any: ...
+    def prompts(self) -> jobs.Prompts: ...
+    def get(self, job: jobs.Job) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class Export:
     """The headless form of a page, a mode or a side panel: ``circuit-tui export NAME``."""
 
     name: str
-    job: Callable[[Asked], Job]
+    job: Callable[[Asked], jobs.Job]
     takes: tuple[str, ...] = ()
     """Options beside those that every export has; elsewhere they are refused, never silently ignored."""
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -237,11 +237,11 @@ class Page:
 
     # --- what it shows ---
 
-    def job(self, s: Selection) -> Job | Nothing:
+    def job(self, s: Selection) -> jobs.Job | Nothing:
         """What it draws, of one prompt or of the weights."""
         raise NotImplementedError
 
-    def over(self, s: Selection, prompts: Prompts) -> Job | Nothing | None:
+    def over(self, s: Selection, prompts: jobs.Prompts) -> jobs.Job | Nothing | None:
         """What it draws over a file of prompts; None: it does not exist over one."""
         return None
 
@@ -303,15 +303,15 @@ class Page:
         """With what this page cannot show put right."""
         return s
 
-    def asks(self, s: Selection) -> tuple[Job, ...]:
+    def asks(self, s: Selection) -> tuple[jobs.Job, ...]:
         """Jobs whose answers change the selection; they come to ``told``."""
         return ()
 
-    def told(self, s: Selection, job: Job, result: Any) -> Selection:
+    def told(self, s: Selection, job: jobs.Job, result: Any) -> Selection:
         """What an answer (None: it failed) makes of the selection."""
         return s
 
-    def inspects(self, s: Selection) -> tuple[Job, ...]:
+    def inspects(self, s: Selection) -> tuple[jobs.Job, ...]:
         """Jobs that the inspector line reads beside the page's own."""
         return ()
 
@@ -326,7 +326,7 @@ class Page:
         """Whether it shows a file of prompts instead of one."""
         return self.has_over and s.file is not None and s.file.over
 
-    def shown(self, s: Selection) -> Job | Nothing:
+    def shown(self, s: Selection) -> jobs.Job | Nothing:
         """The job whose result it draws now."""
         if s.key is None:
             return Nothing()
@@ -364,5 +364,5 @@ def panel_of(page: Page, s: Selection) -> Panel | None:
 def here_on(page: Page, s: Selection, cached: Cached) -> Here:
     """A selection on a page with what is drawn of it."""
     job = page.shown(s)
-    result = cached(job) if isinstance(job, Job) else None
+    result = cached(job) if isinstance(job, jobs.Job) else None
     return Here(s, None if result is None else page.shape(s, result), cached)

@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
-from .engine.jobs import PromptRow
+from .engine import jobs
 from .text import shorten
 
 LINES, BYTES = 100_000, 64 << 20
@@ -61,7 +61,7 @@ class PromptsError(ValueError):
 class PromptFile:
     """What was read from a file."""
 
-    rows: tuple[PromptRow, ...]
+    rows: tuple[jobs.PromptRow, ...]
     """At least one."""
     notes: tuple[str, ...] = ()
     """Sentences on what is in the file and was not read."""
@@ -94,7 +94,7 @@ def read(path: str | Path, fields: Mapping[str, str] = _AS_NAMED) -> PromptFile:
     _few(path, len(lines), "lines")
     if fields:
         raise PromptsError(f"{path} is plain text, one prompt a line: it has no keys to map.", "Leave --fields out.")
-    return PromptFile(tuple(PromptRow(line) for _, line in numbered))
+    return PromptFile(tuple(jobs.PromptRow(line) for _, line in numbered))
 
 
 def parse_fields(text: str) -> dict[str, str]:
@@ -350,14 +350,14 @@ def _quoted(names: Iterable[str], most: int = 8) -> str:
     return ", ".join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "")
 
 
-def _row(where: str, values: Mapping[str, object], names: Mapping[str, str]) -> PromptRow:
+def _row(where: str, values: Mapping[str, object], names: Mapping[str, str]) -> jobs.PromptRow:
     text = values.get(names["prompt"])
     if not isinstance(text, str) or not text:
         raise PromptsError(f"{where} has no prompt.", "Each has one, a text that is not empty.")
     answer, distractor = (_words(where, field, values.get(names[field])) for field in FIELDS[1:])
     if distractor and not answer:
         raise PromptsError(f"{where} has a distractor and no answer.", "Give both, or the answer alone.")
-    return PromptRow(text, answer, distractor)
+    return jobs.PromptRow(text, answer, distractor)
 
 
 def _words(where: str, field: str, value: object) -> str:

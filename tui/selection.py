@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from .engine.jobs import Job, Open, PreparePrompts, PromptRow, Prompts, Run, Target, Tokenize, Weights
+from .engine import jobs
 from .names import state_names
 from .results import ModelInfo, ModelKey, Tokens, head_name
 
-DEMO = Open()
+DEMO = jobs.Open()
 EXAMPLE = "The capital of France is"
 PanelShown = Literal["auto", "open", "closed"]
 """The side panel: open where there is room for it, also in the picture's place, or not at all."""
@@ -47,14 +47,14 @@ class File:
     """A file of prompts that was opened."""
 
     path: str
-    rows: tuple[PromptRow, ...]
+    rows: tuple[jobs.PromptRow, ...]
     at: int = 0
     """Which of them is in the prompt line."""
     over: bool = True
     """Whether pages show the mean over all of them instead of that one."""
-    prepared: Prompts | None = None
+    prepared: jobs.Prompts | None = None
     """Tokenized; None until the worker has done it."""
-    prepared_of: PreparePrompts | None = None
+    prepared_of: jobs.PreparePrompts | None = None
     """The job that ``prepared`` answers."""
     before: File | None = None
     """The file that was open before, until this one is tokenized."""
@@ -80,7 +80,7 @@ class File:
 class Answer:
     """The answer and distractor that somebody chose."""
 
-    target: Target
+    target: jobs.Target
     text: str
     """As it was typed."""
     label: str = ""
@@ -101,16 +101,16 @@ class Likeliest:
 class Selection:
     """Everything that decides what is on the screen."""
 
-    open: Open = DEMO
+    open: jobs.Open = DEMO
     """The model that is asked for."""
-    opened: Open | None = None
+    opened: jobs.Open | None = None
     """The job that ``model`` answers: another model is being loaded while they differ."""
     model: ModelInfo | None = None
     text: str = EXAMPLE
     bos: bool | None = None
     """None: as the model was trained to expect."""
     tokens: Tokens | None = None
-    tokens_of: Tokenize | None = None
+    tokens_of: jobs.Tokenize | None = None
     """The job that ``tokens`` answers: another text is being tokenized while they differ."""
     file: File | None = None
     arriving: tuple[int, int] | None = None
@@ -118,8 +118,8 @@ class Selection:
     answer: Answer | None = None
     """The user's answer and distractor; None: the likeliest next token."""
     likeliest: Likeliest | None = None
-    weights: Weights = "processed"
-    stack: tuple[Job, ...] = ()
+    weights: jobs.Weights = "processed"
+    stack: tuple[jobs.Job, ...] = ()
     """Interventions in force, in order."""
 
     page: str = "pattern"
@@ -163,18 +163,18 @@ class Selection:
         return "direct path" if self.head is None else head_name(self.layer, self.head)
 
     @property
-    def run(self) -> Run | None:
+    def run(self) -> jobs.Run | None:
         """The forward pass on the prompt, interventions included; None while there is no model or no tokens."""
         if self.key is None or self.tokens is None:
             return None
-        return Run(self.key, self.tokens.ids, self.tokens.bos, self.stack)
+        return jobs.Run(self.key, self.tokens.ids, self.tokens.bos, self.stack)
 
     @property
-    def target(self) -> Target | None:
+    def target(self) -> jobs.Target | None:
         """What Residual, Lens and Attribution measure: the user's answer, else the likeliest next token."""
         if self.answer is not None:
             return self.answer.target
-        return None if self.likeliest is None else Target((self.likeliest.token,))
+        return None if self.likeliest is None else jobs.Target((self.likeliest.token,))
 
     @property
     def position(self) -> int:
@@ -214,7 +214,7 @@ def settle(s: Selection) -> Selection:
     return s.put(*(look.settled(s) for look in s.looks))
 
 
-def with_model(s: Selection, opened: Open, model: ModelInfo) -> Selection:
+def with_model(s: Selection, opened: jobs.Open, model: ModelInfo) -> Selection:
     """The selection on a model that has just been opened: what was chosen by token id of another model is gone."""
     file = replace(s.file, prepared=None, prepared_of=None) if s.file else None
     return s.put(*(look.for_model() for look in s.looks), opened=opened, model=model, tokens=None, tokens_of=None,
@@ -255,7 +255,7 @@ def at_prompt(s: Selection, index: int) -> Selection:
     return _with_own_answer(replace(s, text=row.text, file=replace(s.file, at=index), arriving=None))
 
 
-def prepared(s: Selection, job: PreparePrompts, prompts: Prompts) -> Selection:
+def prepared(s: Selection, job: jobs.PreparePrompts, prompts: jobs.Prompts) -> Selection:
     """The worker has tokenized the file."""
     assert s.file is not None
     return _with_own_answer(replace(s, file=replace(s.file, prepared=prompts, prepared_of=job, before=None)))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from .engine.jobs import HeadAt, Job
+from .engine import jobs
 from .names import head_at
 from .page import Lookup, Problem, Question
 from .pages import scores
@@ -34,12 +34,12 @@ class TreeLook(Look):
     filter: str = ""
 
 
-def needs(s: Selection) -> tuple[Job | None, ...]:
+def needs(s: Selection) -> tuple[jobs.Job | None, ...]:
     """What labels the heads, and what they are sorted by."""
     return (scores.on_repeats(s), sorted_by(s))
 
 
-def sorted_by(s: Selection) -> Job | None:
+def sorted_by(s: Selection) -> jobs.Job | None:
     """The job of the score that heads are sorted by."""
     return scores.job(s, s.look(ScoresLook).score) if s.look(TreeLook).by_score else None
 
@@ -50,10 +50,10 @@ def toggle_order(s: Selection) -> Selection:
     return s.put(replace(look, by_score=not look.by_score))
 
 
-def label_texts(*grids: Grid | None) -> dict[HeadAt, str]:
+def label_texts(*grids: Grid | None) -> dict[jobs.HeadAt, str]:
     """What each head is, from its scores: ``ind 0.94``, the strongest from ``LABELLED`` up; ``first`` only where there
     is nothing else (attention rests on the first token in most models)."""
-    found: dict[HeadAt, tuple[bool, float, str]] = {}
+    found: dict[jobs.HeadAt, tuple[bool, float, str]] = {}
     for grid in grids:
         if grid is None:
             continue
@@ -69,7 +69,7 @@ def label_texts(*grids: Grid | None) -> dict[HeadAt, str]:
     return {at: text for at, (_, _, text) in found.items()}
 
 
-def score_texts(score: str, grid: Grid) -> dict[HeadAt, str]:
+def score_texts(score: str, grid: Grid) -> dict[jobs.HeadAt, str]:
     """The score that heads are sorted by, beside each."""
     values = grid.values[:, scores.column(grid, score)]
     short = SHORT.get(score, score.removeprefix("OV ").replace("pairs, ", "z "))
@@ -77,7 +77,9 @@ def score_texts(score: str, grid: Grid) -> dict[HeadAt, str]:
     return {at: f"{short} {value:.2f}" for at, value in named if at is not None and not math.isnan(value)}
 
 
-def order(look: TreeLook, score: str, grid: Grid | None, labels: Mapping[HeadAt, str]) -> tuple[HeadAt, ...] | None:
+def order(
+    look: TreeLook, score: str, grid: Grid | None, labels: Mapping[jobs.HeadAt, str]
+) -> tuple[jobs.HeadAt, ...] | None:
     """Heads in the order in which the tree lists them; None: by layer. ``grid`` holds the score."""
     if grid is None or (not look.by_score and not look.filter):
         return None
@@ -91,7 +93,7 @@ def order(look: TreeLook, score: str, grid: Grid | None, labels: Mapping[HeadAt,
     return tuple(heads)
 
 
-def matches(text: str, at: HeadAt, label: str) -> bool:
+def matches(text: str, at: jobs.HeadAt, label: str) -> bool:
     """``ind``, ``ind>0.6`` or ``L2`` against a head and its label."""
     wanted, _, limit = text.partition(">")
     wanted = wanted.strip().lower()

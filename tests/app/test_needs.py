@@ -41,7 +41,7 @@ from tui.engine.jobs import (
 )
 from tui.page import Here, Nothing, offered
 from tui.pages.attribution import AttributionLook
-from tui.pages.cell import CellJobs, jobs
+from tui.pages.cell import CellJobs, asked
 from tui.pages.circuit import CircuitLook, OwnTokens
 from tui.pages.compose import ComposeLook
 from tui.pages.lens import LensLook
@@ -205,7 +205,7 @@ def test_interventions_are_part_of_every_run() -> None:
 def read(s: Selection) -> CellJobs:
     page = pages.of(s)
     row, col = page.token_cell(s)
-    made = jobs(page, s, row if s.page == "ov" else col)
+    made = asked(page, s, row if s.page == "ov" else col)
     assert page.inspects(s) == made.listed()
     return made
 

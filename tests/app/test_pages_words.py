@@ -14,7 +14,7 @@ from tui import needs, pages, phrases
 from tui.engine.jobs import OVRow, PairSearch, PromptRow
 from tui.page import here_on, offered, panel_of
 from tui.pages.attribution import AttributionLook
-from tui.pages.cell import jobs
+from tui.pages.cell import asked
 from tui.pages.circuit import CircuitLook, Half
 from tui.pages.compose import ComposeLook
 from tui.pages.lens import LensLook
@@ -121,7 +121,7 @@ def test_tabs_name_the_shown_page() -> None:
 
 def test_the_inspector_says_the_same_cell_of_every_circuit() -> None:
     s = replace(LOADED, row=4, col=1)
-    pattern = cached(jobs(pages.of(s), s, 1).pattern)
+    pattern = cached(asked(pages.of(s), s, 1).pattern)
     said = line(s)
     assert said.startswith(" ·France → ·The ")
     assert f"pattern {pattern.values[4, 1]:.3f}" in said
@@ -145,7 +145,7 @@ def test_a_masked_cell_is_called_so() -> None:
 
 def test_in_ov_the_inspector_gives_value_and_rank_of_the_cell() -> None:
     s = replace(LOADED, page="ov", row=4, col=1)
-    read = jobs(pages.of(s), s, 4)
+    read = asked(pages.of(s), s, 4)
     grid, row = cached(read.ov), cached(read.ov_row)
     assert s.tokens is not None
     rank = next(r[1] for r in row.rows if r[0] == "shown" and r[3] == s.tokens.ids[1])
@@ -225,7 +225,7 @@ def test_the_panel_shows_tokens_without_ids_in_order_of_rank() -> None:
     panel, on = panel_of(pages.of(s), s), here(s)
     assert panel is not None
     job = panel.job(on)
-    assert job == replace(jobs(pages.of(s), s, 4).ov_row, outputs=tuple(s.tokens.ids))  # type: ignore[type-var, union-attr]
+    assert job == replace(asked(pages.of(s), s, 4).ov_row, outputs=tuple(s.tokens.ids))  # type: ignore[type-var, union-attr]
     assert isinstance(job, OVRow)
     assert job.model == KEY
     table = cached(job)

@@ -28,7 +28,7 @@ def through_heatmap(grid: Grid) -> object:
         rgb = [[colours.swatches[max(0, level)].background for level in row] for row in levels.tolist()]
         figure.draw(figure.heatmap(rgb))
         figure.ruler("y", "left").ticks(list(range(lines)), ["label"] * lines)
-        return layout, plot.strips_of(figure.build(), SIZE[0])
+        return layout, plot.strips_of(figure.build().string(), SIZE[0])
 
 
 def main() -> list[Row]:

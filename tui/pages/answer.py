@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..engine.jobs import FindTarget, Target
+from ..engine import jobs
 from ..page import Lookup, Problem, Question
 from ..results import Found
 from ..selection import Answer, Selection
@@ -17,14 +17,14 @@ def _answered(s: Selection, text: str) -> Selection | Lookup | Problem:
         return replace(s, answer=None)
     if s.key is None:
         return Problem("the model is still loading; press enter again when it is there")
-    return FindTarget(s.key, text)
+    return jobs.FindTarget(s.key, text)
 
 
 def _found(s: Selection, job: Lookup, result: Any) -> Selection:
     assert isinstance(result, Found)
     flow = s.look(FlowLook)  # lengths of writes know no answer
     flow = replace(flow, measure="answer") if flow.measure == "norm" else flow
-    return s.put(flow, answer=Answer(Target(result.answers.ids, result.distractors.ids), job.text, result.label))
+    return s.put(flow, answer=Answer(jobs.Target(result.answers.ids, result.distractors.ids), job.text, result.label))
 
 
 ANSWER = Question(

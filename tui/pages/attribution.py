@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self, get_args
 
 from .. import arrange
-from ..engine.jobs import Attribution, AttributionOver, Grain, Job, Prompts, Unit
+from ..engine import jobs
 from ..names import part_name
 from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Option, Page, Panel, Say, Segments
 from ..phrases import aim, cell_line, over_file, row_line, where
@@ -20,7 +20,7 @@ from .panels import directions, neuron_writes, part_write
 class AttributionLook(Look):
     """What the parts are, and where the cursor is beyond the heads."""
 
-    grain: Grain = "head"
+    grain: jobs.Grain = "head"
     column: int = 0
     """Column under the cursor: one of no head, as long as layer and head are ``beside``."""
     beside: tuple[int, int | None] | None = None
@@ -44,7 +44,7 @@ def _unit_refused(s: Selection, value: str) -> str:
     return "over a file parts are heads or components; F shows one prompt" if over else grain_refused(s, value)
 
 
-def _unit(s: Selection) -> Unit:
+def _unit(s: Selection) -> jobs.Unit:
     return "component" if s.look(AttributionLook).grain == "component" else "head"
 
 
@@ -67,7 +67,7 @@ def _part(here: Here) -> str:
     return part_name(min(row, len(drawn.rows) - 1), drawn.cols.labels[min(col, len(drawn.cols) - 1)])
 
 
-def _ranked(here: Here) -> Job | Nothing:
+def _ranked(here: Here) -> jobs.Job | Nothing:
     return PAGE.shown(here.s)
 
 
@@ -76,12 +76,12 @@ RANKED = Panel("ranked", _ranked, lambda here: "parts, ranked",
                follow, lambda s: _over(s) or not _by_neuron(s))  # fmt: skip
 
 
-def _exported(ask: Asked) -> Job:
+def _exported(ask: Asked) -> jobs.Job:
     o = ask.options
     if o.prompts is not None:
-        unit: Unit = o.unit or "head"
-        return AttributionOver(ask.model.key, ask.prompts(), unit)
-    return Attribution(ask.run, ask.place(), ask.target(), o.unit or "head", ask.layer)
+        unit: jobs.Unit = o.unit or "head"
+        return jobs.AttributionOver(ask.model.key, ask.prompts(), unit)
+    return jobs.Attribution(ask.run, ask.place(), ask.target(), o.unit or "head", ask.layer)
 
 
 def _refused(o: Any) -> str:
@@ -102,7 +102,7 @@ class AttributionPage(Page):
             "rows of their own. The final norm's scale is frozen, so the parts sum to the model's own "
             "value")  # fmt: skip
     options = (
-        Option("unit", AttributionLook, "grain", get_args(Grain), "parts by head, by layer component, or by the "
+        Option("unit", AttributionLook, "grain", get_args(jobs.Grain), "parts by head, by layer component, or by the "
                "neurons of one MLP", why_not=_unit_refused),
     )  # fmt: skip
     panels = (
@@ -111,20 +111,20 @@ class AttributionPage(Page):
     )  # fmt: skip
     exports = (
         Export("attribution", _exported, ("unit", "position", "answer", "distractor", "layer", "prompts"),
-               {"unit": get_args(Grain)}, refuses=_refused),
+               {"unit": get_args(jobs.Grain)}, refuses=_refused),
     )  # fmt: skip
     refuses = {"mode": "attribution has one mode; u changes what its parts are, A the answer"}
 
-    def job(self, s: Selection) -> Job | Nothing:
+    def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.run is None:
             return NO_TOKENS
         if s.target is None:
             return Nothing()
         grain = s.look(AttributionLook).grain
-        return Attribution(s.run, s.position, s.target, grain, s.layer if grain == "neuron" else None)
+        return jobs.Attribution(s.run, s.position, s.target, grain, s.layer if grain == "neuron" else None)
 
-    def over(self, s: Selection, prompts: Prompts) -> Job | Nothing:
-        return Nothing() if s.key is None else AttributionOver(s.key, prompts, _unit(s))
+    def over(self, s: Selection, prompts: jobs.Prompts) -> jobs.Job | Nothing:
+        return Nothing() if s.key is None else jobs.AttributionOver(s.key, prompts, _unit(s))
 
     def shape(self, s: Selection, result: Result) -> Result:
         if not isinstance(result, Grid):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ..engine.jobs import OV, QK, Baseline, Job, OVRow, Pattern
+from ..engine import jobs
 from ..page import Here, Page, Segments
 from ..phrases import GOOD, LABEL, STRONG, VALUE, cached_at, field, number, share, token, value_at
 from ..results import Table
@@ -19,19 +19,19 @@ from .circuit import CircuitLook
 class CellJobs:
     """The jobs whose values are read for a cell; None where one has no meaning."""
 
-    pattern: Pattern | None = None
-    scores: Pattern | None = None
-    qk: QK | None = None
-    zscore: QK | None = None
-    ov: OV | None = None
-    ov_row: OVRow | None = None
+    pattern: jobs.Pattern | None = None
+    scores: jobs.Pattern | None = None
+    qk: jobs.QK | None = None
+    zscore: jobs.QK | None = None
+    ov: jobs.OV | None = None
+    ov_row: jobs.OVRow | None = None
 
-    def listed(self) -> tuple[Job, ...]:
+    def listed(self) -> tuple[jobs.Job, ...]:
         every = (self.pattern, self.scores, self.qk, self.zscore, self.ov, self.ov_row)
         return tuple(job for job in every if job is not None)
 
 
-def jobs(page: Page, s: Selection, source: int) -> CellJobs:
+def asked(page: Page, s: Selection, source: int) -> CellJobs:
     """``source``: which of the page's tokens the head is thought to read (the key; in OV the row)."""
     run, tokens = s.run, page.tokens(s)
     if run is None or tokens is None or not len(tokens):
@@ -39,14 +39,14 @@ def jobs(page: Page, s: Selection, source: int) -> CellJobs:
     pattern = scores = qk = zscore = None
     if s.head is not None:
         if tokens is s.tokens:
-            pattern = Pattern(run, s.layer, s.head, "pattern")
-            scores = Pattern(run, s.layer, s.head, "scores")
+            pattern = jobs.Pattern(run, s.layer, s.head, "pattern")
+            scores = jobs.Pattern(run, s.layer, s.head, "scores")
         qk = circuit.qk(s, tokens, normalize="none", baseline="shown", term="token-token")
-        baseline: Baseline = "shown" if s.look(CircuitLook).basis == "prompt" else "vocabulary"
+        baseline: jobs.Baseline = "shown" if s.look(CircuitLook).basis == "prompt" else "vocabulary"
         zscore = replace(qk, normalize="zscore", baseline=baseline)
     row = circuit.source_row(s, tokens, source)
     ov = circuit.ov(s, tokens, normalize="none", baseline="shown")
-    return CellJobs(pattern, scores, qk, zscore, ov, row if isinstance(row, OVRow) else None)
+    return CellJobs(pattern, scores, qk, zscore, ov, row if isinstance(row, jobs.OVRow) else None)
 
 
 def line(page: Page, here: Here, read: CellJobs) -> Segments:

@@ -5,20 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, get_args
 
-from ..engine.jobs import (
-    OV,
-    QK,
-    Baseline,
-    Basis,
-    Circuit,
-    Form,
-    Job,
-    Normalize,
-    OVRow,
-    Run,
-    Term,
-    Words,
-)
+from ..engine import jobs
 from ..page import Lookup, Nothing, Option, Page, Problem, Question
 from ..results import Tokens
 from ..selection import Look, Selection, clamp
@@ -31,13 +18,13 @@ class CircuitLook(Look):
     """How the circuits are taken from the weights."""
 
     travels: ClassVar[bool] = False
-    form: Form = "bilinear"
-    normalize: Normalize = "none"
-    baseline: Baseline = "shown"
-    basis: Basis = "embed"
+    form: jobs.Form = "bilinear"
+    normalize: jobs.Normalize = "none"
+    baseline: jobs.Baseline = "shown"
+    basis: jobs.Basis = "embed"
     offset: int = 0
     """Rotary distance query − key."""
-    term: Term = "token-token"
+    term: jobs.Term = "token-token"
 
     def settled(self, s: Selection) -> Self:
         look = self
@@ -58,7 +45,7 @@ class OwnTokens(Look):
     words: str = ""
     """As typed; empty: the prompt's tokens."""
     listed: Tokens | None = None
-    listed_of: Words | None = None
+    listed_of: jobs.Words | None = None
     """The job that ``listed`` answers."""
     row: int = 0
     col: int = 0
@@ -71,10 +58,10 @@ class OwnTokens(Look):
 class Half(Look):
     """Which circuit of a head is searched or taken apart."""
 
-    circuit: Circuit = "ov"
+    circuit: jobs.Circuit = "ov"
 
     def settled(self, s: Selection) -> Self:
-        other: Circuit = "ov" if self.circuit == "qk" else "qk"
+        other: jobs.Circuit = "ov" if self.circuit == "qk" else "qk"
         possible = half_refused(s, self.circuit) == "" or half_refused(s, other) != ""
         return self if possible else replace(self, circuit=other)
 
@@ -134,14 +121,14 @@ def _normalised_later(s: Selection) -> str:
     return f"rows will be normalised over {BASELINES[look.baseline]}: press n to normalise them"
 
 
-NORMALIZE = Option("normalize", CircuitLook, "normalize", get_args(Normalize))
-BASELINE = Option("baseline", CircuitLook, "baseline", get_args(Baseline), why_not=baseline_refused,
+NORMALIZE = Option("normalize", CircuitLook, "normalize", get_args(jobs.Normalize))
+BASELINE = Option("baseline", CircuitLook, "baseline", get_args(jobs.Baseline), why_not=baseline_refused,
                   remark=_normalised_later)  # fmt: skip
-FORM = Option("form", CircuitLook, "form", get_args(Form))
-BASIS = Option("basis", CircuitLook, "basis", get_args(Basis), why_not=basis_refused)
+FORM = Option("form", CircuitLook, "form", get_args(jobs.Form))
+BASIS = Option("basis", CircuitLook, "basis", get_args(jobs.Basis), why_not=basis_refused)
 SEARCHED_BASIS = replace(BASIS, why_not=basis_refused_in_search)
-TERM = Option("mode", CircuitLook, "term", get_args(Term), "the token and position terms", why_not=term_refused)
-HALF = Option("mode", Half, "circuit", get_args(Circuit), "QK or OV", why_not=half_refused)
+TERM = Option("mode", CircuitLook, "term", get_args(jobs.Term), "the token and position terms", why_not=term_refused)
+HALF = Option("mode", Half, "circuit", get_args(jobs.Circuit), "QK or OV", why_not=half_refused)
 TERMS = {
     "token-token": "", "token-position": "token×pos", "position-token": "pos×token", "position-position": "pos×pos",
 }  # fmt: skip
@@ -194,7 +181,7 @@ def on_words(s: Selection, words: str, col: int = 1) -> Selection:
     return s.put(OwnTokens(words, row=0, col=col))
 
 
-def basis_run(s: Selection) -> Run | None:
+def basis_run(s: Selection) -> jobs.Run | None:
     """The forward pass behind basis ``prompt``; None for the other bases."""
     return s.run if s.look(CircuitLook).basis == "prompt" else None
 
@@ -205,32 +192,32 @@ def offset(s: Selection) -> int:
     return s.look(CircuitLook).offset if rotary else 0
 
 
-def qk(s: Selection, tokens: Tokens, **changes: Any) -> QK:
+def qk(s: Selection, tokens: Tokens, **changes: Any) -> jobs.QK:
     """The QK circuit of the selected head on these tokens."""
     assert s.key is not None
     assert s.head is not None
     look, ids = s.look(CircuitLook), tokens.ids
-    job = QK(
+    job = jobs.QK(
         s.key, s.layer, s.head, ids, ids, s.weights, look.form, look.normalize, look.baseline, look.basis,
         look.offset, look.term, basis_run(s),
     )  # fmt: skip
     return replace(job, **changes) if changes else job
 
 
-def ov(s: Selection, tokens: Tokens, **changes: Any) -> OV:
+def ov(s: Selection, tokens: Tokens, **changes: Any) -> jobs.OV:
     """The OV circuit of the selected head, or the direct path, on these tokens."""
     assert s.key is not None
     look, ids = s.look(CircuitLook), tokens.ids
-    job = OV(s.key, s.layer, s.head, ids, ids, s.weights, look.normalize, look.baseline, look.basis, basis_run(s))
+    job = jobs.OV(s.key, s.layer, s.head, ids, ids, s.weights, look.normalize, look.baseline, look.basis, basis_run(s))
     return replace(job, **changes) if changes else job
 
 
-def source_row(s: Selection, tokens: Tokens | None, source: int) -> OVRow | Nothing:
+def source_row(s: Selection, tokens: Tokens | None, source: int) -> jobs.OVRow | Nothing:
     """What one of the tokens makes the head write."""
     if tokens is None or s.key is None or not len(tokens):
         return Nothing("no tokens yet: press i and type a prompt")
     run = basis_run(s)
-    return OVRow(
+    return jobs.OVRow(
         s.key, s.layer, s.head, tokens.ids[source], tuple(dict.fromkeys(tokens.ids)), 10, s.weights,
         s.look(CircuitLook).basis, run, source if run else None,
     )  # fmt: skip
@@ -260,24 +247,24 @@ class CircuitPage(Page):
     def token_cell(self, s: Selection) -> tuple[int, int]:
         return cell_of(s)
 
-    def asks(self, s: Selection) -> tuple[Job, ...]:
+    def asks(self, s: Selection) -> tuple[jobs.Job, ...]:
         return wanted_words(s)
 
-    def told(self, s: Selection, job: Job, result: Any) -> Selection:
+    def told(self, s: Selection, job: jobs.Job, result: Any) -> Selection:
         return with_words(s, job, result)
 
 
-def wanted_words(s: Selection) -> tuple[Job, ...]:
+def wanted_words(s: Selection) -> tuple[jobs.Job, ...]:
     """The look-up of the user's token list, where it is still to be made: for another model, say."""
     own = s.look(OwnTokens)
-    job = Words(s.key, own.words) if s.key and own.words else None
+    job = jobs.Words(s.key, own.words) if s.key and own.words else None
     return () if job is None or own.listed_of == job else (job,)
 
 
-def with_words(s: Selection, job: Job, result: Any) -> Selection:
+def with_words(s: Selection, job: jobs.Job, result: Any) -> Selection:
     """What the look-up found; a list that cannot be is dropped."""
     own = s.look(OwnTokens)
-    if not isinstance(job, Words) or job.text != own.words or own.listed_of == job:
+    if not isinstance(job, jobs.Words) or job.text != own.words or own.listed_of == job:
         return s
     return s.put(replace(own, listed=result, listed_of=job) if isinstance(result, Tokens) else OwnTokens())
 
@@ -287,7 +274,7 @@ def _words_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
         return s.put(OwnTokens())
     if s.key is None:
         return Problem("the model is still loading; press enter again when it is there")
-    return Words(s.key, text)
+    return jobs.Words(s.key, text)
 
 
 def _offset_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
@@ -301,7 +288,7 @@ WORDS = Question(
     "words", "Tokens for QK and OV", "one token a word: France, Paris, king · or ids: 0:52 · empty: the prompt's "
                                      "tokens",
     _words_answered, lambda s: s.look(OwnTokens).words,
-    lambda s, job, result: s.put(OwnTokens(job.text, result, job if isinstance(job, Words) else None)),
+    lambda s, job, result: s.put(OwnTokens(job.text, result, job if isinstance(job, jobs.Words) else None)),
 )  # fmt: skip
 OFFSET = Question(
     "offset", "Rotary offset: query position − key position", "0: the same position", _offset_answered,

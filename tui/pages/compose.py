@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 from .. import arrange
-from ..engine.jobs import Composed, Composition, Direction, HeadAt, Job, VirtualOV, VirtualQK
+from ..engine import jobs
 from ..names import head_at, path_at, path_name
 from ..page import NO_HEAD, NO_TOKENS, Asked, Command, Export, Here, Nothing, Option, Page, Panel, Say, Segments
 from ..phrases import cell_line, row_of
@@ -23,9 +23,9 @@ _KINDS = {"q": "query", "k": "key", "v": "value"}
 class ComposeLook(Look):
     """Which composition, the other head, and whether the circuit through both is shown."""
 
-    kind: Composed = "k"
-    direction: Direction = "from"
-    other: HeadAt = (0, 0)
+    kind: jobs.Composed = "k"
+    direction: jobs.Direction = "from"
+    other: jobs.HeadAt = (0, 0)
     """Layer and head under the cursor."""
     virtual: bool = False
 
@@ -33,7 +33,7 @@ class ComposeLook(Look):
         return replace(self, other=(0, 0))
 
 
-def path(s: Selection) -> tuple[HeadAt, HeadAt]:
+def path(s: Selection) -> tuple[jobs.HeadAt, jobs.HeadAt]:
     """Both heads of the circuit through them, the earlier first."""
     look, selected = s.look(ComposeLook), (s.layer, s.head or 0)
     return (look.other, selected) if look.direction == "from" else (selected, look.other)
@@ -65,7 +65,7 @@ def _opens(here: Here, table: Table, row: int) -> Selection | Say | None:
     return None if at is None else to_head(here.s, at)
 
 
-def _job(here: Here) -> Job | Nothing:
+def _job(here: Here) -> jobs.Job | Nothing:
     return PAGE.shown(here.s)
 
 
@@ -73,7 +73,7 @@ RANKED = Panel("heads, ranked", _job, lambda here: "heads, ranked", _ranked, _op
                lambda s: not _virtual(s))  # fmt: skip
 
 
-def _path(ask: Asked) -> tuple[HeadAt, HeadAt]:
+def _path(ask: Asked) -> tuple[jobs.HeadAt, jobs.HeadAt]:
     both = path_at(ask.options.path)
     assert both is not None
     return both
@@ -83,10 +83,10 @@ def _refused_path(o: Any) -> str:
     return "" if path_at(o.path or "") else f"{o.view} needs --path L0H1,L1H2: two heads, the earlier first"
 
 
-def _exported_qk(ask: Asked) -> Job:
+def _exported_qk(ask: Asked) -> jobs.Job:
     ids = ask.run.ids
     side: Literal["k", "q"] = ask.options.side or "k"
-    return VirtualQK(ask.model.key, _path(ask), side, ids, ids, ask.options.weights)
+    return jobs.VirtualQK(ask.model.key, _path(ask), side, ids, ids, ask.options.weights)
 
 
 class ComposePage(Page):
@@ -100,8 +100,8 @@ class ComposePage(Page):
                             "shown tokens")  # fmt: skip
     group = "Find"
     options = (
-        Option("mode", ComposeLook, "kind", get_args(Composed), "query, key, value"),
-        Option("unit", ComposeLook, "direction", get_args(Direction), "feeding it, or fed by it"),
+        Option("mode", ComposeLook, "kind", get_args(jobs.Composed), "query, key, value"),
+        Option("unit", ComposeLook, "direction", get_args(jobs.Direction), "feeding it, or fed by it"),
     )
     panels = (RANKED,)
     commands = (
@@ -111,21 +111,21 @@ class ComposePage(Page):
     moves = {"virtual": toggle_virtual}
     exports = (
         Export("composition",
-               lambda ask: Composition(ask.model.key, *ask.head, ask.options.kind or "k", ask.options.direction),
-               ("kind", "direction"), {"kind": get_args(Composed)}, "weights", "needed", ("weights",)),
+               lambda ask: jobs.Composition(ask.model.key, *ask.head, ask.options.kind or "k", ask.options.direction),
+               ("kind", "direction"), {"kind": get_args(jobs.Composed)}, "weights", "needed", ("weights",)),
         Export("virtual-ov",
-               lambda ask: VirtualOV(ask.model.key, _path(ask), ask.run.ids, ask.run.ids, ask.options.weights),
+               lambda ask: jobs.VirtualOV(ask.model.key, _path(ask), ask.run.ids, ask.run.ids, ask.options.weights),
                ("path",), refuses=_refused_path),
         Export("virtual-qk", _exported_qk, ("path", "side"), {"side": ("k", "q")}, refuses=_refused_path),
     )  # fmt: skip
 
-    def job(self, s: Selection) -> Job | Nothing:
+    def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.head is None or s.key is None:
             return NO_HEAD
         look = s.look(ComposeLook)
-        return self._through(s) if look.virtual else Composition(s.key, s.layer, s.head, look.kind, look.direction)
+        return self._through(s) if look.virtual else jobs.Composition(s.key, s.layer, s.head, look.kind, look.direction)
 
-    def _through(self, s: Selection) -> Job | Nothing:
+    def _through(self, s: Selection) -> jobs.Job | Nothing:
         tokens, kind = circuit.tokens_of(s), s.look(ComposeLook).kind
         assert s.key is not None
         if tokens is None:
@@ -133,8 +133,8 @@ class ComposePage(Page):
         if s.look(ComposeLook).other[0] not in _layers(s):
             return Nothing("put the cursor on a head of another layer first: X goes back to the picture of heads")
         if kind == "v":
-            return VirtualOV(s.key, path(s), tokens.ids, tokens.ids, s.weights)
-        return VirtualQK(s.key, path(s), kind, tokens.ids, tokens.ids, s.weights)
+            return jobs.VirtualOV(s.key, path(s), tokens.ids, tokens.ids, s.weights)
+        return jobs.VirtualQK(s.key, path(s), kind, tokens.ids, tokens.ids, s.weights)
 
     def shape(self, s: Selection, result: Result) -> Result:
         if _virtual(s) or not isinstance(result, Grid):
@@ -175,10 +175,10 @@ class ComposePage(Page):
     def entered(self, s: Selection) -> Selection:
         return s.put(replace(s.look(ComposeLook), virtual=False))
 
-    def asks(self, s: Selection) -> tuple[Job, ...]:
+    def asks(self, s: Selection) -> tuple[jobs.Job, ...]:
         return circuit.wanted_words(s)
 
-    def told(self, s: Selection, job: Job, result: Any) -> Selection:
+    def told(self, s: Selection, job: jobs.Job, result: Any) -> Selection:
         return circuit.with_words(s, job, result)
 
 

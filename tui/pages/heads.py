@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from .. import arrange
-from ..engine.jobs import Circuit, CopyingScores, FindPairs, HeadScores, Job, PairSearch, Repeats
+from ..engine import jobs
 from ..names import head_at
 from ..page import Asked, Command, Export, Here, Lookup, Nothing, Option, Page, Panel, Problem, Question, Say, Segments
 from ..phrases import cell_line, row_of
@@ -41,7 +41,7 @@ def _opens(here: Here, table: Table, row: int) -> Selection | Say | None:
     return to_found(here.s, str(row_of(table, row)["head"]))
 
 
-def _job(here: Here) -> Job | Nothing:
+def _job(here: Here) -> jobs.Job | Nothing:
     return PAGE.shown(here.s)
 
 
@@ -53,7 +53,7 @@ def _search_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
         return s.put(s.look(ScoresLook).without_pairs())
     if s.key is None:
         return Problem("the model is still loading; press enter again when it is there")
-    return FindPairs(s.key, text)
+    return jobs.FindPairs(s.key, text)
 
 
 def _search_found(s: Selection, job: Lookup, result: Any) -> Selection:
@@ -81,13 +81,13 @@ REPEATS = Question(
 )  # fmt: skip
 
 
-def _exported_scores(ask: Asked) -> Job:
+def _exported_scores(ask: Asked) -> jobs.Job:
     o, key = ask.options, ask.model.key
     if o.prompts is not None:
-        return HeadScores(key, ask.prompts())
+        return jobs.HeadScores(key, ask.prompts())
     if ask.tokens is not None:
-        return HeadScores(key, ask.run)
-    return HeadScores(key, Repeats(o.seed or 0, o.rows or 8, o.length, ask.with_bos))
+        return jobs.HeadScores(key, ask.run)
+    return jobs.HeadScores(key, jobs.Repeats(o.seed or 0, o.rows or 8, o.length, ask.with_bos))
 
 
 def _refused_scores(o: Any) -> str:
@@ -96,16 +96,16 @@ def _refused_scores(o: Any) -> str:
     return ""
 
 
-def _exported_copying(ask: Asked) -> Job:
+def _exported_copying(ask: Asked) -> jobs.Job:
     o = ask.options
     sample = 1000 if o.sample is None else None if o.sample == "all" else int(o.sample)
-    return CopyingScores(ask.model.key, o.weights, sample, o.seed or 0)
+    return jobs.CopyingScores(ask.model.key, o.weights, sample, o.seed or 0)
 
 
-def _exported_search(ask: Asked) -> Job:
+def _exported_search(ask: Asked) -> jobs.Job:
     o = ask.options
-    pairs: Pairs = ask.get(FindPairs(ask.model.key, o.pairs))
-    return PairSearch(ask.model.key, pairs.ids, o.circuit or "qk", o.weights, o.basis, ask.offset)
+    pairs: Pairs = ask.get(jobs.FindPairs(ask.model.key, o.pairs))
+    return jobs.PairSearch(ask.model.key, pairs.ids, o.circuit or "qk", o.weights, o.basis, ask.offset)
 
 
 class HeadsPage(Page):
@@ -135,13 +135,13 @@ class HeadsPage(Page):
         Export("head-scores", _exported_scores, ("seed", "rows", "length", "prompts", "bos"), reads="either",
                ignores=("weights",), refuses=_refused_scores),
         Export("copying", _exported_copying, ("sample", "seed"), reads="weights"),
-        Export("search", _exported_search, ("basis", "offset", "circuit", "pairs"), {"circuit": get_args(Circuit)},
+        Export("search", _exported_search, ("basis", "offset", "circuit", "pairs"), {"circuit": get_args(jobs.Circuit)},
                "weights", refuses=lambda o: "" if o.pairs else 'search needs --pairs "France>Paris,king>queen"'),
     )  # fmt: skip
     refuses = {"basis": "these scores are of no basis: / searches for pairs, which are scored in one"}
     long = True
 
-    def job(self, s: Selection) -> Job | Nothing:
+    def job(self, s: Selection) -> jobs.Job | Nothing:
         return scores.job(s, s.look(ScoresLook).score) or Nothing()
 
     def shape(self, s: Selection, result: Result) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
-from ..engine.jobs import Job, Lens, LensCurve, LensMeasure, LensOver, LensTop, Prompts
+from ..engine import jobs
 from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Option, Page, Panel, Say, Segments
 from ..phrases import aim, cell_line, over_file, row_line
 from ..results import Table
@@ -15,7 +15,7 @@ from .attribution import AttributionPage
 from .panels import directions, position
 from .states import MIDS, StateRows
 
-MEASURES: dict[LensMeasure, str] = {
+MEASURES: dict[jobs.LensMeasure, str] = {
     "probability": "top token's probability", "answer": "answer's probability", "rank": "answer's rank",
     "entropy": "entropy", "kl": "KL(final ‖ lens)",
 }  # fmt: skip
@@ -27,37 +27,37 @@ class LensLook(Look):
     """What a cell's colour is."""
 
     travels: ClassVar[bool] = False
-    measure: LensMeasure = "probability"
+    measure: jobs.LensMeasure = "probability"
 
 
-def _top(here: Here) -> LensTop | Nothing:
+def _top(here: Here) -> jobs.LensTop | Nothing:
     s = here.s
-    return NO_TOKENS if s.run is None else LensTop(s.run, states.under(s), s.position)
+    return NO_TOKENS if s.run is None else jobs.LensTop(s.run, states.under(s), s.position)
 
 
 def _curve(name: str, measure: Literal["probability", "rank"]) -> Panel:
-    def job(here: Here) -> LensCurve | Nothing:
+    def job(here: Here) -> jobs.LensCurve | Nothing:
         s = here.s
         if s.run is None:
             return NO_TOKENS
         if s.target is None:
             return Nothing()
-        return LensCurve(s.run, s.position, s.target, measure, s.look(StateRows).mids)
+        return jobs.LensCurve(s.run, s.position, s.target, measure, s.look(StateRows).mids)
 
     return Panel(name, job, lambda here: f"{measure} at {position(here)}")
 
 
-def _exported(ask: Asked) -> Job:
+def _exported(ask: Asked) -> jobs.Job:
     o = ask.options
-    measure: LensMeasure = o.measure or "probability"
+    measure: jobs.LensMeasure = o.measure or "probability"
     if o.prompts is not None:
-        return LensOver(ask.model.key, ask.prompts(), o.mids)
+        return jobs.LensOver(ask.model.key, ask.prompts(), o.mids)
     if o.state is not None:
-        return LensTop(ask.run, o.state, ask.place())
+        return jobs.LensTop(ask.run, o.state, ask.place())
     if o.position is not None:
         kind: Literal["probability", "rank"] = "rank" if measure == "rank" else "probability"
-        return LensCurve(ask.run, ask.place(), ask.target(), kind, o.mids)
-    return Lens(ask.run, measure, ask.target() if measure in _OF_ANSWER else None, o.mids)
+        return jobs.LensCurve(ask.run, ask.place(), ask.target(), kind, o.mids)
+    return jobs.Lens(ask.run, measure, ask.target() if measure in _OF_ANSWER else None, o.mids)
 
 
 def _refused(o: Any) -> str:
@@ -79,8 +79,8 @@ class LensPage(Page):
             "attention and MLP; beside it the ten likeliest, and the answer over the layers as a curve. Every state "
             "gets its own norm statistics")  # fmt: skip
     options = (
-        Option("mode", LensLook, "measure", get_args(LensMeasure), "probability of the top token or of the answer, "
-               "its rank, entropy, KL to the final one"),
+        Option("mode", LensLook, "measure", get_args(jobs.LensMeasure), "probability of the top token or of the "
+               "answer, its rank, entropy, KL to the final one"),
         MIDS,
     )  # fmt: skip
     panels = (
@@ -90,19 +90,19 @@ class LensPage(Page):
     )  # fmt: skip
     exports = (
         Export("lens", _exported, ("measure", "position", "answer", "distractor", "mids", "state", "prompts"),
-               {"measure": get_args(LensMeasure)}, refuses=_refused),
+               {"measure": get_args(jobs.LensMeasure)}, refuses=_refused),
     )  # fmt: skip
 
-    def job(self, s: Selection) -> Job | Nothing:
+    def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.run is None:
             return NO_TOKENS
         measure, mids = s.look(LensLook).measure, s.look(StateRows).mids
         if measure not in _OF_ANSWER:
-            return Lens(s.run, measure, None, mids)
-        return Nothing() if s.target is None else Lens(s.run, measure, s.target, mids)
+            return jobs.Lens(s.run, measure, None, mids)
+        return Nothing() if s.target is None else jobs.Lens(s.run, measure, s.target, mids)
 
-    def over(self, s: Selection, prompts: Prompts) -> Job | Nothing:
-        return Nothing() if s.key is None else LensOver(s.key, prompts, s.look(StateRows).mids)
+    def over(self, s: Selection, prompts: jobs.Prompts) -> jobs.Job | Nothing:
+        return Nothing() if s.key is None else jobs.LensOver(s.key, prompts, s.look(StateRows).mids)
 
     def words(self, s: Selection) -> list[str]:
         if self.is_over(s):

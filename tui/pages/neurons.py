@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from ..engine.jobs import HeadAt, Job, Neurons, NeuronTokens
+from ..engine import jobs
 from ..names import neuron_at
 from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Page, Say, Segments
 from ..phrases import cell_line, where
@@ -18,10 +18,10 @@ from .panels import neuron_writes
 class NeuronsLook(Look):
     """Which neuron was asked for, and the row under the cursor."""
 
-    neuron: HeadAt | None = None
+    neuron: jobs.HeadAt | None = None
     """Layer and number of the neuron that the user named; None: those that matter most."""
     row: int = 0
-    placed: Job | None = None
+    placed: jobs.Job | None = None
     """The job in whose rows the named neuron was looked up already: from there on the cursor is the user's."""
 
     def settled(self, s: Selection) -> Self:
@@ -42,15 +42,15 @@ def _part(here: Here) -> str:
 WRITES = neuron_writes(_part)
 
 
-def _exported(ask: Asked) -> Job:
+def _exported(ask: Asked) -> jobs.Job:
     o = ask.options
     named = neuron_at(o.neuron) if o.neuron is not None else None
     if ask.tokens is None:
         assert named is not None
-        return NeuronTokens(ask.model.key, *named, o.weights)
+        return jobs.NeuronTokens(ask.model.key, *named, o.weights)
     layer = named[0] if named else ask.layer
     assert layer is not None
-    return Neurons(ask.run, layer, ask.place(), ask.target(), named[1] if named else None)
+    return jobs.Neurons(ask.run, layer, ask.place(), ask.target(), named[1] if named else None)
 
 
 def _refused(o: Any) -> str:
@@ -78,11 +78,11 @@ class NeuronsPage(Page):
     refuses = {"mode": "neurons have one mode; [ and ] change the layer"}
     marks = True
 
-    def job(self, s: Selection) -> Job | Nothing:
+    def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.run is None:
             return NO_TOKENS
         named = s.look(NeuronsLook).neuron
-        return Neurons(s.run, s.layer, s.position, s.target, named[1] if named else None)
+        return jobs.Neurons(s.run, s.layer, s.position, s.target, named[1] if named else None)
 
     def words(self, s: Selection) -> list[str]:
         named = s.look(NeuronsLook).neuron
@@ -113,7 +113,7 @@ class NeuronsPage(Page):
         most = float(abs(values).max())
         return tuple((values / most).tolist()) if most > 0 else None
 
-    def told(self, s: Selection, job: Job, result: Any) -> Selection:
+    def told(self, s: Selection, job: jobs.Job, result: Any) -> Selection:
         """The cursor goes to the neuron that the user named, once it is known where that is."""
         look = s.look(NeuronsLook)
         if look.neuron is None or look.placed == job or not isinstance(result, Grid) or job != self.shown(s):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import get_args
 
-from ..engine.jobs import OV, Basis, Job
+from ..engine import jobs
 from ..page import NO_TOKENS, Asked, Command, Export, Here, Nothing, Say, Segments
 from ..phrases import STRONG, VALUE, cached_at, field, number, token
 from ..results import Table
@@ -17,10 +17,10 @@ from .panels import NEAREST, head_writes, partner_panel
 from .pattern import PatternPage
 
 
-def _exported(ask: Asked) -> Job:
+def _exported(ask: Asked) -> jobs.Job:
     o, ids, (layer, head) = ask.options, ask.run.ids, ask.layer_and_head
     outputs = None if o.outputs == "all" else ids
-    return OV(ask.model.key, layer, head, ids, outputs, o.weights, o.normalize, o.baseline, o.basis, ask.basis_run)
+    return jobs.OV(ask.model.key, layer, head, ids, outputs, o.weights, o.normalize, o.baseline, o.basis, ask.basis_run)
 
 
 def direct_path(s: Selection) -> Selection | Say:
@@ -45,12 +45,12 @@ class OVPage(CircuitPage):
     moves = {"direct": direct_path}
     panels = (head_writes(lambda s: circuit.cell_of(s)[0]), partner_panel("written by"), *NEAREST)
     exports = (
-        Export("ov", _exported, ("normalize", "baseline", "basis", "outputs"), {"basis": get_args(Basis)},
+        Export("ov", _exported, ("normalize", "baseline", "basis", "outputs"), {"basis": get_args(jobs.Basis)},
                head="optional"),
     )  # fmt: skip
     refuses = {"mode": "OV has one mode; n normalises it, 0 shows the direct path W_E W_U"}
 
-    def job(self, s: Selection) -> Job | Nothing:
+    def job(self, s: Selection) -> jobs.Job | Nothing:
         tokens = circuit.tokens_of(s)
         return NO_TOKENS if tokens is None or s.run is None else circuit.ov(s, tokens)
 
@@ -67,7 +67,7 @@ class OVPage(CircuitPage):
         row, col = circuit.cell_of(s)
         return row, row if circuit.classes(s) else col
 
-    def inspects(self, s: Selection) -> tuple[Job, ...]:
+    def inspects(self, s: Selection) -> tuple[jobs.Job, ...]:
         return self._read(s).listed()
 
     def line(self, here: Here) -> Segments:
@@ -89,4 +89,4 @@ class OVPage(CircuitPage):
         return replace(here.s, page=PatternPage.name)
 
     def _read(self, s: Selection) -> cells.CellJobs:
-        return cells.jobs(self, s, circuit.cell_of(s)[0])
+        return cells.asked(self, s, circuit.cell_of(s)[0])

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Self, get_args
 
-from ..engine.jobs import Circuit, Job, TokenFilter, TopPairs
+from ..engine import jobs
 from ..page import NO_HEAD, Asked, Export, Here, Lookup, Nothing, Page, Panel, Problem, Question, Say, Segments
 from ..phrases import STRONG, field, number, waiting
 from ..results import Table
@@ -16,14 +16,14 @@ from . import circuit
 from .circuit import HALF, SEARCHED_BASIS, CircuitLook, Half
 from .panels import partners
 
-NO_FILTER = TokenFilter()
+NO_FILTER = jobs.TokenFilter()
 
 
 @dataclass(frozen=True)
 class PairsLook(Look):
     """Which tokens are searched, and the row under the cursor."""
 
-    filter: TokenFilter = NO_FILTER
+    filter: jobs.TokenFilter = NO_FILTER
     filter_text: str = ""
     row: int = 0
 
@@ -31,9 +31,9 @@ class PairsLook(Look):
         return replace(self, row=0)
 
 
-def parse_filter(text: str) -> TokenFilter | str:
+def parse_filter(text: str) -> jobs.TokenFilter | str:
     """``same`` (also a token with itself), ``3+`` (characters), ``/ing$/``, in any order; or what is wrong with it."""
-    made = TokenFilter()
+    made = jobs.TokenFilter()
     pattern = re.search(r"/(.*)/", text)
     if pattern is not None:
         try:
@@ -64,7 +64,7 @@ FILTER = Question(
 )  # fmt: skip
 
 
-def _partners(here: Here) -> Job | Nothing:
+def _partners(here: Here) -> jobs.Job | Nothing:
     """Of the first token of the pair under the cursor."""
     table, row = here.drawn, here.s.look(PairsLook).row
     if not isinstance(table, Table) or not table.rows:
@@ -73,10 +73,10 @@ def _partners(here: Here) -> Job | Nothing:
     return partners(here.s, int(token or 0), "query" if here.s.look(Half).circuit == "qk" else "source")
 
 
-def _exported(ask: Asked) -> Job:
+def _exported(ask: Asked) -> jobs.Job:
     o = ask.options
     memory = (512 if o.memory is None else o.memory) << 20
-    return TopPairs(ask.model.key, *ask.head, o.circuit or "ov", o.weights, o.basis, ask.offset, ask.filter,
+    return jobs.TopPairs(ask.model.key, *ask.head, o.circuit or "ov", o.weights, o.basis, ask.offset, ask.filter,
                     o.top or 64, memory)  # fmt: skip
 
 
@@ -93,15 +93,17 @@ class PairsPage(Page):
     questions = (FILTER,)
     exports = (
         Export("pairs", _exported, ("basis", "offset", "circuit", "top", "filter", "memory"),
-               {"circuit": get_args(Circuit)}, "weights", "needed"),
+               {"circuit": get_args(jobs.Circuit)}, "weights", "needed"),
     )  # fmt: skip
     long = True
 
-    def job(self, s: Selection) -> Job | Nothing:
+    def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.head is None or s.key is None:
             return NO_HEAD
         half, basis = s.look(Half).circuit, s.look(CircuitLook).basis
-        return TopPairs(s.key, s.layer, s.head, half, s.weights, basis, circuit.offset(s), s.look(PairsLook).filter)
+        return jobs.TopPairs(
+            s.key, s.layer, s.head, half, s.weights, basis, circuit.offset(s), s.look(PairsLook).filter
+        )
 
     def words(self, s: Selection) -> list[str]:
         text = s.look(PairsLook).filter_text

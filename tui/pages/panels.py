@@ -5,20 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import get_args
 
-from ..engine.jobs import (
-    Directions,
-    Ends,
-    Nearest,
-    NeuronTokens,
-    NextTokens,
-    Partners,
-    PartnerSide,
-    PartWrite,
-    SourceWrite,
-    StateAt,
-    TokenFilter,
-    Vector,
-)
+from ..engine import jobs
 from ..names import neuron_at
 from ..page import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Panel
 from ..phrases import as_tokens, token
@@ -37,9 +24,9 @@ def position(here: Here) -> str:
     return token(here.s.tokens, here.s.position)
 
 
-def _next_tokens(here: Here) -> NextTokens | Nothing:
+def _next_tokens(here: Here) -> jobs.NextTokens | Nothing:
     run = here.s.run
-    return NO_TOKENS if run is None else NextTokens(run, here.s.position)
+    return NO_TOKENS if run is None else jobs.NextTokens(run, here.s.position)
 
 
 NEXT_TOKENS = Panel("next tokens", _next_tokens, lambda here: f"after {position(here)}")
@@ -56,19 +43,23 @@ def head_writes(source: Callable[[Selection], int], shown: Callable[[Selection],
 
 
 def directions(
-    vector: Callable[[Here], Vector | None],
+    vector: Callable[[Here], jobs.Vector | None],
     what: Callable[[Here], str],
     offered: Callable[[Selection], bool] = lambda s: True,
 ) -> Panel:
     """The vector under the cursor, read out over the vocabulary."""
 
-    def job(here: Here) -> Directions | NeuronTokens | Nothing:
+    def job(here: Here) -> jobs.Directions | jobs.NeuronTokens | Nothing:
         if neuron_at(what(here)) is not None:
             return _neuron_tokens(here, what(here))
         found, run = vector(here), here.s.run
         if run is None:
             return NO_TOKENS
-        return Nothing("no vector of the stream is under the cursor here") if found is None else Directions(run, found)
+        return (
+            Nothing("no vector of the stream is under the cursor here")
+            if found is None
+            else jobs.Directions(run, found)
+        )
 
     return Panel("directions", job, lambda here: as_tokens(what(here), here.s), offered=offered)
 
@@ -79,34 +70,34 @@ def neuron_writes(part: Callable[[Here], str], offered: Callable[[Selection], bo
                  lambda here: as_tokens(part(here), here.s), offered=offered)  # fmt: skip
 
 
-def _neuron_tokens(here: Here, name: str) -> NeuronTokens | Nothing:
+def _neuron_tokens(here: Here, name: str) -> jobs.NeuronTokens | Nothing:
     neuron = neuron_at(name)
     if neuron is None or here.s.key is None:
         return Nothing("this row is no neuron: put the cursor on one")
-    return NeuronTokens(here.s.key, *neuron, here.s.weights)
+    return jobs.NeuronTokens(here.s.key, *neuron, here.s.weights)
 
 
-def part_write(part: str, s: Selection) -> PartWrite | None:
+def part_write(part: str, s: Selection) -> jobs.PartWrite | None:
     """What a part of the stream writes at the position."""
-    return PartWrite(part, s.position) if part else None
+    return jobs.PartWrite(part, s.position) if part else None
 
 
 # --- partners and neighbours over the vocabulary ---
 
-_SIDES: dict[str, tuple[PartnerSide, str]] = {
+_SIDES: dict[str, tuple[jobs.PartnerSide, str]] = {
     "seeks": ("query", "seeks"), "sought by": ("key", "is sought by"), "written by": ("output", "is written by"),
 }  # fmt: skip
-_ENDS: dict[str, Ends] = {"nearest in W_E": "embedding", "nearest in W_U": "unembedding"}
+_ENDS: dict[str, jobs.Ends] = {"nearest in W_E": "embedding", "nearest in W_U": "unembedding"}
 
 
-def partners(s: Selection, token_id: int, side: PartnerSide) -> Partners | Nothing:
+def partners(s: Selection, token_id: int, side: jobs.PartnerSide) -> jobs.Partners | Nothing:
     """The best partners of a token in the selected head."""
     if s.key is None or s.head is None:
         return NO_HEAD
     look = s.look(CircuitLook)
     if look.basis == "prompt":
         return Nothing("a search is over the whole vocabulary: basis prompt reads one text, b changes it")
-    return Partners(s.key, s.layer, s.head, token_id, side, s.weights, look.basis, circuit.offset(s))
+    return jobs.Partners(s.key, s.layer, s.head, token_id, side, s.weights, look.basis, circuit.offset(s))
 
 
 def _searchable(s: Selection) -> bool:
@@ -121,7 +112,7 @@ def _chosen(here: Here, name: str) -> int:
 def partner_panel(name: str) -> Panel:
     """A side panel that searches the vocabulary for partners of a token."""
 
-    def job(here: Here) -> Partners | Nothing:
+    def job(here: Here) -> jobs.Partners | Nothing:
         tokens = circuit.tokens_of(here.s)
         if tokens is None or not len(tokens):
             return NO_TOKENS
@@ -140,11 +131,11 @@ def partner_panel(name: str) -> Panel:
 def nearest_panel(name: str) -> Panel:
     """A side panel with the nearest tokens in the embedding or the unembedding."""
 
-    def job(here: Here) -> Nearest | Nothing:
+    def job(here: Here) -> jobs.Nearest | Nothing:
         tokens = circuit.tokens_of(here.s)
         if tokens is None or not len(tokens) or here.s.key is None:
             return NO_TOKENS
-        return Nearest(here.s.key, tokens.ids[circuit.cell_of(here.s)[0]], _ENDS[name])
+        return jobs.Nearest(here.s.key, tokens.ids[circuit.cell_of(here.s)[0]], _ENDS[name])
 
     def title(here: Here) -> str:
         chosen = token(circuit.tokens_of(here.s), circuit.cell_of(here.s)[0])
@@ -162,13 +153,13 @@ NEAREST = tuple(map(nearest_panel, _ENDS))
 # --- without a screen ---
 
 
-def _exported_directions(ask: Asked) -> Directions:
+def _exported_directions(ask: Asked) -> jobs.Directions:
     o = ask.options
     if o.state is not None:
-        return Directions(ask.run, StateAt(o.state, ask.place()))
+        return jobs.Directions(ask.run, jobs.StateAt(o.state, ask.place()))
     if o.part is not None:
-        return Directions(ask.run, PartWrite(o.part, ask.place()))
-    return Directions(ask.run, SourceWrite(*ask.head, ask.place(), ask.place("source")))
+        return jobs.Directions(ask.run, jobs.PartWrite(o.part, ask.place()))
+    return jobs.Directions(ask.run, jobs.SourceWrite(*ask.head, ask.place(), ask.place("source")))
 
 
 def _refused_directions(o: object) -> str:
@@ -180,10 +171,10 @@ def _refused_directions(o: object) -> str:
     return ""
 
 
-def _exported_partners(ask: Asked) -> Partners:
+def _exported_partners(ask: Asked) -> jobs.Partners:
     o = ask.options
-    chosen = ask.filter if o.filter else TokenFilter(same=False)
-    return Partners(ask.model.key, *ask.head, ask.token(o.side == "output"), o.side or "query", o.weights, o.basis,
+    chosen = ask.filter if o.filter else jobs.TokenFilter(same=False)
+    return jobs.Partners(ask.model.key, *ask.head, ask.token(o.side == "output"), o.side or "query", o.weights, o.basis,
     ask.offset, chosen, o.top or 20)  # fmt: skip
 
 
@@ -191,10 +182,10 @@ EXPORTS = (
     Export("directions", _exported_directions, ("position", "state", "part", "source"), head="optional",
            refuses=_refused_directions),
     Export("partners", _exported_partners, ("basis", "offset", "side", "top", "filter", "token"),
-           {"side": get_args(PartnerSide)}, "weights", "needed",
+           {"side": get_args(jobs.PartnerSide)}, "weights", "needed",
            refuses=lambda o: "" if o.token is not None else "partners needs --token WORD, the token whose partners "
            "are wanted"),
-    Export("nearest", lambda ask: Nearest(ask.model.key, ask.token(ask.options.where == "unembedding"),
+    Export("nearest", lambda ask: jobs.Nearest(ask.model.key, ask.token(ask.options.where == "unembedding"),
                                           ask.options.where, ask.options.top or 20),
            ("where", "top", "token"), reads="weights", ignores=("weights",),
            refuses=lambda o: "" if o.token is not None else "nearest needs --token WORD, the token whose nearest are "

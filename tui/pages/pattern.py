@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..arrange import picked
-from ..engine.jobs import Contexts, Job, LayerPatterns, Pattern, PatternOver, Prompts
+from ..engine import jobs
 from ..page import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Option, Page, Panel, Say, Segments
 from ..phrases import cell_line, over_file, token
 from ..results import Gallery, Table
@@ -38,12 +38,12 @@ def plain(s: Selection) -> Selection:
     return s.put(replace(look, mode="pattern") if look.mode == "all heads" else look, page=PatternPage.name)
 
 
-def contexts(here: Here) -> Contexts | Nothing:
+def contexts(here: Here) -> jobs.Contexts | Nothing:
     """Where in the file the head attends most to the token under the cursor."""
     s = here.s
     if s.key is None or s.head is None or s.file is None or s.file.prepared is None or s.tokens is None:
         return NO_HEAD
-    return Contexts(s.key, s.file.prepared, s.layer, s.head, s.tokens.ids[s.prompt_cell[1]])
+    return jobs.Contexts(s.key, s.file.prepared, s.layer, s.head, s.tokens.ids[s.prompt_cell[1]])
 
 
 def _to_context(here: Here, table: Table, row: int) -> Selection | None:
@@ -65,11 +65,13 @@ CONTEXTS = Panel(
 )  # fmt: skip
 
 
-def _exported(ask: Asked) -> Job:
+def _exported(ask: Asked) -> jobs.Job:
     o, (layer, head) = ask.options, ask.layer_and_head
     if o.prompts is not None:
-        return PatternOver(ask.model.key, ask.prompts(), *ask.head, o.statistic)
-    return LayerPatterns(ask.run, layer) if head is None else Pattern(ask.run, layer, head, o.kind or "pattern")
+        return jobs.PatternOver(ask.model.key, ask.prompts(), *ask.head, o.statistic)
+    return (
+        jobs.LayerPatterns(ask.run, layer) if head is None else jobs.Pattern(ask.run, layer, head, o.kind or "pattern")
+    )
 
 
 class PatternPage(Page):
@@ -80,8 +82,9 @@ class PatternPage(Page):
     says = ("query → key", "the model's own attention on the prompt; `m`: scores, `‖pattern · v W_O‖`, all heads of "
                            "the layer")  # fmt: skip
     options = (
-        Option("mode", PatternLook, "mode", MODES, "pattern, scores, value-weighted, all heads; over a file mean or "
-                                                   "spread"),
+        Option(
+            "mode", PatternLook, "mode", MODES, "pattern, scores, value-weighted, all heads; over a file mean or spread"
+        ),
     )
     panels = (
         NEXT_TOKENS, CONTEXTS, head_writes(lambda s: s.prompt_cell[1]),
@@ -91,8 +94,8 @@ class PatternPage(Page):
         Export("pattern", _exported, ("kind", "statistic", "prompts"), {"kind": ("pattern", "value-weighted")},
                head="layer", refuses=lambda o: "--statistic is for --prompts: one prompt has one pattern"
                if o.statistic != "mean" and o.prompts is None else ""),
-        Export("scores", lambda ask: Pattern(ask.run, *ask.head, "scores"), head="needed"),
-        Export("contexts", lambda ask: Contexts(ask.model.key, ask.prompts(), *ask.head, ask.token()),
+        Export("scores", lambda ask: jobs.Pattern(ask.run, *ask.head, "scores"), head="needed"),
+        Export("contexts", lambda ask: jobs.Contexts(ask.model.key, ask.prompts(), *ask.head, ask.token()),
                ("token", "answer", "distractor", "prompts"), reads="prompts", head="needed",
                refuses=lambda o: "" if o.token is not None
                else "contexts needs --token WORD, the token that is attended to"),
@@ -100,18 +103,18 @@ class PatternPage(Page):
     of_head = True
     marks = True
 
-    def job(self, s: Selection) -> Job | Nothing:
+    def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.run is None:
             return NO_TOKENS
         mode = s.look(PatternLook).mode
         if s.head is None or mode == "all heads":
-            return LayerPatterns(s.run, s.layer)
-        return Pattern(s.run, s.layer, s.head, mode)
+            return jobs.LayerPatterns(s.run, s.layer)
+        return jobs.Pattern(s.run, s.layer, s.head, mode)
 
-    def over(self, s: Selection, prompts: Prompts) -> Job | Nothing:
+    def over(self, s: Selection, prompts: jobs.Prompts) -> jobs.Job | Nothing:
         if s.head is None or s.key is None:
             return NO_HEAD
-        return PatternOver(s.key, prompts, s.layer, s.head, s.look(PatternLook).statistic)
+        return jobs.PatternOver(s.key, prompts, s.layer, s.head, s.look(PatternLook).statistic)
 
     def option(self, key: str, s: Selection) -> Option | None:
         if key == "mode" and self.is_over(s):
@@ -141,7 +144,7 @@ class PatternPage(Page):
             return s.put(replace(s.look(PatternLook), over_cell=(row, col)))
         return replace(s, row=row, col=col)
 
-    def inspects(self, s: Selection) -> tuple[Job, ...]:
+    def inspects(self, s: Selection) -> tuple[jobs.Job, ...]:
         return () if self.is_over(s) else self._read(s).listed()
 
     def line(self, here: Here) -> Segments:
@@ -159,4 +162,4 @@ class PatternPage(Page):
         return replace(s, page="ov", row=s.prompt_cell[1])
 
     def _read(self, s: Selection) -> cells.CellJobs:
-        return cells.jobs(self, s, s.prompt_cell[1])
+        return cells.asked(self, s, s.prompt_cell[1])

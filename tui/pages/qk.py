@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import get_args
 
-from ..engine.jobs import QK, Basis, Job, QKDistance
+from ..engine import jobs
 from ..page import NO_TOKENS, Asked, Command, Export, Here, Nothing, Panel, Say, Segments
 from ..phrases import STRONG, field, number, token, value_at
 from ..results import Grid
@@ -16,12 +16,12 @@ from .circuit import BASELINE, BASIS, FORM, NORMALIZE, OFFSET, TERM, TERMS, WORD
 from .panels import NEAREST, head_writes, partner_panel
 
 
-def _distance(here: Here) -> QKDistance | Nothing:
+def _distance(here: Here) -> jobs.QKDistance | Nothing:
     s, tokens = here.s, circuit.tokens_of(here.s)
     if s.key is None or s.head is None or tokens is None or not len(tokens):
         return NO_TOKENS
     (row, col), look = circuit.cell_of(s), s.look(CircuitLook)
-    return QKDistance(s.key, s.layer, s.head, tokens.ids[row], tokens.ids[col], s.weights, look.form, look.basis)
+    return jobs.QKDistance(s.key, s.layer, s.head, tokens.ids[row], tokens.ids[col], s.weights, look.form, look.basis)
 
 
 def _pair(here: Here) -> str:
@@ -33,9 +33,9 @@ def _by_distance(s: Selection) -> bool:
     return s.rotary_offset and s.look(CircuitLook).basis != "prompt"
 
 
-def _exported(ask: Asked) -> Job:
+def _exported(ask: Asked) -> jobs.Job:
     o, ids = ask.options, ask.run.ids
-    return QK(
+    return jobs.QK(
         ask.model.key, *ask.head, ids, ids, o.weights, o.form, o.normalize, o.baseline, o.basis, ask.offset, o.term,
         ask.basis_run,
     )  # fmt: skip
@@ -72,10 +72,10 @@ class QKPage(CircuitPage):
     )  # fmt: skip
     exports = (
         Export("qk", _exported, ("form", "normalize", "baseline", "basis", "term", "offset"),
-               {"basis": get_args(Basis)}, head="needed"),
+               {"basis": get_args(jobs.Basis)}, head="needed"),
     )  # fmt: skip
 
-    def job(self, s: Selection) -> Job | Nothing:
+    def job(self, s: Selection) -> jobs.Job | Nothing:
         tokens = circuit.tokens_of(s)
         if s.head is None:
             return Nothing("no head is selected, and the direct path has no QK:\n} selects a head, 3 shows W_E W_U")
@@ -86,7 +86,7 @@ class QKPage(CircuitPage):
         out = [s.name, f"QK {TERMS[look.term]}".rstrip(), look.form, circuit.normalisation(s), look.basis]
         return [*out, f"offset {look.offset}"] if _by_distance(s) else out
 
-    def inspects(self, s: Selection) -> tuple[Job, ...]:
+    def inspects(self, s: Selection) -> tuple[jobs.Job, ...]:
         return self._read(s).listed()
 
     def line(self, here: Here) -> Segments:
@@ -110,6 +110,4 @@ class QKPage(CircuitPage):
         return replace(here.s, page="ov")
 
     def _read(self, s: Selection) -> cells.CellJobs:
-        return cells.jobs(self, s, circuit.cell_of(s)[1])
-
-
+        return cells.asked(self, s, circuit.cell_of(s)[1])

@@ -5,20 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
-from ..engine.jobs import (
-    HeadInput,
-    Job,
-    Measure,
-    PartWrite,
-    Residual,
-    ResidualParts,
-    Side,
-    StateAt,
-    Stream,
-    StreamMeasure,
-    Unit,
-    WriteCosines,
-)
+from ..engine import jobs
 from ..page import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Option, Page, Panel, Say, Segments
 from ..phrases import aim, cell_line, where
 from ..results import Grid
@@ -36,7 +23,7 @@ FLOWS: dict[Flow, str] = {
     "final": "cosine of states with the final one", "writes": "cosines between writes",
 }  # fmt: skip
 _ON_STATES = ("states", "final")
-READS: dict[str, Side] = {"query reads": "q", "key reads": "k", "value reads": "v"}
+READS: dict[str, jobs.Side] = {"query reads": "q", "key reads": "k", "value reads": "v"}
 """Side panels that split what a head reads."""
 
 
@@ -56,10 +43,10 @@ class PartsLook(Look):
     """Whether parts of the stream are heads or whole layers."""
 
     travels: ClassVar[bool] = False
-    unit: Unit = "head"
+    unit: jobs.Unit = "head"
 
 
-UNIT = Option("unit", PartsLook, "unit", get_args(Unit), "parts by head or by layer component")
+UNIT = Option("unit", PartsLook, "unit", get_args(jobs.Unit), "parts by head or by layer component")
 
 
 def from_tree(s: Selection, layer: int) -> Selection | Say:
@@ -81,7 +68,7 @@ def _part(here: Here) -> str:
     return grid.rows.labels[min(look.component, len(grid.rows) - 1)]
 
 
-def _vector(here: Here) -> StateAt | PartWrite | None:
+def _vector(here: Here) -> jobs.StateAt | jobs.PartWrite | None:
     on_states = here.s.look(FlowLook).measure in _ON_STATES
     return states.vector(here.s) if on_states else part_write(_part(here), here.s)
 
@@ -90,20 +77,20 @@ def _what(here: Here) -> str:
     return states.under(here.s) if here.s.look(FlowLook).measure in _ON_STATES else _part(here)
 
 
-def _parts(here: Here) -> ResidualParts | Nothing:
+def _parts(here: Here) -> jobs.ResidualParts | Nothing:
     s = here.s
     if s.run is None:
         return NO_TOKENS
-    measure: Measure = "answer" if s.look(FlowLook).measure == "answer" else "norm"
-    return ResidualParts(s.run, s.position, s.weights, s.look(PartsLook).unit, measure, s.target)
+    measure: jobs.Measure = "answer" if s.look(FlowLook).measure == "answer" else "norm"
+    return jobs.ResidualParts(s.run, s.position, s.weights, s.look(PartsLook).unit, measure, s.target)
 
 
 def _reads(name: str) -> Panel:
-    def job(here: Here) -> HeadInput | Nothing:
+    def job(here: Here) -> jobs.HeadInput | Nothing:
         s = here.s
         if s.run is None or s.head is None:
             return NO_HEAD
-        return HeadInput(s.run, s.layer, s.head, s.position, READS[name], s.weights, s.look(PartsLook).unit)
+        return jobs.HeadInput(s.run, s.layer, s.head, s.position, READS[name], s.weights, s.look(PartsLook).unit)
 
     def title(here: Here) -> str:
         return f"{here.s.name} {name.removesuffix(' reads')} at {position(here)}"
@@ -111,13 +98,13 @@ def _reads(name: str) -> Panel:
     return Panel(name, job, title, opens=follow, offered=of_head)
 
 
-def _exported(ask: Asked) -> Job:
+def _exported(ask: Asked) -> jobs.Job:
     o, target = ask.options, ask.given_target()
-    measure: Measure = o.measure or ("norm" if target is None else "answer")
-    unit: Unit = o.unit or "component"
+    measure: jobs.Measure = o.measure or ("norm" if target is None else "answer")
+    unit: jobs.Unit = o.unit or "component"
     if o.position is None:
-        return Residual(ask.run, o.weights, measure, target, unit)
-    return ResidualParts(ask.run, ask.place(), o.weights, unit, measure, target)
+        return jobs.Residual(ask.run, o.weights, measure, target, unit)
+    return jobs.ResidualParts(ask.run, ask.place(), o.weights, unit, measure, target)
 
 
 def _refused(o: Any) -> str:
@@ -126,11 +113,11 @@ def _refused(o: Any) -> str:
     return "--measure answer needs --answer" if o.measure == "answer" and o.answer is None else ""
 
 
-def _exported_stream(ask: Asked) -> Job:
+def _exported_stream(ask: Asked) -> jobs.Job:
     o = ask.options
     if o.measure == "writes":
-        return WriteCosines(ask.run, ask.place(), o.weights, o.unit or "component")
-    return Stream(ask.run, o.measure or "norm", o.weights, o.mids)
+        return jobs.WriteCosines(ask.run, ask.place(), o.weights, o.unit or "component")
+    return jobs.Stream(ask.run, o.measure or "norm", o.weights, o.mids)
 
 
 class ResidualPage(Page):
@@ -152,23 +139,23 @@ class ResidualPage(Page):
     )  # fmt: skip
     exports = (
         Export("residual", _exported, ("measure", "unit", "position", "answer", "distractor"),
-               {"measure": get_args(Measure), "unit": get_args(Unit)}, refuses=_refused),
+               {"measure": get_args(jobs.Measure), "unit": get_args(jobs.Unit)}, refuses=_refused),
         Export("stream", _exported_stream, ("measure", "unit", "position", "mids"),
-               {"measure": (*get_args(StreamMeasure), "writes"), "unit": get_args(Unit)}),
+               {"measure": (*get_args(jobs.StreamMeasure), "writes"), "unit": get_args(jobs.Unit)}),
     )  # fmt: skip
 
-    def job(self, s: Selection) -> Job | Nothing:
+    def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.run is None:
             return NO_TOKENS
         measure = s.look(FlowLook).measure
         if measure == "writes":
-            return WriteCosines(s.run, s.position, s.weights)
+            return jobs.WriteCosines(s.run, s.position, s.weights)
         if measure in _ON_STATES:
-            kind: StreamMeasure = "norm" if measure == "states" else "final"
-            return Stream(s.run, kind, s.weights, s.look(states.StateRows).mids)
+            kind: jobs.StreamMeasure = "norm" if measure == "states" else "final"
+            return jobs.Stream(s.run, kind, s.weights, s.look(states.StateRows).mids)
         if measure == "norm":
-            return Residual(s.run, s.weights)
-        return Nothing() if s.target is None else Residual(s.run, s.weights, "answer", s.target)
+            return jobs.Residual(s.run, s.weights)
+        return Nothing() if s.target is None else jobs.Residual(s.run, s.weights, "answer", s.target)
 
     def words(self, s: Selection) -> list[str]:
         measure = s.look(FlowLook).measure
@@ -202,5 +189,3 @@ class ResidualPage(Page):
         if here.s.look(FlowLook).measure in _ON_STATES:
             return Say(f"{states.under(here.s)} is a state, the sum of what came before it: m shows the writes")
         return to_part(here.s, _part(here))
-
-

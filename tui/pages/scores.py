@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
-from ..engine.jobs import Circuit, CopyingScores, HeadScores, Job, PairSearch, Repeats
+from ..engine import jobs
 from ..results import Grid, Pairs
 from ..selection import Look, Selection
 from . import circuit
@@ -16,9 +16,9 @@ from . import circuit
 On = Literal["repeats", "prompt", "file"]
 PATTERN_SCORES = ("previous token", "duplicate token", "induction", "first token", "entropy")
 COPYING_SCORES = ("copying", "OV top 1", "OV top 5")
-PAIRS: Mapping[str, Circuit] = {"pairs, QK": "qk", "pairs, OV": "ov"}
+PAIRS: Mapping[str, jobs.Circuit] = {"pairs, QK": "qk", "pairs, OV": "ov"}
 """Scores that exist once pairs are searched for → the circuit."""
-REPEATS = Repeats()
+REPEATS = jobs.Repeats()
 _SETTING = re.compile(r"(seed|rows|length|bos)\s*[= ]\s*(\w+)")
 
 
@@ -29,7 +29,7 @@ class ScoresLook(Look):
     score: str = "induction"
     on: On = "repeats"
     """What pattern scores are read from."""
-    repeats: Repeats = REPEATS
+    repeats: jobs.Repeats = REPEATS
     sample: int | None = 1000
     """Tokens that copying scores are counted on; None: the whole vocabulary."""
     pairs: Pairs | None = None
@@ -59,32 +59,32 @@ def on_refused(s: Selection, value: str) -> str:
     return ""
 
 
-def job(s: Selection, name: str) -> Job | None:
+def job(s: Selection, name: str) -> jobs.Job | None:
     """The job that holds a score of all heads."""
     look = s.look(ScoresLook)
     if s.key is None:
         return None
     if name in PAIRS:
         ids, basis = look.pairs.ids if look.pairs else (), s.look(circuit.CircuitLook).basis
-        return PairSearch(s.key, ids, PAIRS[name], s.weights, basis, circuit.offset(s)) if ids else None
+        return jobs.PairSearch(s.key, ids, PAIRS[name], s.weights, basis, circuit.offset(s)) if ids else None
     if name not in PATTERN_SCORES:
-        return CopyingScores(s.key, s.weights, look.sample)
+        return jobs.CopyingScores(s.key, s.weights, look.sample)
     if look.on == "file" and s.file is not None and s.file.prepared is not None:
-        return HeadScores(s.key, s.file.prepared)
+        return jobs.HeadScores(s.key, s.file.prepared)
     if look.on == "prompt":
-        return HeadScores(s.key, s.run) if s.run is not None else None
+        return jobs.HeadScores(s.key, s.run) if s.run is not None else None
     return on_repeats(s)
 
 
-def on_repeats(s: Selection) -> HeadScores | None:
+def on_repeats(s: Selection) -> jobs.HeadScores | None:
     """The scores that label the heads of the tree: those on repeated random tokens, with a BOS if the prompt has
     one."""
-    return HeadScores(s.key, replace(s.look(ScoresLook).repeats, bos=s.with_bos)) if s.key else None
+    return jobs.HeadScores(s.key, replace(s.look(ScoresLook).repeats, bos=s.with_bos)) if s.key else None
 
 
-def copying(s: Selection) -> CopyingScores | None:
+def copying(s: Selection) -> jobs.CopyingScores | None:
     """The scores of how far each head copies."""
-    return CopyingScores(s.key, s.weights, s.look(ScoresLook).sample) if s.key else None
+    return jobs.CopyingScores(s.key, s.weights, s.look(ScoresLook).sample) if s.key else None
 
 
 def column(grid: Grid, score: str) -> int:
@@ -92,13 +92,13 @@ def column(grid: Grid, score: str) -> int:
     return grid.cols.labels.index(score) if score in grid.cols.labels else 0
 
 
-def repeats_text(repeats: Repeats) -> str:
+def repeats_text(repeats: jobs.Repeats) -> str:
     """Seed, rows and length as they are typed."""
     length = "auto" if repeats.length is None else repeats.length
     return f"seed={repeats.seed} rows={repeats.rows} length={length}"
 
 
-def parse_repeats(text: str, before: Repeats, longest: int) -> Repeats | str:
+def parse_repeats(text: str, before: jobs.Repeats, longest: int) -> jobs.Repeats | str:
     """``seed=1 rows=4 length=20`` → those; a sentence where that cannot be. What is not named stays."""
     values: dict[str, int | None] = {}
     rest = _SETTING.sub("", text).replace(",", " ").strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..arrange import picked
-from ..engine.jobs import Job, SourceRow, Sources, SourceWrite
+from ..engine import jobs
 from ..page import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Page, Panel, Say, Segments
 from ..phrases import aim, cell_line, token
 from ..results import Table
@@ -16,11 +16,11 @@ from .pattern import PatternPage
 _COLUMNS = (("source", "source"), ("contribution", "gives"), ("pattern", "pattern"), ("OV", "OV"))
 
 
-def _row(here: Here) -> SourceRow | Nothing:
+def _row(here: Here) -> jobs.SourceRow | Nothing:
     s = here.s
     if s.run is None or s.head is None or s.target is None:
         return NO_TOKENS
-    return SourceRow(s.run, s.layer, s.head, s.position, s.target, s.weights)
+    return jobs.SourceRow(s.run, s.layer, s.head, s.position, s.target, s.weights)
 
 
 def _given(here: Here) -> str:
@@ -28,9 +28,9 @@ def _given(here: Here) -> str:
     return f"{here.s.name} from {token(here.s.tokens, here.s.prompt_cell[1])}"
 
 
-def _vector(here: Here) -> SourceWrite | None:
+def _vector(here: Here) -> jobs.SourceWrite | None:
     s = here.s
-    return None if s.head is None else SourceWrite(s.layer, s.head, *s.prompt_cell)
+    return None if s.head is None else jobs.SourceWrite(s.layer, s.head, *s.prompt_cell)
 
 
 ROW = Panel(
@@ -39,10 +39,10 @@ ROW = Panel(
 )  # fmt: skip
 
 
-def _exported(ask: Asked) -> Job:
+def _exported(ask: Asked) -> jobs.Job:
     if ask.options.position is None:
-        return Sources(ask.run, *ask.head, ask.target())
-    return SourceRow(ask.run, *ask.head, ask.place(), ask.target(), ask.options.weights)
+        return jobs.Sources(ask.run, *ask.head, ask.target())
+    return jobs.SourceRow(ask.run, *ask.head, ask.place(), ask.target(), ask.options.weights)
 
 
 class SourcesPage(Page):
@@ -62,12 +62,12 @@ class SourcesPage(Page):
     marks = True
     back_to = PatternPage.name
 
-    def job(self, s: Selection) -> Job | Nothing:
+    def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.head is None:
             return NO_HEAD
         if s.run is None:
             return NO_TOKENS
-        return Nothing() if s.target is None else Sources(s.run, s.layer, s.head, s.target)
+        return Nothing() if s.target is None else jobs.Sources(s.run, s.layer, s.head, s.target)
 
     def words(self, s: Selection) -> list[str]:
         return [s.name, "sources", f"toward {aim(s)}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
-from ..engine.jobs import StateAt
+from ..engine import jobs
 from ..page import Option
 from ..selection import Look, Selection
 
@@ -56,6 +56,6 @@ def under(s: Selection) -> str:
     return every[row(s)] if every else ""
 
 
-def vector(s: Selection) -> StateAt | None:
+def vector(s: Selection) -> jobs.StateAt | None:
     """The state under the cursor, at the position."""
-    return StateAt(under(s), s.position) if under(s) else None
+    return jobs.StateAt(under(s), s.position) if under(s) else None

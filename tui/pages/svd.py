@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Self, get_args
 
 from ..arrange import picked
-from ..engine.jobs import Circuit, Job, SingularTokens, Spectrum
+from ..engine import jobs
 from ..page import NO_HEAD, Asked, Export, Here, Nothing, Page, Panel, Segments
 from ..phrases import STRONG, field, number, waiting
 from ..results import Curve, Table
@@ -24,11 +24,11 @@ class SVDLook(Look):
         return replace(self, index=0)
 
 
-def _tokens(here: Here) -> SingularTokens | Nothing:
+def _tokens(here: Here) -> jobs.SingularTokens | Nothing:
     s = here.s
     if s.head is None or s.key is None:
         return NO_HEAD
-    return SingularTokens(s.key, s.layer, s.head, s.look(Half).circuit, s.look(SVDLook).index, s.weights)
+    return jobs.SingularTokens(s.key, s.layer, s.head, s.look(Half).circuit, s.look(SVDLook).index, s.weights)
 
 
 DIRECTIONS = Panel(
@@ -38,12 +38,12 @@ DIRECTIONS = Panel(
 )  # fmt: skip
 
 
-def _exported(ask: Asked) -> Job:
+def _exported(ask: Asked) -> jobs.Job:
     o = ask.options
-    half: Circuit = o.circuit or "ov"
+    half: jobs.Circuit = o.circuit or "ov"
     if o.index is not None:
-        return SingularTokens(ask.model.key, *ask.head, half, o.index, o.weights)
-    return Spectrum(ask.model.key, *ask.head, half, o.weights)
+        return jobs.SingularTokens(ask.model.key, *ask.head, half, o.index, o.weights)
+    return jobs.Spectrum(ask.model.key, *ask.head, half, o.weights)
 
 
 class SVDPage(Page):
@@ -56,13 +56,13 @@ class SVDPage(Page):
     options = (HALF,)
     panels = (DIRECTIONS,)
     exports = (
-        Export("svd", _exported, ("circuit", "index"), {"circuit": get_args(Circuit)}, "weights", "needed"),
+        Export("svd", _exported, ("circuit", "index"), {"circuit": get_args(jobs.Circuit)}, "weights", "needed"),
     )  # fmt: skip
 
-    def job(self, s: Selection) -> Job | Nothing:
+    def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.head is None or s.key is None:
             return NO_HEAD
-        return Spectrum(s.key, s.layer, s.head, s.look(Half).circuit, s.weights)
+        return jobs.Spectrum(s.key, s.layer, s.head, s.look(Half).circuit, s.weights)
 
     def words(self, s: Selection) -> list[str]:
         return [s.name, f"singular values of W_{s.look(Half).circuit.upper()}", f"direction {s.look(SVDLook).index}"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from ..arrange import ranked_pairs
-from ..engine.jobs import Job, ScoreParts, Unit
+from ..engine import jobs
 from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Page, Panel, Say, Segments
 from ..phrases import cell_line, token
 from ..results import Grid
@@ -25,7 +25,7 @@ class WhyLook(Look):
     """Component at the key."""
 
 
-def _job(here: Here) -> Job | Nothing:
+def _job(here: Here) -> jobs.Job | Nothing:
     return PAGE.shown(here.s)
 
 
@@ -33,8 +33,8 @@ PAIRS = Panel("pairs", _job, lambda here: "pairs, ranked",
               lambda here, result: ranked_pairs(result) if isinstance(result, Grid) else result, follow)  # fmt: skip
 
 
-def _exported(ask: Asked) -> Job:
-    return ScoreParts(ask.run, *ask.head, ask.place("query"), ask.place("key"), ask.options.unit or "head")
+def _exported(ask: Asked) -> jobs.Job:
+    return jobs.ScoreParts(ask.run, *ask.head, ask.place("query"), ask.place("key"), ask.options.unit or "head")
 
 
 class WhyPage(Page):
@@ -47,7 +47,7 @@ class WhyPage(Page):
     options = (UNIT,)
     panels = (PAIRS,)
     exports = (
-        Export("score-parts", _exported, ("unit", "query", "key"), {"unit": get_args(Unit)}, head="needed",
+        Export("score-parts", _exported, ("unit", "query", "key"), {"unit": get_args(jobs.Unit)}, head="needed",
                refuses=lambda o: "" if o.key is not None
                else "score-parts needs --key N, the position of the key (and takes --query N)"),
     )  # fmt: skip
@@ -55,12 +55,12 @@ class WhyPage(Page):
     of_head = True
     marks = True
 
-    def job(self, s: Selection) -> Job | Nothing:
+    def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.head is None:
             return Nothing("no head is selected, and the direct path has no QK:\n} selects a head, 3 shows W_E W_U")
         if s.run is None:
             return NO_TOKENS
-        return ScoreParts(s.run, s.layer, s.head, *s.prompt_cell, s.look(PartsLook).unit)
+        return jobs.ScoreParts(s.run, s.layer, s.head, *s.prompt_cell, s.look(PartsLook).unit)
 
     def words(self, s: Selection) -> list[str]:
         row, col = s.prompt_cell

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from ...results import ModelKey
-
-Weights = Literal["processed", "raw"]
-Basis = Literal["embed", "normed", "effective", "prompt"]
-Unit = Literal["component", "head"]
-Form = Literal["bilinear", "scaled"]
-ListKind = Literal["either", "words", "ids"]
+from .kinds import ListKind
 
 
 @dataclass(frozen=True)

@@ -6,27 +6,23 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ...results import ModelKey
-from .base import Basis, Job, OfHead, Run, Weights
+from .base import Job, OfHead, Run
+from .kinds import (
+    ANY_TOKEN,
+    EVERY_PAIR,
+    Basis,
+    Circuit,
+    Composed,
+    Direction,
+    Ends,
+    HeadAt,
+    PartnerSide,
+    Repeats,
+    TokenFilter,
+    Weights,
+)
 from .many import Prompts
-from .parts import AllowedTokens, EndsProduct, PartnerSide, VocabularyKeys, VocabularySide
-
-Circuit = Literal["qk", "ov"]
-Ends = Literal["embedding", "unembedding"]
-Composed = Literal["q", "k", "v"]
-Direction = Literal["from", "into"]
-HeadAt = tuple[int, int]
-"""Layer and head."""
-
-
-@dataclass(frozen=True)
-class Repeats:
-    """Rows of repeated random tokens, ``[BOS?] r_1 … r_L r_1 … r_L``: what pattern scores are read from by default."""
-
-    seed: int = 0
-    rows: int = 8
-    length: int | None = None
-    """L; None: ``min(50, (n_ctx − bos) // 2)``."""
-    bos: bool = True
+from .parts import AllowedTokens, EndsProduct, VocabularyKeys, VocabularySide
 
 
 @dataclass(frozen=True)
@@ -88,18 +84,6 @@ class PairSearch(Job):
 
 
 @dataclass(frozen=True)
-class TokenFilter:
-    """Which tokens a search leaves out."""
-
-    same: bool = True
-    """Leave out pairs of a token with itself."""
-    shortest: int = 0
-    """Characters that a token has at least, blanks around it not counted."""
-    pattern: str = ""
-    """Regular expression that a token's text must contain; empty: any."""
-
-
-@dataclass(frozen=True)
 class Partners(OfHead):
     """The best partners of one token in one head, over the whole vocabulary → ``Table`` (rank, token, id, value, z).
 
@@ -112,7 +96,7 @@ class Partners(OfHead):
     weights: Weights = "processed"
     basis: Basis = "embed"
     offset: int = 0
-    filter: TokenFilter = TokenFilter(same=False)
+    filter: TokenFilter = EVERY_PAIR
     k: int = 20
 
     def needs(self) -> frozenset[Job]:
@@ -129,7 +113,7 @@ class TopPairs(OfHead):
     weights: Weights = "processed"
     basis: Basis = "embed"
     offset: int = 0
-    filter: TokenFilter = TokenFilter()
+    filter: TokenFilter = ANY_TOKEN
     k: int = 64
     memory: int = 512 << 20
     """Bytes that the search may take beside the model."""

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from ...results import ModelKey
-from .base import Basis, Form, Job, OfHead, Run, Weights
+from .base import Job, OfHead, Run
+from .kinds import Baseline, Basis, Form, Normalize, PatternKind, Term, Weights
 from .parts import Forward, HeadSum, KeyMoments, OnLayer, StreamMoments, VocabularyKeys
-
-Normalize = Literal["none", "centered", "zscore", "softmax"]
-Baseline = Literal["shown", "vocabulary"]
-Term = Literal["token-token", "token-position", "position-token", "position-position"]
-PatternKind = Literal["pattern", "scores", "value-weighted"]
 
 
 @dataclass(frozen=True)

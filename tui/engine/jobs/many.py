@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ...results import ModelKey
-from .base import Job, Run, Target, Unit
+from .base import Job, Run, Target
+from .kinds import Unit
 
 
 @dataclass(frozen=True)

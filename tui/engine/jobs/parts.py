@@ -4,12 +4,10 @@ jobs that share a forward pass."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from ...results import ModelKey
-from .base import Basis, Form, Job, OfHead, Run, Weights
-
-PartnerSide = Literal["query", "key", "source", "output"]
+from .base import Job, OfHead, Run
+from .kinds import Basis, Form, PartnerSide, Weights
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...results import ModelKey
-from .base import Job, Target, Unit, Weights
+from .base import Job, Target
+from .kinds import Grain, LensMeasure, Measure, Side, StreamMeasure, Unit, Weights
 from .parts import Forward, OnLayer, OnRun
-
-Measure = Literal["norm", "answer"]
-LensMeasure = Literal["probability", "answer", "rank", "entropy", "kl"]
-StreamMeasure = Literal["norm", "final"]
-Side = Literal["q", "k", "v"]
-Grain = Literal["head", "component", "neuron"]
 
 
 @dataclass(frozen=True)
