@@ -24,7 +24,8 @@ _COLORS_256 = ("gnome", "konsole", "mintty", "putty", "rxvt", "screen", "st", "t
 _MONOCHROME = ("vt100", "vt102", "vt220", "vt320", "xterm-mono")
 _SYSTEMS: dict[Colors, str] = {"truecolor": "truecolor", "256": "256", "16": "standard"}
 
-SSH_FRAMES_PER_SECOND = "20"
+FRAMES_PER_SECOND, SSH_FRAMES_PER_SECOND = "120", "20"
+"""A picture that is there waits half a frame to be drawn. Only what changed is sent, so more of them cost no bytes."""
 
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -87,15 +88,14 @@ def environment(options: Wishes, environ: Mapping[str, str]) -> dict[str, str | 
     # Textual takes the presence of NO_COLOR, even empty, for a wish.
     out["NO_COLOR"] = "1" if drawn == "none" else None
     out["TEXTUAL_COLOR_SYSTEM"] = _SYSTEMS.get(drawn, "standard")
+    drawing = {"TEXTUAL_FPS": FRAMES_PER_SECOND}
     if over_ssh(environ):
-        for name, value in (
-            ("TEXTUAL_FPS", SSH_FRAMES_PER_SECOND),
-            ("TEXTUAL_ANIMATIONS", "none"),
-            ("TEXTUAL_SMOOTH_SCROLL", "0"),
-        ):
-            if name not in environ:
-                out[name] = value
-    return out
+        drawing = {
+            "TEXTUAL_FPS": SSH_FRAMES_PER_SECOND,
+            "TEXTUAL_ANIMATIONS": "none",
+            "TEXTUAL_SMOOTH_SCROLL": "0",
+        }
+    return out | {name: value for name, value in drawing.items() if name not in environ}
 
 
 def _is_one_of(term: str, names: tuple[str, ...]) -> bool:

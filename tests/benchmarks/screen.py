@@ -18,6 +18,7 @@ import pyte
 
 from tests.e2e.scenario import CONVENTIONS, LOAD, head_of, title_of
 from tests.e2e.terminal import Terminal, environment
+from tui.terminal import FRAMES_PER_SECOND, SSH_FRAMES_PER_SECOND
 
 WORDS = ("the", "capital", "of", "France", "is", "Paris", "and")
 LONG = "The " + " ".join(WORDS[i % 7] for i in range(1, 63))
@@ -67,7 +68,8 @@ class Child(Terminal):
         command = [sys.executable, "-m", "tests.benchmarks.child", kind, str(self.log), *arguments]
         self.color = dict(itertools.pairwise(arguments)).get("--color", "256")
         # As the command line does before Textual is imported, which the child imports first.
-        variables = {"TEXTUAL_COLOR_SYSTEM": self.color} | variables
+        frames = SSH_FRAMES_PER_SECOND if "SSH_CONNECTION" in variables else FRAMES_PER_SECOND
+        variables = {"TEXTUAL_COLOR_SYSTEM": self.color, "TEXTUAL_FPS": frames} | variables
         super().__init__(command, environment(path, **variables), path, size, rate)
 
     def close(self) -> None:

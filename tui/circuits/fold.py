@@ -72,6 +72,14 @@ class Unembedding:
     """Whether ``W_U`` is centred over d_model."""
     mean: Tensor | None
     """``[d_model]`` mean column of ``W_U``, taken off; None: not centred over the vocabulary."""
+    by_token: Tensor | None = None
+    """``[d_vocab, d_model]``: the same numbers where they lie by token, if they do: columns are gathered ten times as
+    fast there."""
+
+    def stored(self, ids: Tensor) -> Tensor:
+        """``[len(ids), d_model]``: columns of ``W_U`` as stored."""
+        ids = ids.to(self.W_U.device)
+        return self.W_U[:, ids].mT if self.by_token is None else self.by_token[ids]
 
     def columns(self, ids: Tensor) -> Tensor:
         """``[d_model, len(ids)]``: the directions that write these logits."""

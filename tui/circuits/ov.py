@@ -84,10 +84,10 @@ def ranked(unembed: Unembedding, y: Tensor, k: int, shown: Sequence[int] = ()) -
 
 def factors(unembed: Unembedding, y: Tensor) -> Factors:
     """What ``unembed.logits(y [d_model])`` is made from."""
-    W, mean = unembed.W_U, unembed.mean
+    mean = unembed.mean
 
     def columns(ids: Tensor) -> Tensor:
-        found = W[:, ids.to(W.device)].mT
+        found = unembed.stored(ids)
         return found if mean is None else found - mean
 
     beside = 0.0 if mean is None else float(torch.linalg.vector_norm(mean))

@@ -115,7 +115,9 @@ class OpenModel:
                 small = stored.device.type == "cpu" and stored.nbytes <= LAID_OUT
                 self._W_U = stored.contiguous() if small else stored
             ends = replace(self.ends, W_U=self._W_U)
-            self._unembeddings[weights] = fold.unembedding(ends, weights == "processed")
+            made = fold.unembedding(ends, weights == "processed")
+            by_token = self.ends.W_U.mT
+            self._unembeddings[weights] = replace(made, by_token=by_token if by_token.is_contiguous() else None)
         return self._unembeddings[weights]
 
     @property
