@@ -1,0 +1,54 @@
+"""The small values that jobs are made of and pages choose between: known before any job is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Weights = Literal["processed", "raw"]
+Basis = Literal["embed", "normed", "effective", "prompt"]
+Unit = Literal["component", "head"]
+Form = Literal["bilinear", "scaled"]
+ListKind = Literal["either", "words", "ids"]
+PartnerSide = Literal["query", "key", "source", "output"]
+Normalize = Literal["none", "centered", "zscore", "softmax"]
+Baseline = Literal["shown", "vocabulary"]
+Term = Literal["token-token", "token-position", "position-token", "position-position"]
+PatternKind = Literal["pattern", "scores", "value-weighted"]
+Measure = Literal["norm", "answer"]
+LensMeasure = Literal["probability", "answer", "rank", "entropy", "kl"]
+StreamMeasure = Literal["norm", "final"]
+Side = Literal["q", "k", "v"]
+Grain = Literal["head", "component", "neuron"]
+Circuit = Literal["qk", "ov"]
+Ends = Literal["embedding", "unembedding"]
+Composed = Literal["q", "k", "v"]
+Direction = Literal["from", "into"]
+HeadAt = tuple[int, int]
+"""Layer and head."""
+
+
+@dataclass(frozen=True)
+class TokenFilter:
+    """Which tokens a search leaves out."""
+
+    same: bool = True
+    """Leave out pairs of a token with itself."""
+    shortest: int = 0
+    """Characters that a token has at least, blanks around it not counted."""
+    pattern: str = ""
+    """Regular expression that a token's text must contain; empty: any."""
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Rows of repeated random tokens, ``[BOS?] r_1 … r_L r_1 … r_L``: what pattern scores are read from by default."""
+
+    seed: int = 0
+    rows: int = 8
+    length: int | None = None
+    """L; None: ``min(50, (n_ctx − bos) // 2)``."""
+    bos: bool = True
+
+
+ANY_TOKEN, EVERY_PAIR = TokenFilter(), TokenFilter(same=False)
