@@ -64,8 +64,11 @@ class Capabilities:
     """States between attention and MLP: blocks that are not parallel only."""
     neurons: str = ""
     """MLP outputs as a sum over neurons."""
+    plain: str = ""
+    """The forward pass from plain tensors gives the model's own logits and patterns; else interventions run through
+    hooks."""
     pattern_edit: str = ""
-    """Editing a pattern changes the output (needed for interventions)."""
+    """Editing a pattern changes the output: interventions on it through hooks."""
     one_vocabulary: str = ""
     """Outputs are the input tokens: copying, pair search in OV, a next token that can be appended."""
 

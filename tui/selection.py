@@ -119,7 +119,7 @@ class Selection:
     """The user's answer and distractor; None: the likeliest next token."""
     likeliest: Likeliest | None = None
     weights: jobs.Weights = "processed"
-    stack: tuple[jobs.Job, ...] = ()
+    stack: tuple[jobs.Change, ...] = ()
     """Interventions in force, in order."""
 
     page: str = "pattern"

@@ -60,7 +60,14 @@ class Pass:
     values: list[list[Array]] = field(default_factory=list)
     parts: list[tuple[str, Array]] = field(default_factory=list)
     """Every component's write, heads apart."""
+    z: dict[tuple[int, int], Array] = field(default_factory=dict)
+    act: list[Array] = field(default_factory=list)
+    mlp: list[Array] = field(default_factory=list)
     logits: Array = field(default_factory=lambda: np.zeros(0))
+
+
+def unchanged(point: str, layer: int, head: int, value: Array) -> Array:
+    return value
 
 
 @dataclass
@@ -83,7 +90,8 @@ class Model:
         """What the layer's MLP writes for this stream."""
         return self.activations(layer, x) @ self.W_out[layer] + self.b_out[layer]
 
-    def forward(self, ids: list[int]) -> Pass:
+    def forward(self, ids: list[int], change: Callable[[str, int, int, Array], Array] = unchanged) -> Pass:
+        """``change(point, layer, head, value)``: what an activation becomes; head −1 where it is the whole layer's."""
         out = Pass()
         n = len(ids)
         x = self.W_E[ids]
@@ -93,6 +101,7 @@ class Model:
             x = x + self.W_pos[:n]
         seen = np.tril(np.ones((n, n), dtype=bool))
         for layer, heads in enumerate(self.heads):
+            x = change("stream", layer, -1, x)
             out.stream.append(x)
             read = self.norms[layer](x)
             scores, patterns, values = [], [], []
@@ -100,17 +109,22 @@ class Model:
                 q, k, v = read @ head.W_Q + head.b_Q, read @ head.W_K + head.b_K, read @ head.W_V + head.b_V
                 if self.rope is not None:
                     q, k = self.rope(q, np.arange(n)), self.rope(k, np.arange(n))
-                score = np.where(seen, q @ k.T / self.attn_scale, np.nan)
-                pattern = softmax(score)
+                score = change("score", layer, index, np.where(seen, q @ k.T / self.attn_scale, np.nan))
+                pattern = change("pattern", layer, index, softmax(score))
                 scores.append(score)
                 patterns.append(pattern)
                 values.append(v)
-                write = np.nan_to_num(pattern) @ v @ head.W_O
+                z = change("z", layer, index, np.nan_to_num(pattern) @ v)
+                out.z[layer, index] = z
+                write = z @ head.W_O
                 out.parts.append((f"L{layer}H{index}", write))
                 x = x + write
             out.parts.append((f"L{layer}.bias", np.broadcast_to(self.b_O[layer], x.shape)))
             x = x + self.b_O[layer]
-            write = self.mlp(layer, x)
+            act = change("act", layer, -1, self.activations(layer, x))
+            out.act.append(act)
+            write = change("mlp", layer, -1, act @ self.W_out[layer] + self.b_out[layer])
+            out.mlp.append(write)
             out.parts.append((f"L{layer}.mlp", write))
             x = x + write
             out.scores.append(scores)

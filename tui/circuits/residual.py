@@ -54,13 +54,18 @@ def components(
     yield "embed", trace.embed[positions]
     if trace.pos is not None:
         yield "pos", trace.pos[positions]
-    for layer in range(len(trace.attn_out) if layers is None else layers):
+    depth = len(trace.attn_out) if layers is None else layers
+    for layer in range(depth):
+        if layer in trace.added:
+            yield f"L{layer}.added", trace.added[layer][positions]
         if W_O is None:
             yield f"L{layer}.attn", trace.attn_out[layer][positions]
         else:
             yield from _attention(trace, layer, W_O(layer), positions)
         if trace.mlp_out is not None:
             yield f"L{layer}.mlp", trace.mlp_out[layer][positions]
+    if depth == len(trace.attn_out) and depth in trace.added:
+        yield f"L{depth}.added", trace.added[depth][positions]
 
 
 def _attention(trace: Trace, layer: int, W_O: Sequence[Tensor], positions: slice) -> Iterator[tuple[str, Tensor]]:

@@ -8,7 +8,7 @@ Sources: "A Mathematical Framework for Transformer Circuits" (its matrices are t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -148,6 +148,10 @@ class Trace:
     values: Mapping[int, Tensor]
     """layer → ``[n, n_heads, d_head]`` as attention used them: after q/k norm and rotation, one for each query head."""
     visible: Mapping[int, Tensor]
-    """layer → ``[n, n]`` bool (or ``[n_heads, n, n]``): which keys a query may see (causal, sliding window)."""
+    """layer → ``[n, n]`` bool (or ``[n_heads, n, n]``): which keys a query may see (causal, sliding window); of every
+    layer, one tensor where neighbours see the same."""
     score_bias: Mapping[int, Tensor]
     """layer → ``[n_heads, n, n]`` added to the scaled scores (ALiBi); absent without."""
+    added: Mapping[int, Tensor] = field(default_factory=dict)
+    """layer → ``[n, d_model]`` that interventions added to the stream before the block (the number of layers: to the
+    final stream); absent without."""

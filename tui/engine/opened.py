@@ -201,16 +201,6 @@ class OpenModel:
         return Axis(f"{name} position", tuple(map(str, range(count))))
 
 
-def forward(job: Forward, bench: OpenModel, ctx: Context) -> Trace:
-    layers: tuple[int, ...] = tuple(range(bench.info.n_layers)) if bench.keeps_all(job.run) else ()
-    if job.layer is not None:
-        layers = (job.layer,)
-    if job.run.interventions:
-        raise Refusal("Interventions are not offered yet.")
-    ctx.progress("forward pass")
-    return bench.live.trace(job.run.ids, layers, ctx.check)
-
-
 def tokenize(job: Tokenize, bench: OpenModel, ctx: Context) -> Tokens:
     return bench.live.tokens.encode(job.text, job.bos)
 

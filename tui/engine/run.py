@@ -15,6 +15,7 @@ from ..models.load import load
 from ..results import ModelInfo, ModelKey
 from . import (
     attributions,
+    changes,
     compose,
     directions,
     heads,
@@ -48,7 +49,7 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     parts.EndsProduct: scores.ends_product,
     jobs.FindPairs: search.find_pairs,
     jobs.FindTarget: targets.find_target,
-    parts.Forward: opened.forward,
+    parts.Forward: changes.forward,
     parts.HeadCopying: scores.head_copying,
     jobs.HeadInput: streams.head_input,
     jobs.HeadScores: scores.head_scores,
@@ -75,6 +76,7 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     jobs.QK: heads.qk,
     jobs.QKDistance: heads.qk_distance,
     parts.Rank: heads.rank,
+    jobs.ReferenceMoments: changes.reference_moments,
     jobs.Residual: streams.residual_grid,
     jobs.ResidualParts: streams.residual_parts,
     jobs.ScoreParts: attributions.score_parts,

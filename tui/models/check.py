@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..circuits.forward import Tape
 from ..circuits.tensors import Trace
 from ..results import Capabilities
 from .errors import ModelError, first_line
@@ -24,6 +25,7 @@ from .weights import attention_scale, read_norm, soft_cap
 if TYPE_CHECKING:
     from .live import LiveModel
 
+PLAIN = "forward from plain tensors"
 EXPERTS = "The MLPs of this model are not one layer of neurons each (mixtures of experts)."
 NO_TOKENS = "This needs outputs that are the input tokens; this model's are {} classes of their own."
 N_TOKENS = 24
@@ -217,6 +219,15 @@ def _neurons(live: LiveModel, trace: Trace) -> float | None:
     return None if not sizes else worst if len(sizes) == 1 else float("inf")
 
 
+def _plain(live: LiveModel, trace: Trace) -> float:
+    """Logits and patterns of the forward pass that interventions run on."""
+    tape, reach = Tape(), [trace.visible[layer] for layer in range(live.n_layers)]
+    forward = live.forward
+    final = forward.run(forward.embed(trace.ids[None]), reach, keep=tape, patterns=range(live.n_layers))
+    apart = [error(forward.logits(final[0]), trace.logits)]
+    return max(apart + [error(tape.pattern[layer], own) for layer, own in trace.patterns.items()])
+
+
 _IDENTITIES: dict[str, Callable[[Any, Trace], float | None]] = {
     "pattern = softmax(q·k / scale + mask)": _pattern,
     "z = pattern · v": _values,
@@ -229,6 +240,7 @@ _IDENTITIES: dict[str, Callable[[Any, Trace], float | None]] = {
     "MLP 0": _first_mlp,
     "state between = stream + attention": _middle,
     "MLP = Σ act W_out + b_out": _neurons,
+    PLAIN: _plain,
 }
 
 
@@ -278,6 +290,7 @@ def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effec
         effective=no_mlp or qk or failed("MLP 0"),
         states_mid=run or no_mid,
         neurons=no_mlp or run or experts or failed("MLP ="),
+        plain=run or failed(PLAIN),
         pattern_edit=shown or ("" if effect > 0 else "This architecture ignores an edited pattern."),
         one_vocabulary="" if live.outputs is live.tokens else NO_TOKENS.format(live.outputs.d_vocab),
     )

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..circuits.forward import Block, Forward
 from ..circuits.tensors import MLP, Ends, HeadWeights, Trace
 from ..results import ModelInfo
+from .blocks import read_block
 from .errors import ModelError
 from .rotary import Rotate, rotation
 from .tokens import Tokenizer
@@ -40,6 +42,8 @@ class LiveModel:
         # 16 bits each is a copy, so only the heads at hand are kept.
         views = bridge.embed.W_E.dtype == torch.float32
         self._head = lru_cache(maxsize=4096 if views else 64)(self._read_head)
+        self._block = lru_cache(maxsize=4096 if views else 2)(self._read_block)
+        self._reach = lru_cache(maxsize=16)(self._read_reach)
 
     def describe(self, info: ModelInfo) -> LiveModel:
         """What the self-check, which needs this object, has found of it."""
@@ -64,6 +68,22 @@ class LiveModel:
 
     def _read_head(self, layer: int, head: int) -> HeadWeights:
         return read_head(self.bridge, layer, head, self.rotation(layer))
+
+    def _read_block(self, layer: int) -> Block:
+        return read_block(self.bridge, layer, self.rotation(layer))
+
+    @property
+    def forward(self) -> Forward:
+        """The blocks as plain tensors: what interventions run on."""
+        return Forward(self._block, self.n_layers, self.ends)
+
+    def reach(self, n: int) -> list[Tensor]:
+        """A layer → which keys each query of n tokens may see, as the model's own attention is told."""
+        return self._reach(n)
+
+    def _read_reach(self, n: int) -> list[Tensor]:
+        visible = self.trace([0] * n).visible
+        return [visible[layer] for layer in range(self.n_layers)]
 
     def rotation(self, layer: int) -> Rotate | None:
         """The layer's rotary code: ``rotate(x [n, d_head], positions [n])``; None where it rotates nothing."""
@@ -130,7 +150,8 @@ class LiveModel:
 
     def close(self) -> None:
         """Lets go of weights and caches. The object cannot be used afterwards."""
-        self._head.cache_clear()
+        for cache in (self._head, self._block, self._reach):
+            cache.cache_clear()
         self._ends = None
         self.bridge = None
         if torch.cuda.is_available():

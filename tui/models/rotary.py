@@ -6,6 +6,7 @@ come from the model's rotary module and the formula from the file that defines i
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 from collections.abc import Callable
@@ -41,9 +42,14 @@ def rotation(bridge: Any, layer: int) -> Rotate | None:
     return rotate
 
 
+def _quick() -> contextlib.AbstractContextManager[object]:
+    """Without a record for gradients, unless somebody takes them."""
+    return contextlib.nullcontext() if torch.is_grad_enabled() else torch.inference_mode()
+
+
 def _halves(tables: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], formula: Any) -> Rotate:
     def rotate(x: Tensor, positions: Tensor) -> Tensor:
-        with torch.inference_mode():
+        with _quick():
             cos, sin = tables(x[None], positions[None])
             turned = cos.shape[-1]
             head, rest = x[None, None, :, :turned], x[:, turned:]
@@ -57,7 +63,7 @@ def _adjacent_pairs(attn: Any, formula: Any) -> Rotate:
     """GPT-J: pairs (0, 1), (2, 3), …; one table of sines then cosines, made for all positions in advance."""
 
     def rotate(x: Tensor, positions: Tensor) -> Tensor:
-        with torch.inference_mode():
+        with _quick():
             table = attn.embed_positions.to(x.device)[positions]
             sin, cos = table.to(x.dtype).chunk(2, dim=-1)
             turned = attn.rotary_dim if attn.rotary_dim is not None else x.shape[-1]
@@ -69,7 +75,7 @@ def _adjacent_pairs(attn: Any, formula: Any) -> Rotate:
 
 def _native(rotary: Any) -> Rotate:
     def rotate(x: Tensor, positions: Tensor) -> Tensor:
-        with torch.inference_mode():
+        with _quick():
             out, _ = rotary.apply_rope(x[None, None], x[None, None], position_ids=positions[None])
             return out[0, 0]  # type: ignore[no-any-return]
 

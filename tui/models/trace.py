@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -94,21 +95,39 @@ class Recording:
     def watch_masks(self) -> list[Any]:
         """Pre-hooks that keep the mask each attention is handed: the one certain source for sliding windows."""
 
+        last: list[Any] = [None, None]
+
         def watch(layer: int) -> Any:
             def keep(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
                 mask = kwargs.get("attention_mask")
-                if isinstance(mask, Tensor) and mask.ndim == 4:
-                    self.masks[layer] = mask[0].detach().clone()  # without padding the same for every prompt
+                if not isinstance(mask, Tensor) or mask.ndim != 4:
+                    return
+                if mask is not last[0]:  # most models hand one mask to every layer
+                    last[:] = [mask, mask[0].detach().clone()]  # without padding the same for every prompt
+                self.masks[layer] = last[1]
 
             return keep
 
-        blocks = self.bridge.blocks
-        return [blocks[i].attn.register_forward_pre_hook(watch(i), with_kwargs=True) for i in self.layers]
+        return [
+            block.attn.register_forward_pre_hook(watch(layer), with_kwargs=True)
+            for layer, block in enumerate(self.bridge.blocks)
+        ]
 
     def stack(self, kind: str, prompt: int) -> Tensor | None:
         names = [f"blocks.{layer}.{kind}" for layer in range(len(self.bridge.blocks))]
         every = all(name in self.seen for name in names)
         return torch.stack([self.of(name, prompt) for name in names]) if every else None
+
+    @cached_property
+    def reach(self) -> dict[int, Tensor]:
+        """What ``visible`` says of every layer, one tensor where neighbours see the same: a mask of 1,000 tokens is a
+        megabyte."""
+        out: dict[int, Tensor] = {}
+        for layer in range(len(self.bridge.blocks)):
+            own = self.visible(layer)
+            before = out.get(layer - 1)
+            out[layer] = before if before is not None and torch.equal(before, own) else own
+        return out
 
     def visible(self, layer: int) -> Tensor:
         """``[n, n]`` or ``[n_heads, n, n]`` bool."""
@@ -193,7 +212,7 @@ def _assemble(
         raise ModelError(f"This architecture does not show its {missing} in every layer.", "Choose another model.")
     embed = record.of("embed.hook_out", prompt)
     pos = record.of("pos_embed.hook_out", prompt) if "pos_embed.hook_out" in record.seen else None
-    queries, keys, values, patterns, visible = {}, {}, {}, {}, {}
+    queries, keys, values, patterns = {}, {}, {}, {}
     for layer in record.layers:
         at = f"blocks.{layer}.attn."
         if at + "hook_pattern" in record.seen:
@@ -206,7 +225,6 @@ def _assemble(
             queries[layer] = used(attn, q, "q_norm", rotate)
             keys[layer] = expand(used(attn, k, "k_norm", rotate), cfg.n_heads)
             values[layer] = expand(v, cfg.n_heads)
-        visible[layer] = record.visible(layer)
     return Trace(
         ids=ids,
         embed=embed,
@@ -223,7 +241,7 @@ def _assemble(
         queries=queries,
         keys=keys,
         values=values,
-        visible=visible,
+        visible=record.reach,
         score_bias={},
     )
 

@@ -135,9 +135,7 @@ def run_mlp(bridge: Any, layer: int) -> Callable[[Tensor], Tensor] | None:
     mlp = block._modules.get("mlp")
     if mlp is None or (mlp := mlp.original_component) is None:
         return None
-    # The bridge keeps the name ``ln2`` even where a parallel block has one norm for both branches (GPT-J, Phi).
-    before = read_norm(block, "ln2" if block._modules.get("ln2") is not None or "ln2_post" in block._modules else "ln1")
-    after = read_norm(block, "ln2_post")
+    before, after = mlp_norms(block)
     dtype = next(mlp.parameters()).dtype
 
     def run(x: Tensor) -> Tensor:
@@ -147,6 +145,13 @@ def run_mlp(bridge: Any, layer: int) -> Callable[[Tensor], Tensor] | None:
             return after(out[0].float())
 
     return run
+
+
+def mlp_norms(block: Any) -> tuple[Norm, Norm]:
+    """The norms that a block's MLP reads and writes through."""
+    # The bridge keeps the name ``ln2`` even where a parallel block has one norm for both branches (GPT-J, Phi).
+    before = "ln2" if block._modules.get("ln2") is not None or "ln2_post" in block._modules else "ln1"
+    return read_norm(block, before), read_norm(block, "ln2_post")
 
 
 def read_mlp(bridge: Any, layer: int) -> MLP | None:

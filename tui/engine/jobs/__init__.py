@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .base import Change as Change
     from .base import FindTarget as FindTarget
     from .base import Job as Job
     from .base import Open as Open
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from .base import Target as Target
     from .base import Tokenize as Tokenize
     from .base import Words as Words
+    from .changes import Ablation as Ablation
+    from .changes import AddVector as AddVector
+    from .changes import CutEdge as CutEdge
+    from .changes import Patch as Patch
+    from .changes import ReferenceMoments as ReferenceMoments
+    from .changes import SteeringDirection as SteeringDirection
     from .finding import AllComposition as AllComposition
     from .finding import Composition as Composition
     from .finding import CopyingScores as CopyingScores
@@ -46,19 +53,24 @@ if TYPE_CHECKING:
     from .kinds import Basis as Basis
     from .kinds import Circuit as Circuit
     from .kinds import Composed as Composed
+    from .kinds import Cut as Cut
     from .kinds import Direction as Direction
     from .kinds import Ends as Ends
     from .kinds import Form as Form
     from .kinds import Grain as Grain
     from .kinds import HeadAt as HeadAt
+    from .kinds import How as How
     from .kinds import LensMeasure as LensMeasure
     from .kinds import ListKind as ListKind
     from .kinds import Measure as Measure
+    from .kinds import Metric as Metric
     from .kinds import Normalize as Normalize
     from .kinds import PartnerSide as PartnerSide
     from .kinds import PatternKind as PatternKind
     from .kinds import Repeats as Repeats
     from .kinds import Side as Side
+    from .kinds import Site as Site
+    from .kinds import Span as Span
     from .kinds import StreamMeasure as StreamMeasure
     from .kinds import Term as Term
     from .kinds import TokenFilter as TokenFilter
@@ -92,7 +104,7 @@ if TYPE_CHECKING:
     from .stream import Vector as Vector
     from .stream import WriteCosines as WriteCosines
 
-_MODULES = ("kinds", "base", "parts", "head", "stream", "finding", "many")
+_MODULES = ("kinds", "base", "parts", "head", "stream", "finding", "many", "changes")
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...results import ModelKey
 from .kinds import ListKind
@@ -18,14 +18,28 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Change:
+    """Base of what can be changed in a forward pass."""
+
+    def needs(self, run: Run) -> frozenset[Job]:
+        """The jobs that it reads."""
+        return frozenset()
+
+
+@dataclass(frozen=True)
 class Run:
     """One forward pass: what the activations of a result were computed from."""
 
     model: ModelKey
     ids: tuple[int, ...]
     bos: bool
-    interventions: tuple[Job, ...] = ()
-    """Ablations and patches in force, in order. Empty until interventions are offered."""
+    interventions: tuple[Change, ...] = ()
+    """What is changed in it, in order."""
+
+    @property
+    def clean(self) -> Run:
+        """The same prompt with nothing changed."""
+        return replace(self, interventions=()) if self.interventions else self
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,14 @@ Circuit = Literal["qk", "ov"]
 Ends = Literal["embedding", "unembedding"]
 Composed = Literal["q", "k", "v"]
 Direction = Literal["from", "into"]
+How = Literal["zero", "zero, value biases folded", "mean", "resample", "noise", "scale"]
+Cut = Literal["knockout", "drop"]
+Metric = Literal["logit difference", "log-probability", "probability", "rank", "KL", "loss"]
+Site = Literal["resid_pre", "resid_mid", "attn_out", "mlp_out", "z", "q", "k", "v", "pattern", "neuron"]
 HeadAt = tuple[int, int]
 """Layer and head."""
+Span = tuple[int, ...] | None
+"""Positions; None: all of them."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,12 @@ class Forward(Job):
     run: Run
     layer: int | None = None
 
+    def needs(self) -> frozenset[Job]:
+        if not self.run.interventions:
+            return frozenset()
+        read = (change.needs(self.run) for change in self.run.interventions)
+        return frozenset({Forward(self.run.clean), Forward(self.run.clean, self.layer)}).union(*read)
+
 
 @dataclass(frozen=True)
 class OnRun(Job):

@@ -1,0 +1,369 @@
+"""The model's blocks from plain tensors: a batch of variants at once, from any layer on, with edits at named points.
+
+Interventions run here. A variant differs from the prompt's own run in one activation or a few, so what lies before the
+first of them is not computed again: neither the layers below nor, with causal attention, the positions before. What
+this forward gives is compared with the model's own logits and patterns when a model is loaded (``models.check``).
+
+Points, in the order of a block (b variants, n positions; names as in TransformerLens' hooks):
+
+    resid_pre [b, n, d_model]        the stream before the block
+    q [b, n, heads, d_head], k v [b, n, key/value heads, d_head]    projected, before their norms and rotation
+    scores [b, heads, n, n]          scaled, capped and masked with −∞
+    pattern [b, heads, n, n], z [b, n, heads, d_head]
+    attn_out [b, n, d_model]         what attention adds to the stream, after a post-norm where there is one
+    resid_mid [b, n, d_model]        the stream between attention and MLP; not in parallel blocks
+    act [b, n, d_mlp], mlp_out [b, n, d_model]
+    resid_post [b, n, d_model]       after the last block only: every other one is the next block's resid_pre
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .tensors import Ends, Norm, Trace
+
+Edit = Callable[[Tensor], Tensor]
+"""What an activation becomes; it may also only look."""
+Edits = Mapping[tuple[str, int], Edit]
+"""Point and layer → edit."""
+NONE: Edits = {}
+
+
+def never() -> None:
+    """A ``check`` that never cancels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One layer as stored (raw)."""
+
+    norm: Norm
+    """What attention reads through."""
+    W_Q: Tensor
+    """``[d_model, heads · d_head]``."""
+    b_Q: Tensor
+    W_K: Tensor
+    """``[d_model, groups · d_head]``, as is ``W_V``: key/value heads."""
+    b_K: Tensor
+    W_V: Tensor
+    b_V: Tensor
+    W_O: Tensor
+    """``[heads · d_head, d_model]``."""
+    b_O: Tensor
+    """``[d_model]``."""
+    heads: int
+    groups: int
+    scale: float
+    """Scores are divided by it."""
+    soft_cap: float | None
+    q_norm: Norm
+    """Before the rotation: over d_head, or over all heads at once (OLMo 2)."""
+    k_norm: Norm
+    rotate: Callable[[Tensor, Tensor], Tensor] | None
+    """``rotate(x [m, d_head], positions [m])``; None without rotary."""
+    post_norm: Norm
+    """Between attention's output and the stream (Gemma 2 and 3, OLMo 2); else none."""
+    mlp: Callable[[Tensor, Edit | None], Tensor] | None
+    """``x [b, n, d_model]`` of the stream, and the edit of its activations → what the MLP writes; None without one."""
+    parallel: bool
+    """Whether the MLP reads the stream before attention."""
+
+    @property
+    def group_size(self) -> int:
+        """Query heads that share a key/value head."""
+        return self.heads // self.groups
+
+
+@dataclass(eq=False)
+class Tape:
+    """What one run of one prompt left behind; a tensor a layer, without the batch's axis."""
+
+    pre: list[Tensor] = field(default_factory=list)
+    """``[n, d_model]``, and the final stream last."""
+    mid: list[Tensor] = field(default_factory=list)
+    attn_out: list[Tensor] = field(default_factory=list)
+    attn_raw: list[Tensor] = field(default_factory=list)
+    """``[n, d_model]`` before the post-norm."""
+    mlp_out: list[Tensor] = field(default_factory=list)
+    q: list[Tensor] = field(default_factory=list)
+    """``[n, heads, d_head]`` as attention used them; k and v ``[n, groups, d_head]``."""
+    k: list[Tensor] = field(default_factory=list)
+    v: list[Tensor] = field(default_factory=list)
+    pattern: dict[int, Tensor] = field(default_factory=dict)
+    """``[heads, n, n]`` of the layers that were asked for."""
+    z: list[Tensor] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """The positions before ``first``, which are those of another run: variants that differ from there on only."""
+
+    tape: Tape
+    first: int
+
+
+class Forward:
+    """One model's blocks and ends."""
+
+    def __init__(self, block: Callable[[int], Block], n_layers: int, ends: Ends) -> None:
+        self.block, self.n_layers, self.ends = block, n_layers, ends
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """``ids [b, n]`` → the stream before the first block."""
+        x = self.ends.W_E[ids]
+        return x if self.ends.W_pos is None else x + self.ends.W_pos[: ids.shape[1]]
+
+    def logits(self, x: Tensor) -> Tensor:
+        """``[…, d_model]`` of the final stream → ``[…, outputs]``."""
+        ends = self.ends
+        out = ends.final_norm(x) @ ends.W_U
+        if ends.b_U is not None:
+            out = out + ends.b_U
+        return out if ends.logit_cap is None else ends.logit_cap * torch.tanh(out / ends.logit_cap)
+
+    def run(
+        self,
+        x: Tensor,
+        reach: Sequence[Tensor],
+        start: int = 0,
+        edits: Edits = NONE,
+        check: Callable[[], None] = never,
+        past: Past | None = None,
+        last: bool = False,
+        keep: Tape | None = None,
+        patterns: Sequence[int] = (),
+    ) -> Tensor:
+        """``x [b, m, d_model]``, the stream before block ``start``, → the final stream; ``last``: at the last position
+        alone.
+
+        ``reach``: a layer → ``[n, n]`` or ``[heads, n, n]`` bool, which keys a query may see. ``past``: x starts at its
+        position ``first``. ``keep``: filled with the run of the first variant, and its ``patterns`` of these layers.
+        """
+        for layer in range(start, self.n_layers):
+            check()
+            block = self.block(layer)
+            x = _at(edits, "resid_pre", layer, x)
+            if keep is not None:
+                keep.pre.append(x[0])
+            narrow = last and layer == self.n_layers - 1
+            write = self._attention(block, layer, x, reach[layer], edits, past, narrow, keep, layer in patterns)
+            before = x[:, -1:] if narrow else x
+            x = self._second_half(block, layer, before, before + write, edits, keep)
+        x = _at(edits, "resid_post", self.n_layers - 1, x)
+        if keep is not None:
+            keep.pre.append(x[0])
+        return x[:, -1:] if last else x
+
+    def from_mid(
+        self,
+        pre: Tensor,
+        mid: Tensor,
+        layer: int,
+        reach: Sequence[Tensor],
+        check: Callable[[], None] = never,
+        past: Past | None = None,
+        last: bool = False,
+        edits: Edits = NONE,
+    ) -> Tensor:
+        """As ``run``, from between attention and MLP of a layer: ``pre`` and ``mid [b, m, d_model]``."""
+        if last and layer == self.n_layers - 1:
+            pre, mid = pre[:, -1:], mid[:, -1:]
+        x = self._second_half(self.block(layer), layer, pre, mid, edits, None)
+        return self.run(x, reach, layer + 1, edits, check, past, last)
+
+    def _second_half(
+        self, block: Block, layer: int, pre: Tensor, mid: Tensor, edits: Edits, keep: Tape | None
+    ) -> Tensor:
+        if not block.parallel:
+            mid = _at(edits, "resid_mid", layer, mid)
+        if keep is not None:
+            keep.mid.append(mid[0])
+        if block.mlp is None:
+            return mid
+        out = block.mlp(pre if block.parallel else mid, edits.get(("act", layer)))
+        out = _at(edits, "mlp_out", layer, out)
+        if keep is not None:
+            keep.mlp_out.append(out[0])
+        return mid + out
+
+    def _attention(
+        self,
+        block: Block,
+        layer: int,
+        x: Tensor,
+        reach: Tensor,
+        edits: Edits,
+        past: Past | None,
+        narrow: bool,
+        keep: Tape | None,
+        keep_pattern: bool,
+    ) -> Tensor:
+        """What attention adds to the stream; ``narrow``: at the last position alone."""
+        y, first = block.norm(x), 0 if past is None else past.first
+        n = first + x.shape[1]
+        rows = slice(n - 1, n) if narrow else slice(first, n)
+        q = _heads(y[:, -1:] if narrow else y, block.W_Q, block.b_Q, block.heads)
+        k, v = (_heads(y, W, b, block.groups) for W, b in ((block.W_K, block.b_K), (block.W_V, block.b_V)))
+        q, k, v = (_at(edits, name, layer, value) for name, value in (("q", q), ("k", k), ("v", v)))
+        q = _used(q, block.q_norm, block.rotate, rows.start)
+        k = _used(k, block.k_norm, block.rotate, first)
+        if past is not None and first:
+            k, v = (
+                torch.cat([own[:first].expand(len(new), -1, -1, -1), new], 1)
+                for own, new in ((past.tape.k[layer], k), (past.tape.v[layer], v))
+            )
+        kept_k, kept_v = k, v
+        if block.group_size > 1:
+            k, v = (side.repeat_interleave(block.group_size, 2) for side in (k, v))
+        scores = q.transpose(1, 2) @ k.permute(0, 2, 3, 1) / block.scale
+        if block.soft_cap is not None:
+            scores = block.soft_cap * torch.tanh(scores / block.soft_cap)
+        scores = scores.masked_fill(~reach[..., rows, :n], -torch.inf)
+        pattern = _at(edits, "scores", layer, scores).softmax(-1)
+        pattern = _at(edits, "pattern", layer, pattern)
+        z = _at(edits, "z", layer, (pattern @ v.transpose(1, 2)).transpose(1, 2))
+        raw = z.flatten(2) @ block.W_O + block.b_O
+        out = _at(edits, "attn_out", layer, block.post_norm(raw))
+        if keep is not None:
+            for kept, value in (
+                (keep.q, q), (keep.k, kept_k), (keep.v, kept_v), (keep.z, z),
+                (keep.attn_raw, raw), (keep.attn_out, out),
+            ):  # fmt: skip
+                kept.append(value[0])
+            if keep_pattern:
+                keep.pattern[layer] = pattern[0]
+        return out
+
+
+def _at(edits: Edits, point: str, layer: int, value: Tensor) -> Tensor:
+    edit = edits.get((point, layer))
+    return value if edit is None else edit(value)
+
+
+def _heads(y: Tensor, W: Tensor, b: Tensor, heads: int) -> Tensor:
+    """``[b, m, d_model] → [b, m, heads, d_head]``."""
+    return (y @ W + b).view(*y.shape[:-1], heads, -1)
+
+
+def _used(x: Tensor, norm: Norm, rotate: Callable[[Tensor, Tensor], Tensor] | None, first: int) -> Tensor:
+    """``[b, m, heads, d_head]`` projected queries or keys → as attention uses them: normalised, then rotated."""
+    b, m, heads, d_head = x.shape
+    if norm.kind != "none":
+        over_all = norm.w is not None and norm.w.ndim == 1 and norm.w.numel() == heads * d_head != d_head
+        x = norm(x.flatten(2)).view_as(x) if over_all else norm(x)
+    if rotate is None:
+        return x
+    at = torch.arange(first, first + m, device=x.device).repeat(b * heads)
+    turned = rotate(x.transpose(1, 2).reshape(-1, d_head), at)
+    return turned.view(b, heads, m, d_head).transpose(1, 2)
+
+
+def chain(first: Edit | None, then: Edit) -> Edit:
+    """Both edits, one after the other."""
+    return then if first is None else lambda value: then(first(value))
+
+
+def merged(*all_edits: Edits) -> Edits:
+    """Edits of several interventions, in their order where they meet at a point."""
+    out: dict[tuple[str, int], Edit] = {}
+    for edits in all_edits:
+        for at, edit in edits.items():
+            out[at] = chain(out.get(at), edit)
+    return out
+
+
+def lowest(edits: Edits) -> int:
+    """The first layer that edits touch."""
+    return min((layer for _, layer in edits), default=0)
+
+
+def changed_trace(
+    forward: Forward, clean: Trace, edits: Edits, layers: Sequence[int], check: Callable[[], None]
+) -> Trace:
+    """The Trace of the changed model on the prompt of ``clean``, which holds every layer's ``visible``: the layers
+    below the first edit are those of ``clean``. ``layers``: those whose patterns, queries, keys and values are kept."""
+    start, n_layers = lowest(edits), forward.n_layers
+    reach = [clean.visible[layer] for layer in range(n_layers)]
+    tape = Tape()
+    added: dict[int, Tensor] = {}
+    final = forward.run(
+        clean.resid_pre[start][None], reach, start, _with_added(edits, added), check, keep=tape, patterns=layers
+    )
+
+    def joined(own: Tensor, new: list[Tensor]) -> Tensor:
+        return torch.cat([own[:start], torch.stack(new)]) if new else own
+
+    def joined_if(own: Tensor | None, new: list[Tensor]) -> Tensor | None:
+        return None if own is None else joined(own, new)
+
+    blocks = {layer: forward.block(layer) for layer in layers if layer >= start}
+    used = {
+        name: {
+            layer: getattr(clean, long)[layer]
+            if layer < start
+            else _each_query_head(kept[layer - start], blocks[layer])
+            for layer in layers
+        }
+        for name, long, kept in (("q", "queries", tape.q), ("k", "keys", tape.k), ("v", "values", tape.v))
+    }
+    return Trace(
+        ids=clean.ids,
+        embed=clean.embed,
+        pos=clean.pos,
+        resid_pre=torch.cat([joined(clean.resid_pre[:-1], tape.pre[:-1]), final]),
+        resid_mid=joined_if(clean.resid_mid, tape.mid),
+        attn_out=joined(clean.attn_out, tape.attn_out),
+        mlp_out=joined_if(clean.mlp_out, tape.mlp_out),
+        z=joined(clean.z, tape.z),
+        b_O=clean.b_O,
+        attn_post_scale=joined_if(clean.attn_post_scale, _post_scales(forward, start, tape)),
+        logits=forward.logits(final[0]),
+        patterns={layer: clean.patterns[layer] if layer < start else tape.pattern[layer] for layer in layers},
+        queries=used["q"],
+        keys=used["k"],
+        values=used["v"],
+        visible=clean.visible,
+        score_bias=clean.score_bias,
+        added=added,
+    )
+
+
+def _with_added(edits: Edits, added: dict[int, Tensor]) -> Edits:
+    """What edits of the stream itself add to it becomes a part of its own."""
+
+    def noting(edit: Edit, place: int) -> Edit:
+        def noted(value: Tensor) -> Tensor:
+            out = edit(value)
+            added[place] = added.get(place, 0.0) + (out - value)[0]
+            return out
+
+        return noted
+
+    def place(point: str, layer: int) -> int | None:
+        return {"resid_pre": layer, "resid_mid": layer + 1, "resid_post": layer + 1}.get(point)
+
+    return {
+        (point, layer): edit if (at := place(point, layer)) is None else noting(edit, at)
+        for (point, layer), edit in edits.items()
+    }
+
+
+def _each_query_head(x: Tensor, block: Block) -> Tensor:
+    """``[n, heads or groups, d_head]`` → one for each query head."""
+    return x if x.shape[1] == block.heads else x.repeat_interleave(block.group_size, 1)
+
+
+def _post_scales(forward: Forward, start: int, tape: Tape) -> list[Tensor]:
+    """``[n, d_model]`` a layer: what a head's write is multiplied by on its way into the stream."""
+    out = []
+    for layer, raw in enumerate(tape.attn_raw, start):
+        norm = forward.block(layer).post_norm
+        if norm.kind == "none":
+            return []
+        gain = norm.w if norm.w is not None else torch.ones_like(raw[0])
+        out.append(gain / norm.scale(raw))
+    return out

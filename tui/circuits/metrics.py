@@ -1,0 +1,42 @@
+"""What a run says of an answer: the numbers that interventions change.
+
+All are read at one position from the model's own logits, after a soft cap where it has one. Several answers (or
+distractors) are averaged: their logits, log-probabilities, probabilities, ranks. Source: definitions.md,
+"Interventions".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+METRICS = ("logit difference", "log-probability", "probability", "rank", "KL")
+DIFFERENTIABLE = ("logit difference", "log-probability", "probability", "KL")
+
+
+def measure(
+    metric: str, logits: Tensor, answers: Sequence[int], distractors: Sequence[int], clean: Tensor | None = None
+) -> Tensor:
+    """``logits [b, outputs]`` → ``[b]``. ``clean [outputs]``: the logits that KL compares with, in nats:
+    ``KL(clean ‖ changed)``. Without distractors ``logit difference`` is the answer's logit minus the mean logit."""
+    if metric == "KL":
+        assert clean is not None, "KL compares with the clean run"
+        own, changed = clean.log_softmax(-1), logits.log_softmax(-1)
+        return (own.exp() * (own - changed)).sum(-1)
+    chosen = logits[:, list(answers)]
+    if metric == "logit difference":
+        return chosen.mean(-1) - (logits[:, list(distractors)] if distractors else logits).mean(-1)
+    if metric == "log-probability":
+        return logits.log_softmax(-1)[:, list(answers)].mean(-1)
+    if metric == "probability":
+        return logits.softmax(-1)[:, list(answers)].mean(-1)
+    assert metric == "rank", f"no such metric: {metric}"
+    ranks = [1 + (logits > chosen[:, at : at + 1]).sum(-1) for at in range(len(answers))]
+    return torch.stack(ranks, -1).float().mean(-1)
+
+
+def recovered(value: Tensor, worst: float, best: float) -> Tensor:
+    """``(value − worst) / (best − worst)``: 0 where nothing is recovered, 1 where all is."""
+    return (value - worst) / (best - worst)

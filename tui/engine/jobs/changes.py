@@ -1,0 +1,143 @@
+"""Interventions: what is changed in a forward pass, as frozen values that are part of ``Run``.
+
+Formulas and names: definitions.md, "Interventions". A head is always changed at z, before W_O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from ...names import layer_at, neuron_at, part_at
+from ...results import ModelKey
+from .base import Change, Job, Run
+from .kinds import Cut, How, Span, Weights
+from .many import Prompts
+from .parts import Forward
+
+FOLDED: How = "zero, value biases folded"
+OF_REFERENCE: tuple[How, ...] = ("mean", "resample", "noise")
+"""Kinds that read a reference file."""
+
+
+@dataclass(frozen=True)
+class Ablation(Change):
+    """A part's activation becomes another one.
+
+    part: ``L1H3`` a head, ``L1`` all heads and the MLP of a layer, ``L1.attn`` all its heads, ``L1.mlp``, ``L1N17`` a
+    neuron. how: ``zero`` (a head's z with its b_V); ``zero, value biases folded`` (z becomes b_V, so that b_V W_O stays
+    in the stream: b_V of the weights in force, b + b_ln W_V where norms are folded); ``mean`` over the reference, at
+    each position where all its rows have the prompt's length, else over all their positions; ``resample`` from a row of
+    the reference that the seed draws; ``noise`` (plus ``amount`` · std over the reference · N(0, 1), by the seed);
+    ``scale`` (times ``amount``).
+    """
+
+    part: str
+    how: How = "zero"
+    positions: Span = None
+    """Where; None: everywhere. Negative ones count from the end."""
+    amount: float = 1.0
+    """σ of ``noise``, α of ``scale``."""
+    seed: int = 0
+    reference: Prompts | None = None
+    weights: Weights = "processed"
+    """Whose b_V ``zero, value biases folded`` keeps."""
+
+    def needs(self, run: Run) -> frozenset[Job]:
+        if self.reference is None:
+            return frozenset()
+        if self.how == "resample":
+            drawn = self.drawn(len(run.ids))
+            return frozenset() if drawn is None else frozenset({Forward(drawn)})
+        return frozenset(
+            ReferenceMoments(run.model, self.reference, len(run.ids), point) for point in points_of(self.part)
+        )
+
+    def drawn(self, length: int) -> Run | None:
+        """The row of the reference that ``resample`` reads; None where none has that length."""
+        rows = [] if self.reference is None else [run for run in self.reference.runs if len(run.ids) == length]
+        return rows[Random(self.seed).randrange(len(rows))] if rows else None
+
+
+@dataclass(frozen=True)
+class Patch(Change):
+    """A part's activation becomes that of another prompt of equal length. ``part``: as in ``Ablation``, or a state of
+    the stream (``L1.pre``, ``L1.mid``), or one side of a head (``L1H3.q``, ``.k``, ``.v``, ``.pattern``)."""
+
+    part: str
+    source: Run
+    positions: Span = None
+
+    def needs(self, run: Run) -> frozenset[Job]:
+        return frozenset({Forward(self.source)})
+
+
+@dataclass(frozen=True)
+class CutEdge(Change):
+    """One cell of a head's pattern. how: ``knockout`` (its score becomes −∞, the row renormalises) or ``drop`` (the
+    pattern's entry becomes 0, the rest stays)."""
+
+    part: str
+    query: int
+    key: int
+    how: Cut = "knockout"
+
+
+@dataclass(frozen=True)
+class SteeringDirection:
+    """A direction in the stream."""
+
+    name: str
+    """As it is shown: ``·Paris − ·Berlin``, ``L1H3 σ0``."""
+    kind: str
+    """``token``: unembedding of ids[0] (minus that of ids[1]); ``singular``: of a head's OV, ids = layer, head, index;
+    ``streams``: the difference of two runs' streams; ``given``: the numbers."""
+    ids: tuple[int, ...] = ()
+    runs: tuple[Run, ...] = ()
+    state: str = ""
+    position: int = -1
+    numbers: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class AddVector(Change):
+    """``amount`` · a direction added to the stream before a layer."""
+
+    layer: int
+    direction: SteeringDirection
+    amount: float = 1.0
+    positions: Span = None
+    unit: bool = True
+    """The direction at length 1 times the stream's mean norm there; else as given."""
+
+    def needs(self, run: Run) -> frozenset[Job]:
+        return frozenset(Forward(other) for other in self.direction.runs)
+
+
+@dataclass(frozen=True)
+class ReferenceMoments(Job):
+    """Mean and standard deviation of every layer's ``point`` (``z``, ``act`` or ``mlp_out``) over the rows of a
+    reference → ``References``: position by position where all rows have the ``length`` of the prompt that it is for,
+    else over all their positions."""
+
+    model: ModelKey
+    reference: Prompts
+    length: int
+    point: str
+
+
+def points_of(part: str) -> tuple[str, ...]:
+    """The activations that changing a part changes: see ``circuits.forward``."""
+    if neuron_at(part):
+        return ("act",)
+    kind = kind_of(part)
+    return {"mlp": ("mlp_out",), "layer": ("z", "mlp_out")}.get(kind, ("z",))
+
+
+def kind_of(part: str) -> str:
+    """``head``, ``attn``, ``mlp``, ``layer``, ``neuron``, or "" for what can be no part."""
+    if neuron_at(part):
+        return "neuron"
+    if (found := part_at(part)) is not None:
+        return "" if found.kind == "bias" else found.kind
+    return "layer" if layer_at(part) is not None else ""
