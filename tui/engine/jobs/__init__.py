@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .changes import CutEdge as CutEdge
     from .changes import Patch as Patch
     from .changes import ReferenceMoments as ReferenceMoments
+    from .changes import StackEffect as StackEffect
     from .changes import SteeringDirection as SteeringDirection
     from .finding import AllComposition as AllComposition
     from .finding import Composition as Composition

@@ -5,12 +5,12 @@ Formulas and names: definitions.md, "Interventions". A head is always changed at
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from ...names import layer_at, neuron_at, part_at
 from ...results import ModelKey
-from .base import Change, Job, Run
+from .base import Change, Job, Run, Target
 from .kinds import Cut, How, Span, Weights
 from .many import Prompts
 from .parts import Forward
@@ -43,6 +43,11 @@ class Ablation(Change):
     weights: Weights = "processed"
     """Whose b_V ``zero, value biases folded`` keeps."""
 
+    def __str__(self) -> str:
+        amount = {"scale": f" × {self.amount:g}", "noise": f" σ {self.amount:g}"}.get(self.how, "")
+        how = "" if self.how == "scale" else f" {self.how}"
+        return f"{self.part}{how}{amount}{_places(self.positions)}"
+
     def needs(self, run: Run) -> frozenset[Job]:
         if self.reference is None:
             return frozenset()
@@ -68,6 +73,9 @@ class Patch(Change):
     source: Run
     positions: Span = None
 
+    def __str__(self) -> str:
+        return f"{self.part} of the other prompt{_places(self.positions)}"
+
     def needs(self, run: Run) -> frozenset[Job]:
         return frozenset({Forward(self.source)})
 
@@ -81,6 +89,9 @@ class CutEdge(Change):
     query: int
     key: int
     how: Cut = "knockout"
+
+    def __str__(self) -> str:
+        return f"{self.part} {self.query}→{self.key} {self.how}"
 
 
 @dataclass(frozen=True)
@@ -110,8 +121,37 @@ class AddVector(Change):
     unit: bool = True
     """The direction at length 1 times the stream's mean norm there; else as given."""
 
+    def __str__(self) -> str:
+        return f"{self.amount:+g} · {self.direction.name} before L{self.layer}{_places(self.positions)}"
+
     def needs(self, run: Run) -> frozenset[Job]:
         return frozenset(Forward(other) for other in self.direction.runs)
+
+
+@dataclass(frozen=True)
+class StackEffect(Job):
+    """What interventions do to an answer at one position → ``Table`` (change, logit difference, effect, probability,
+    rank, KL): the clean run, all that are switched on together, and each by itself, off or on."""
+
+    run: Run
+    """The clean run."""
+    changes: tuple[tuple[Change, bool], ...]
+    """Each, and whether it is switched on."""
+    position: int
+    target: Target
+
+    def needs(self) -> frozenset[Job]:
+        return frozenset(Forward(run) for run in (self.run, self.together, *self.alone))
+
+    @property
+    def together(self) -> Run:
+        """The run with all that are switched on."""
+        return replace(self.run, interventions=tuple(change for change, on in self.changes if on))
+
+    @property
+    def alone(self) -> tuple[Run, ...]:
+        """The runs with each by itself."""
+        return tuple(replace(self.run, interventions=(change,)) for change, _ in self.changes)
 
 
 @dataclass(frozen=True)
@@ -124,6 +164,11 @@ class ReferenceMoments(Job):
     reference: Prompts
     length: int
     point: str
+
+
+def _places(positions: Span) -> str:
+    """`` @4,5``; nothing where a change is made everywhere."""
+    return "" if positions is None else f" @{','.join(map(str, positions))}"
 
 
 def points_of(part: str) -> tuple[str, ...]:
