@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from . import pages, tree
+from .contrast import here_on
 from .engine import jobs
-from .page import Cached, Page, here_on, panel_of
+from .page import Cached, Page, panel_of
 from .results import ModelInfo, Table, Tokens
 from .selection import Likeliest, Selection, at_prompt, prepared, with_model, without_file
 
@@ -66,7 +67,7 @@ def needs(s: Selection, cached: Cached, with_panel: bool = True) -> list[jobs.Jo
     file = preparing(s) if s.file is not None and s.file.prepared_of != preparing(s) else None
     seen = [shown(s), next_tokens(s), after_prompt(s), likeliest(s), panel_job(s, cached) if with_panel else None]
     if s.contrast == "difference":
-        seen[1:1] = [shown(s.clean), panel_job(s.clean, cached) if with_panel else None]
+        seen[1:1] = [shown(s.base), panel_job(s.base, cached) if with_panel else None]
     return _there([*page.asks(s), file, *seen, *page.inspects(s), *prefetched(page, s), *tree.needs(s)])
 
 

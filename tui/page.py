@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
-from .arrange import difference, tokens_alone
+from .arrange import tokens_alone
 from .engine import jobs
 from .results import ModelInfo, Result, Table, Tokens
 from .selection import Look, Selection
@@ -367,40 +367,3 @@ def panel_of(page: Page, s: Selection) -> Panel | None:
     """The side panel that is open unless the user closed it."""
     panels = offered(page, s)
     return next((panel for panel in panels if panel.name == s.panel), panels[0] if panels else None)
-
-
-def here_on(page: Page, s: Selection, cached: Cached) -> Here:
-    """A selection on a page with what is drawn of it."""
-
-    def drawn(there: Selection) -> Result | None:
-        job = page.shown(there)
-        result = cached(job) if isinstance(job, jobs.Job) else None
-        return None if result is None else page.shape(there, result)
-
-    if not differs(page.shown, s):
-        return Here(s, drawn(s), cached)
-    return Here(s, _compared(s, drawn(s.changed), drawn(s.clean)), cached)
-
-
-def beside(panel: Panel, page: Page, s: Selection, cached: Cached) -> Result | None:
-    """What is drawn of a side panel; None while it is not known."""
-
-    def drawn(there: Selection) -> Result | None:
-        here = here_on(page, there, cached)
-        known = here.result(panel.job(here))
-        return None if known is None else panel.shape(here, known)
-
-    if not differs(lambda there: panel.job(here_on(page, there, cached)), s):
-        return drawn(s)
-    return _compared(s, drawn(s.changed), drawn(s.clean))
-
-
-def differs(asked: Callable[[Selection], jobs.Job | Nothing], s: Selection) -> bool:
-    """Whether what is asked depends on the interventions that are switched on."""
-    return bool(s.changes) and asked(s.changed) != asked(s.clean)
-
-
-def _compared(s: Selection, changed: Result | None, clean: Result | None) -> Result | None:
-    if s.contrast != "difference":
-        return clean if s.contrast == "clean" else changed
-    return None if changed is None or clean is None else difference(changed, clean)

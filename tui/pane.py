@@ -12,11 +12,12 @@ from textual.content import Content
 from textual.widgets import Static
 
 from . import needs, pages, phrases, tree
+from .contrast import beside, differs, here_on
 from .engine.jobs import Job
 from .names import head_at
 from .notes import Note
 from .pace import AWAITED, Pace
-from .page import NO_TOKENS, Nothing, Page, Panel, Segments, beside, differs, here_on, panel_of
+from .page import NO_TOKENS, Nothing, Page, Panel, Segments, panel_of
 from .pages import scores
 from .pages.scores import ScoresLook
 from .results import Curve, Gallery, Grid, Result, Table
@@ -59,7 +60,7 @@ def _incomparable(s: Selection, asked: Callable[[Selection], Job | Nothing], wis
     """Why there is no difference of two results that are both there."""
     if s.contrast != "difference" or not differs(asked, s):
         return ""
-    there = [asked(s.changed), asked(s.clean)]
+    there = [asked(s.changed), asked(s.base)]
     for job in there:
         if isinstance(job, Job) and (why := wishes.why(job)):
             return why
@@ -184,7 +185,7 @@ class Lines:
         cached = self._wishes.cached
         if s.contrast != "difference" or not differs(page.shown, s):
             return page.line(here_on(page, s, cached))
-        here, changed, clean = (here_on(page, there, cached) for there in (s, s.changed, s.clean))
+        here, changed, clean = (here_on(page, there, cached) for there in (s, s.changed, s.base))
         return phrases.difference_line(here, changed, clean, page.cell(s))
 
     def draw_strip(self, s: Selection) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from .contrast import differs
 from .engine.jobs import Job
 from .names import neuron_at
-from .page import Cached, Here, Nothing, Segments, differs
+from .page import Cached, Here, Nothing, Segments
 from .results import Curve, Gallery, Grid, Header, Result, Scalar, Table, Tokens
 from .selection import Selection
 from .text import in_words, visible
@@ -54,7 +55,7 @@ def contrast(s: Selection, asked: Callable[[Selection], Job | Nothing]) -> str:
     """What a title says so that nobody takes a changed model for the clean one; "" where nothing is changed."""
     if not differs(asked, s):
         return ""
-    return {"changed": "changed", "clean": "clean", "difference": "Δ changed − clean"}[s.contrast]
+    return "Δ changed − clean" if s.contrast == "difference" else s.contrast
 
 
 def difference_line(here: Here, changed: Here, clean: Here, cell: tuple[int, int]) -> Segments:

@@ -16,6 +16,7 @@ from .results import ModelInfo, ModelKey, Tokens, head_name
 DEMO = jobs.Open()
 EXAMPLE = "The capital of France is"
 Contrast = Literal["changed", "clean", "difference"]
+Base = Literal["base"]
 PanelShown = Literal["auto", "open", "closed"]
 """The side panel: open where there is room for it, also in the picture's place, or not at all."""
 
@@ -130,7 +131,7 @@ class Selection:
     weights: jobs.Weights = "processed"
     stack: tuple[Entry, ...] = ()
     """Interventions, in order."""
-    contrast: Contrast = "changed"
+    contrast: Contrast | Base = "changed"
     """Whether results are those of the changed model, of the clean one, or the difference of the two."""
 
     page: str = "pattern"
@@ -178,7 +179,10 @@ class Selection:
         """The forward pass on the prompt, interventions included; None while there is no model or no tokens."""
         if self.key is None or self.tokens is None:
             return None
-        return jobs.Run(self.key, self.tokens.ids, self.tokens.bos, () if self.contrast == "clean" else self.changes)
+        changes = self.changes
+        if self.contrast == "base" and changes:
+            changes = (jobs.Unchanged(changes),)
+        return jobs.Run(self.key, self.tokens.ids, self.tokens.bos, () if self.contrast == "clean" else changes)
 
     @property
     def changes(self) -> tuple[jobs.Change, ...]:
@@ -194,6 +198,12 @@ class Selection:
     def clean(self) -> Selection:
         """On the model as it is."""
         return replace(self, contrast="clean")
+
+    @property
+    def base(self) -> Selection:
+        """What differences are taken from: the model as it is, run as the changed one is, so that what did not change
+        differs by nothing, not by rounding."""
+        return replace(self, contrast="base")
 
     @property
     def target(self) -> jobs.Target | None:

@@ -101,8 +101,7 @@ def mark(here: Here, listed: str = "") -> Selection | Say:
 def cut(here: Here) -> Selection | Say:
     """Cut the cell of the pattern under the cursor: knocked out, then dropped, then whole again."""
     s = here.s
-    page = pages.of(s)
-    if not (page.marks and page.of_head) or s.head is None or page.is_over(s):
+    if not isinstance(pages.of(s).shown(s), jobs.Pattern):
         return Say("x cuts a cell of one head's attention pattern: 1 shows it")
     query, key = s.prompt_cell
     if key > query and not _sees(here, query, key):
@@ -132,7 +131,7 @@ def contrast(s: Selection) -> Selection | Say:
         return EMPTY
     if not s.changes:
         return Say("every change is switched off: enter in the list of changes (p) switches one on")
-    order = get_args(Contrast)
+    order: tuple[Contrast, ...] = get_args(Contrast)
     return replace(s, contrast=order[(order.index(s.contrast) + 1) % len(order)])
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .changes import ReferenceMoments as ReferenceMoments
     from .changes import StackEffect as StackEffect
     from .changes import SteeringDirection as SteeringDirection
+    from .changes import Unchanged as Unchanged
     from .finding import AllComposition as AllComposition
     from .finding import Composition as Composition
     from .finding import CopyingScores as CopyingScores

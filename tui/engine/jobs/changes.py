@@ -95,6 +95,19 @@ class CutEdge(Change):
 
 
 @dataclass(frozen=True)
+class Unchanged(Change):
+    """Nothing is changed, but the run is made as one with these changes is: what differences are taken from."""
+
+    like: tuple[Change, ...]
+
+    def needs(self, run: Run) -> frozenset[Job]:
+        return frozenset[Job]().union(*(change.needs(run) for change in self.like))
+
+    def __str__(self) -> str:
+        return "nothing"
+
+
+@dataclass(frozen=True)
 class SteeringDirection:
     """A direction in the stream."""
 
