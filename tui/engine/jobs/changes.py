@@ -5,6 +5,7 @@ Formulas and names: definitions.md, "Interventions". A head is always changed at
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -190,6 +191,34 @@ def points_of(part: str) -> tuple[str, ...]:
         return ("act",)
     kind = kind_of(part)
     return {"mlp": ("mlp_out",), "layer": ("z", "mlp_out")}.get(kind, ("z",))
+
+
+def touched_by(change: Change) -> frozenset[tuple[str, int, int | None]]:
+    """Which activations a change sets: point, layer, and the head or neuron (None: all of the layer's)."""
+    if isinstance(change, CutEdge) and (found := part_at(change.part)) is not None:
+        return frozenset({("pattern", found.layer, found.head)})
+    if not isinstance(change, Ablation | Patch):
+        return frozenset()
+    name, _, side = change.part.rpartition(".")
+    if isinstance(change, Patch) and side in ("q", "k", "v", "pattern", "z") and (found := part_at(name)) is not None:
+        return frozenset({(side, found.layer, found.head)})
+    if (neuron := neuron_at(change.part)) is not None:
+        return frozenset({("act", *neuron)})
+    found, layer = part_at(change.part), layer_at(change.part)
+    if found is None and layer is None:
+        return frozenset()
+    at = found.layer if found is not None else layer
+    assert at is not None
+    return frozenset((point, at, found.head if found is not None else None) for point in points_of(change.part))
+
+
+def set_by(run: Run, points: Collection[str], layer: int, index: int | None = None) -> Change | None:
+    """The change of a run that sets one of these activations of a layer (and of that head or neuron); None: none."""
+    for change in run.interventions:
+        for point, at, which in touched_by(change):
+            if point in points and at == layer and (index is None or which is None or which == index):
+                return change
+    return None
 
 
 def kind_of(part: str) -> str:
