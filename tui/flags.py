@@ -74,6 +74,8 @@ FLAGS: Mapping[str, Flag] = {
     "filter": Flag('"3+" long at least, "/ing$/" such ones, "same" with itself too', "", metavar="FILTER"),
     "memory": Flag("megabytes beside the model (default: 512)", metavar="N", kind=int, least=1),
     "sample": Flag("tokens drawn, or all (default: 1000)", metavar="N"),
+    "temperature": Flag("0: the likeliest token; else drawn (default: 0)", 0.0, metavar="T", kind=float, least=0),
+    "stack": Flag("changes of the model, one a line: L1H3, L2.mlp mean, L1H3 5>3", metavar="FILE"),
     "seed": Flag("of the random tokens (default: 0)", metavar="N", kind=int, least=0),
     "rows": Flag("rows of repeated tokens (default: 8)", metavar="N", kind=int, least=1),
     "length": Flag("tokens before they repeat (default: up to 50)", metavar="N", kind=int, least=1),

@@ -10,6 +10,7 @@ from . import pages
 from .engine import jobs
 from .names import neuron_at, part_at
 from .page import Here, Nothing, Panel, Say, everywhere
+from .pages.continuing import continued
 from .phrases import where
 from .results import Table
 from .selection import Contrast, Entry, Look, Selection
@@ -138,6 +139,7 @@ def contrast(s: Selection) -> Selection | Say:
 KEYS: dict[str, Callable[[Here, str], Selection | Say]] = {
     "toggle": toggle, "mark": mark, "cut": lambda here, listed: cut(here), "kind": lambda here, listed: kind(here.s),
     "undo": lambda here, listed: undo(here.s), "contrast": lambda here, listed: contrast(here.s),
+    "continue": lambda here, listed: continued(here.s),
 }  # fmt: skip
 """What the explorer's keys do; they get the name under the cursor of a list, where that has the keys."""
 

@@ -20,7 +20,7 @@ from ..models.trace import Hook
 from ..names import layer_at, neuron_at, part_at
 from ..results import head_name
 from .bench import Context
-from .jobs import Ablation, AddVector, Change, CutEdge, Patch, ReferenceMoments, Run, SteeringDirection, Unchanged
+from .jobs import Ablation, AddVector, Change, CutEdge, Patch, Run, SteeringDirection, Unchanged
 from .jobs.changes import kind_of
 from .jobs.parts import Forward
 from .opened import OpenModel
@@ -183,7 +183,7 @@ def _new_value(
             )  # fmt: skip
         other = of_trace(ctx.get(Forward(drawn)), point, layer, bench)
         return lambda value: other.to(value).expand_as(value)
-    found: References = ctx.get(ReferenceMoments(run.model, change.reference, len(run.ids), point))
+    found: References = ctx.get(change.moments(run, point))
     if change.how == "mean":
         return lambda value: found.means[layer].to(value).expand_as(value)
     generator = torch.Generator().manual_seed((change.seed << 16) + (layer << 2) + ("z", "act", "mlp_out").index(point))

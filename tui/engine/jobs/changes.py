@@ -55,9 +55,13 @@ class Ablation(Change):
         if self.how == "resample":
             drawn = self.drawn(len(run.ids))
             return frozenset() if drawn is None else frozenset({Forward(drawn)})
-        return frozenset(
-            ReferenceMoments(run.model, self.reference, len(run.ids), point) for point in points_of(self.part)
-        )
+        return frozenset(self.moments(run, point) for point in points_of(self.part))
+
+    def moments(self, run: Run, point: str) -> ReferenceMoments:
+        """The job of a point's mean and spread over the reference, as this run reads them."""
+        assert self.reference is not None
+        fits = {len(row.ids) for row in self.reference.runs} == {len(run.ids)}
+        return ReferenceMoments(run.model, self.reference, len(run.ids) if fits else None, point)
 
     def drawn(self, length: int) -> Run | None:
         """The row of the reference that ``resample`` reads; None where none has that length."""
@@ -169,14 +173,28 @@ class StackEffect(Job):
 
 
 @dataclass(frozen=True)
+class Continuation(Job):
+    """What the model says next, token by token → ``Table`` (position, token, id, probability), and with changes the
+    same of the changed model beside it. Changes at positions stay at those of the prompt; others reach every new token.
+
+    temperature 0: the likeliest token (of equal ones the first by id); else drawn by the seed.
+    """
+
+    run: Run
+    n: int = 20
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class ReferenceMoments(Job):
     """Mean and standard deviation of every layer's ``point`` (``z``, ``act`` or ``mlp_out``) over the rows of a
     reference → ``References``: position by position where all rows have the ``length`` of the prompt that it is for,
-    else over all their positions."""
+    else (None) over all their positions."""
 
     model: ModelKey
     reference: Prompts
-    length: int
+    length: int | None
     point: str
 
 
