@@ -14,10 +14,12 @@ from ..circuits.errors import Refusal
 from ..models.load import load
 from ..results import ModelInfo, ModelKey
 from . import (
+    ablations,
     attributions,
     changes,
     compose,
     directions,
+    effects,
     heads,
     jobs,
     keys,
@@ -38,6 +40,7 @@ from .jobs import Job, Open, parts
 from .opened import OpenModel
 
 ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
+    jobs.AblationTable: ablations.ablation_table,
     jobs.AllComposition: compose.all_composition,
     parts.AllowedTokens: vocabulary.allowed_tokens,
     jobs.Attribution: attributions.attribution,
@@ -46,6 +49,7 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     jobs.Contexts: many.contexts,
     jobs.CopyingScores: scores.copying_scores,
     jobs.Directions: directions.directions,
+    jobs.Effects: effects.effects,
     parts.EndsProduct: scores.ends_product,
     jobs.FindPairs: search.find_pairs,
     jobs.FindTarget: targets.find_target,

@@ -49,14 +49,25 @@ class Ablation(Change):
         if self.how == "resample":
             drawn = self.drawn(len(run.ids))
             return frozenset() if drawn is None else frozenset({Forward(drawn)})
-        return frozenset(
-            ReferenceMoments(run.model, self.reference, len(run.ids), point) for point in points_of(self.part)
-        )
+        if self.how not in OF_REFERENCE:
+            return frozenset()
+        return frozenset(self.moments(run, point) for point in points_of(self.part))
+
+    def moments(self, run: Run, point: str) -> ReferenceMoments:
+        """What ``mean`` and ``noise`` read: one job for all prompts that it is the same for."""
+        assert self.reference is not None
+        n = len(run.ids)
+        return ReferenceMoments(run.model, self.reference, n if self.reference.all_of(n) else 0, point)
+
+    def order(self, length: int) -> tuple[Run, ...]:
+        """The rows of the reference that have a length, in the order in which prompts of that length take them."""
+        rows = [] if self.reference is None else [run for run in self.reference.runs if len(run.ids) == length]
+        return tuple(Random(self.seed).sample(rows, len(rows)))
 
     def drawn(self, length: int) -> Run | None:
-        """The row of the reference that ``resample`` reads; None where none has that length."""
-        rows = [] if self.reference is None else [run for run in self.reference.runs if len(run.ids) == length]
-        return rows[Random(self.seed).randrange(len(rows))] if rows else None
+        """The row of the reference that ``resample`` reads for one prompt; None where none has that length."""
+        order = self.order(length)
+        return order[0] if order else None
 
 
 @dataclass(frozen=True)
@@ -123,6 +134,7 @@ class ReferenceMoments(Job):
     model: ModelKey
     reference: Prompts
     length: int
+    """0: over all positions."""
     point: str
 
 

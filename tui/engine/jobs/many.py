@@ -53,6 +53,10 @@ class Prompts:
     def __len__(self) -> int:
         return len(self.runs)
 
+    def all_of(self, length: int) -> bool:
+        """Whether every prompt has that many tokens."""
+        return all(len(run.ids) == length for run in self.runs)
+
 
 @dataclass(frozen=True)
 class AttributionOver(Job):
