@@ -20,7 +20,7 @@ from ..results import Header, Scalar, Table
 from . import words
 from .bench import Context
 from .changes import ablated, hooks_of, order_of, positions, replaced, touched
-from .effects import HOOKED, SELF_REPAIR, about_ablation, bytes_of, measured, tokens
+from .effects import HOOKED, SELF_REPAIR, about_ablation, bytes_of, measured, refuse_kind, tokens
 from .jobs import Ablation, AblationTable, Prompts, Run, Target
 from .many import about, aims
 from .opened import OpenModel
@@ -103,6 +103,7 @@ def _refuse(job: AblationTable, bench: OpenModel) -> None:
         raise Refusal(f"Position {job.position} is not in the prompt: its positions are 0 to {lengths[0] - 1}.")
     for change in job.changes:
         list(touched(change.part, bench))
+        refuse_kind(change)
         for length in lengths:
             positions(change.positions, length)
             if change.how == "resample":

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..circuits import attribution, knockout, residual
+from ..circuits.errors import Refusal
 from ..circuits.forward import Edit, Edits, merged
 from ..circuits.metrics import METRICS, measure
 from ..circuits.normalise import double
@@ -24,7 +25,7 @@ from .bench import Context
 from .changes import ablated, edits_of, hooks_of
 from .grids import grid
 from .jobs import Ablation, Effects, Target
-from .jobs.changes import FOLDED
+from .jobs.changes import FOLDED, OF_REFERENCE
 from .opened import OpenModel, place
 
 COLUMNS = (*METRICS, "predicted", "scale")
@@ -51,6 +52,7 @@ class Start:
 
 def effects(job: Effects, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("residual")
+    refuse_kind(job.of_layer(0))
     start = _start(job, bench, ctx)
     info = bench.info
     heads = [f"H{head}" for head in range(info.n_heads)]
@@ -186,6 +188,12 @@ def bytes_of(n: int, bench: OpenModel) -> int:
 def tokens(bench: OpenModel) -> int:
     """Most tokens of a batch: from there on a CPU multiplies no faster, and a block takes a tenth of a second."""
     return 2**19 // bench.info.d_model if bench.live.device.type == "cpu" else 2**25 // bench.info.d_model
+
+
+def refuse_kind(change: Ablation) -> None:
+    """Refuse a kind that reads a reference where there is none."""
+    if change.how in OF_REFERENCE and change.reference is None:
+        raise Refusal(f"{change.how} needs a file of prompts to read.", "Name one, or choose zero.")
 
 
 # --- in words ---
