@@ -52,13 +52,13 @@ async def test_the_cursor_and_enter_lead_to_heads_and_mlps() -> None:
         assert (explorer.selection.layer, explorer.selection.head) == (1, 1)
         said = text_of(explorer, "#inspector")
         row = whole(bench).rows.labels.index("L1H1")
-        assert "L1H1 knocked out at ·is (5)" in said
+        assert "L1H1 out at ·is (5)" in said
         for column, name in ((0, "logit difference"), (5, "predicted"), (6, "scale")):
             assert f"{name} {whole(bench).values[row, column]:.3f}".replace("-", "−") in said
         await pressed(explorer, pilot, "enter")
         assert (explorer.selection.page, explorer.selection.layer, explorer.selection.head) == ("pattern", 1, 1)
         await pressed(explorer, pilot, "comma", *["l"] * 3)
-        assert "L1.mlp knocked out" in text_of(explorer, "#inspector")
+        assert "L1.mlp out at" in text_of(explorer, "#inspector")
         assert (explorer.selection.layer, explorer.selection.head) == (1, 3), "the MLP is no head"
         await pressed(explorer, pilot, "enter")
         assert (explorer.selection.page, explorer.selection.layer) == ("neurons", 1)
@@ -70,13 +70,13 @@ async def test_the_ranked_list_has_measured_beside_predicted() -> None:
         await pressed(explorer, pilot, "K")
         table = explorer.panel.bars.table
         assert table is not None
-        assert table.columns == ("part", "logit difference", "predicted")
+        assert table.columns == ("part", "measured", "predicted", "scale")
         sizes = [abs(float(row[1] or 0)) for row in table.rows]
         assert sizes == sorted(sizes, reverse=True)
         assert len(sizes) == LAYERS * (HEADS + 1)
         await pressed(explorer, pilot, "m")
         assert explorer.panel.bars.table is not None
-        assert explorer.panel.bars.table.columns == ("part", "log-probability")
+        assert explorer.panel.bars.table.columns == ("part", "change")
         await pressed(explorer, pilot, "p")
         assert "as tokens" in str(explorer.panel.border_title)
 

@@ -19,6 +19,8 @@ from .panels import directions, part_write
 Kind = Literal["zero", "zero, value biases folded", "mean"]
 METRICS: tuple[jobs.Metric, ...] = ("logit difference", "log-probability", "probability", "rank", "KL")
 FOLDED: Kind = "zero, value biases folded"
+BESIDE = ("predicted", "scale")
+"""What stands beside the measured logit difference."""
 KINDS = ("zero", "mean", "resample", "noise", "scale")
 _OF_REFERENCE = ("mean", "resample", "noise")
 
@@ -52,13 +54,15 @@ def _job(here: Here) -> jobs.Job | Nothing:
 
 
 def _ranked(here: Here, result: Result) -> Result:
-    """Parts by the size of the measured change, the predicted one beside it."""
+    """Parts by the size of the change; of the logit difference with what was predicted, which leaves no room for
+    bars."""
     if not isinstance(result, Grid):
         return result
     metric = here.s.look(KnockoutLook).metric
     table = arrange.ranked(result, result.cols.labels.index(metric))
-    beside = (("predicted", "predicted"),) if metric == "logit difference" else ()
-    return arrange.picked(table, (("part", "part"), (metric, metric), *beside), metric)
+    if metric != "logit difference":
+        return arrange.picked(table, (("part", "part"), (metric, "change")), "change")
+    return arrange.picked(table, (("part", "part"), (metric, "measured"), *((name, name) for name in BESIDE)))
 
 
 def _part(here: Here) -> str:
@@ -189,13 +193,12 @@ class KnockoutPage(Page):
 
     def line(self, here: Here) -> Segments:
         metric, part = here.s.look(KnockoutLook).metric, _part(here)
-        out = cell_line(here, self.cell(here.s), f"{part} knocked out {where(here.s)}", metric)
+        out = cell_line(here, self.cell(here.s), f"{part} out {where(here.s)}", metric)
         whole = here.result(self.shown(here.s))
         if not isinstance(whole, Grid) or part not in whole.rows.labels:
             return out
         row = whole.rows.labels.index(part)
-        others = ("predicted", "scale") if metric == "logit difference" else ("logit difference", "predicted", "scale")
-        for name in others:
+        for name in BESIDE if metric == "logit difference" else ("logit difference", *BESIDE):
             out += field(name, number(value_at(whole, row, whole.cols.labels.index(name)), 3))
         return out
 
