@@ -134,12 +134,7 @@ def _of_batch(
     logits = passes(batch, edits, slice(batch.at, batch.at + 1), bench, ctx)
     clean = logits[CLEAN][:, 0]
     aimed = _targets(job.prompts, batch, clean)
-    out = {}
-    for name, values in logits.items():
-        rows = torch.empty(len(clean), len(METRICS), dtype=torch.float64)
-        for target, places in aimed.items():
-            rows[places] = measured(values[places, 0], clean[places], target)
-        out[name] = rows
+    out = {name: measured(values[:, 0], clean, aimed) for name, values in logits.items()}
     if job.continuation:
         losses = _losses(job, batch, variants, bench, ctx)
         out = {name: torch.cat([rows, losses[name][:, None]], 1) for name, rows in out.items()}
@@ -169,13 +164,10 @@ def _in_prompt(change: Ablation, n: int) -> Ablation:
     return change if change.positions is None else replace(change, positions=tuple(positions(change.positions, n)))
 
 
-def _targets(prompts: Prompts, batch: Batch, clean: Tensor) -> dict[Target, list[int]]:
-    """Target → rows of the batch; a prompt without one aims at the clean run's likeliest output."""
-    out: dict[Target, list[int]] = {}
+def _targets(prompts: Prompts, batch: Batch, clean: Tensor) -> list[Target]:
+    """One a row; a prompt without one aims at the clean run's likeliest output."""
     best = clean.argmax(-1).tolist()
-    for row, index in enumerate(batch.indices):
-        out.setdefault(prompts.targets[index] or Target((best[row],)), []).append(row)
-    return out
+    return [prompts.targets[index] or Target((best[row],)) for row, index in enumerate(batch.indices)]
 
 
 # --- passes of a batch ---

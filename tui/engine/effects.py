@@ -15,7 +15,7 @@ from torch import Tensor
 from ..circuits import attribution, knockout, residual
 from ..circuits.errors import Refusal
 from ..circuits.forward import Edit, Edits, merged
-from ..circuits.metrics import METRICS, measure
+from ..circuits.metrics import METRICS, every
 from ..circuits.normalise import double
 from ..circuits.tensors import Trace
 from ..names import part_name
@@ -161,16 +161,27 @@ def _predicted(
 
 def _read(logits: Tensor, final: Tensor, predicted: Tensor, start: Start) -> Tensor:
     """``[b, columns]`` float64 on the CPU."""
-    clean = start.trace.logits[start.at]
-    changes = measured(logits, clean, start.target) - measured(clean[None], clean, start.target)
+    clean = start.trace.logits[start.at][None]
+    changes = measured(logits, clean, [start.target] * len(logits)) - measured(clean, clean, [start.target])
     frozen = double(final - start.trace.resid_pre[-1, start.at]) @ double(start.g)
     return torch.cat([changes, torch.stack([predicted, changes[:, 0] - frozen], 1)], 1)
 
 
-def measured(logits: Tensor, clean: Tensor, target: Target) -> Tensor:
-    """``logits [b, outputs]`` → every metric, ``[b, metrics]`` float64 on the CPU; ``clean [(b,) outputs]``."""
-    out = [measure(metric, logits, target.answers, target.distractors, clean) for metric in METRICS]
-    return double(torch.stack(out, 1))
+def measured(logits: Tensor, clean: Tensor, aims: Sequence[Target]) -> Tensor:
+    """``logits [b, outputs]`` → every metric, ``[b, metrics]`` float64 on the CPU; ``clean [b or 1, outputs]``;
+    ``aims``: one a row."""
+    out = torch.empty(len(logits), len(METRICS), dtype=torch.float64)
+    alike: dict[tuple[int, int], list[int]] = {}
+    for row, aim in enumerate(aims):
+        alike.setdefault((len(aim.answers), len(aim.distractors)), []).append(row)
+    for rows in alike.values():
+        answers, distractors = (
+            torch.tensor(ids, dtype=torch.int64, device=logits.device)
+            for ids in ([aims[row].answers for row in rows], [aims[row].distractors for row in rows])
+        )
+        own = clean if len(clean) == 1 else clean[rows]
+        out[rows] = double(every(logits[rows], answers, distractors, own))
+    return out
 
 
 def _batch(job: Effects, count: int, bench: OpenModel) -> int:
@@ -245,7 +256,8 @@ def about_ablation(change: Ablation, lengths: Sequence[int]) -> dict[str, Scalar
 
 def _per_position(change: Ablation, lengths: Sequence[int]) -> str:
     assert change.reference is not None
-    own = {length for length in lengths if change.reference.all_of(length)}
+    every = set(lengths)
+    own = {length for length in every if change.reference.all_of(length)}
     if not own:
         return "over positions: not all rows of the reference have the prompt's length"
-    return "per position" if own == set(lengths) else f"per position for prompts of {min(own)} tokens, else over them"
+    return "per position" if own == every else f"per position for prompts of {min(own)} tokens, else over positions"

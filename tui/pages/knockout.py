@@ -179,7 +179,7 @@ class KnockoutPage(Page):
         look = s.look(KnockoutLook)
         over = f"over {s.file.name}" if look.how == "mean" and s.file is not None else ""
         weights = f"{s.weights} weights" if look.how == FOLDED else ""
-        return [f"knocked out: {look.how}", over, weights, f"change of {look.metric} of {aim(s)}", where(s)]
+        return [f"knocked out: {look.how}", over, weights, f"Δ {look.metric} of {aim(s)}", where(s)]
 
     def cell(self, s: Selection) -> tuple[int, int]:
         look = s.look(KnockoutLook)
