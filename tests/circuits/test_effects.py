@@ -204,8 +204,10 @@ def test_batches_and_hooks_agree_with_single_runs(
     hooked = desk.bench.compute(job, desk)
     np.testing.assert_allclose(np.delete(hooked.values, 3, 1), np.delete(plain.values, 3, 1), atol=1e-4 * size)
     assert "no plain forward" in hooked.header.details["hooks"]
-    rows = Prompts("two", "two", (run, run), (target, None), ("", ""))
-    table = AblationTable(desk.key, rows, (Ablation("L1H1"), Ablation("L0H0", "scale", amount=0.5)), True)
+    rows = Prompts("two", "two", (run, replace(run, ids=run.ids[::-1])), (target, target), ("", ""))
+    changes = (Ablation("L1H1"), Ablation("L0H0", "scale", amount=0.5), Ablation("L1H0", "resample", reference=rows),
+               Ablation("L0H1", "noise", reference=rows))  # fmt: skip
+    table = AblationTable(desk.key, rows, changes, True)
     one = desk.bench.compute(table, desk)
     monkeypatch.undo()
     other = desk.get(table)

@@ -130,7 +130,7 @@ def _of_batch(
     job: AblationTable, batch: Batch, variants: Mapping[str, Sequence[Ablation]], bench: OpenModel, ctx: Context
 ) -> dict[str, Tensor]:
     """Name of a row → ``[b, metrics]`` float64."""
-    edits = {name: edits_of_batch(changes, batch, bench, ctx) for name, changes in variants.items()}
+    edits = _edits(variants, batch, bench, ctx)
     logits = passes(batch, edits, slice(batch.at, batch.at + 1), bench, ctx)
     clean = logits[CLEAN][:, 0]
     aimed = _targets(job.prompts, batch, clean)
@@ -148,10 +148,8 @@ def _losses(
     n, k = batch.length, len(job.continuation)
     bench.need("one_vocabulary")
     ids, longer = bench.index(job.continuation), batch.longer(job.continuation)
-    edits = {
-        name: edits_of_batch([_in_prompt(change, n) for change in changes], longer, bench, ctx)
-        for name, changes in variants.items()
-    }
+    placed = {name: [_in_prompt(change, n) for change in changes] for name, changes in variants.items()}
+    edits = _edits(placed, longer, bench, ctx)
     logits = passes(longer, edits, slice(n - 1, n + k - 1), bench, ctx)
     return {
         name: -double(values.log_softmax(-1).gather(-1, ids.expand(len(values), -1)[..., None])).mean((1, 2))
@@ -201,26 +199,40 @@ def passes(
     return out
 
 
+def _look(ids: Tensor, looks: Edits, bench: OpenModel, ctx: Context) -> None:
+    """One pass for what is seen on its way."""
+    if bench.info.capabilities.plain:
+        _hooked(ids, looks, slice(0, 1), bench, ctx)
+        return
+    reach, forward = bench.live.reach(ids.shape[1]), bench.live.forward
+    forward.run(forward.embed(ids), reach, 0, looks, ctx.check)
+
+
 def _hooked(ids: Tensor, edits: Edits, where: slice, bench: OpenModel, ctx: Context) -> Tensor:
     hooks = hooks_of(edits, bench)
     return torch.stack([trace.logits for trace in bench.live.traces(list(ids), (), ctx.check, hooks, where)])
 
 
-def edits_of_batch(changes: Sequence[Ablation], batch: Batch, bench: OpenModel, ctx: Context) -> Edits:
-    """What ablations do to a batch, in their order."""
-    made: list[Edits] = []
-    for change in changes:
-        ctx.check()
-        if change.how == "resample":
-            made.append(_resampled(change, batch, bench, ctx))
-        elif change.how == "noise":
-            seeds = [change.seed + STRIDE * index for index in batch.indices]
-            own = [replace(change, seed=seed) for seed in seeds]
-            rows = zip(own, batch.runs, strict=True)
-            made.append(by_row([ablated(one, run, bench, ctx) for one, run in rows]))
-        else:
-            made.append(ablated(change, batch.runs[0], bench, ctx))
-    return merged(*made)
+def _edits(
+    variants: Mapping[str, Sequence[Ablation]], batch: Batch, bench: OpenModel, ctx: Context
+) -> dict[str, Edits]:
+    """What each row of the table does to a batch; a part that stands in two rows is looked up once."""
+    made: dict[Ablation, Edits] = {}
+    for change in (change for changes in variants.values() for change in changes):
+        if change not in made:
+            ctx.check()
+            made[change] = edits_of_batch(change, batch, bench, ctx)
+    return {name: merged(*(made[change] for change in changes)) for name, changes in variants.items()}
+
+
+def edits_of_batch(change: Ablation, batch: Batch, bench: OpenModel, ctx: Context) -> Edits:
+    """What an ablation does to a batch."""
+    if change.how == "resample":
+        return _resampled(change, batch, bench, ctx)
+    if change.how != "noise":
+        return ablated(change, batch.runs[0], bench, ctx)
+    own = [replace(change, seed=change.seed + STRIDE * index) for index in batch.indices]
+    return by_row([ablated(one, run, bench, ctx) for one, run in zip(own, batch.runs, strict=True)])
 
 
 def by_row(rows: Sequence[Edits]) -> Edits:
@@ -244,7 +256,7 @@ def _resampled(change: Ablation, batch: Batch, bench: OpenModel, ctx: Context) -
         return kept
 
     sites = list(touched(change.part, bench))
-    passes(sources, {ALL: {(point, layer): look((point, layer)) for point, layer, _ in sites}}, slice(0, 1), bench, ctx)
+    _look(sources.ids(bench), {(point, layer): look((point, layer)) for point, layer, _ in sites}, bench, ctx)
     at = positions(change.positions, batch.length)
 
     def other(point: tuple[str, int]) -> Edit:
