@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .names import part_at
-from .results import Axis, Grid, Header, Result, Scalar, Table, frozen, head_name, none_above
+from .results import Axis, Curve, Gallery, Grid, Header, Result, Scalar, Table, frozen, head_name, none_above
 from .text import visible
 
 if TYPE_CHECKING:
@@ -144,3 +144,86 @@ def card(results: Mapping[str, Result | None], name: str) -> Table | None:
                 rows.append((section, " → ".join(visible(cell) for cell in row if isinstance(cell, str)), row[value]))
         header = header or (result.header if isinstance(result, Grid | Table) else None)
     return Table(header, ("what", "of", "value"), tuple(rows)) if header is not None and rows else None
+
+
+# --- the changed model against the clean one ---
+
+CHANGED = "changed − clean"
+
+
+@lru_cache(KEPT)
+def difference(changed: Result, clean: Result) -> Result | None:
+    """The changed result minus the clean one, cell by cell, row by row of one name, curve by curve; None where they
+    have nothing to do with each other. A row that only the changed one has (a vector that was added) counts as it
+    is."""
+    if isinstance(changed, Grid) and isinstance(clean, Grid):
+        return _grids(changed, clean)
+    if isinstance(changed, Gallery) and isinstance(clean, Gallery):
+        pairs = [_grids(one, other) for one, other in zip(changed.grids, clean.grids, strict=True)]
+        grids = tuple(grid for grid in pairs if grid is not None)
+        return Gallery(_as_difference(changed.header), grids) if len(grids) == len(pairs) else None
+    if isinstance(changed, Table) and isinstance(clean, Table):
+        return _tables(changed, clean)
+    if isinstance(changed, Curve) and isinstance(clean, Curve) and np.array_equal(changed.x, clean.x):
+        series = {
+            name: frozen(values - clean.series[name]) for name, values in changed.series.items() if name in clean.series
+        }
+        return replace(changed, header=_as_difference(changed.header), y_name=f"Δ {changed.y_name}", series=series)
+    return None
+
+
+def _as_difference(header: Header) -> Header:
+    """Identities hold for each of the two, not for their difference."""
+    return replace(
+        header,
+        quantity=f"{header.quantity}, {CHANGED}",
+        formula=f"{header.formula}, {CHANGED}",
+        explanation=f"{CHANGED}: {header.explanation}",
+        checks={},
+        details={},
+    )
+
+
+def _grids(changed: Grid, clean: Grid) -> Grid | None:
+    if changed.cols.labels != clean.cols.labels or not set(clean.rows.labels) <= set(changed.rows.labels):
+        return None
+    if changed.rows.labels == clean.rows.labels:
+        before, texts = clean.values, clean.text
+    else:
+        at = {label: row for row, label in enumerate(clean.rows.labels)}
+        before = np.stack([
+            clean.values[at[label]] if label in at else np.zeros(len(clean.cols)) for label in changed.rows.labels
+        ])  # fmt: skip
+        texts = None
+    text = None
+    if changed.text is not None and texts is not None:  # what is said in another way now
+        text = tuple(
+            tuple(new if new != old else "" for new, old in zip(*lines, strict=True))
+            for lines in zip(changed.text, texts, strict=True)
+        )
+    return Grid(_as_difference(changed.header), frozen(changed.values - before), changed.rows, changed.cols, True, text)
+
+
+def _tables(changed: Table, clean: Table) -> Table | None:
+    """Rows by their texts and ids, the largest change first; what one of the two lists does not have is unknown."""
+    numbers = [
+        name for i, name in enumerate(changed.columns) if changed.rows and isinstance(changed.rows[0][i], float)
+    ]
+    measured = changed.bar or (numbers[0] if numbers else None)
+    if measured is None or changed.columns != clean.columns:
+        return None
+    value = changed.columns.index(measured)
+    keys = [i for i, name in enumerate(changed.columns) if name not in (*numbers, "rank") and i != value]
+
+    def known(table: Table) -> dict[tuple[Scalar, ...], Scalar]:
+        return {tuple(row[i] for i in keys): row[value] for row in table.rows}
+
+    new, old = known(changed), known(clean)
+    rows: list[tuple[Scalar, ...]] = []
+    for key in dict.fromkeys((*new, *old)):
+        pair = (new.get(key), old.get(key))
+        apart = pair[0] - pair[1] if isinstance(pair[0], float) and isinstance(pair[1], float) else None
+        rows.append((*key, apart, *pair))
+    rows.sort(key=lambda row: -abs(row[len(keys)] or 0.0))  # type: ignore[arg-type]
+    columns = (*(changed.columns[i] for i in keys), f"Δ {measured}", "changed", "clean")
+    return Table(_as_difference(changed.header), columns, tuple(rows), bar=f"Δ {measured}")

@@ -14,7 +14,7 @@ from dataclasses import replace
 from . import pages
 from .page import Command, Page
 
-GROUPS = ("App", "Prompt", "Go", "Find", "Cursor", "Look")
+GROUPS = ("App", "Prompt", "Go", "Find", "Change", "Cursor", "Look")
 _DISPLAY = {
     "question_mark": "?", "colon": ":", "left_square_bracket": "[", "right_square_bracket": "]",
     "left_curly_bracket": "{", "right_curly_bracket": "}", "comma": ",", "full_stop": ".", "semicolon": ";",
@@ -67,6 +67,18 @@ SHARED: tuple[Command, ...] = (
             "Find"),
     Command("tree_order", ("L",), "move('order')", "sort tree",
             "Heads of the tree by the score that Heads shows, or by layer.", "Find"),
+    Command("knock_out", ("a",), "stack('toggle')", "knock out",
+            "Knock out the head, MLP or neuron under the cursor (tree, cell or row of a list), or bring it back; every "
+            "view then shows the changed model.", "Change"),
+    Command("mark", ("space",), "stack('mark')", "mark", "Mark the part under the cursor: a then takes all that are "
+            "marked.", "Change"),
+    Command("kind", ("E",), "stack('kind')", "kind", "How parts are knocked out, the last one too: zero, zero with "
+            "value biases folded, mean, resample and noise (over the open file of prompts), scale.", "Change"),
+    Command("cut", ("x",), "stack('cut')", "cut edge", "Pattern: knock out the cell under the cursor (its row "
+            "renormalises), then drop it, then whole again.", "Change"),
+    Command("contrast", ("d",), "stack('contrast')", "contrast", "The changed model, the clean one, or the difference "
+            "of the two, in every picture and list.", "Change"),
+    Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off.", "Change"),
     Command("back", ("comma",), "travel(True)", "back", "Back to where you were before the last jump.", "Go"),
     Command("forward", ("full_stop",), "travel(False)", "forward", "Forward again.", "Go"),
     Command("up", ("k", "up"), "cursor(-1, 0)", "up", "Move the cursor.", "Cursor"),

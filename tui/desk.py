@@ -61,6 +61,14 @@ class Desk(Horizontal):
         focused = self.screen.focused
         return focused if isinstance(focused, Bars) else self.main.picture
 
+    @property
+    def listed(self) -> str:
+        """What the cursor of the list that has the keys is on; "" elsewhere."""
+        focused = self.screen.focused
+        if not isinstance(focused, Bars) or focused.table is None or not focused.table.rows:
+            return ""
+        return str(focused.table.rows[focused.cursor][0])
+
     # --- drawing ---
 
     def draw(self) -> None:

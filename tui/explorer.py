@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
-from . import keys, moves, needs, pages, phrases
+from . import keys, moves, needs, pages, phrases, stack
 from .cards import Cards
 from .commands import by_id
 from .desk import Desk
@@ -197,6 +197,9 @@ class Explorer(Screen[None]):
         there, sentence = moves.cycle(self.selection, key, by_id(key).label)
         self.scene.do(moves.leave_panel(there, self.desk.small) if key == "mode" else there)
         self.notice.settle("option", sentence)
+
+    def action_stack(self, name: str) -> None:
+        self.scene.do(stack.KEYS[name](self.scene.here, self.desk.listed))
 
     def action_travel(self, back: bool) -> None:
         self.scene.travel(back)

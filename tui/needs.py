@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from . import pages, tree
+from .contrast import here_on
 from .engine import jobs
-from .page import Cached, Page, here_on, panel_of
+from .page import Cached, Page, panel_of
 from .results import ModelInfo, Table, Tokens
 from .selection import Likeliest, Selection, at_prompt, prepared, with_model, without_file
 
@@ -35,6 +36,11 @@ def after_prompt(s: Selection) -> jobs.NextTokens | None:
     return next_tokens(replace(s, row=-1))
 
 
+def likeliest(s: Selection) -> jobs.NextTokens | None:
+    """Where the answer comes from while nobody has set one: the model as it is, whatever is changed in it."""
+    return after_prompt(s.clean)
+
+
 def shown(s: Selection) -> jobs.Job | None:
     """The job whose result the page draws; None while there is none."""
     job = pages.of(s).shown(s)
@@ -59,7 +65,9 @@ def needs(s: Selection, cached: Cached, with_panel: bool = True) -> list[jobs.Jo
         return _there([tokenizing(s)])
     page = pages.of(s)
     file = preparing(s) if s.file is not None and s.file.prepared_of != preparing(s) else None
-    seen = [shown(s), next_tokens(s), after_prompt(s), panel_job(s, cached) if with_panel else None]
+    seen = [shown(s), next_tokens(s), after_prompt(s), likeliest(s), panel_job(s, cached) if with_panel else None]
+    if s.contrast == "difference":
+        seen[1:1] = [shown(s.base), panel_job(s.base, cached) if with_panel else None]
     return _there([*page.asks(s), file, *seen, *page.inspects(s), *prefetched(page, s), *tree.needs(s)])
 
 
@@ -89,7 +97,7 @@ def told(s: Selection, job: jobs.Job, result: Any) -> Selection:
     if isinstance(job, jobs.PreparePrompts):
         fresh = s.file is not None and s.file.prepared_of != job and job == preparing(s)
         return prepared(s, job, result) if fresh and isinstance(result, jobs.Prompts) else s
-    if isinstance(job, jobs.NextTokens) and job == after_prompt(s):
+    if isinstance(job, jobs.NextTokens) and job == likeliest(s):
         s = _with_likeliest(s, result)
     return pages.of(s).told(s, job, result)
 

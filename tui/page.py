@@ -353,19 +353,20 @@ class Page:
         return self.refuses.get(key, "")
 
 
+_EVERYWHERE: list[Panel] = []
+
+
+def everywhere(panel: Panel) -> None:
+    """Offer a side panel on every page."""
+    _EVERYWHERE.append(panel)
+
+
 def offered(page: Page, s: Selection) -> tuple[Panel, ...]:
     """A page's side panels here, in the order in which ``p`` walks them."""
-    return tuple(panel for panel in page.panels if panel.offered(s))
+    return tuple(panel for panel in (*page.panels, *_EVERYWHERE) if panel.offered(s))
 
 
 def panel_of(page: Page, s: Selection) -> Panel | None:
     """The side panel that is open unless the user closed it."""
     panels = offered(page, s)
     return next((panel for panel in panels if panel.name == s.panel), panels[0] if panels else None)
-
-
-def here_on(page: Page, s: Selection, cached: Cached) -> Here:
-    """A selection on a page with what is drawn of it."""
-    job = page.shown(s)
-    result = cached(job) if isinstance(job, jobs.Job) else None
-    return Here(s, None if result is None else page.shape(s, result), cached)

@@ -5,17 +5,19 @@ A pane's title, words and picture change together, or the picture is blank and s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from textual.content import Content
 from textual.widgets import Static
 
 from . import needs, pages, phrases, tree
+from .contrast import beside, differs, here_on
 from .engine.jobs import Job
 from .names import head_at
 from .notes import Note
 from .pace import AWAITED, Pace
-from .page import NO_TOKENS, Nothing, Page, here_on, panel_of
+from .page import NO_TOKENS, Nothing, Page, Panel, Segments, panel_of
 from .pages import scores
 from .pages.scores import ScoresLook
 from .results import Curve, Gallery, Grid, Result, Table
@@ -34,7 +36,7 @@ COMPUTING = "computing …"
 
 def title(page: Page, s: Selection) -> str:
     """``L1H3 · QK · bilinear · centered/shown · embed``: what is drawn, with every option that changes its numbers."""
-    return " · ".join(part for part in page.words(s) if part)
+    return " · ".join(part for part in (phrases.contrast(s, page.shown), *page.words(s)) if part)
 
 
 def why_empty(s: Selection, job: Job | Nothing, wishes: Wishes) -> str:
@@ -48,6 +50,22 @@ def why_empty(s: Selection, job: Job | Nothing, wishes: Wishes) -> str:
     if wishes.why(needs.tokenizing(s)) and s.tokens is None:
         return NO_TOKENS.why
     return "" if isinstance(job, Job) else job.why
+
+
+def _asked(panel: Panel, page: Page, wishes: Wishes, s: Selection) -> Job | Nothing:
+    return panel.job(here_on(page, s, wishes.cached))
+
+
+def _incomparable(s: Selection, asked: Callable[[Selection], Job | Nothing], wishes: Wishes) -> str:
+    """Why there is no difference of two results that are both there."""
+    if s.contrast != "difference" or not differs(asked, s):
+        return ""
+    there = [asked(s.changed), asked(s.base)]
+    for job in there:
+        if isinstance(job, Job) and (why := wishes.why(job)):
+            return why
+    known = [job for job in there if isinstance(job, Job) and wishes.cached(job) is not None]
+    return "the changed and the clean model have no rows in common here: d shows one of them" if len(known) == 2 else ""
 
 
 class Pane:
@@ -70,7 +88,7 @@ class Pane:
             self._view.show(drawn, page.cell(s), words, tabs(page))
             self._drawn_page = page.name
             return
-        why = why_empty(s, page.shown(s), self._wishes)
+        why = why_empty(s, page.shown(s), self._wishes) or _incomparable(s, page.shown, self._wishes)
         if why or page.name != self._drawn_page:
             self._view.blank(why or COMPUTING, title(page, s), tabs(page))
             self._drawn_page = ""
@@ -112,14 +130,15 @@ class Side:
         panel, here = panel_of(page, s), here_on(page, s, self._wishes.cached)
         if panel is None:
             return
-        job = panel.job(here)
-        known = here.result(job)
-        result = None if known is None else panel.shape(here, known)
+        job, asked = panel.job(here), partial(_asked, panel, page, self._wishes)
+        result = beside(panel, page, s, self._wishes.cached)
+        mark = phrases.contrast(s, asked)
         if isinstance(result, Table | Curve | Grid):
-            self._view.show(result, panel.title(here), phrases.checks(result.header, facts=False))
+            heading = f"{mark} · {panel.title(here)}" if mark else panel.title(here)
+            self._view.show(result, heading, phrases.checks(result.header, facts=False))
             self._drawn = (page.name, panel.name)
             return
-        why = why_empty(s, job, self._wishes)
+        why = why_empty(s, job, self._wishes) or _incomparable(s, asked, self._wishes)
         if why or (page.name, panel.name) != self._drawn:
             # Without tokens a title would speak of none: "after ".
             self._view.blank(why or COMPUTING, panel.name if s.tokens is None else panel.title(here))
@@ -157,9 +176,17 @@ class Lines:
         over = page.is_over(s)  # then each prompt has an answer of its own
         self._prompt.answer = "" if over else phrases.aim_in_line(s)
         self._prompt.file = f"{s.file.name} · {s.file.count}" if s.file and over else ""
-        words = Content.assemble(*page.line(here_on(page, s, self._wishes.cached)))
+        words = Content.assemble(*self._line(page, s))
         if self._inspector.content != words:
             self._inspector.update(words, layout=False)
+
+    def _line(self, page: Page, s: Selection) -> Segments:
+        """The inspector: what a page says of a cell is said of one model, never of the difference."""
+        cached = self._wishes.cached
+        if s.contrast != "difference" or not differs(page.shown, s):
+            return page.line(here_on(page, s, cached))
+        here, changed, clean = (here_on(page, there, cached) for there in (s, s.changed, s.base))
+        return phrases.difference_line(here, changed, clean, page.cell(s))
 
     def draw_strip(self, s: Selection) -> None:
         """The tokens and what comes after the cursor's."""
@@ -172,6 +199,7 @@ class Lines:
         predictions = self._wishes.cached(needs.next_tokens(s))
         if isinstance(predictions, Table) and strip.predictions is not predictions:
             strip.predictions = predictions
+        strip.mark = "changed" if s.run is not None and s.run.interventions else ""
 
 
 class Heads:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+from .contrast import differs
 from .engine.jobs import Job
 from .names import neuron_at
-from .page import Cached, Here, Segments
+from .page import Cached, Here, Nothing, Segments
 from .results import Curve, Gallery, Grid, Header, Result, Scalar, Table, Tokens
 from .selection import Selection
 from .text import in_words, visible
@@ -49,6 +51,39 @@ def field(label: str, value: str) -> Segments:
     return [(f"  {label} {value}", VALUE)]
 
 
+def contrast(s: Selection, asked: Callable[[Selection], Job | Nothing]) -> str:
+    """What a title says so that nobody takes a changed model for the clean one; "" where nothing is changed."""
+    if not differs(asked, s):
+        return ""
+    return "Δ changed − clean" if s.contrast == "difference" else s.contrast
+
+
+def difference_line(here: Here, changed: Here, clean: Here, cell: tuple[int, int]) -> Segments:
+    """``·is → ·France  changed 0.120 − clean 0.870 = −0.750``."""
+    drawn, (row, col) = here.drawn, cell
+    if isinstance(drawn, Table) and drawn.rows:
+        return row_line(drawn, row)
+    apart = value_at(drawn, row, col)
+    if not isinstance(drawn, Grid) or apart is None:
+        return waiting(here)
+    sides = [value_at(there.drawn, row, col) for there in (changed, clean)]
+    names = " · ".join(labels_at(drawn, row, col))
+    return [(f" {names} ", STRONG), *field("changed", number(sides[0], 3)), *field("− clean", number(sides[1], 3)),
+            *field("=", number(apart, 3))]  # fmt: skip
+
+
+def changes(s: Selection) -> str:
+    """``changed: L1H3 zero, L2.mlp zero``: the interventions in force, or that there are some which are not."""
+    if not s.stack:
+        return ""
+    if s.contrast == "difference" and s.changes:
+        return f"Δ of {', '.join(map(str, s.changes[:2]))}{' …' if len(s.changes) > 2 else ''}"
+    on = [str(change) for change in s.changes]
+    if not on or s.contrast == "clean":
+        return f"clean, {len(s.stack)} change{'s' if len(s.stack) > 1 else ''} off"
+    return f"changed: {', '.join(on)}" if len(on) < 3 else f"changed: {on[0]} and {len(on) - 1} more"
+
+
 def conventions(s: Selection) -> str:
     """``demo · cpu · float32 · processed weights · BOS``."""
     if s.model is None:
@@ -56,7 +91,8 @@ def conventions(s: Selection) -> str:
     bos = "BOS" if s.with_bos else "no BOS"
     if s.tokens is not None and s.tokens.bos_from:
         bos = "BOS typed, none added" if s.tokens.bos_from == "text" else "BOS of the tokenizer, none added"
-    return " · ".join((s.model.name, s.model.key.device, s.model.key.dtype, f"{s.weights} weights", bos))
+    said = (changes(s), s.model.name, s.model.key.device, s.model.key.dtype, f"{s.weights} weights", bos)
+    return " · ".join(part for part in said if part)
 
 
 def aim(s: Selection) -> str:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from . import needs, pages
+from .contrast import here_on
 from .engine.events import Done, Event, Failed, Partial, Progress
 from .engine.jobs import Job, Open
 from .pace import AWAITED
-from .page import Here, Say, here_on
+from .page import Here, Say
 from .selection import Selection, settle
 from .trail import Trail
 from .wishes import Asks, Wishes

@@ -15,6 +15,8 @@ from .results import ModelInfo, ModelKey, Tokens, head_name
 
 DEMO = jobs.Open()
 EXAMPLE = "The capital of France is"
+Contrast = Literal["changed", "clean", "difference"]
+Base = Literal["base"]
 PanelShown = Literal["auto", "open", "closed"]
 """The side panel: open where there is room for it, also in the picture's place, or not at all."""
 
@@ -98,6 +100,14 @@ class Likeliest:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """An intervention of the stack."""
+
+    change: jobs.Change
+    on: bool = True
+
+
+@dataclass(frozen=True)
 class Selection:
     """Everything that decides what is on the screen."""
 
@@ -119,8 +129,10 @@ class Selection:
     """The user's answer and distractor; None: the likeliest next token."""
     likeliest: Likeliest | None = None
     weights: jobs.Weights = "processed"
-    stack: tuple[jobs.Change, ...] = ()
-    """Interventions in force, in order."""
+    stack: tuple[Entry, ...] = ()
+    """Interventions, in order."""
+    contrast: Contrast | Base = "changed"
+    """Whether results are those of the changed model, of the clean one, or the difference of the two."""
 
     page: str = "pattern"
     layer: int = 0
@@ -167,7 +179,31 @@ class Selection:
         """The forward pass on the prompt, interventions included; None while there is no model or no tokens."""
         if self.key is None or self.tokens is None:
             return None
-        return jobs.Run(self.key, self.tokens.ids, self.tokens.bos, self.stack)
+        changes = self.changes
+        if self.contrast == "base" and changes:
+            changes = (jobs.Unchanged(changes),)
+        return jobs.Run(self.key, self.tokens.ids, self.tokens.bos, () if self.contrast == "clean" else changes)
+
+    @property
+    def changes(self) -> tuple[jobs.Change, ...]:
+        """The interventions that are switched on."""
+        return tuple(entry.change for entry in self.stack if entry.on)
+
+    @property
+    def changed(self) -> Selection:
+        """On the changed model."""
+        return replace(self, contrast="changed")
+
+    @property
+    def clean(self) -> Selection:
+        """On the model as it is."""
+        return replace(self, contrast="clean")
+
+    @property
+    def base(self) -> Selection:
+        """What differences are taken from: the model as it is, run as the changed one is, so that what did not change
+        differs by nothing, not by rounding."""
+        return replace(self, contrast="base")
 
     @property
     def target(self) -> jobs.Target | None:
@@ -210,7 +246,7 @@ def settle(s: Selection) -> Selection:
         return s
     layer = max(0, min(s.layer, model.n_layers - 1))
     head = None if s.head is None else max(0, min(s.head, model.n_heads - 1))
-    s = replace(s, layer=layer, head=head)
+    s = replace(s, layer=layer, head=head, contrast=s.contrast if s.stack else "changed")
     return s.put(*(look.settled(s) for look in s.looks))
 
 

@@ -52,10 +52,12 @@ from tui.engine.jobs import (
     SourceRow,
     Sources,
     Spectrum,
+    StackEffect,
     Stream,
     Target,
     Tokenize,
     TopPairs,
+    Unchanged,
     VirtualOV,
     VirtualQK,
     Words,
@@ -125,7 +127,8 @@ class RecordedBench:
         self.computed.append(job)
         if self.broken is not None and isinstance(job, self.broken):
             raise Refused("this job is broken on purpose.", "Press 1 for another view.")
-        return getattr(self, f"_{type(job).__name__.lower()}")(job)
+        answer = getattr(self, f"_{type(job).__name__.lower()}")(job)
+        return changed(answer, sum(not isinstance(change, Unchanged) for change in interventions_of(job)))
 
     def close(self) -> None: ...
     def free(self) -> None: ...
@@ -352,6 +355,13 @@ class RecordedBench:
         values = np.cos(np.outer(np.arange(LAYERS * HEADS) + 1, [1.0, 2.0, 3.0]))
         return heads_grid("copying", COPYING_SCORES, values, ((-1.0, 1.0), (0.0, 1.0), (0.0, 1.0)))
 
+    def _stackeffect(self, job: StackEffect) -> Table:
+        named = [("clean", 0), *((str(change) + ("" if on else " (off)"), i + 1)
+                 for i, (change, on) in enumerate(job.changes))]  # fmt: skip
+        rows = tuple((name, 3.5 - i, -float(i), 0.9 / (i + 1), 1.0 + i, 0.1 * i) for name, i in named)
+        columns = ("change", "logit difference", "effect", "probability", "rank", "KL")
+        return Table(head("ablation", "what is changed", "logit difference"), columns, rows, "effect")
+
     def _findpairs(self, job: FindPairs) -> Pairs:
         pairs = []
         for part in job.text.split(","):
@@ -421,6 +431,22 @@ class RecordedBench:
         where = head_name(job.layer, job.head) if job.head is not None else None
         header = head(view, quantity, "x_i W x_jᵀ", where, checks, f"row = {names[0]}, column = {names[1]}")
         return Grid(header, frozen(values), axis(names[0], ids), axis(names[1], ids), diverging)
+
+
+def interventions_of(job: Any) -> tuple[Any, ...]:
+    run = getattr(job, "run", None)
+    return () if run is None else run.interventions
+
+
+def changed(result: Any, count: int) -> Any:
+    """The numbers of a model with so many changes: each takes a tenth away."""
+    if isinstance(result, Grid) and count:
+        return replace(result, values=frozen(result.values * (1 - 0.1 * count)))
+    if isinstance(result, Table) and count and result.bar:
+        at = result.columns.index(result.bar)
+        rows = (tuple(v * (1 - 0.1 * count) if i == at else v for i, v in enumerate(row)) for row in result.rows)  # type: ignore[operator]
+        return replace(result, rows=tuple(rows))
+    return result
 
 
 def head(

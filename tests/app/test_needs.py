@@ -12,6 +12,7 @@ from tui import needs, pages
 from tui.engine.jobs import (
     OV,
     QK,
+    Ablation,
     Attribution,
     AttributionOver,
     Composition,
@@ -49,11 +50,13 @@ from tui.pages.neurons import NeuronsLook
 from tui.pages.pattern import PatternLook
 from tui.pages.residual import FlowLook
 from tui.pages.states import StateRows
-from tui.selection import Answer, Look, Selection
+from tui.selection import Answer, Entry, Look, Selection
 
 OPENED = replace(FILE, over=True)
 EVERY = [page.name for page in pages.every()]
 assert PROMPT is not None
+
+STACK = (Entry(Ablation("L0H1")),)
 
 
 def wanted(s: Selection, with_panel: bool = True) -> list[Job]:
@@ -175,7 +178,7 @@ def test_the_jobs_carry_every_option_that_changes_their_numbers() -> None:
         replace(look, term="position-token"),
     ):  # fmt: skip
         assert needs.shown(s.put(other)) != base, other
-    for change in ({"weights": "raw"}, {"layer": 1}, {"head": 0}, {"stack": (Open(),), "page": "pattern"}):
+    for change in ({"weights": "raw"}, {"layer": 1}, {"head": 0}, {"stack": STACK, "page": "pattern"}):
         assert needs.shown(replace(s, **change)) != base, change  # type: ignore[arg-type]
 
 
@@ -198,7 +201,7 @@ def test_interventions_are_part_of_every_run() -> None:
     """One place names a forward pass, so that no page can forget what was done to it."""
     for name in EVERY:
         s = loaded(page=name, layer=1, likeliest=PARIS)
-        shown, changed = needs.shown(s), needs.shown(replace(s, stack=(Open(),)))
+        shown, changed = needs.shown(s), needs.shown(replace(s, stack=STACK))
         assert (shown == changed) is (getattr(shown, "run", None) is None), name
 
 

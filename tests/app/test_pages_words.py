@@ -11,8 +11,9 @@ import pytest
 from tests.app.recorded import KEY, info
 from tests.app.selected import FILE, PARIS, cached, here, loaded, unknown
 from tui import needs, pages, phrases
+from tui.contrast import here_on
 from tui.engine.jobs import OVRow, PairSearch, PromptRow
-from tui.page import here_on, offered, panel_of
+from tui.page import offered, panel_of
 from tui.pages.attribution import AttributionLook
 from tui.pages.cell import asked
 from tui.pages.circuit import CircuitLook, Half

@@ -23,9 +23,10 @@ from textual.pilot import Pilot
 from tests.app.driving import driven, settled, text_of, until
 from tests.app.recorded import RecordedBench, Refused, info
 from tui import needs, pages
+from tui.contrast import here_on
 from tui.engine.jobs import Composition, Job
 from tui.explorer import Explorer
-from tui.page import Page, Panel, here_on, offered, panel_of
+from tui.page import Page, Panel, offered, panel_of
 from tui.pane import Pane, Side, title
 from tui.results import Capabilities, Curve, Gallery, Grid, Table
 from tui.selection import Selection, settle

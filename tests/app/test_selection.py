@@ -9,7 +9,7 @@ import pytest
 from tests.app.recorded import KEY, info, tokens
 from tests.app.selected import FILE, PARIS, RUN, loaded
 from tui import needs, pages
-from tui.engine.jobs import Open, PreparePrompts, Run, Target, Tokenize, Words
+from tui.engine.jobs import Ablation, Open, PreparePrompts, Run, Target, Tokenize, Words
 from tui.names import state_names
 from tui.pages.attribution import AttributionLook
 from tui.pages.circuit import CircuitLook, Half, OwnTokens
@@ -20,6 +20,7 @@ from tui.pages.states import StateRows
 from tui.results import Capabilities, Pairs
 from tui.selection import (
     Answer,
+    Entry,
     File,
     Look,
     Selection,
@@ -65,7 +66,11 @@ def test_selections_are_equal_in_whatever_order_choices_were_made() -> None:
 
 def test_what_is_analysed_is_one_run() -> None:
     assert loaded().run == RUN
-    assert loaded(stack=(Open(),)).run == replace(RUN, interventions=(Open(),)), "what was changed in it is part of it"
+    gone = Ablation("L0H1")
+    changed = loaded(stack=(Entry(gone), Entry(Ablation("L0.mlp"), on=False)))
+    assert changed.run == replace(RUN, interventions=(gone,)), "what was changed in it is part of it"
+    assert changed.clean.run == RUN
+    assert replace(changed, contrast="difference").run == changed.run
     assert loaded(tokens=None).run is None
     assert Selection().run is None
 

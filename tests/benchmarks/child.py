@@ -147,10 +147,18 @@ def walk() -> None:
     def on_mount(self: CircuitApp) -> None:
         global _walking
         _walking = asyncio.get_running_loop().create_task(steps(self))
+        _walking.add_done_callback(ended)
         mounted(self)
 
     CircuitApp.on_mount = on_mount
     run()
+
+
+def ended(task: asyncio.Task[None]) -> None:
+    """Nobody waits for the task: what it raised ends the process."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        note("failed", repr(error))
+        os._exit(1)
 
 
 async def steps(app: Any) -> None:

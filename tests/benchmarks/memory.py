@@ -22,6 +22,8 @@ def main() -> list[Row]:
         while child.process.poll() is None and ["end"] not in child.noted():
             time.sleep(1)
         noted = child.noted()
+    failed = [" ".join(words[1:]) for words in noted if words[0] == "failed"]
+    assert not failed, f"the walk ended: {failed[0]}"
     late = sum(words[0] == "late" for words in noted)
     samples = {int(words[1]): (float(words[2]), float(words[3])) for words in noted if words[0] == "rss"}
     opened, (first, full), (last, _) = samples[0][0], samples[WARM], samples[WARM + STEPS]

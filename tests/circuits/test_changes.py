@@ -21,12 +21,17 @@ from tui.engine.jobs import (
     Attribution,
     Change,
     CutEdge,
+    Neurons,
     NextTokens,
     Patch,
+    Pattern,
     PreparePrompts,
     PromptRow,
     Prompts,
     Residual,
+    Run,
+    ScoreParts,
+    Sources,
     SteeringDirection,
     Target,
 )
@@ -268,6 +273,30 @@ def test_the_model_is_bit_for_bit_what_it_was(pair: Pair) -> None:
     with pytest.raises(Refusal):
         traced(pair.desk, Ablation("L0H0"), Ablation("L9H0"))
     assert torch.equal(pair.desk.bench.live.trace(list(IDS)).logits, before)
+
+
+def test_what_a_change_has_set_is_not_explained_by_the_weights(pair: Pair) -> None:
+    def on(*changes: Change) -> Run:
+        return replace(pair.desk.run(*IDS), interventions=changes)
+
+    gone, other = Ablation("L1H2"), Ablation("L0H2")
+    target = Target((257,))
+    for job in (
+        Pattern(on(gone), 1, 2, "value-weighted"), Sources(on(gone), 1, 2, target),
+        Neurons(on(Ablation("L1N3")), 1, -1), Neurons(on(Ablation("L1")), 1, -1), ScoreParts(on(CutEdge("L1H2", 4, 2)), 1, 2, 4, 3),
+        Attribution(on(Ablation("L1.mlp")), -1, target, "neuron", layer=1),
+    ):  # fmt: skip
+        with pytest.raises(Refusal, match="is in force"):
+            pair.desk.get(job)
+    for job in (
+        Pattern(on(gone), 1, 1, "value-weighted"), Sources(on(other), 1, 2, target), Neurons(on(gone), 1, -1),
+        ScoreParts(on(other), 1, 2, 4, 3), Attribution(on(gone), -1, target, "head"), Residual(on(gone)),
+    ):  # fmt: skip
+        checks = pair.desk.get(job).header.checks
+        assert all(value < 1e-3 for name, value in checks.items() if name not in ("value", "sum", "score"))
+    cut = pair.desk.get(Pattern(on(CutEdge("L1H2", 4, 2)), 1, 2))
+    assert not any("softmax" in name for name in cut.header.checks)
+    assert cut.values[4, 2] == 0
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -282,12 +282,12 @@ def lowest(edits: Edits) -> int:
 
 
 def changed_trace(
-    forward: Forward, clean: Trace, edits: Edits, layers: Sequence[int], check: Callable[[], None]
+    forward: Forward, clean: Trace, edits: Edits, start: int, layers: Sequence[int], check: Callable[[], None]
 ) -> Trace:
     """The Trace of the changed model on the prompt of ``clean``, which holds every layer's ``visible``: the layers
-    below the first edit are those of ``clean``. ``layers``: those whose patterns, queries, keys and values are kept."""
-    start, n_layers = lowest(edits), forward.n_layers
-    reach = [clean.visible[layer] for layer in range(n_layers)]
+    below ``start``, the first edit's, are those of ``clean``. ``layers``: those whose patterns, queries, keys
+    and values are kept."""
+    reach = [clean.visible[layer] for layer in range(forward.n_layers)]
     tape = Tape()
     added: dict[int, Tensor] = {}
     final = forward.run(

@@ -22,7 +22,7 @@ from . import targets, words
 from .bench import Context
 from .grids import grid
 from .jobs import Attribution, Grain, ScoreParts, SourceRow, Sources, Target
-from .opened import OpenModel, place
+from .opened import OpenModel, place, refuse_set
 
 SOURCES = "max |Σ sources − head|"
 FROZEN = "through the final norm's frozen scale"
@@ -91,6 +91,7 @@ def _by_neuron(job: Attribution, at: int, bench: OpenModel, trace: Trace) -> Sum
     if job.layer is None:
         raise Refusal("Neurons belong to one layer's MLP.", "Name the layer.")
     mlp = bench.mlp(job.layer)
+    refuse_set(job.run, ("act", "mlp_out"), job.layer, None, f"L{job.layer}'s neurons are not what its MLP writes")
     g = circuit.directions(bench.ends, trace.resid_pre[-1, at], targets.direction(bench, job.target))
     found = neurons.effects(mlp, mlp.activations(neurons.stream(trace, job.layer)[at : at + 1])[0], g)
     top = neurons.largest(found.neurons, job.k)
@@ -128,6 +129,7 @@ def _sources(job: Sources | SourceRow, bench: OpenModel, ctx: Context) -> tuple[
     for capability in ("pattern", "residual", "ov"):
         bench.need(capability)
     head = bench.head(job.layer, job.head, "raw")
+    refuse_set(job.run, ("z",), job.layer, job.head, "what the sources give is not what the head writes")
     trace = bench.trace(job.run, job.layer, ctx)
     g = circuit.directions(bench.ends, trace.resid_pre[-1], targets.direction(bench, job.target))
     split, whole = circuit.sources(head, trace, g)
@@ -178,6 +180,7 @@ def score_parts(job: ScoreParts, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("residual")
     bench.need("qk")
     name, head = head_name(job.layer, job.head), bench.head(job.layer, job.head, "raw")
+    refuse_set(job.run, ("q", "k", "pattern"), job.layer, job.head, "its score is not made of the stream's parts")
     query, key = place(job.run, job.query), place(job.run, job.key)
     trace = bench.trace(job.run, job.layer, ctx)
     here, there = (

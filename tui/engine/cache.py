@@ -73,6 +73,10 @@ class Cache:
     def used_bytes(self) -> int:
         return self._used
 
+    @property
+    def limit_bytes(self) -> int:
+        return self._limit
+
     def __len__(self) -> int:
         return len(self._entries)
 

@@ -7,7 +7,6 @@ layer that is touched; else the model's own with hooks, which begins anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -15,17 +14,17 @@ from torch import Tensor
 
 from ..circuits import spectrum as spectral
 from ..circuits.errors import Refusal
-from ..circuits.forward import Edit, Edits, changed_trace, merged
-from ..circuits.over import Running
+from ..circuits.forward import Edit, Edits, changed_trace, lowest, merged
 from ..circuits.tensors import Trace
 from ..models.trace import Hook
 from ..names import layer_at, neuron_at, part_at
 from ..results import head_name
 from .bench import Context
-from .jobs import Ablation, AddVector, Change, CutEdge, Patch, ReferenceMoments, Run, SteeringDirection
+from .jobs import Ablation, AddVector, Change, CutEdge, Patch, Run, SteeringDirection, Unchanged
 from .jobs.changes import kind_of
 from .jobs.parts import Forward
 from .opened import OpenModel
+from .references import References, of_trace
 
 HOOKS = {
     "resid_pre": "blocks.{}.hook_in", "q": "blocks.{}.attn.hook_q", "k": "blocks.{}.attn.hook_k",
@@ -34,17 +33,6 @@ HOOKS = {
 }  # fmt: skip
 """Point of an edit → TransformerLens' name for it."""
 PATTERN = ("scores", "pattern")
-
-
-@dataclass(frozen=True, eq=False)
-class References:
-    """What a point is over a reference; a tensor a layer, ``[n or 1, …]`` float32."""
-
-    means: tuple[Tensor, ...]
-    spreads: tuple[Tensor, ...]
-    per_position: bool
-    count: int
-    """Rows of the reference."""
 
 
 def forward(job: Forward, bench: OpenModel, ctx: Context) -> Trace:
@@ -61,12 +49,14 @@ def forward(job: Forward, bench: OpenModel, ctx: Context) -> Trace:
 def _changed(run: Run, layer: int | None, layers: Sequence[int], bench: OpenModel, ctx: Context) -> Trace:
     """``layers``: those whose patterns are kept."""
     clean: Trace = ctx.get(Forward(run.clean, layer))
-    edits = edits_of(run.interventions, clean, run, bench, ctx)
-    if not edits:
+    like = [change.like for change in run.interventions if isinstance(change, Unchanged)]
+    edits = edits_of(like[0] if like else run.interventions, clean, run, bench, ctx)
+    if not edits or (like and bench.info.capabilities.plain):
         return clean
     ctx.progress("changed forward pass")
     if not bench.info.capabilities.plain:
-        return changed_trace(bench.live.forward, clean, edits, layers, ctx.check)
+        start = lowest(edits)
+        return changed_trace(bench.live.forward, clean, {} if like else edits, start, layers, ctx.check)
     return bench.live.trace(run.ids, layers, ctx.check, hooks_of(edits, bench))
 
 
@@ -191,7 +181,7 @@ def _new_value(
         raise Refusal(f"{change.how} needs a file of prompts to read.", "Name one, or choose zero.")
     if change.how == "resample":
         drawn = order_of(change, len(run.ids))[0]
-        other = _of_trace(ctx.get(Forward(drawn)), point, layer, bench)
+        other = of_trace(ctx.get(Forward(drawn)), point, layer, bench)
         return lambda value: other.to(value).expand_as(value)
     found: References = ctx.get(change.moments(run, point))
     if change.how == "mean":
@@ -215,82 +205,6 @@ def order_of(change: Ablation, length: int) -> tuple[Run, ...]:
             "Choose mean, or a file with prompts of that length.",
         )
     return order
-
-
-def _of_trace(trace: Trace, point: str, layer: int, bench: OpenModel) -> Tensor:
-    """``[n, …]``: an activation of another run."""
-    if point == "z":
-        return trace.z[layer]
-    if point == "mlp_out":
-        assert trace.mlp_out is not None
-        return trace.mlp_out[layer]
-    stream = trace.resid_pre[layer] if trace.resid_mid is None else trace.resid_mid[layer]
-    return bench.mlp(layer).activations(stream)
-
-
-def reference_moments(job: ReferenceMoments, bench: OpenModel, ctx: Context) -> References:
-    """One pass over the reference for all layers: prompts of one length together, unpadded."""
-    runs = job.reference.runs
-    if not runs:
-        raise Refusal(f"There is no prompt in {job.reference.name}.", "Write one a line.")
-    per_position = job.length > 0 and job.reference.all_of(job.length)
-    sums = [Running() for _ in range(bench.info.n_layers)]
-
-    def read(layer: int, value: Tensor) -> None:
-        for row in value:
-            for part in (row,) if per_position else row.unbind(0):
-                sums[layer] = sums[layer].add(part)
-
-    done = 0
-    for batch in batches([run.ids for run in runs]):
-        over(batch, job.point, read, bench, ctx)
-        done += len(batch)
-        ctx.progress("reference", done, len(runs))
-    device = bench.live.device
-
-    def laid(values: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return tuple((value if per_position else value[None]).float().to(device) for value in values)
-
-    return References(
-        laid([one.mean for one in sums]), laid([one.spread for one in sums]), per_position, len(runs)
-    )  # fmt: skip
-
-
-def over(
-    ids: Sequence[Sequence[int]], point: str, read: Callable[[int, Tensor], None], bench: OpenModel, ctx: Context
-) -> None:
-    """One forward pass of prompts of one length: ``read(layer, [b, n, …])`` gets each layer's activation."""
-    if bench.info.capabilities.plain:
-        for trace in bench.live.traces(list(ids), (), ctx.check):
-            for layer in range(bench.info.n_layers):
-                read(layer, _of_trace(trace, point, layer, bench)[None])
-        return
-
-    def look(layer: int) -> Edit:
-        def seen(value: Tensor) -> Tensor:
-            read(layer, value)
-            return value
-
-        return seen
-
-    forward = bench.live.forward
-    index = torch.stack([bench.index(tuple(row)) for row in ids])
-    edits = {(point, layer): look(layer) for layer in range(bench.info.n_layers)}
-    forward.run(forward.embed(index), bench.live.reach(index.shape[1]), 0, edits, ctx.check)
-
-
-BATCH = 2048
-"""Tokens of a forward pass over a reference."""
-
-
-def batches(ids: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
-    """Prompts of one length, those of each length in their order, as many as one forward pass takes."""
-    by_length: dict[int, list[Sequence[int]]] = {}
-    for row in ids:
-        by_length.setdefault(len(row), []).append(row)
-    for n, rows in by_length.items():
-        size = max(1, BATCH // n)
-        yield from (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 # --- patches, edges, vectors ---
@@ -359,7 +273,7 @@ def activation(trace: Trace, point: str, layer: int, bench: OpenModel, ctx: Cont
     if point == "resid_mid":
         assert trace.resid_mid is not None
         return trace.resid_mid[layer]
-    return _of_trace(trace, point, layer, bench)
+    return of_trace(trace, point, layer, bench)
 
 
 def _cut(change: CutEdge, clean: Trace, run: Run, bench: OpenModel, ctx: Context) -> Edits:

@@ -24,7 +24,7 @@ from . import targets, words
 from .bench import Context
 from .changes import ablated, edits_of, hooks_of
 from .grids import grid
-from .jobs import Ablation, Effects, Target
+from .jobs import Ablation, Effects, Target, Unchanged
 from .jobs.changes import FOLDED, OF_REFERENCE
 from .opened import OpenModel, place
 
@@ -75,8 +75,9 @@ def _start(job: Effects, bench: OpenModel, ctx: Context) -> Start:
     bench.output_index((*job.target.answers, *job.target.distractors))
     trace = bench.trace(job.run, None, ctx)
     edits: Edits = {}
-    if job.run.interventions:
-        edits = edits_of(job.run.interventions, bench.trace(job.run.clean, None, ctx), job.run, bench, ctx)
+    stack = [change for change in job.run.interventions if not isinstance(change, Unchanged)]
+    if stack:
+        edits = edits_of(stack, bench.trace(job.run.clean, None, ctx), job.run, bench, ctx)
     later = any(bool(seen[..., : at + 1, at + 1 :].any()) for seen in trace.visible.values())
     count = n if edits or later else at + 1  # edits name positions of the whole prompt
     reach = [trace.visible[layer][..., :count, :count] for layer in range(bench.info.n_layers)]

@@ -24,8 +24,9 @@ from . import words
 from .bench import Context
 from .grids import fits, grid, numbers, ov_details, ranked_table, refuse_basis, refuse_offset
 from .jobs import OV, QK, LayerPatterns, OVRow, Pattern, QKDistance
+from .jobs.changes import set_by
 from .jobs.parts import HeadSum, KeyMoments, Rank, VocabularyKeys
-from .opened import OpenModel, place
+from .opened import OpenModel, place, refuse_set
 
 SOFTMAX = "max |softmax(scaled) − pattern|"
 SOFTMAX_OF_SCORES = "max |softmax(scores) − pattern|"
@@ -42,9 +43,10 @@ def pattern(job: Pattern, bench: OpenModel, ctx: Context) -> Grid:
     elif job.kind == "scores":
         values = attention.activation_scores(head, trace)
     else:
+        refuse_set(job.run, ("z",), job.layer, job.head, "what the head moves is not what it writes")
         values = attention.value_weighted(head, trace)
     checks: dict[str, float] = {}
-    if not bench.info.capabilities.scores:
+    if not bench.info.capabilities.scores and set_by(job.run, ("q", "k", "pattern"), job.layer, job.head) is None:
         # From the weights and the stream; where one head has no QK circuit of its own, from the model's q and k.
         of_weights = not bench.info.capabilities.qk
         scores = (attention.scaled_on_prompt if of_weights else attention.activation_scores)(head, trace)

@@ -11,7 +11,7 @@ from . import targets, words
 from .bench import Context
 from .grids import grid, ranked_table, write_details
 from .jobs import Neurons, NeuronTokens
-from .opened import OpenModel, place
+from .opened import OpenModel, place, refuse_set
 
 MLP_SUM = "max |Σ act W_out + b_out − MLP|"
 
@@ -20,6 +20,7 @@ def neurons(job: Neurons, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("residual")
     mlp, at = bench.mlp(job.layer), place(job.run, job.position)
     _exists(job.layer, job.neuron, len(mlp.W_out))
+    refuse_set(job.run, ("act", "mlp_out"), job.layer, None, f"L{job.layer}'s neurons are not what its MLP writes")
     trace = bench.trace(job.run, None, ctx)
     acts = mlp.activations(circuit.stream(trace, job.layer))
     ctx.check()

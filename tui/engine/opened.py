@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -17,12 +17,19 @@ from ..results import Axis, ModelInfo, Tokens, head_name
 from ..text import in_words
 from .bench import Context
 from .jobs import Run, Tokenize, Weights, Words
+from .jobs.changes import set_by
 from .jobs.parts import Forward
 
 KEPT = 64 << 20
 """Bytes of patterns up to which one forward pass keeps those of all layers."""
 LAID_OUT = 1 << 30
 """Bytes up to which ``W_U`` is copied into the layout that is fast to multiply with."""
+
+
+def refuse_set(run: Run, points: Collection[str], layer: int, index: int | None, what: str) -> None:
+    """Refuse what follows from weights and stream where a change has set it to something else."""
+    if (change := set_by(run, points, layer, index)) is not None:
+        raise Refusal(f"{change} is in force: {what}.", "d shows the clean model.")
 
 
 def place(run: Run, position: int) -> int:

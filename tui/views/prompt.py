@@ -160,6 +160,8 @@ class TokenStrip(Widget):
     row: reactive[int] = reactive(0)
     col: reactive[int] = reactive(0)
     predictions: reactive[Table | None] = reactive(None, always_update=True)
+    mark: reactive[str] = reactive("")
+    """Of which model the predictions are, where it is not the clean one."""
     shade: reactive[Sequence[float] | None] = reactive(None)
     """One value in −1…1 a token, by which its background is coloured."""
 
@@ -249,7 +251,7 @@ class TokenStrip(Widget):
         if table is None:
             return Content("")
         token, share = table.columns.index("token"), table.columns.index("probability")
-        out = Content.styled("→ ", "$text-muted")
+        out = Content.styled(f"{self.mark} → " if self.mark else "→ ", "bold $warning" if self.mark else "$text-muted")
         for number, row in enumerate(table.rows):
             name = shorten(visible(str(row[token])), 16)
             share_of = f" {float(row[share] or 0):.1%}  "

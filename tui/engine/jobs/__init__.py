@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from .changes import CutEdge as CutEdge
     from .changes import Patch as Patch
     from .changes import ReferenceMoments as ReferenceMoments
+    from .changes import StackEffect as StackEffect
     from .changes import SteeringDirection as SteeringDirection
+    from .changes import Unchanged as Unchanged
     from .effects import AblationTable as AblationTable
     from .effects import Effects as Effects
     from .finding import AllComposition as AllComposition

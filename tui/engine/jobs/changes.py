@@ -5,12 +5,13 @@ Formulas and names: definitions.md, "Interventions". A head is always changed at
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from random import Random
 
 from ...names import layer_at, neuron_at, part_at
 from ...results import ModelKey
-from .base import Change, Job, Run
+from .base import Change, Job, Run, Target
 from .kinds import Cut, How, Span, Weights
 from .many import Prompts
 from .parts import Forward
@@ -42,6 +43,11 @@ class Ablation(Change):
     reference: Prompts | None = None
     weights: Weights = "processed"
     """Whose b_V ``zero, value biases folded`` keeps."""
+
+    def __str__(self) -> str:
+        amount = {"scale": f" × {self.amount:g}", "noise": f" σ {self.amount:g}"}.get(self.how, "")
+        how = "" if self.how == "scale" else f" {self.how}"
+        return f"{self.part}{how}{amount}{_places(self.positions)}"
 
     def needs(self, run: Run) -> frozenset[Job]:
         if self.reference is None:
@@ -79,6 +85,9 @@ class Patch(Change):
     source: Run
     positions: Span = None
 
+    def __str__(self) -> str:
+        return f"{self.part} of the other prompt{_places(self.positions)}"
+
     def needs(self, run: Run) -> frozenset[Job]:
         return frozenset({Forward(self.source)})
 
@@ -92,6 +101,22 @@ class CutEdge(Change):
     query: int
     key: int
     how: Cut = "knockout"
+
+    def __str__(self) -> str:
+        return f"{self.part} {self.query}→{self.key} {self.how}"
+
+
+@dataclass(frozen=True)
+class Unchanged(Change):
+    """Nothing is changed, but the run is made as one with these changes is: what differences are taken from."""
+
+    like: tuple[Change, ...]
+
+    def needs(self, run: Run) -> frozenset[Job]:
+        return frozenset[Job]().union(*(change.needs(run) for change in self.like))
+
+    def __str__(self) -> str:
+        return "nothing"
 
 
 @dataclass(frozen=True)
@@ -121,8 +146,37 @@ class AddVector(Change):
     unit: bool = True
     """The direction at length 1 times the stream's mean norm there; else as given."""
 
+    def __str__(self) -> str:
+        return f"{self.amount:+g} · {self.direction.name} before L{self.layer}{_places(self.positions)}"
+
     def needs(self, run: Run) -> frozenset[Job]:
         return frozenset(Forward(other) for other in self.direction.runs)
+
+
+@dataclass(frozen=True)
+class StackEffect(Job):
+    """What interventions do to an answer at one position → ``Table`` (change, logit difference, effect, probability,
+    rank, KL): the clean run, all that are switched on together, and each by itself, off or on."""
+
+    run: Run
+    """The clean run."""
+    changes: tuple[tuple[Change, bool], ...]
+    """Each, and whether it is switched on."""
+    position: int
+    target: Target
+
+    def needs(self) -> frozenset[Job]:
+        return frozenset(Forward(run) for run in (self.run, self.together, *self.alone))
+
+    @property
+    def together(self) -> Run:
+        """The run with all that are switched on."""
+        return replace(self.run, interventions=tuple(change for change, on in self.changes if on))
+
+    @property
+    def alone(self) -> tuple[Run, ...]:
+        """The runs with each by itself."""
+        return tuple(replace(self.run, interventions=(change,)) for change, _ in self.changes)
 
 
 @dataclass(frozen=True)
@@ -138,12 +192,45 @@ class ReferenceMoments(Job):
     point: str
 
 
+def _places(positions: Span) -> str:
+    """`` @4,5``; nothing where a change is made everywhere."""
+    return "" if positions is None else f" @{','.join(map(str, positions))}"
+
+
 def points_of(part: str) -> tuple[str, ...]:
     """The activations that changing a part changes: see ``circuits.forward``."""
     if neuron_at(part):
         return ("act",)
     kind = kind_of(part)
     return {"mlp": ("mlp_out",), "layer": ("z", "mlp_out")}.get(kind, ("z",))
+
+
+def touched_by(change: Change) -> frozenset[tuple[str, int, int | None]]:
+    """Which activations a change sets: point, layer, and the head or neuron (None: all of the layer's)."""
+    if isinstance(change, CutEdge) and (found := part_at(change.part)) is not None:
+        return frozenset({("pattern", found.layer, found.head)})
+    if not isinstance(change, Ablation | Patch):
+        return frozenset()
+    name, _, side = change.part.rpartition(".")
+    if isinstance(change, Patch) and side in ("q", "k", "v", "pattern", "z") and (found := part_at(name)) is not None:
+        return frozenset({(side, found.layer, found.head)})
+    if (neuron := neuron_at(change.part)) is not None:
+        return frozenset({("act", *neuron)})
+    found, layer = part_at(change.part), layer_at(change.part)
+    if found is None and layer is None:
+        return frozenset()
+    at = found.layer if found is not None else layer
+    assert at is not None
+    return frozenset((point, at, found.head if found is not None else None) for point in points_of(change.part))
+
+
+def set_by(run: Run, points: Collection[str], layer: int, index: int | None = None) -> Change | None:
+    """The change of a run that sets one of these activations of a layer (and of that head or neuron); None: none."""
+    for change in run.interventions:
+        for point, at, which in touched_by(change):
+            if point in points and at == layer and (index is None or which is None or which == index):
+                return change
+    return None
 
 
 def kind_of(part: str) -> str:
