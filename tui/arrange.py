@@ -62,9 +62,10 @@ def _of_column(header: Header, name: str, others: Collection[str]) -> Header:
 
 
 @lru_cache(KEPT)
-def ranked(grid: Grid) -> Table:
-    """Parts ``[part, columns]`` as rows, the largest effect first whatever its sign."""
-    return _rows(grid, np.argsort(-np.abs(grid.values[:, 0]), kind="stable").tolist())
+def ranked(grid: Grid, column: int = 0) -> Table:
+    """Parts ``[part, columns]`` as rows, the largest effect in one column first whatever its sign; those that are not
+    known yet are last."""
+    return _rows(grid, np.argsort(-np.abs(grid.values[:, column]), kind="stable").tolist())
 
 
 @lru_cache(KEPT)

@@ -14,6 +14,7 @@ from .engine.jobs import (
     Job,
     NextTokens,
     PreparePrompts,
+    PromptRow,
     Prompts,
     Run,
     Target,
@@ -160,6 +161,25 @@ class Request:
         job = PreparePrompts(self.model.key, Path(o.prompts).name, file.rows, self.with_bos, self.given_target())
         made: Prompts = self.get(job)
         return made
+
+    def one_prompt(self) -> Prompts:
+        """The prompt as a file of one, with its answer."""
+        run, target, text = self.run, self.target(), self.options.prompt or ""
+        return Prompts(repr((run, target)), "the prompt", (run,), (target,), (text,))
+
+    def reference(self) -> Prompts:
+        """The prompts of ``--reference`` without their answers, tokenized; without it those of ``--prompts``."""
+        o = self.options
+        path = o.reference or o.prompts
+        file = prompts.read(path, prompts.parse_fields(o.fields) if o.fields and path == o.prompts else {})
+        rows = tuple(PromptRow(row.text) for row in file.rows)
+        made: Prompts = self.get(PreparePrompts(self.model.key, Path(path).name, rows, self.with_bos))
+        return made
+
+    def words_after(self, text: str) -> tuple[int, ...]:
+        """The tokens of a text that goes on after the prompt: no BOS before it."""
+        found: Tokens = self.get(Tokenize(self.model.key, text, False))
+        return found.ids
 
     notes: tuple[str, ...] = ()
     """What to know about the file of prompts."""

@@ -14,6 +14,7 @@ from .engine.jobs import Baseline, Basis, Circuit, Direction, Ends, Form, Normal
 from .formats import FORMATS
 from .names import jump_at, layer_at
 from .page import Export
+from .pages.knockout import METRICS
 from .pages.pairs import parse_filter
 from .prompts import PromptsError, parse_fields
 
@@ -32,7 +33,7 @@ class Flag:
     """Its values; None: those that exports give it, or any text."""
     metavar: str = ""
     kind: type | None = None
-    """``int`` for a number, ``bool`` for a switch; None: text or a choice."""
+    """``int`` or ``float`` for a number, ``bool`` for a switch; None: text or a choice."""
     least: int | None = None
     """Of a number."""
 
@@ -72,11 +73,20 @@ FLAGS: Mapping[str, Flag] = {
     "index": Flag("the tokens of this singular direction (0 is the largest)", metavar="N", kind=int, least=0),
     "top": Flag("how many", metavar="N", kind=int, least=1),
     "filter": Flag('"3+" long at least, "/ing$/" such ones, "same" with itself too', "", metavar="FILTER"),
-    "memory": Flag("megabytes beside the model (default: 512)", metavar="N", kind=int, least=1),
+    "memory": Flag("megabytes beside the model (default: 512; ablation: 1024)", metavar="N", kind=int, least=1),
     "sample": Flag("tokens drawn, or all (default: 1000)", metavar="N"),
     "temperature": Flag("0: the likeliest token; else drawn (default: 0)", 0.0, metavar="T", kind=float, least=0),
     "stack": Flag("changes of the model, one a line: L1H3, L2.mlp mean, L1H3 5>3", metavar="FILE"),
-    "seed": Flag("of the random tokens (default: 0)", metavar="N", kind=int, least=0),
+    "ablate": Flag("what is changed: L1H3, L1.mlp, L1.attn, L1, L1N17, each with @4 at position 4 or @2-5 at some "
+                   "(default: every head and MLP by itself)", metavar="L1H3,L2.mlp@4"),
+    "each": Flag("also each of them by itself", False, kind=bool),
+    "sigma": Flag("of noise, in standard deviations over the reference (default: 1)", metavar="X", kind=float),
+    "alpha": Flag("what scale multiplies by", metavar="X", kind=float),
+    "reference": Flag("prompts that mean, resample and noise read (default: those of --prompts)", metavar="FILE"),
+    "fold_value_biases": Flag("zero leaves b_V W_O in the stream", False, kind=bool),
+    "metric": Flag("whose change is a column (default: logit difference)", choices=METRICS),
+    "continuation": Flag("text after the prompt whose loss is a column", metavar="TEXT"),
+    "seed": Flag("of what is drawn (default: 0)", metavar="N", kind=int, least=0),
     "rows": Flag("rows of repeated tokens (default: 8)", metavar="N", kind=int, least=1),
     "length": Flag("tokens before they repeat (default: up to 50)", metavar="N", kind=int, least=1),
 }  # fmt: skip
@@ -116,7 +126,7 @@ def _add(parser: argparse.ArgumentParser, name: str, flag: Flag) -> None:
     said = f" (default: {flag.default})" if flag.choices and flag.default else ""
     text = f"{', '.join(taking(name))}: {flag.help}{said}"
     if flag.kind is bool:
-        parser.add_argument(f"--{name}", action="store_true", help=text)
+        parser.add_argument(option(name), action="store_true", help=text)
         return
     offered = {view: export.choices[name] for view, export in pages.exports().items() if name in export.choices}
     given = tuple(dict.fromkeys(value for values in offered.values() for value in values))
@@ -125,6 +135,11 @@ def _add(parser: argparse.ArgumentParser, name: str, flag: Flag) -> None:
     choices = flag.choices or given or None
     parser.add_argument(f"--{name}", type=flag.kind or str, choices=choices, default=flag.default, help=text,
                         metavar=flag.metavar or None)  # fmt: skip
+
+
+def option(name: str) -> str:
+    """An option as it is typed: ``--fold-value-biases``."""
+    return f"--{name.replace('_', '-')}"
 
 
 def taking(flag: str) -> list[str]:
@@ -140,7 +155,7 @@ def check(o: argparse.Namespace, export: Export) -> None:
     for name in ("prompts", *FLAGS):
         default = FLAGS[name].default if name in FLAGS else None
         if name not in export.takes and getattr(o, name) != default:
-            raise Usage(f"--{name} is for {' and '.join(taking(name))}; {o.view} does not depend on it")
+            raise Usage(f"{option(name)} is for {' and '.join(taking(name))}; {o.view} does not depend on it")
     if "weights" in export.ignores and o.weights != "processed":
         raise Usage(f"--weights {o.weights}: {o.view} does not depend on it")
     _check_text(o, export)

@@ -23,6 +23,8 @@ from . import __version__
 from .results import Axis, Curve, Gallery, Grid, Header, ModelInfo, Result, Scalar, Table, Tokens
 from .text import visible, width
 
+SIZES = ("value", "score", "sum", "logit_difference_clean", "logit_difference_ablated")
+"""Checks that are numbers of their own; the others are errors."""
 FORMATS = ("json", "csv", "npz", "svg", "txt")
 PICTURE = (120, 40)
 """Columns and lines of an SVG."""
@@ -307,8 +309,7 @@ def _foot(header: Header) -> str:
     if header.convention:
         lines.append(", ".join(f"{name} {_word(value)}" for name, value in header.convention.items()))
     for name, value in header.checks.items():
-        sizes = ("value", "score", "sum")  # numbers of their own; the other checks are errors
-        lines.append(f"{name} = {_number(value) if name in sizes else f'{value:.1e}'}")
+        lines.append(f"{name} = {_number(value) if name in SIZES else f'{value:.1e}'}")
     lines += [f"{name}: {_word(value)}" for name, value in header.details.items()]
     return "\n".join(lines)
 

@@ -18,6 +18,9 @@ _NEURON = re.compile(r"\s*L(\d{1,6})\s*N\s*(\d{1,9})\s*", re.IGNORECASE)
 _LAYER = re.compile(r"\s*L?(\d{1,6})\s*", re.IGNORECASE)
 _JUMP = re.compile(r"\s*L?(\d{1,6})\s*(?:[H.,\s]\s*(\d{1,6}))?\s*", re.IGNORECASE)
 _PART = re.compile(r"L(\d+)(?:H(\d+)|\.(attn|bias|mlp))")
+_CHANGED = re.compile(r"L(\d{1,6})(?:(H)(\d{1,6})|(N)(\d{1,9})|\.(attn|mlp))?", re.IGNORECASE)
+_SPAN = re.compile(r"(-?\d{1,5})(?:-(-?\d{1,5}))?")
+PARTS = "parts are L1H3 (a head), L1.mlp, L1.attn (all heads of a layer), L1 (both) and L1N17 (a neuron)"
 COLUMNS = {"attn": "attn", "bias": "bias", "mlp": "MLP"}
 """Kind of a layer's part → its column where layers are rows."""
 
@@ -70,6 +73,35 @@ def part_at(name: str) -> Part | None:
     """``L2H3``, ``L2.mlp`` → what it is; None for embeddings, rounding and the like."""
     match = _PART.fullmatch(name)
     return Part(int(match[1]), int(match[2]) if match[2] else None, match[3] or "head") if match else None
+
+
+def parts_at(text: str) -> tuple[tuple[str, tuple[int, ...] | None], ...] | str:
+    """``L1H3, L2.mlp, L0H1@4, L0H1@2-5`` → each part as it is printed, with its positions (None: all; negative ones
+    count from the end); a sentence where the text is not that."""
+    if not text.strip():
+        return f"no part is named: {PARTS}"
+    out: list[tuple[str, tuple[int, ...] | None]] = []
+    for item in (item.strip() for item in text.split(",")):
+        name, at, place = item.partition("@")
+        match, span = _CHANGED.fullmatch(name.strip()), _SPAN.fullmatch(place.strip())
+        if match is None:
+            return f"“{name.strip()}” is no part: {PARTS}"
+        if at and span is None:
+            return f"“{item}”: positions are written {name}@4 or {name}@2-5"
+        letter, number, kind = match[2] or match[4], match[3] or match[5], match[6]
+        part = f"L{int(match[1])}"
+        part += f"{letter.upper()}{int(number)}" if letter else f".{kind.lower()}" if kind else ""
+        if span is None:
+            out.append((part, None))
+            continue
+        first = int(span[1])
+        last = first if span[2] is None else int(span[2])
+        if last < first:
+            return f"“{item}”: a range of positions goes upwards, such as {name}@2-5"
+        if first < 0 <= last:
+            return f"“{item}”: a range counts from the start or from the end, not both"
+        out.append((part, tuple(range(first, last + 1))))
+    return tuple(dict.fromkeys(out))
 
 
 def part_name(layer: int, column: str) -> str:

@@ -21,6 +21,7 @@ from tui.engine.jobs import (
     Continuation,
     CopyingScores,
     Directions,
+    Effects,
     FindPairs,
     FindTarget,
     HeadInput,
@@ -236,6 +237,15 @@ class RecordedBench:
 
     def _attribution(self, job: Attribution) -> Grid:
         return attribution_grid(job.unit, job.layer, job.position, ("attribution",))
+
+    def _effects(self, job: Effects) -> Grid:
+        kinds = (*(f"H{h}" for h in range(HEADS)), ".mlp")
+        names = tuple(f"L{layer}{kind}" for layer in range(LAYERS) for kind in kinds)
+        values = numbers(1 + job.position, len(job.how), len(names), 7)
+        values[:, 4] = np.abs(values[:, 4])
+        columns = ("logit difference", "log-probability", "probability", "rank", "KL", "predicted", "scale")
+        header = head("ablation", f"effect of each part alone, {job.how}", "metric(part changed) − metric(clean)")
+        return Grid(header, frozen(values), Axis("part", names), Axis("value", columns), True)
 
     def _sources(self, job: Sources) -> Grid:
         n = len(job.run.ids)

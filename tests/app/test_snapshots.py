@@ -31,6 +31,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "attribution": ("6", "j", "l"),
     "neuron_parts": ("6", "u", "u"),
     "sources": ("S", "h"),
+    "knockout": ("K", "j", "l"),
     "why": ("right_square_bracket", "h", "W"),
     "states": ("4", "m", "m"),
     "write_cosines": ("4", "m", "m", "m", "m", "j", "j"),

@@ -37,6 +37,18 @@ def measure(
     return torch.stack(ranks, -1).float().mean(-1)
 
 
+def every(logits: Tensor, answers: Tensor, distractors: Tensor, clean: Tensor) -> Tensor:
+    """All ``METRICS`` of ``logits [b, outputs]``, each row with its own ``answers [b, a]`` and ``distractors [b, d]``
+    (d may be 0) → ``[b, metrics]``; ``clean [b or 1, outputs]``."""
+    logs, chosen = logits.log_softmax(-1), logits.gather(-1, answers)
+    others = logits.gather(-1, distractors) if distractors.shape[1] else logits
+    own, chances = clean.log_softmax(-1), logs.gather(-1, answers)
+    ranks = 1 + torch.stack([(logits > chosen[:, at, None]).sum(-1) for at in range(answers.shape[1])], -1).float()
+    divergence = (own.exp() * (own - logs)).sum(-1)
+    means = (chances.mean(-1), chances.exp().mean(-1), ranks.mean(-1))
+    return torch.stack([chosen.mean(-1) - others.mean(-1), *means, divergence], -1)
+
+
 def recovered(value: Tensor, worst: float, best: float) -> Tensor:
     """``(value − worst) / (best − worst)``: 0 where nothing is recovered, 1 where all is."""
     return (value - worst) / (best - worst)

@@ -94,13 +94,18 @@ def _reshaped(edit: Edit, point: str, d_head: int, value: Tensor) -> Tensor:
 
 
 def _ablation(change: Ablation, clean: Trace, run: Run, bench: OpenModel, ctx: Context) -> Edits:
+    return ablated(change, run, bench, ctx)
+
+
+def ablated(change: Ablation, run: Run, bench: OpenModel, ctx: Context) -> Edits:
+    """What an ablation does on a prompt, or on all prompts of its length where it is neither resampled nor noise."""
     at = positions(change.positions, len(run.ids))
     nothing = (change.how == "scale" and change.amount == 1) or (change.how == "noise" and change.amount == 0)
     if nothing:
         list(touched(change.part, bench))  # it exists
         return {}
     return merged(*(
-        {(point, layer): _replaced(which, at, _new_value(change, point, layer, which, run, bench, ctx))}
+        {(point, layer): replaced(which, at, _new_value(change, point, layer, which, run, bench, ctx))}
         for point, layer, which in touched(change.part, bench)
     ))  # fmt: skip
 
@@ -144,7 +149,7 @@ def positions(span: Sequence[int] | None, n: int) -> list[int]:
     return sorted({place % n for place in span})
 
 
-def _replaced(which: list[int] | None, at: list[int], new: Callable[[Tensor], Tensor]) -> Edit:
+def replaced(which: list[int] | None, at: list[int], new: Callable[[Tensor], Tensor]) -> Edit:
     """An edit of ``[b, n, …]`` at positions and, in its third axis, at heads or neurons."""
 
     def edit(value: Tensor) -> Tensor:
@@ -175,12 +180,7 @@ def _new_value(
     if change.reference is None:
         raise Refusal(f"{change.how} needs a file of prompts to read.", "Name one, or choose zero.")
     if change.how == "resample":
-        drawn = change.drawn(len(run.ids))
-        if drawn is None:
-            raise Refusal(
-                f"No prompt of {change.reference.name} has {len(run.ids)} tokens, as this one: there is nothing to "
-                "resample from.", "Choose mean, or a file with prompts of that length.",
-            )  # fmt: skip
+        drawn = order_of(change, len(run.ids))[0]
         other = of_trace(ctx.get(Forward(drawn)), point, layer, bench)
         return lambda value: other.to(value).expand_as(value)
     found: References = ctx.get(change.moments(run, point))
@@ -193,6 +193,18 @@ def _new_value(
         return value + change.amount * found.spreads[layer].to(value) * drawn.to(value)
 
     return noisy
+
+
+def order_of(change: Ablation, length: int) -> tuple[Run, ...]:
+    """The rows of the reference that prompts of a length are resampled from. Refusal where there are none."""
+    order = change.order(length)
+    if not order:
+        name = "the reference" if change.reference is None else change.reference.name
+        raise Refusal(
+            f"No prompt of {name} has {length} tokens, as this one: there is nothing to resample from.",
+            "Choose mean, or a file with prompts of that length.",
+        )
+    return order
 
 
 # --- patches, edges, vectors ---
@@ -215,7 +227,7 @@ def _patch(change: Patch, clean: Trace, run: Run, bench: OpenModel, ctx: Context
 
 def _from(point: str, which: list[int] | None, at: list[int], other: Tensor) -> Edit:
     if point != "pattern":
-        return _replaced(which, at, lambda value: other.to(value).expand_as(value))
+        return replaced(which, at, lambda value: other.to(value).expand_as(value))
 
     def edit(value: Tensor) -> Tensor:  # [b, heads, n, n]
         out = value.clone()

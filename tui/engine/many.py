@@ -148,7 +148,7 @@ def _attribution_header(job: AttributionOver, bench: OpenModel) -> Header:
             unit=job.unit,
             **about(prompts),
             position="last",
-            **_aims(prompts, bench, distractors=True),
+            **aims(prompts, bench, distractors=True),
         ),
         details=details,
     )
@@ -163,7 +163,7 @@ def lens_over(job: LensOver, bench: OpenModel, ctx: Context) -> Table:
         explanation="if the model stopped at a state: the answer's probability and rank (1 = likeliest), entropy and "
         "KL(final ‖ lens) in nats; ± is the spread over the prompts",
         convention=lenses.lens_convention(
-            bench, prompts.runs[0], **about(prompts), position="last", **_aims(prompts, bench, distractors=False)
+            bench, prompts.runs[0], **about(prompts), position="last", **aims(prompts, bench, distractors=False)
         ),
     )
     columns = ("state", *(name for measure in MEASURES for name in (measure, f"{measure} ±")))
@@ -344,7 +344,7 @@ def about(prompts: Prompts) -> dict[str, Scalar]:
     return {"prompts": prompts.name, "count": len(prompts), "lengths": said, **brought}
 
 
-def _aims(prompts: Prompts, bench: OpenModel, distractors: bool) -> dict[str, Scalar]:
+def aims(prompts: Prompts, bench: OpenModel, distractors: bool) -> dict[str, Scalar]:
     """Answers, and distractors where they matter, of all prompts, for a header."""
     one = _shared(prompts)
     if one is not None:

@@ -45,7 +45,7 @@ def reference_moments(job: ReferenceMoments, bench: OpenModel, ctx: Context) -> 
     runs = job.reference.runs
     if not runs:
         raise Refusal(f"There is no prompt in {job.reference.name}.", "Write one a line.")
-    per_position = job.length is not None
+    per_position = job.length > 0 and job.reference.all_of(job.length)
     sums = [Running() for _ in range(bench.info.n_layers)]
 
     def read(layer: int, value: Tensor) -> None:

@@ -14,11 +14,13 @@ from ..circuits.errors import Refusal
 from ..models.load import load
 from ..results import ModelInfo, ModelKey
 from . import (
+    ablations,
     attributions,
     changes,
     compose,
     continuing,
     directions,
+    effects,
     heads,
     jobs,
     keys,
@@ -41,6 +43,7 @@ from .jobs import Job, Open, parts
 from .opened import OpenModel
 
 ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
+    jobs.AblationTable: ablations.ablation_table,
     jobs.AllComposition: compose.all_composition,
     parts.AllowedTokens: vocabulary.allowed_tokens,
     jobs.Attribution: attributions.attribution,
@@ -50,6 +53,7 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     jobs.Continuation: continuing.continuation,
     jobs.CopyingScores: scores.copying_scores,
     jobs.Directions: directions.directions,
+    jobs.Effects: effects.effects,
     parts.EndsProduct: scores.ends_product,
     jobs.FindPairs: search.find_pairs,
     jobs.FindTarget: targets.find_target,

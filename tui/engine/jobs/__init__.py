@@ -5,9 +5,9 @@ without torch. A job names everything its result depends on (token ids, not text
 it is empty), so equal jobs have equal results and a cache needs no other key.
 
 One module a subject: ``kinds`` (values without a job), ``base`` (model, forward pass, tokens, targets), ``head``,
-``stream``, ``many`` prompts, ``finding`` heads and tokens, ``parts`` that these share on the way to their results. A
-name is looked up when it is used (``jobs.Lens``): dataclasses take a tenth of a second to make, which the first paint
-need not wait for.
+``stream``, ``many`` prompts, ``finding`` heads and tokens, ``changes`` of a forward pass and their ``effects``,
+``parts`` that these share on the way to their results. A name is looked up when it is used (``jobs.Lens``): dataclasses
+take a tenth of a second to make, which the first paint need not wait for.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .changes import StackEffect as StackEffect
     from .changes import SteeringDirection as SteeringDirection
     from .changes import Unchanged as Unchanged
+    from .effects import AblationTable as AblationTable
+    from .effects import Effects as Effects
     from .finding import AllComposition as AllComposition
     from .finding import Composition as Composition
     from .finding import CopyingScores as CopyingScores
@@ -107,7 +109,7 @@ if TYPE_CHECKING:
     from .stream import Vector as Vector
     from .stream import WriteCosines as WriteCosines
 
-_MODULES = ("kinds", "base", "parts", "head", "stream", "finding", "many", "changes")
+_MODULES = ("kinds", "base", "parts", "head", "stream", "finding", "many", "changes", "effects")
 
 
 def __getattr__(name: str) -> Any:

@@ -55,18 +55,25 @@ class Ablation(Change):
         if self.how == "resample":
             drawn = self.drawn(len(run.ids))
             return frozenset() if drawn is None else frozenset({Forward(drawn)})
+        if self.how not in OF_REFERENCE:
+            return frozenset()
         return frozenset(self.moments(run, point) for point in points_of(self.part))
 
     def moments(self, run: Run, point: str) -> ReferenceMoments:
-        """The job of a point's mean and spread over the reference, as this run reads them."""
+        """What ``mean`` and ``noise`` read: one job for all prompts that it is the same for."""
         assert self.reference is not None
-        fits = {len(row.ids) for row in self.reference.runs} == {len(run.ids)}
-        return ReferenceMoments(run.model, self.reference, len(run.ids) if fits else None, point)
+        n = len(run.ids)
+        return ReferenceMoments(run.model, self.reference, n if self.reference.all_of(n) else 0, point)
+
+    def order(self, length: int) -> tuple[Run, ...]:
+        """The rows of the reference that have a length, in the order in which prompts of that length take them."""
+        rows = [] if self.reference is None else [run for run in self.reference.runs if len(run.ids) == length]
+        return tuple(Random(self.seed).sample(rows, len(rows)))
 
     def drawn(self, length: int) -> Run | None:
-        """The row of the reference that ``resample`` reads; None where none has that length."""
-        rows = [] if self.reference is None else [run for run in self.reference.runs if len(run.ids) == length]
-        return rows[Random(self.seed).randrange(len(rows))] if rows else None
+        """The row of the reference that ``resample`` reads for one prompt; None where none has that length."""
+        order = self.order(length)
+        return order[0] if order else None
 
 
 @dataclass(frozen=True)
@@ -194,7 +201,8 @@ class ReferenceMoments(Job):
 
     model: ModelKey
     reference: Prompts
-    length: int | None
+    length: int
+    """0: over all positions."""
     point: str
 
 

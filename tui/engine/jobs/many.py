@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from ...results import ModelKey
@@ -52,6 +53,14 @@ class Prompts:
 
     def __len__(self) -> int:
         return len(self.runs)
+
+    def all_of(self, length: int) -> bool:
+        """Whether every prompt has that many tokens."""
+        return self._lengths == {length}
+
+    @cached_property
+    def _lengths(self) -> set[int]:
+        return {len(run.ids) for run in self.runs}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,212 @@
+"""Knock out: what the answer loses without each part, measured by running the model without it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self, get_args
+
+from .. import arrange
+from ..engine import jobs
+from ..names import part_name, parts_at
+from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Option, Page, Panel, Say, Segments
+from ..phrases import aim, cell_line, field, number, value_at, where
+from ..results import Grid, Result
+from ..selection import Look, Selection
+from .going import follow, to_part
+from .panels import directions, part_write
+
+Kind = Literal["zero", "zero, value biases folded", "mean"]
+METRICS: tuple[jobs.Metric, ...] = ("logit difference", "log-probability", "probability", "rank", "KL")
+FOLDED: Kind = "zero, value biases folded"
+BESIDE = ("predicted", "scale")
+"""What stands beside the measured logit difference."""
+KINDS = ("zero", "mean", "resample", "noise", "scale")
+_OF_REFERENCE = ("mean", "resample", "noise")
+
+
+@dataclass(frozen=True)
+class KnockoutLook(Look):
+    """What is measured, how parts are knocked out, and where the cursor is beyond the heads."""
+
+    metric: jobs.Metric = "logit difference"
+    how: Kind = "zero"
+    column: int = 0
+    """Column under the cursor: one of no head, as long as layer and head are ``beside``."""
+    beside: tuple[int, int | None] | None = None
+
+    def settled(self, s: Selection) -> Self:
+        return replace(self, how="zero") if kind_refused(s, self.how) else self
+
+    def at_head(self) -> Self:
+        return replace(self, column=0, beside=None)
+
+
+def kind_refused(s: Selection, value: str) -> str:
+    """Why parts cannot be knocked out so, or ""."""
+    if value == "mean" and (s.file is None or s.file.prepared is None):
+        return "the mean is over a file of prompts, and none is open: O opens one"
+    return ""
+
+
+def _job(here: Here) -> jobs.Job | Nothing:
+    return PAGE.shown(here.s)
+
+
+def _ranked(here: Here, result: Result) -> Result:
+    """Parts by the size of the change; of the logit difference with what was predicted, which leaves no room for
+    bars."""
+    if not isinstance(result, Grid):
+        return result
+    metric = here.s.look(KnockoutLook).metric
+    table = arrange.ranked(result, result.cols.labels.index(metric))
+    if metric != "logit difference":
+        return arrange.picked(table, (("part", "part"), (metric, "change")), "change")
+    return arrange.picked(table, (("part", "part"), (metric, "measured"), *((name, name) for name in BESIDE)))
+
+
+def _part(here: Here) -> str:
+    """The part that the cell under the cursor is."""
+    drawn = here.drawn
+    if not isinstance(drawn, Grid) or not drawn.values.size:
+        return ""
+    row, col = PAGE.cell(here.s)
+    return part_name(min(row, len(drawn.rows) - 1), drawn.cols.labels[min(col, len(drawn.cols) - 1)])
+
+
+RANKED = Panel("parts, ranked", _job, lambda here: "parts, ranked", _ranked, follow)
+
+
+# --- without a screen ---
+
+
+def _how(o: Any) -> jobs.How:
+    return FOLDED if o.fold_value_biases else o.kind or "zero"
+
+
+def _exported(ask: Asked) -> jobs.Job:
+    o = ask.options
+    how, weights = _how(o), o.weights
+    reference = ask.reference() if how in _OF_REFERENCE else None
+    amount = {"noise": o.sigma, "scale": o.alpha}.get(how)
+    amount, seed, memory = 1.0 if amount is None else amount, o.seed or 0, o.memory or 1024
+    if o.ablate is None:
+        return jobs.Effects(ask.run, ask.place(), ask.target(), how, amount, seed, reference, weights, memory)
+    parts = parts_at(o.ablate)
+    assert not isinstance(parts, str)
+    changes = tuple(jobs.Ablation(part, how, at, amount, seed, reference, weights) for part, at in parts)
+    prompts = ask.prompts() if o.prompts is not None else ask.one_prompt()
+    at = -1 if o.prompts is not None else ask.place()
+    continuation = () if o.continuation is None else ask.words_after(o.continuation)
+    metric: jobs.Metric = o.metric or "logit difference"
+    return jobs.AblationTable(ask.model.key, prompts, changes, o.each, metric, at, memory, continuation)
+
+
+def _refused(o: Any) -> str:
+    how = _how(o)
+    if o.ablate is not None and isinstance(problem := parts_at(o.ablate), str):
+        return f"--ablate: {problem}"
+    if o.ablate is None:
+        named = {"--prompts": o.prompts, "--each": o.each or None, "--metric": o.metric,
+                 "--continuation": o.continuation}  # fmt: skip
+        given = next((flag for flag, value in named.items() if value is not None), "")
+        return f"{given} needs --ablate, such as --ablate L1H3,L2.mlp: which parts" if given else _refused_kind(o, how)
+    if o.position is not None and o.prompts is not None:
+        return "--position is for one prompt; over --prompts the last one is read"
+    return _refused_kind(o, how)
+
+
+def _refused_kind(o: Any, how: str) -> str:
+    if o.fold_value_biases and o.kind not in (None, "zero"):
+        return f"--fold-value-biases is for --kind zero: {o.kind} says itself what the value biases become"
+    if o.weights != "processed" and not o.fold_value_biases:
+        return f"--weights {o.weights} needs --fold-value-biases: nothing else here depends on it"
+    if how in _OF_REFERENCE and o.reference is None and o.prompts is None:
+        return f"--kind {how} needs --reference FILE, prompts that it reads; or choose --kind zero"
+    if how not in _OF_REFERENCE and o.reference is not None:
+        return f"--reference is for --kind {', '.join(_OF_REFERENCE)}; {how} reads none"
+    if o.seed is not None and how not in ("noise", "resample"):
+        return f"--seed is for --kind noise and resample; {how} draws nothing"
+    for flag, kind in (("sigma", "noise"), ("alpha", "scale")):
+        value = getattr(o, flag)
+        if value is not None and how != kind:
+            return f"--{flag} is for --kind {kind}"
+        if value is not None and not math.isfinite(value):
+            return f"--{flag} {value}: a finite number"
+    if how == "scale" and o.alpha is None:
+        return "--kind scale needs --alpha X, what the part is multiplied by"
+    return ""
+
+
+class KnockoutPage(Page):
+    name = "knockout"
+    title = "Knock out"
+    key = "K"
+    help = "What the answer loses without each part: every head and MLP knocked out by itself, measured."
+    says = ("layer × head", "the change of the answer when a head or an MLP is knocked out by itself (`u`: zero, zero "
+            "with value biases folded, the mean over the open file): logit difference, log-probability, probability, "
+            "rank, KL (`m`); beside it all parts ranked, measured next to predicted by direct attribution, so that "
+            "self-repair shows; below, how much of the change is the final norm's scale's")  # fmt: skip
+    options = (
+        Option("mode", KnockoutLook, "metric", METRICS, "what is measured of the answer"),
+        Option("unit", KnockoutLook, "how", get_args(Kind), "what a part becomes", why_not=kind_refused),
+    )
+    panels = (RANKED, directions(lambda here: part_write(_part(here), here.s), _part))
+    exports = (
+        Export("ablation", _exported,
+               ("ablate", "kind", "sigma", "alpha", "reference", "fold_value_biases", "each", "metric", "seed",
+                "memory", "continuation", "position", "answer", "distractor", "prompts"),
+               {"kind": KINDS}, refuses=_refused),
+    )  # fmt: skip
+    long = True
+
+    def job(self, s: Selection) -> jobs.Job | Nothing:
+        if s.run is None:
+            return NO_TOKENS
+        if s.target is None:
+            return Nothing()
+        how = s.look(KnockoutLook).how
+        reference = s.file.prepared if how == "mean" and s.file is not None else None
+        weights = s.weights if how == FOLDED else "processed"
+        return jobs.Effects(s.run, s.position, s.target, how, reference=reference, weights=weights)
+
+    def shape(self, s: Selection, result: Result) -> Result:
+        if not isinstance(result, Grid):
+            return result
+        return arrange.by_layer(result, result.cols.labels.index(s.look(KnockoutLook).metric))
+
+    def words(self, s: Selection) -> list[str]:
+        look = s.look(KnockoutLook)
+        over = f"over {s.file.name}" if look.how == "mean" and s.file is not None else ""
+        weights = f"{s.weights} weights" if look.how == FOLDED else ""
+        return [f"knocked out: {look.how}", over, weights, f"Δ {look.metric} of {aim(s)}", where(s)]
+
+    def cell(self, s: Selection) -> tuple[int, int]:
+        look = s.look(KnockoutLook)
+        return s.layer, look.column if look.beside == (s.layer, s.head) else s.head or 0
+
+    def at(self, s: Selection, row: int, col: int) -> Selection:
+        look = s.look(KnockoutLook)
+        if s.model is not None and col < s.model.n_heads:
+            return s.put(replace(look, column=0, beside=None), layer=row, head=col)
+        return s.put(replace(look, column=col, beside=(row, s.head)), layer=row)
+
+    def line(self, here: Here) -> Segments:
+        metric, part = here.s.look(KnockoutLook).metric, _part(here)
+        out = cell_line(here, self.cell(here.s), f"{part} out {where(here.s)}", metric)
+        whole = here.result(self.shown(here.s))
+        if not isinstance(whole, Grid) or part not in whole.rows.labels:
+            return out
+        row = whole.rows.labels.index(part)
+        for name in BESIDE if metric == "logit difference" else ("logit difference", *BESIDE):
+            out += field(name, number(value_at(whole, row, whole.cols.labels.index(name)), 3))
+        return out
+
+    def part(self, here: Here) -> str:
+        return _part(here)
+
+    def opens(self, here: Here, row: int, col: int) -> Selection | Say:
+        return to_part(here.s, _part(here))
+
+
+PAGE = KnockoutPage()
