@@ -74,6 +74,8 @@ SHARED: tuple[Command, ...] = (
             "marked.", "Change"),
     Command("kind", ("E",), "stack('kind')", "kind", "How parts are knocked out, the last one too: zero, zero with "
             "value biases folded, mean, resample and noise (over the open file of prompts), scale.", "Change"),
+    Command("change", ("G",), "ask('change')", "write a change", "Write a change, or edit the last one: L1H3@4-6 scale "
+            "0.5, L2.mlp mean, L1H3 5>3 drop.", "Change"),
     Command("cut", ("x",), "stack('cut')", "cut edge", "Pattern: knock out the cell under the cursor (its row "
             "renormalises), then drop it, then whole again.", "Change"),
     Command("contrast", ("d",), "stack('contrast')", "contrast", "The changed model, the clean one, or the difference "

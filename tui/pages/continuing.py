@@ -73,7 +73,7 @@ def _exported(ask: Asked) -> jobs.Continuation:
 
 
 EXPORT = Export(
-    "continue", _exported, ("top", "temperature", "seed", "stack"), ignores=("weights",),
+    "continue", _exported, ("top", "temperature", "seed", "stack", "reference"), ignores=("weights",),
     refuses=lambda o: "--seed is for --temperature: the likeliest token is always the same"
     if o.seed is not None and not o.temperature else "",
 )  # fmt: skip
