@@ -64,20 +64,20 @@ def by_hand(models: Models, site: str, cell: Cell) -> float:
     new = want.forward(list(OTHER))
     at = slice(None) if cell.position is None else slice(cell.position, cell.position + 1)
     size = models.desk.info.n_heads // models.desk.info.n_key_value_heads if site in ("k", "v") else 1
-    heads = range((cell.index or 0) * size, (cell.index or 0) * size + size)
+    heads = range((cell.node or 0) * size, (cell.node or 0) * size + size)
     sides = {}
     if site in ("q", "k", "v"):
         sides = {head: projections(models, cell.layer, head, new.stream[cell.layer]) for head in heads}
 
     def change(point: str, layer: int, head: int, value: Array) -> Array:
         value = value.copy()
-        if point == {"resid_pre": "stream", "mlp_out": "mlp", "z": "z", "pattern": "pattern"}.get(site):
-            if layer == cell.layer and head in (-1, cell.index):
-                source = {
-                    "stream": lambda: new.stream[layer], "mlp": lambda: new.mlp[layer],
-                    "z": lambda: new.z[layer, head], "pattern": lambda: new.patterns[layer][head],
-                }[point]()  # fmt: skip
-                value[at] = source[at]
+        ours = {"resid_pre": "stream", "mlp_out": "mlp", "z": "z", "pattern": "pattern"}.get(site)
+        if point == ours and layer == cell.layer and head in (-1, cell.node):
+            source = {
+                "stream": lambda: new.stream[layer], "mlp": lambda: new.mlp[layer],
+                "z": lambda: new.z[layer, head], "pattern": lambda: new.patterns[layer][head],
+            }[point]()  # fmt: skip
+            value[at] = source[at]
         return value
 
     if not sides:
@@ -136,9 +136,9 @@ def test_the_same_with_edits_of_the_whole_forward_pass(pair: Models, site: str) 
             out, new = value.clone(), kept[site, cell.layer]
             place: tuple[object, ...] = (slice(None), cell.position)
             if site == "pattern":
-                place = (slice(None), cell.index, cell.position)
+                place = (slice(None), cell.node, cell.position)
             elif site in HEADS:
-                place = (slice(None), cell.position, cell.index)
+                place = (slice(None), cell.position, cell.node)
             out[place] = new[place]
             return out
 
@@ -246,7 +246,7 @@ def test_every_architecture_by_edits(desk_of: Callable[[str, str], Desk], name: 
 
         def edit(value: Tensor, cell: Cell = cell) -> Tensor:
             out, rows = value.clone(), pair.tokens_of(cell)
-            place = (slice(None), cell.index, rows) if site == "pattern" else (slice(None), rows, cell.index)
+            place = (slice(None), cell.node, rows) if site == "pattern" else (slice(None), rows, cell.node)
             place = (slice(None), rows) if site == "mlp_out" else place  # type: ignore[assignment]
             out[place] = kept[cell.layer][place]
             return out
@@ -278,9 +278,9 @@ def test_transformer_lens_gives_the_same(pair: Models, function: str, site: str)
             lambda logits: logits[0, -1, list(ANSWERS)].mean() - logits[0, -1, list(DISTRACTORS)].mean(),
         )  # fmt: skip
     for cell, got in swept(sweep_of(pair.desk), site, cells(pair.desk, site, by_position)).items():
-        place = [cell.layer, cell.index, cell.position]
+        place = [cell.layer, cell.node, cell.position]
         if site != "pattern" and by_position:
-            place = [cell.layer, cell.position, cell.index]
+            place = [cell.layer, cell.position, cell.node]
         value = want[tuple(i for i in place if i is not None)]
         assert got == pytest.approx(float(value), abs=1e-6 * max(1.0, float(want.abs().max())) + 1e-6), cell
 
@@ -329,7 +329,7 @@ def test_the_estimate_of_a_query_has_the_softmax_of_the_patched_score(pair: Mode
     _, slope = slopes(desk.bench.live.forward, torch.tensor(IDS), built.reach, value)
     for cell, effect in zip(which, got.tolist(), strict=True):
         changed = built.z("q", cell.layer, None) - built.base.z[cell.layer]
-        want = (changed * slope.at["z", cell.layer])[:, cell.index].sum()
+        want = (changed * slope.at["z", cell.layer])[:, cell.node].sum()
         assert effect == pytest.approx(float(want), abs=1e-6)
     exact = swept(sweep_of(desk), "q", which)
     base = float(sweep_of(desk).ends()[0])

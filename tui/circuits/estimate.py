@@ -60,9 +60,7 @@ def slopes(
     return tape, Slopes(metric.detach(), made)
 
 
-def estimates(
-    pair: Pair, slope: Slopes, site: str, cells: Sequence[Cell], check: Callable[[], None] = never
-) -> Tensor:
+def estimates(pair: Pair, slope: Slopes, site: str, cells: Sequence[Cell], check: Callable[[], None] = never) -> Tensor:
     """``[cells]``: what the patch would add to the metric."""
     made: dict[tuple[int, int | None], Tensor] = {}
     out = []
@@ -81,7 +79,7 @@ def estimates(
             check()
             made[layer, None] = _neurons(pair, slope, layer) if site == "neuron" else _stream(pair, slope, site, layer)
         effect = made[layer, None][pair.tokens_of(cell)]
-        out.append((effect[:, cell.index] if site == "neuron" else effect).sum())
+        out.append((effect[:, cell.node] if site == "neuron" else effect).sum())
     return torch.stack(out)
 
 

@@ -37,7 +37,7 @@ class Cell(NamedTuple):
     """One place that is patched."""
 
     layer: int
-    index: int | None = None
+    node: int | None = None
     """Head (of k and v: key/value head) or neuron; None: the whole of a layer."""
     position: int | None = None
     """None: all of them."""
@@ -106,9 +106,9 @@ class Pair:
 
     def heads_of(self, site: str, cell: Cell) -> slice:
         """The query heads whose z a patch changes."""
-        assert cell.index is not None
+        assert cell.node is not None
         size = self.forward.block(cell.layer).group_size if site in ("k", "v") else 1
-        return slice(cell.index * size, (cell.index + 1) * size)
+        return slice(cell.node * size, (cell.node + 1) * size)
 
     def z(self, site: str, layer: int, position: int | None) -> Tensor:
         """``[n, heads, d_head]``: each head's z, were its own site that of the other run; all heads at once, since no
@@ -198,7 +198,7 @@ class Sweep:
             if self.start(site, cell) is not None:
                 by_layer.setdefault(cell.layer, []).append(cell)
         for there in by_layer.values():
-            there.sort(key=lambda cell: (self.start(site, cell) or 0, cell.index or 0))
+            there.sort(key=lambda cell: (self.start(site, cell) or 0, cell.node or 0))
             batch: list[Cell] = []
             length = 0
             for cell in there:
@@ -269,7 +269,7 @@ class Sweep:
         if site == "mlp_out":
             return self._replaced(base.mlp_out[layer], self.pair.other.mlp_out[layer], cells)
         own, new, mlp = self.pair.neurons(layer)
-        which = [cell.index or 0 for cell in cells]
+        which = [cell.node or 0 for cell in cells]
         changed = self._replaced(torch.zeros_like(own), new - own, cells)
         deltas = torch.stack([row[:, index] for row, index in zip(changed, which, strict=True)])
         added = deltas[..., None] * mlp.W_out[which][:, None]
@@ -298,9 +298,9 @@ class Sweep:
                 whole = torch.zeros(pair.n, dtype=torch.bool, device=out.device)
                 whole[at] = True
                 if site == "pattern":
-                    out[i, cell.index, whole[rows]] = new[0, cell.index, rows][whole[rows]]
+                    out[i, cell.node, whole[rows]] = new[0, cell.node, rows][whole[rows]]
                 else:
-                    out[i, whole[rows], cell.index] = new[0, rows, cell.index][whole[rows]]
+                    out[i, whole[rows], cell.node] = new[0, rows, cell.node][whole[rows]]
             return out
 
         x = pair.base.pre[layer].expand(len(cells), -1, -1)

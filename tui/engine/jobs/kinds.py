@@ -28,6 +28,8 @@ How = Literal["zero", "zero, value biases folded", "mean", "resample", "noise", 
 Cut = Literal["knockout", "drop"]
 Metric = Literal["logit difference", "log-probability", "probability", "rank", "KL", "loss"]
 Site = Literal["resid_pre", "resid_mid", "attn_out", "mlp_out", "z", "q", "k", "v", "pattern", "neuron"]
+By = Literal["head", "position", "head-position", "neuron"]
+Toward = Literal["denoise", "noise"]
 HeadAt = tuple[int, int]
 """Layer and head."""
 Span = tuple[int, ...] | None
