@@ -96,9 +96,14 @@ class Pair:
         self.forward, self.base, self.other, self.reach, self.mlp = forward, base, other, reach, mlp
         self.n = len(base.pre[0])
         self.causal = not any(bool(seen.triu(1).any()) for seen in {id(seen): seen for seen in reach}.values())
-        apart = (base.pre[0] != other.pre[0]).any(-1).nonzero().flatten().tolist()
-        self.first: int = apart[0] if apart and self.causal else 0
+        self._apart: list[int] = (base.pre[0] != other.pre[0]).any(-1).nonzero().flatten().tolist()
+        self.first: int = self._apart[0] if self._apart and self.causal else 0
         """The first position at which the runs differ."""
+
+    def is_other(self, site: str, cell: Cell) -> bool:
+        """Whether a patch leaves nothing of the base run: all that differs in what the first block reads."""
+        alone = self._apart if len(self._apart) == 1 else []
+        return site == "resid_pre" and cell.layer == 0 and cell.position in (None, *alone)
 
     def tokens_of(self, cell: Cell) -> slice:
         """The positions that a cell is."""
@@ -190,12 +195,14 @@ class Sweep:
 
     def batches(self, site: str, cells: Sequence[Cell]) -> list[list[Cell]]:
         """Cells that are computed at once: of one layer, those that begin close to each other. Cells that change
-        nothing are first, in a batch of their own."""
+        nothing are first, in a batch of their own; so is one that leaves nothing of the base run: it is computed as the
+        other run is."""
         nothing = [cell for cell in cells if self.start(site, cell) is None]
         out = [nothing] if nothing else []
+        out += [[cell] for cell in cells if self.pair.is_other(site, cell)]
         by_layer: dict[int, list[Cell]] = {}
         for cell in cells:
-            if self.start(site, cell) is not None:
+            if self.start(site, cell) is not None and not self.pair.is_other(site, cell):
                 by_layer.setdefault(cell.layer, []).append(cell)
         for there in by_layer.values():
             there.sort(key=lambda cell: (self.start(site, cell) or 0, cell.node or 0))
@@ -219,6 +226,8 @@ class Sweep:
         if starts[0] is None:
             return self.ends(check)[0].expand(len(cells))
         pair, layer, first = self.pair, cells[0].layer, min(start for start in starts if start is not None)
+        if pair.is_other(site, cells[0]):
+            first = 0
         forward, past = pair.forward, Past(pair.base, first) if first else None
         if site in HEADS and forward.block(layer).norms_join_heads and site != "z":
             return self._by_edits(site, cells, check)
