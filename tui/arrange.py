@@ -106,6 +106,29 @@ def ranked_heads(grid: Grid, column: int) -> Table:
 
 
 @lru_cache(KEPT)
+def patched(grid: Grid, estimate: Grid | None) -> Table:
+    """Cells of a grid of patches, the largest effect first: each exactly, where it is known, and as estimated."""
+    known = np.array([[not mark for mark in row] for row in grid.text]) if grid.text else np.isfinite(grid.values)
+    unchanged = 0.0 if grid.diverging else 1.0
+    order = np.argsort(-np.nan_to_num(np.abs(grid.values - unchanged)).ravel(), kind="stable")[:PAIRS].tolist()
+    rows: list[tuple[Scalar, ...]] = []
+    for row, col in (divmod(i, grid.values.shape[1]) for i in order):
+        value = float(grid.values[row, col])
+        if value == value:
+            guess = None if estimate is None else float(estimate.values[row, col])
+            rows.append((patched_name(grid, row, col), value, "exact" if known[row, col] else "≈", guess))
+    return Table(grid.header, ("part", "recovered", "is", "estimate"), tuple(rows), bar="recovered")
+
+
+def patched_name(grid: Grid, row: int, col: int) -> str:
+    """What a cell of a grid of patches is called: ``L1H3``, ``L1H3 at ·is (5)``, ``L2N17``."""
+    first, second = grid.rows.labels[row], grid.cols.labels[col]
+    if grid.cols.name == "position":
+        return f"{first} at {second} ({col})"
+    return f"{first}{second}" if grid.cols.name.endswith("head") else first
+
+
+@lru_cache(KEPT)
 def picked(table: Table, columns: tuple[tuple[str, str], ...], bar: str | None = None) -> Table:
     """Some columns of a table, under shorter names; without bars there is room for three numbers."""
     at = [table.columns.index(name) for name, _ in columns]

@@ -14,7 +14,6 @@ from .engine.jobs import Baseline, Basis, Circuit, Direction, Ends, Form, Normal
 from .formats import FORMATS
 from .names import jump_at, layer_at
 from .page import Export
-from .pages.knockout import METRICS
 from .pages.pairs import parse_filter
 from .prompts import PromptsError, parse_fields
 
@@ -66,14 +65,23 @@ FLAGS: Mapping[str, Flag] = {
     "token": Flag("what is attended to, or whose they are", metavar="WORD"),
     "direction": Flag("heads that feed this one, or that it feeds", "from", get_args(Direction)),
     "circuit": Flag("which circuit (default: ov, but qk for search)", choices=get_args(Circuit)),
-    "pairs": Flag('"France>Paris,king>queen"', metavar="PAIRS"),
+    "pairs": Flag('"France>Paris,king>queen"; to patch over: a file with clean, corrupted, answer, distractor',
+                  metavar="PAIRS"),
+    "clean": Flag("the prompt in which the answer is right", metavar="TEXT"),
+    "corrupted": Flag("the other prompt, as many tokens long", metavar="TEXT"),
+    "site": Flag("what is patched (default: z)"),
+    "by": Flag("what a cell is (default: head, of a whole layer position, of neurons neuron)"),
+    "metric": Flag("what is measured, or whose change is a column (default: logit-difference)"),
+    "estimate": Flag("attribution patching alone: every cell from one backward pass", False, kind=bool),
+    "noise": Flag("corrupted into clean instead of clean into corrupted", False, kind=bool),
     "side": Flag("what the token is, or which side is read through the earlier head (default: query, and k)"),
     "path": Flag("the two heads, the earlier first", metavar="L0H1,L1H2"),
     "where": Flag("rows of W_E or columns of W_U", "embedding", get_args(Ends)),
     "index": Flag("the tokens of this singular direction (0 is the largest)", metavar="N", kind=int, least=0),
     "top": Flag("how many", metavar="N", kind=int, least=1),
     "filter": Flag('"3+" long at least, "/ing$/" such ones, "same" with itself too', "", metavar="FILTER"),
-    "memory": Flag("megabytes beside the model (default: 512; ablation: 1024)", metavar="N", kind=int, least=1),
+    "memory": Flag("megabytes beside the model (default: 512; ablation, patching: 1024)", metavar="N", kind=int,
+                   least=1),
     "sample": Flag("tokens drawn, or all (default: 1000)", metavar="N"),
     "temperature": Flag("0: the likeliest token; else drawn (default: 0)", 0.0, metavar="T", kind=float, least=0),
     "stack": Flag("changes of the model, one a line: L1H3, L2.mlp mean, L1H3 5>3", metavar="FILE"),
@@ -84,7 +92,6 @@ FLAGS: Mapping[str, Flag] = {
     "alpha": Flag("what scale multiplies by", metavar="X", kind=float),
     "reference": Flag("prompts that mean, resample and noise read (default: those of --prompts)", metavar="FILE"),
     "fold_value_biases": Flag("zero leaves b_V W_O in the stream", False, kind=bool),
-    "metric": Flag("whose change is a column (default: logit difference)", choices=METRICS),
     "continuation": Flag("text after the prompt whose loss is a column", metavar="TEXT"),
     "seed": Flag("of what is drawn (default: 0)", metavar="N", kind=int, least=0),
     "rows": Flag("rows of repeated tokens (default: 8)", metavar="N", kind=int, least=1),
@@ -199,6 +206,8 @@ def _check_text(o: argparse.Namespace, export: Export) -> None:
     given = [value for value in (o.prompt, o.tokens, o.token_ids) if value is not None]
     if export.reads == "weights" and given:
         raise Usage(f"{o.view} reads the weights alone: leave --prompt, --tokens and --token-ids out")
+    if export.reads == "pair" and given:
+        raise Usage(f"{o.view} reads --clean and --corrupted: leave --prompt, --tokens and --token-ids out")
     if export.reads == "prompts" and o.prompts is None:
         raise Usage(f"{o.view} needs --prompts FILE: it searches a file of prompts")
     if export.reads == "text" and not given and o.prompts is None:

@@ -19,6 +19,16 @@ def tokenizing(s: Selection) -> jobs.Tokenize | None:
     return jobs.Tokenize(s.key, s.text, s.with_bos) if s.key else None
 
 
+def pairing(s: Selection) -> jobs.Tokenize | None:
+    """The job that makes tokens of the other prompt of a pair."""
+    return jobs.Tokenize(s.key, s.pair.text, s.with_bos) if s.key and s.pair else None
+
+
+def after_pair(s: Selection) -> jobs.NextTokens | None:
+    """The predictions after the other prompt of a pair."""
+    return jobs.NextTokens(s.corrupted, len(s.corrupted.ids) - 1) if s.corrupted else None
+
+
 def preparing(s: Selection) -> jobs.PreparePrompts | None:
     """The job that tokenizes the open file of prompts."""
     if s.file is None or s.key is None:
@@ -68,7 +78,9 @@ def needs(s: Selection, cached: Cached, with_panel: bool = True) -> list[jobs.Jo
     seen = [shown(s), next_tokens(s), after_prompt(s), likeliest(s), panel_job(s, cached) if with_panel else None]
     if s.contrast == "difference":
         seen[1:1] = [shown(s.base), panel_job(s.base, cached) if with_panel else None]
-    return _there([*page.asks(s), file, *seen, *page.inspects(s), *prefetched(page, s), *tree.needs(s)])
+    other = pairing(s) if s.pair is not None and s.pair.tokens_of != pairing(s) else None
+    pair = [other, after_pair(s) if s.pair is not None and s.pair.likeliest is None else None]
+    return _there([*page.asks(s), file, *pair, *seen, *page.inspects(s), *prefetched(page, s), *tree.needs(s)])
 
 
 def _there(jobs: Iterable[jobs.Job | None]) -> list[jobs.Job]:
@@ -89,6 +101,10 @@ def told(s: Selection, job: jobs.Job, result: Any) -> Selection:
     know."""
     if isinstance(result, ModelInfo):
         return with_model(s, s.open, result) if job == s.open and s.opened != job else s
+    if s.pair is not None and job == pairing(s) != s.pair.tokens_of and isinstance(result, Tokens):
+        s = replace(s, pair=replace(s.pair, tokens=result, tokens_of=pairing(s), likeliest=None))
+    if s.pair is not None and job == after_pair(s):
+        s = replace(s, pair=replace(s.pair, likeliest=_best(result)))
     if isinstance(job, jobs.Tokenize):
         if job != tokenizing(s) or s.tokens_of == job or not isinstance(result, Tokens):
             return s
@@ -104,12 +120,17 @@ def told(s: Selection, job: jobs.Job, result: Any) -> Selection:
 
 def _with_likeliest(s: Selection, table: Any) -> Selection:
     """The answer that pages speak of while the user has set none."""
+    best = _best(table)
+    known = best is None or (s.likeliest is not None and s.likeliest.token == best.token)
+    return s if known else replace(s, likeliest=best)
+
+
+def _best(table: Any) -> Likeliest | None:
+    """The first row of a table of predictions."""
     if not isinstance(table, Table) or not table.rows:
-        return s
+        return None
     best, text = (table.rows[0][table.columns.index(name)] for name in ("id", "token"))
-    if not isinstance(best, int) or (s.likeliest is not None and s.likeliest.token == best):
-        return s
-    return replace(s, likeliest=Likeliest(best, str(text)))
+    return Likeliest(best, str(text)) if isinstance(best, int) else None
 
 
 def failed(s: Selection, job: jobs.Job) -> Selection:
@@ -120,4 +141,6 @@ def failed(s: Selection, job: jobs.Job) -> Selection:
     if isinstance(job, jobs.PreparePrompts) and s.file is not None and job == preparing(s):
         before = s.file.before
         return without_file(s) if before is None else at_prompt(replace(s, file=before), before.at)
+    if s.pair is not None and job == pairing(s) and s.pair.tokens_of != job:
+        s = replace(s, pair=None)
     return pages.of(s).told(s, job, None)

@@ -21,7 +21,7 @@ Cached = Callable[["jobs.Job"], Result | None]
 """What is known of a job: its result, or what there is of it so far."""
 Segments = list[tuple[str, str]]
 """Pieces of a line with their style names (Textual's theme variables)."""
-Lookup: TypeAlias = "jobs.Words | jobs.FindTarget | jobs.FindPairs"
+Lookup: TypeAlias = "jobs.Words | jobs.FindTarget | jobs.FindPairs | jobs.Tokenize"
 """What the worker can be asked about an answer that was typed."""
 
 
@@ -198,8 +198,9 @@ class Export:
     """Options beside those that every export has; elsewhere they are refused, never silently ignored."""
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Option → the values that it has here, where other exports have others."""
-    reads: Literal["text", "weights", "either", "prompts"] = "text"
-    """``text``: needs a prompt or a token list; ``weights``: takes neither; ``prompts``: needs a file of them."""
+    reads: Literal["text", "weights", "either", "prompts", "pair"] = "text"
+    """``text``: needs a prompt or a token list; ``weights``: takes neither; ``prompts``: needs a file of them;
+    ``pair``: a clean and a corrupted prompt."""
     head: Literal["", "optional", "needed", "layer"] = ""
     """Whether it takes ``--head``; ``layer``: needed, and a whole layer will do."""
     ignores: tuple[str, ...] = ()

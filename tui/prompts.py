@@ -40,7 +40,7 @@ _OTHERS = (
     (r"\s*<(?:!doctype\s|html[\s>]|\?xml\s)", "is a web page or other markup", "Save the raw file itself."),
     (r"version https://git-lfs", "is a pointer of git-lfs, not the file itself", "Fetch it with `git lfs pull`."),
 )
-_NO_PAGE = "which this version has no page for"
+_NO_PAGE = "which export patching --pairs reads"
 _TEXT = "(?:prompt|text|input|sentence|string)s?"
 _CLEAN, _CORRUPTED = (
     re.compile(f"(?:{_TEXT}[ _.-]?)?(?:{words})(?:[ _.-]?{_TEXT})?", re.IGNORECASE)
@@ -83,18 +83,38 @@ def read(path: str | Path, fields: Mapping[str, str] = _AS_NAMED) -> PromptFile:
 
     PromptsError says what is wrong, with the number of the line or entry.
     """
+    records, lines, count = _records(path, fields)
+    if records is not None:
+        return _mapped(path, records, fields)
+    _few(path, count, "lines")
+    if fields:
+        raise PromptsError(f"{path} is plain text, one prompt a line: it has no keys to map.", "Leave --fields out.")
+    return PromptFile(tuple(jobs.PromptRow(line) for _, line in lines))
+
+
+def read_pairs(path: str | Path) -> tuple[tuple[jobs.PromptRow, ...], tuple[jobs.PromptRow, ...]]:
+    """The clean prompts of a file of pairs, with the pairs' answers, and the corrupted ones. PromptsError as `read`."""
+    records, *_ = _records(path, {})
+    names = _pairs(records.names) if records is not None else []
+    if records is None or not names:
+        hint = 'Write {"clean": "…", "corrupted": "…", "answer": "…", "distractor": "…"}, one a line.'
+        raise PromptsError(f"{path} has no clean and corrupted prompts.", hint)
+    corrupted = next(filter(_CORRUPTED.fullmatch, names))
+    fields = {"prompt": names[0]} | {field: _named(field, records.names, {}) for field in FIELDS[1:]}
+    alone = {"prompt": corrupted, "answer": "", "distractor": ""}
+    clean, other = ([_row(where, row, keys) for where, row in records.rows] for keys in (fields, alone))
+    return tuple(clean), tuple(other)
+
+
+def _records(path: str | Path, fields: Mapping[str, str]) -> tuple[_Records | None, list[tuple[int, str]], int]:
+    """The rows of a file; None where it is plain text. And its lines that are not blank, with their numbers, and the
+    number of all lines."""
     text = _text(path)
     lines = text.removesuffix("\n").split("\n")
     numbered = [(number, line.rstrip("\r")) for number, line in enumerate(lines, 1) if line.strip()]
     if not numbered:
         raise _empty(path)
-    records = _json(path, text, numbered, fields) or _table(path, text, fields)
-    if records is not None:
-        return _mapped(path, records, fields)
-    _few(path, len(lines), "lines")
-    if fields:
-        raise PromptsError(f"{path} is plain text, one prompt a line: it has no keys to map.", "Leave --fields out.")
-    return PromptFile(tuple(jobs.PromptRow(line) for _, line in numbered))
+    return _json(path, text, numbered, fields) or _table(path, text, fields), numbered, len(lines)
 
 
 def parse_fields(text: str) -> dict[str, str]:

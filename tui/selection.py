@@ -108,6 +108,18 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """The other prompt: with the one in the prompt line, the clean one, a pair for patching."""
+
+    text: str
+    tokens: Tokens | None = None
+    tokens_of: jobs.Tokenize | None = None
+    """The job that ``tokens`` answers."""
+    likeliest: Likeliest | None = None
+    """The top token after it: the distractor while the user has set no answer."""
+
+
+@dataclass(frozen=True)
 class Selection:
     """Everything that decides what is on the screen."""
 
@@ -125,6 +137,8 @@ class Selection:
     file: File | None = None
     arriving: tuple[int, int] | None = None
     """Row and column to go to when the text's tokens are there; None: the last ones."""
+    pair: Pair | None = None
+    """The corrupted prompt that goes with the prompt."""
     answer: Answer | None = None
     """The user's answer and distractor; None: the likeliest next token."""
     likeliest: Likeliest | None = None
@@ -206,6 +220,13 @@ class Selection:
         return replace(self, contrast="base")
 
     @property
+    def corrupted(self) -> jobs.Run | None:
+        """The forward pass on the other prompt, with nothing changed in it."""
+        if self.key is None or self.pair is None or self.pair.tokens is None:
+            return None
+        return jobs.Run(self.key, self.pair.tokens.ids, self.pair.tokens.bos)
+
+    @property
     def target(self) -> jobs.Target | None:
         """What Residual, Lens and Attribution measure: the user's answer, else the likeliest next token."""
         if self.answer is not None:
@@ -254,7 +275,7 @@ def with_model(s: Selection, opened: jobs.Open, model: ModelInfo) -> Selection:
     """The selection on a model that has just been opened: what was chosen by token id of another model is gone."""
     file = replace(s.file, prepared=None, prepared_of=None) if s.file else None
     return s.put(*(look.for_model() for look in s.looks), opened=opened, model=model, tokens=None, tokens_of=None,
-                 file=file, answer=None, likeliest=None, stack=())  # fmt: skip
+                 file=file, answer=None, likeliest=None, stack=(), pair=s.pair and Pair(s.pair.text))  # fmt: skip
 
 
 def with_file(s: Selection, file: File) -> Selection:

@@ -40,6 +40,9 @@ from tui.engine.jobs import (
     OVRow,
     PairSearch,
     Partners,
+    Patching,
+    PatchingEstimate,
+    PatchingGrid,
     Pattern,
     PatternOver,
     PreparePrompts,
@@ -391,6 +394,26 @@ class RecordedBench:
         labels = tuple(head_name(i // HEADS, i % HEADS) for i in order.tolist())
         header = head("search", f"pair search, {job.circuit}", "z")
         return Grid(header, frozen(values[order]), Axis("head", labels), Axis("column", tuple(names)), True)
+
+    def _patchinggrid(self, job: PatchingGrid) -> Grid:
+        return self._patched(job, 0.0)
+
+    def _patchingestimate(self, job: PatchingEstimate) -> Grid:
+        return self._patched(job, 0.05)
+
+    def _patched(self, job: Patching, off: float) -> Grid:
+        layers = Axis("layer", tuple(f"L{layer}" for layer in range(LAYERS)))
+        heads, positions = Axis("head", tuple(f"H{h}" for h in range(HEADS))), axis("position", job.clean.ids)
+        rows, cols = {
+            "head": (layers, heads), "position": (layers, replace(positions, ids=None)),
+            "head-position": (Axis("head", tuple(head_name(i // 4, i % 4) for i in range(16))),
+                              replace(positions, ids=None)),
+            "neuron": (Axis("neuron", tuple(f"L{job.layer or 0}N{n}" for n in range(12))), Axis("value", ("patched",))),
+        }[job.by]  # fmt: skip
+        values = numbers(len(job.site), len(job.metric), len(rows), len(cols)) / 3 + off
+        kind = f"{job.site} by {job.by}, {job.toward}"
+        return Grid(head("patching", f"activation patching: {kind}", "m"), frozen(values), rows, cols,
+                    job.toward == "denoise")  # fmt: skip
 
     def _partners(self, job: Partners) -> Table:
         return self._tokentable(f"partners, {job.side}", job.token)

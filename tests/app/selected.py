@@ -10,7 +10,7 @@ from tui.contrast import here_on
 from tui.engine.jobs import Job, Open, PromptRow, Prompts, Run, Target, Tokenize
 from tui.page import Here
 from tui.results import Result
-from tui.selection import File, Likeliest, Look, Selection
+from tui.selection import File, Likeliest, Look, Pair, Selection
 
 PARIS = Likeliest(6, " Paris")
 ROWS = (PromptRow("The capital of", "Paris"), PromptRow("The king"))
@@ -31,6 +31,11 @@ RUN = Run(KEY, PROMPT.ids, True)
 FILE = File("facts.jsonl", ROWS, over=False, prepared=Prompts(
     "digest", "facts.jsonl", (RUN, Run(KEY, (0, 1, 8), True)), (Target((6,)), None), tuple(row.text for row in ROWS),
 ))  # fmt: skip
+
+
+_OTHER, LONDON = "The king of", Likeliest(7, " London")
+PAIR = Pair(_OTHER, tokens(["<|bos|>", " The", " king", " of"], True), Tokenize(KEY, _OTHER, True), LONDON)
+"""The other prompt that goes with the loaded one."""
 
 
 def cached(job: Job | None) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.app.recorded import KEY, info, tokens
-from tests.app.selected import FILE, PARIS, ROWS, here, loaded
+from tests.app.selected import FILE, PAIR, PARIS, ROWS, here, loaded
 from tui import moves, needs, pages, tree
 from tui.engine.jobs import Words
 from tui.page import Option, Say, offered
@@ -370,7 +370,7 @@ def test_a_head_that_is_opened_shows_its_pattern_and_keeps_its_mode() -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_enter_leads_somewhere_or_says_why_not(name: str) -> None:
-    s = loaded(page=name, layer=1, likeliest=PARIS, file=FILE)
+    s = loaded(page=name, layer=1, likeliest=PARIS, file=FILE, pair=PAIR)
     on = here(s)
     for row, col in ((0, 0), (1, 0)):
         opened = moves.open_cell(here(pages.of(s).at(s, row, col)), row, col)

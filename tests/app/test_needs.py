@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.app.recorded import KEY, info, tokens
-from tests.app.selected import FILE, MODEL, PARIS, PROMPT, RUN, cached, here, loaded, unknown
+from tests.app.selected import FILE, MODEL, PAIR, PARIS, PROMPT, RUN, cached, here, loaded, unknown
 from tui import needs, pages
 from tui.engine.jobs import (
     OV,
@@ -252,7 +252,7 @@ def test_a_token_list_is_looked_up_for_another_model_and_dropped_where_it_cannot
 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_panel_has_a_job_that_is_asked_for(name: str) -> None:
-    s = loaded(page=name, layer=1, likeliest=PARIS, col=1, file=FILE)
+    s = loaded(page=name, layer=1, likeliest=PARIS, col=1, file=FILE, pair=PAIR)
     if name == "attribution":
         s = s.put(layer=1, head=2)
     for look in (None, AttributionLook("neuron"), FlowLook("states"), FlowLook("writes", 2)):

@@ -29,7 +29,7 @@ from tui.explorer import Explorer
 from tui.page import Page, Panel, offered, panel_of
 from tui.pane import Pane, Side, title
 from tui.results import Capabilities, Curve, Gallery, Grid, Table
-from tui.selection import Selection, settle
+from tui.selection import Pair, Selection, settle
 from tui.views.chart import Bars, Plot
 from tui.views.gallery import Thumbnails
 from tui.views.heatmap import Heatmap
@@ -239,6 +239,7 @@ async def watched(
 
         monkeypatch.setattr(App, "_display", displayed)
         explorer.pace.typing_pause = 0.0
+        explorer.scene.change(replace(explorer.selection, pair=Pair("The capital of Rome is")))
         await pilot.press("F", *["right_square_bracket"] * 2, "right_curly_bracket", "k", "h", away(page).key)
         await settled(explorer, pilot)
         yield explorer, pilot, bench

@@ -41,6 +41,8 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "head_scores": ("7", "j", "l"),
     "compose": ("8", "right_square_bracket", "right_square_bracket"),
     "virtual_qk": ("8", "right_square_bracket", "l", "l", "X"),
+    "patching": ("9", "j", "l"),
+    "patching_by_position": ("9", "u", "u", "u", "u", "u", "u", "j"),
     "top_pairs": ("V", "j"),
     "svd": ("D", "j", "j"),
     "card": ("right_square_bracket", "C"),

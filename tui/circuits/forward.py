@@ -77,6 +77,17 @@ class Block:
         """Query heads that share a key/value head."""
         return self.heads // self.groups
 
+    @property
+    def norms_join_heads(self) -> bool:
+        """Whether queries or keys are normalised over all heads at once (OLMo 2)."""
+        size = len(self.W_O) // self.heads
+        return any(_over_all(norm, n * size, size) for norm, n in
+                   ((self.q_norm, self.heads), (self.k_norm, self.groups)))  # fmt: skip
+
+    def spread(self, x: Tensor) -> Tensor:
+        """``[b, n, groups, d_head]`` → one for each query head."""
+        return x.repeat_interleave(self.group_size, 2) if self.group_size > 1 else x
+
 
 @dataclass(eq=False)
 class Tape:
@@ -217,15 +228,10 @@ class Forward:
                 for own, new in ((past.tape.k[layer], k), (past.tape.v[layer], v))
             )
         kept_k, kept_v = k, v
-        if block.group_size > 1:
-            k, v = (side.repeat_interleave(block.group_size, 2) for side in (k, v))
-        scores = q.transpose(1, 2) @ k.permute(0, 2, 3, 1) / block.scale
-        if block.soft_cap is not None:
-            scores = block.soft_cap * torch.tanh(scores / block.soft_cap)
-        scores = scores.masked_fill(~reach[..., rows, :n], -torch.inf)
+        scores = scores_of(block, q, k, reach[..., rows, :n])
         pattern = _at(edits, "scores", layer, scores).softmax(-1)
         pattern = _at(edits, "pattern", layer, pattern)
-        z = _at(edits, "z", layer, (pattern @ v.transpose(1, 2)).transpose(1, 2))
+        z = _at(edits, "z", layer, moved(block, pattern, v))
         raw = z.flatten(2) @ block.W_O + block.b_O
         out = _at(edits, "attn_out", layer, block.post_norm(raw))
         if keep is not None:
@@ -237,6 +243,20 @@ class Forward:
             if keep_pattern:
                 keep.pattern[layer] = pattern[0]
         return out
+
+
+def scores_of(block: Block, q: Tensor, k: Tensor, seen: Tensor) -> Tensor:
+    """``q [b, m, heads, d_head]``, ``k [b, n, groups, d_head]`` as attention uses them → ``[b, heads, m, n]``: scaled,
+    capped, −∞ where not ``seen [m, n]`` or ``[heads, m, n]``."""
+    scores = q.transpose(1, 2) @ block.spread(k).permute(0, 2, 3, 1) / block.scale
+    if block.soft_cap is not None:
+        scores = block.soft_cap * torch.tanh(scores / block.soft_cap)
+    return scores.masked_fill(~seen, -torch.inf)
+
+
+def moved(block: Block, pattern: Tensor, v: Tensor) -> Tensor:
+    """``pattern [b, heads, m, n]``, ``v [b, n, groups, d_head]`` → z ``[b, m, heads, d_head]``."""
+    return (pattern @ block.spread(v).transpose(1, 2)).transpose(1, 2)
 
 
 def _at(edits: Edits, point: str, layer: int, value: Tensor) -> Tensor:
@@ -253,13 +273,17 @@ def _used(x: Tensor, norm: Norm, rotate: Callable[[Tensor, Tensor], Tensor] | No
     """``[b, m, heads, d_head]`` projected queries or keys → as attention uses them: normalised, then rotated."""
     b, m, heads, d_head = x.shape
     if norm.kind != "none":
-        over_all = norm.w is not None and norm.w.ndim == 1 and norm.w.numel() == heads * d_head != d_head
-        x = norm(x.flatten(2)).view_as(x) if over_all else norm(x)
+        x = norm(x.flatten(2)).view_as(x) if _over_all(norm, heads * d_head, d_head) else norm(x)
     if rotate is None:
         return x
     at = torch.arange(first, first + m, device=x.device).repeat(b * heads)
     turned = rotate(x.transpose(1, 2).reshape(-1, d_head), at)
     return turned.view(b, heads, m, d_head).transpose(1, 2)
+
+
+def _over_all(norm: Norm, joined: int, d_head: int) -> bool:
+    """Whether a query or key norm is over all heads at once."""
+    return norm.w is not None and norm.w.ndim == 1 and norm.w.numel() == joined != d_head
 
 
 def chain(first: Edit | None, then: Edit) -> Edit:

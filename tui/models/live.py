@@ -99,7 +99,8 @@ class LiveModel:
     def ends(self) -> Ends:
         """Embedding, unembedding and final norm: float32, read once."""
         if self._ends is None:
-            self._ends = read_ends(self.bridge, self.embed_factor)
+            with torch.inference_mode(False), torch.no_grad():  # gradients flow through what is multiplied with them
+                self._ends = read_ends(self.bridge, self.embed_factor)
         return self._ends
 
     def trace(

@@ -17,7 +17,6 @@ from .going import follow, to_part
 from .panels import directions, part_write
 
 Kind = Literal["zero", "zero, value biases folded", "mean"]
-METRICS: tuple[jobs.Metric, ...] = ("logit difference", "log-probability", "probability", "rank", "KL")
 FOLDED: Kind = "zero, value biases folded"
 BESIDE = ("predicted", "scale")
 """What stands beside the measured logit difference."""
@@ -98,7 +97,7 @@ def _exported(ask: Asked) -> jobs.Job:
     prompts = ask.prompts() if o.prompts is not None else ask.one_prompt()
     at = -1 if o.prompts is not None else ask.place()
     continuation = () if o.continuation is None else ask.words_after(o.continuation)
-    metric: jobs.Metric = o.metric or "logit difference"
+    metric = jobs.metric_named(o.metric)
     return jobs.AblationTable(ask.model.key, prompts, changes, o.each, metric, at, memory, continuation)
 
 
@@ -148,7 +147,7 @@ class KnockoutPage(Page):
             "rank, KL (`m`); beside it all parts ranked, measured next to predicted by direct attribution, so that "
             "self-repair shows; below, how much of the change is the final norm's scale's")  # fmt: skip
     options = (
-        Option("mode", KnockoutLook, "metric", METRICS, "what is measured of the answer"),
+        Option("mode", KnockoutLook, "metric", jobs.METRICS, "what is measured of the answer"),
         Option("unit", KnockoutLook, "how", get_args(Kind), "what a part becomes", why_not=kind_refused),
     )
     panels = (RANKED, directions(lambda here: part_write(_part(here), here.s), _part))
@@ -156,7 +155,7 @@ class KnockoutPage(Page):
         Export("ablation", _exported,
                ("ablate", "kind", "sigma", "alpha", "reference", "fold_value_biases", "each", "metric", "seed",
                 "memory", "continuation", "position", "answer", "distractor", "prompts"),
-               {"kind": KINDS}, refuses=_refused),
+               {"kind": KINDS, "metric": jobs.METRIC_WORDS}, refuses=_refused),
     )  # fmt: skip
     long = True
 

@@ -54,8 +54,11 @@ if TYPE_CHECKING:
     from .head import OVRow as OVRow
     from .head import Pattern as Pattern
     from .head import QKDistance as QKDistance
+    from .kinds import METRIC_WORDS as METRIC_WORDS
+    from .kinds import METRICS as METRICS
     from .kinds import Baseline as Baseline
     from .kinds import Basis as Basis
+    from .kinds import By as By
     from .kinds import Circuit as Circuit
     from .kinds import Composed as Composed
     from .kinds import Cut as Cut
@@ -79,8 +82,10 @@ if TYPE_CHECKING:
     from .kinds import StreamMeasure as StreamMeasure
     from .kinds import Term as Term
     from .kinds import TokenFilter as TokenFilter
+    from .kinds import Toward as Toward
     from .kinds import Unit as Unit
     from .kinds import Weights as Weights
+    from .kinds import metric_named as metric_named
     from .many import AttributionOver as AttributionOver
     from .many import Contexts as Contexts
     from .many import LensOver as LensOver
@@ -88,6 +93,12 @@ if TYPE_CHECKING:
     from .many import PreparePrompts as PreparePrompts
     from .many import PromptRow as PromptRow
     from .many import Prompts as Prompts
+    from .patching import PatchedCells as PatchedCells
+    from .patching import Patching as Patching
+    from .patching import PatchingEstimate as PatchingEstimate
+    from .patching import PatchingGrid as PatchingGrid
+    from .patching import PatchingOver as PatchingOver
+    from .patching import Recorded as Recorded
     from .stream import Attribution as Attribution
     from .stream import Directions as Directions
     from .stream import HeadInput as HeadInput
@@ -109,7 +120,7 @@ if TYPE_CHECKING:
     from .stream import Vector as Vector
     from .stream import WriteCosines as WriteCosines
 
-_MODULES = ("kinds", "base", "parts", "head", "stream", "finding", "many", "changes", "effects")
+_MODULES = ("kinds", "base", "parts", "head", "stream", "finding", "many", "changes", "effects", "patching")
 
 
 def __getattr__(name: str) -> Any:

@@ -27,7 +27,13 @@ Direction = Literal["from", "into"]
 How = Literal["zero", "zero, value biases folded", "mean", "resample", "noise", "scale"]
 Cut = Literal["knockout", "drop"]
 Metric = Literal["logit difference", "log-probability", "probability", "rank", "KL", "loss"]
+METRICS: tuple[Metric, ...] = ("logit difference", "log-probability", "probability", "rank", "KL")
+"""Those of one position; a loss is of a text."""
+METRIC_WORDS = (*(name.replace(" ", "-") for name in METRICS), METRICS[0])
+"""As they are written in a command line."""
 Site = Literal["resid_pre", "resid_mid", "attn_out", "mlp_out", "z", "q", "k", "v", "pattern", "neuron"]
+By = Literal["head", "position", "head-position", "neuron"]
+Toward = Literal["denoise", "noise"]
 HeadAt = tuple[int, int]
 """Layer and head."""
 Span = tuple[int, ...] | None
@@ -58,3 +64,8 @@ class Repeats:
 
 
 ANY_TOKEN, EVERY_PAIR = TokenFilter(), TokenFilter(same=False)
+
+
+def metric_named(word: str | None) -> Metric:
+    """``logit-difference`` → the metric; None: the first."""
+    return next(name for name in METRICS if word is None or name.replace(" ", "-") == word.replace(" ", "-"))

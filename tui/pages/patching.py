@@ -1,0 +1,307 @@
+"""Patching: what it does to an answer when one activation of a prompt's run becomes that of another prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self, get_args
+
+from .. import arrange, prompts
+from ..engine import jobs
+from ..names import head_at, neuron_at
+from ..page import (
+    NO_TOKENS,
+    Asked,
+    Command,
+    Export,
+    Here,
+    Nothing,
+    Option,
+    Page,
+    Panel,
+    Say,
+    Segments,
+)
+from ..phrases import GOOD, STRONG, VALUE, field, number, row_of, value_at, waiting, where
+from ..results import Grid, Result, Table
+from ..selection import Look, Pair, Selection, clamp
+from . import pair
+from .going import to_head, to_mlp, to_neuron
+
+TOWARD = {"denoise": "denoise: clean into corrupted", "noise": "noise: corrupted into clean"}
+GRIDS: dict[str, tuple[jobs.Site, jobs.By]] = {
+    **{f"{site} by head": (site, "head") for site in ("z", "q", "k", "v", "pattern")},
+    "z by head and position": ("z", "head-position"),
+    **{f"{site} by position": (site, "position") for site in ("resid_pre", "resid_mid", "attn_out", "mlp_out")},
+    "neurons of a layer": ("neuron", "neuron"),
+}
+"""What a picture is of → site and cells."""
+NO_PAIR = Nothing(
+    "no other prompt yet: press P and type one as long as this one, or capital, induction, indirect object"
+)
+
+
+@dataclass(frozen=True)
+class PatchingLook(Look):
+    """What is patched, which way, and what is measured."""
+
+    of: str = "z by head"
+    measured: jobs.Metric = "logit difference"
+    toward: jobs.Toward = "denoise"
+    here: bool = False
+    """Whether heads and neurons are patched at the position alone, not everywhere at once."""
+    row: int = 0
+    """Row under the cursor in a list of neurons."""
+
+    @property
+    def site(self) -> jobs.Site:
+        return GRIDS[self.of][0]
+
+    @property
+    def by(self) -> jobs.By:
+        return GRIDS[self.of][1]
+
+    def settled(self, s: Selection) -> Self:
+        return replace(self, of="z by head") if of_refused(s, self.of) else self
+
+
+def of_refused(s: Selection, value: str) -> str:
+    """Why there is nothing of that kind to patch in the model, or ""."""
+    if s.model is None:
+        return ""
+    if GRIDS[value][0] == "mlp_out" and not s.model.has_mlp:
+        return f"{s.model.name} has no MLPs"
+    reasons = {"resid_mid": s.model.capabilities.states_mid, "neuron": s.model.capabilities.neurons}
+    return reasons.get(GRIDS[value][0], "")
+
+
+def _here_refused(s: Selection, value: bool) -> str:
+    by_position = s.look(PatchingLook).by in ("position", "head-position")
+    return "every position has cells of its own here" if value and by_position else ""
+
+
+# --- the side panel ---
+
+
+def _job(here: Here) -> jobs.Job | Nothing:
+    return PAGE.shown(here.s)
+
+
+def _ranked(here: Here, result: Result) -> Result:
+    guess = here.result(_estimate(here.s))
+    return arrange.patched(result, guess if isinstance(guess, Grid) else None) if isinstance(result, Grid) else result
+
+
+def _estimate(s: Selection) -> jobs.PatchingEstimate | None:
+    job = PAGE.shown(s)
+    return job.estimate if isinstance(job, jobs.PatchingGrid) and has_estimate(job.metric, job.toward) else None
+
+
+def has_estimate(metric: str, toward: str) -> bool:
+    """Whether a metric has a slope at the run that is changed."""
+    return metric != "rank" and not (metric == "KL" and toward == "noise")
+
+
+def _opens_row(here: Here, table: Table, row: int) -> Selection | Say | None:
+    return _to(here.s, str(row_of(table, row)["part"]))
+
+
+def _to(s: Selection, name: str) -> Selection | Say:
+    """A head's pattern, a layer's neurons, a neuron."""
+    first = name.split(" ")[0].split("–")[0]
+    if (at := head_at(first)) is not None:
+        return to_head(s, at)
+    if (neuron := neuron_at(first)) is not None:
+        return to_neuron(s, neuron)
+    if s.look(PatchingLook).site == "mlp_out":
+        return to_mlp(s, s.layer)
+    return Say("a state of the stream: 5 shows what each predicts, u patches heads")
+
+
+RANKED = Panel("patches, ranked", _job, lambda here: "patches, ranked", _ranked, _opens_row)
+
+
+# --- without a screen ---
+
+
+def _exported(ask: Asked) -> jobs.Job:
+    o, key = ask.options, ask.model.key
+    site: jobs.Site = o.site or "z"
+    metric = jobs.metric_named(o.metric)
+    toward: jobs.Toward = "noise" if o.noise else "denoise"
+    memory = (1024 if o.memory is None else o.memory) << 20
+    if o.pairs is not None:
+        clean, corrupted = (
+            ask.get(jobs.PreparePrompts(key, Path(o.pairs).name, rows, ask.with_bos))
+            for rows in prompts.read_pairs(o.pairs)
+        )
+        return jobs.PatchingOver(key, clean, corrupted, site, metric, toward, o.estimate, memory)
+    one, other = (
+        jobs.Run(key, tokens.ids, tokens.bos)
+        for tokens in (ask.get(jobs.Tokenize(key, text, ask.with_bos)) for text in (o.clean, o.corrupted))
+    )
+    kind = jobs.PatchingEstimate if o.estimate else jobs.PatchingGrid
+    by: jobs.By = o.by or ("neuron" if site == "neuron" else "head" if site in ("z", "q", "k", "v", "pattern") else
+                           "position")  # fmt: skip
+    return kind(one, other, ask.given_target() or _likeliest(ask, one, other), site, by, metric, toward,
+                o.position, ask.layer, memory)  # fmt: skip
+
+
+def _likeliest(ask: Asked, *runs: jobs.Run) -> jobs.Target:
+    found = []
+    for run in runs:
+        table = ask.get(jobs.NextTokens(run, len(run.ids) - 1, 1))
+        found.append(int(table.rows[0][table.columns.index("id")]))
+    return jobs.Target((found[0],), (found[1],) if found[1] != found[0] else ())
+
+
+def _refused(o: Any) -> str:
+    if (o.pairs is None) == (o.clean is None) or (o.clean is None) != (o.corrupted is None):
+        return "patching needs --clean TEXT and --corrupted TEXT, or --pairs FILE"
+    if o.pairs is not None and any(value is not None for value in (o.by, o.position, o.answer, o.layer)):
+        return "--pairs is one number a head or layer, with the file's answers: leave --by, --position, --answer out"
+    if (o.site == "neuron") != (o.layer is not None):
+        return "--site neuron and --layer go together: the neurons of one layer's MLP"
+    if o.position is not None and o.by in ("position", "head-position"):
+        return f"--position: by {o.by} every position has a cell of its own"
+    return ""
+
+
+class PatchingPage(Page):
+    name = pair.PAGE
+    title = "Patching"
+    key = "9"
+    help = "View 9: what it does to the answer when one activation becomes that of another prompt; esc stops."
+    says = ("layer × head", "how much of the answer comes back when one activation of the corrupted prompt's run "
+            "becomes that of the clean one (`P` types the other prompt, `r` turns the direction round): z, q, k, v or "
+            "pattern of heads, states and writes by position, neurons (`u`); `m` the metric. All cells are there at "
+            "once as estimates (≈) from one backward pass and become exact, the strongest first; esc stops and "
+            "keeps")  # fmt: skip
+    group = "Find"
+    options = (
+        Option("mode", PatchingLook, "measured", jobs.METRICS, "the metric"),
+        Option("unit", PatchingLook, "of", tuple(GRIDS), "what is patched", why_not=of_refused),
+        Option("toward", PatchingLook, "toward", tuple(TOWARD), "clean into corrupted, or corrupted into clean"),
+        Option("span", PatchingLook, "here", (False, True), "at all positions at once, or at this one",
+               why_not=_here_refused),
+    )  # fmt: skip
+    panels = (RANKED,)
+    questions = (pair.PAIR,)
+    commands = (
+        Command("pair", ("P",), "ask('pair')", "other prompt",
+                "The corrupted prompt that goes with this one, as many tokens long, for Patching; capital, induction "
+                "and indirect object are pairs that the demo model knows.", "Prompt"),
+        Command("toward", ("r",), "cycle('toward')", "direction",
+                "denoise, clean into corrupted: is it sufficient? noise, corrupted into clean: is it necessary? They "
+                "are not mirror images.", "Look"),
+        Command("span", ("s",), "cycle('span')", "positions", "", "Look"),
+    )  # fmt: skip
+    exports = (
+        Export("patching", _exported, ("clean", "corrupted", "pairs", "site", "by", "metric", "estimate", "noise",
+                                       "position", "layer", "answer", "distractor", "memory", "bos"),
+               {"site": get_args(jobs.Site), "by": get_args(jobs.By),
+                "metric": jobs.METRIC_WORDS},
+               "pair", ignores=("weights",), refuses=_refused),
+    )  # fmt: skip
+    long = True
+
+    def job(self, s: Selection) -> jobs.Job | Nothing:
+        if s.run is None:
+            return NO_TOKENS
+        if s.stack:
+            return Nothing("patching is between two runs of the unchanged model: take the interventions away")
+        if s.pair is None:
+            return NO_PAIR
+        if why := pair.misaligned(s):
+            return Nothing(why)
+        wanted = pair.target(s)
+        if s.corrupted is None or wanted is None:
+            return Nothing()
+        look = s.look(PatchingLook)
+        at = s.position if look.here and look.by in ("head", "neuron") else None
+        layer = s.layer if look.by == "neuron" else None
+        return jobs.PatchingGrid(s.run, s.corrupted, wanted, look.site, look.by, look.measured, look.toward, at, layer)
+
+    def inspects(self, s: Selection) -> tuple[jobs.Job, ...]:
+        job = _estimate(s)
+        return () if job is None else (job,)
+
+    def shape(self, s: Selection, result: Result) -> Result:
+        return arrange.patched(result, None) if isinstance(result, Grid) and self._listed(s) else result
+
+    @staticmethod
+    def _listed(s: Selection) -> bool:
+        return s.look(PatchingLook).by == "neuron"
+
+    def words(self, s: Selection) -> list[str]:
+        look = s.look(PatchingLook)
+        at = where(s) if look.here and look.by in ("head", "neuron") else ""
+        layer = f"L{s.layer}" if look.by == "neuron" else ""
+        measured = look.measured if look.measured == "KL" else f"{look.measured} {pair.aimed(s)}"
+        return [look.of, layer, at, TOWARD[look.toward], measured, pair.both(s)]
+
+    # --- the cursor ---
+
+    def cell(self, s: Selection) -> tuple[int, int]:
+        look = s.look(PatchingLook)
+        if look.by == "neuron":
+            return look.row, 0
+        if look.by == "position":
+            return s.layer, s.position
+        node = (s.head or 0) // self._group(s)
+        count = s.model.n_heads // self._group(s) if s.model is not None else 1
+        return (s.layer, node) if look.by == "head" else (s.layer * count + node, s.position)
+
+    def at(self, s: Selection, row: int, col: int) -> Selection:
+        look = s.look(PatchingLook)
+        if look.by == "neuron":
+            return s.put(replace(look, row=row))
+        if look.by == "position":
+            return replace(s, layer=row, row=col)
+        if look.by == "head":
+            return replace(s, layer=row, head=col * self._group(s))
+        count = s.model.n_heads if s.model is not None else 1
+        layer, head = divmod(row, count)
+        return replace(s, layer=layer, head=head, row=col)
+
+    @staticmethod
+    def _group(s: Selection) -> int:
+        """Query heads that one node of the picture is."""
+        if s.model is None or s.look(PatchingLook).site not in ("k", "v"):
+            return 1
+        return s.model.n_heads // s.model.n_key_value_heads
+
+    # --- what is said and opened ---
+
+    def line(self, here: Here) -> Segments:
+        drawn, (row, col) = here.drawn, self.cell(here.s)
+        if isinstance(drawn, Table) and drawn.rows:
+            named = row_of(drawn, min(row, len(drawn.rows) - 1))
+            value = named["recovered"]
+            return [(f" {named['part']} ", STRONG), *field("recovered", number(float(value or 0), 3)),
+                    (f"  {'estimate' if named['is'] == '≈' else 'exact'}", GOOD)]  # fmt: skip
+        if not isinstance(drawn, Grid) or not drawn.values.size:
+            return waiting(here)
+        row, col = clamp(row, len(drawn.rows)), clamp(col, len(drawn.cols))
+        guess = value_at(here.result(_estimate(here.s)), row, col)
+        rough = drawn.text is not None and bool(drawn.text[row][col])
+        out: Segments = [(f" {arrange.patched_name(drawn, row, col)} ", STRONG)]
+        out += field("recovered", number(float(drawn.values[row, col]), 3))
+        out.append((f"  {'estimate' if rough else 'exact'}", VALUE if rough else GOOD))
+        return out + (field("predicted", number(guess, 3)) if guess is not None and not rough else [])
+
+    def opens(self, here: Here, row: int, col: int) -> Selection | Say:
+        drawn = here.drawn
+        if isinstance(drawn, Table) and drawn.rows:
+            return _to(here.s, str(drawn.rows[min(row, len(drawn.rows) - 1)][0]))
+        return _to(here.s, arrange.patched_name(drawn, row, col)) if isinstance(drawn, Grid) else Say("")
+
+    # --- its life ---
+
+    def entered(self, s: Selection) -> Selection:
+        """A prompt of a pair that comes with the demo brings the other one along."""
+        other = pair.offered(s)
+        return replace(s, pair=Pair(other)) if s.pair is None and other else s
+
+
+PAGE = PatchingPage()
