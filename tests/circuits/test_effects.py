@@ -250,8 +250,8 @@ def test_a_table_is_the_mean_of_single_runs(pair: Pair, how: Any) -> None:
 
 def test_the_mean_is_per_position_where_the_rows_have_the_prompts_length(pair: Pair) -> None:
     rows = prompts(pair.desk)
-    same = replace(rows, key="effects, same", runs=tuple(pair.desk.run(*ids) for ids in (IDS, IDS[::-1], IDS[2:] + IDS[:2])),
-                   targets=(TARGET,) * 3)  # fmt: skip
+    runs = tuple(pair.desk.run(*ids) for ids in (IDS, IDS[::-1], IDS[2:] + IDS[:2]))
+    same = replace(rows, key="effects, same", runs=runs, targets=(TARGET,) * 3)
     got = table(pair, same, Ablation("L0H2", "mean", reference=same))
     want = [
         metrics(pair.want.forward(list(run.ids), changed(pair, "L0H2", "mean", run, same)).logits[-1], np.zeros(270))[0]

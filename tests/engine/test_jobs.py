@@ -9,11 +9,11 @@ from types import ModuleType
 import pytest
 
 from tui.engine import jobs
-from tui.engine.jobs import base, changes, finding, head, many, parts, stream
+from tui.engine.jobs import base, changes, effects, finding, head, many, parts, stream
 from tui.engine.run import ANSWERS
 
 BASES = {base.Job, base.OfHead, parts.OnRun, parts.OnLayer}
-MODULES = (base, finding, head, many, changes, parts, stream)
+MODULES = (base, finding, head, many, changes, effects, parts, stream)
 
 
 def defined(module: ModuleType) -> list[type]:
