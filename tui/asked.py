@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import prompts
+from . import notation, prompts
 from .circuits.errors import Refusal
 from .engine.jobs import (
+    Change,
     FindTarget,
     HeadAt,
     Job,
@@ -75,7 +77,23 @@ class Request:
     def run(self) -> Run:
         """The forward pass on the tokens."""
         assert self.tokens is not None
-        return Run(self.model.key, self.tokens.ids, self.tokens.bos)
+        return Run(self.model.key, self.tokens.ids, self.tokens.bos, self.stack)
+
+    @cached_property
+    def stack(self) -> tuple[Change, ...]:
+        """The changes of ``--stack``; Usage for a line that is none, with its number."""
+        o = self.options
+        if o.stack is None:
+            return ()
+        try:
+            text = Path(o.stack).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is no text"
+            raise Missing(f"{o.stack} cannot be read: {why}.", "Write one change a line, such as L1H3.") from None
+        found = notation.read_file(text, self.reference() if o.reference else None, o.weights)
+        if found and isinstance(found[0], int):
+            raise Missing(f"Line {found[0]} of {o.stack}: {found[1]}.", "See the README, “Interventions”.")
+        return found
 
     @property
     def basis_run(self) -> Run | None:

@@ -19,7 +19,7 @@ _DISPLAY = {
     "question_mark": "?", "colon": ":", "left_square_bracket": "[", "right_square_bracket": "]",
     "left_curly_bracket": "{", "right_curly_bracket": "}", "comma": ",", "full_stop": ".", "semicolon": ";",
     "left_parenthesis": "(", "right_parenthesis": ")", "less_than_sign": "<", "greater_than_sign": ">",
-    "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "slash": "/",
+    "plus": "+", "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "slash": "/",
 }  # fmt: skip
 
 _PUNCTUATION = {name for name, shown in _DISPLAY.items() if len(shown) == 1 and shown.isascii()}
@@ -74,10 +74,14 @@ SHARED: tuple[Command, ...] = (
             "marked.", "Change"),
     Command("kind", ("E",), "stack('kind')", "kind", "How parts are knocked out, the last one too: zero, zero with "
             "value biases folded, mean, resample and noise (over the open file of prompts), scale.", "Change"),
+    Command("change", ("G",), "ask('change')", "write a change", "Write a change, or edit the last one: L1H3@4-6 scale "
+            "0.5, L2.mlp mean, L1H3 5>3 drop.", "Change"),
     Command("cut", ("x",), "stack('cut')", "cut edge", "Pattern: knock out the cell under the cursor (its row "
             "renormalises), then drop it, then whole again.", "Change"),
     Command("contrast", ("d",), "stack('contrast')", "contrast", "The changed model, the clean one, or the difference "
             "of the two, in every picture and list.", "Change"),
+    Command("continue", ("plus",), "stack('continue')", "continue", "What the model says next, twenty tokens: clean "
+            "and changed side by side; enter appends what was said up to there. Again: no longer.", "Change"),
     Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off.", "Change"),
     Command("back", ("comma",), "travel(True)", "back", "Back to where you were before the last jump.", "Go"),
     Command("forward", ("full_stop",), "travel(False)", "forward", "Forward again.", "Go"),

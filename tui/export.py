@@ -86,7 +86,10 @@ def _result(ask: Request, wanted: Export) -> Result:
         if problem:
             raise Missing(problem)
         return notes.as_table(written)
-    result: Result = ask.get(wanted.job(ask))
+    job = wanted.job(ask)
+    if ask.options.stack is not None and not getattr(getattr(job, "run", None), "interventions", ()):
+        raise Usage(f"--stack: {wanted.name} does not depend on a run that could be changed")
+    result: Result = ask.get(job)
     return result
 
 

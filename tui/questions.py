@@ -8,6 +8,7 @@ from . import pages, prompts
 from .page import Lookup, Problem, Question
 from .results import Split
 from .selection import File, Selection, with_file, without_file
+from .stack import QUESTION as CHANGE
 from .text import visible
 from .tree import TREE
 
@@ -53,7 +54,7 @@ MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder i
 
 def named(id: str, s: Selection) -> Question:
     """The question of that id: the shown page's, everybody's, or another page's. StopIteration if there is none."""
-    asked = (*pages.of(s).questions, TREE, PROMPTS, MODEL, *pages.questions())
+    asked = (*pages.of(s).questions, TREE, CHANGE, PROMPTS, MODEL, *pages.questions())
     return next(question for question in asked if question.id == id)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, get_args
 
-from . import pages
+from . import notation, pages
 from .engine import jobs
 from .names import neuron_at, part_at
-from .page import Here, Nothing, Panel, Say, everywhere
+from .page import Here, Lookup, Nothing, Panel, Problem, Question, Say, everywhere
+from .pages.continuing import continued
 from .phrases import where
 from .results import Table
 from .selection import Contrast, Entry, Look, Selection
@@ -138,8 +139,37 @@ def contrast(s: Selection) -> Selection | Say:
 KEYS: dict[str, Callable[[Here, str], Selection | Say]] = {
     "toggle": toggle, "mark": mark, "cut": lambda here, listed: cut(here), "kind": lambda here, listed: kind(here.s),
     "undo": lambda here, listed: undo(here.s), "contrast": lambda here, listed: contrast(here.s),
+    "continue": lambda here, listed: continued(here.s),
 }  # fmt: skip
 """What the explorer's keys do; they get the name under the cursor of a list, where that has the keys."""
+
+
+# --- a change that is written ---
+
+
+def _last(s: Selection) -> str:
+    return notation.written(s.stack[-1].change) if s.stack else ""
+
+
+def _answered(s: Selection, text: str) -> Selection | Lookup | Problem:
+    """What is written takes the place of the last change; nothing takes it away."""
+    before = s.stack[:-1] if _last(s) else s.stack
+    if not text.strip():
+        return replace(s, stack=before)
+    reference = s.file.prepared if s.file is not None else None
+    made = []
+    for item in text.split(";"):
+        change = notation.read(item, reference, s.weights)
+        if isinstance(change, str):
+            return Problem(f"{change}{': O opens one' if 'none is open' in change else ''}")
+        made.append(Entry(change))
+    return replace(s, stack=(*before, *made), contrast="changed")
+
+
+QUESTION = Question(
+    "change", "Change", "L1H3 · L2.mlp mean · L1H3@4-6 scale 0.5 · L1H3 5>3 drop · several with ; · empty: none",
+    _answered, _last,
+)  # fmt: skip
 
 
 # --- its list ---

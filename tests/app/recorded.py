@@ -18,6 +18,7 @@ from tui.engine.jobs import (
     AttributionOver,
     Composition,
     Contexts,
+    Continuation,
     CopyingScores,
     Directions,
     Effects,
@@ -354,6 +355,15 @@ class RecordedBench:
     def _copyingscores(self, job: CopyingScores) -> Grid:
         values = np.cos(np.outer(np.arange(LAYERS * HEADS) + 1, [1.0, 2.0, 3.0]))
         return heads_grid("copying", COPYING_SCORES, values, ((-1.0, 1.0), (0.0, 1.0), (0.0, 1.0)))
+
+    def _continuation(self, job: Continuation) -> Table:
+        said = [(len(job.run.ids) + i, WORDS[6 + i % 6], 6 + i % 6, 0.9 / (i + 1)) for i in range(4)]
+        columns: tuple[str, ...] = ("position", "token", "id", "probability")
+        rows: list[tuple[Any, ...]] = list(said)
+        if job.run.interventions:
+            columns = ("position", "clean", "clean id", "clean probability", "token", "id", "probability")
+            rows = [(*row, WORDS[1 + i], 1 + i, 0.5) for i, row in enumerate(said)]
+        return Table(head("continuation", "what the model says next", "softmax"), columns, tuple(rows), "probability")
 
     def _stackeffect(self, job: StackEffect) -> Table:
         named = [("clean", 0), *((str(change) + ("" if on else " (off)"), i + 1)

@@ -146,6 +146,24 @@ async def test_an_edge_is_cut_dropped_and_whole_again() -> None:
         assert "attention pattern" in notice(explorer)
 
 
+async def test_what_the_model_says_next_stands_beside_the_picture() -> None:
+    async with driven() as (explorer, pilot):
+        await pressed(explorer, pilot, "plus")
+        table = explorer.panel.picture.table  # type: ignore[union-attr]
+        assert isinstance(table, Table)
+        assert [row[1] for row in table.rows][:2] == [" Paris", " London"]
+        await pressed(explorer, pilot, "a")
+        table = explorer.panel.picture.table  # type: ignore[union-attr]
+        assert table.columns == ("position", "clean", "changed", "probability")
+        assert table.rows[1][1:3] == (" London", " capital")
+        assert "clean and changed" in str(explorer.panel.border_title)
+        explorer.panel.picture.focus()
+        await pressed(explorer, pilot, "down", "enter")
+        assert explorer.selection.text.endswith("is The capital"), "the changed model's words"
+        await pressed(explorer, pilot, "plus")
+        assert explorer.selection.panel == ""
+
+
 async def test_the_answer_stays_that_of_the_clean_model() -> None:
     bench = RecordedBench()
     async with driven(bench=bench) as (explorer, pilot):

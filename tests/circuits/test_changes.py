@@ -12,7 +12,7 @@ import torch
 
 from tests.circuits.conftest import EVERY, IDS, Pair
 from tests.circuits.desk import Desk
-from tests.circuits.reference import Array
+from tests.circuits.reference import Array, unchanged
 from tui.circuits.errors import Refusal
 from tui.circuits.tensors import Trace
 from tui.engine.jobs import (
@@ -20,6 +20,7 @@ from tui.engine.jobs import (
     AddVector,
     Attribution,
     Change,
+    Continuation,
     CutEdge,
     Neurons,
     NextTokens,
@@ -283,7 +284,8 @@ def test_what_a_change_has_set_is_not_explained_by_the_weights(pair: Pair) -> No
     target = Target((257,))
     for job in (
         Pattern(on(gone), 1, 2, "value-weighted"), Sources(on(gone), 1, 2, target),
-        Neurons(on(Ablation("L1N3")), 1, -1), Neurons(on(Ablation("L1")), 1, -1), ScoreParts(on(CutEdge("L1H2", 4, 2)), 1, 2, 4, 3),
+        Neurons(on(Ablation("L1N3")), 1, -1), Neurons(on(Ablation("L1")), 1, -1),
+        ScoreParts(on(CutEdge("L1H2", 4, 2)), 1, 2, 4, 3),
         Attribution(on(Ablation("L1.mlp")), -1, target, "neuron", layer=1),
     ):  # fmt: skip
         with pytest.raises(Refusal, match="is in force"):
@@ -297,6 +299,44 @@ def test_what_a_change_has_set_is_not_explained_by_the_weights(pair: Pair) -> No
     cut = pair.desk.get(Pattern(on(CutEdge("L1H2", 4, 2)), 1, 2))
     assert not any("softmax" in name for name in cut.header.checks)
     assert cut.values[4, 2] == 0
+
+
+def said(pair: Pair, change: Callable[[str, int, int, Array], Array], n: int) -> list[int]:
+    """Greedy tokens of the reference."""
+    ids = list(IDS)
+    for _ in range(n):
+        ids.append(int(pair.want.forward(ids, change).logits[-1].argmax()))
+    return ids[len(IDS) :]
+
+
+def test_what_the_model_says_next_clean_and_changed(pair: Pair) -> None:
+    table = pair.desk.get(Continuation(pair.desk.run(*IDS), 6))
+    assert [row[2] for row in table.rows] == said(pair, unchanged, 6)
+    first = pair.want.forward(list(IDS)).logits[-1]
+    share = 1 / np.exp(first - first.max()).sum()
+    assert table.rows[0][3] == pytest.approx(share, rel=1e-4)
+    assert [row[0] for row in table.rows] == list(range(7, 13))
+    gone = Ablation("L0H2")
+    table = pair.desk.get(Continuation(replace(pair.desk.run(*IDS), interventions=(gone,)), 6))
+    assert [row[2] for row in table.rows] == said(pair, unchanged, 6)
+    assert [row[5] for row in table.rows] == said(pair, at("z", 0, 2, lambda z: 0 * z), 6)
+    last = replace(gone, positions=(-1,))
+    table = pair.desk.get(Continuation(replace(pair.desk.run(*IDS), interventions=(last,)), 4))
+    assert [row[5] for row in table.rows] == said(pair, at("z", 0, 2, lambda z: put(z, 6, 0)), 4), "the prompt's last"
+
+
+def test_drawn_words_are_those_of_the_seed(pair: Pair) -> None:
+    def drawn(seed: int) -> list[int]:
+        return [row[2] for row in pair.desk.get(Continuation(pair.desk.run(*IDS), 8, 2.0, seed)).rows]
+
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+    long = pair.desk.get(Continuation(pair.desk.run(*range(30)), 8))
+    assert len(long.rows) == 2, "the model reads 32"
+    with pytest.raises(Refusal, match="as many as"):
+        pair.desk.get(Continuation(pair.desk.run(*range(32)), 8))
+    with pytest.raises(Refusal, match="cannot be asked for at once"):
+        pair.desk.get(Continuation(pair.desk.run(*IDS), 0))
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -32,7 +32,7 @@ def test_a_job_names_its_model(kind: type[base.Job]) -> None:
     assert names & {"model", "run", "keys"} or kind is jobs.Open
 
 
-@pytest.mark.parametrize("module", MODULES[:5], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", MODULES[:6], ids=lambda module: module.__name__)
 def test_what_can_be_asked_is_named_in_one_place(module: ModuleType) -> None:
     for kind in defined(module):
         assert kind in BASES or getattr(jobs, kind.__name__, None) is kind

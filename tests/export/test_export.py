@@ -28,7 +28,21 @@ from tests.models.folders import (
     tl_checkpoint,
 )
 from tui import export, formats
-from tui.engine.jobs import QK, Attribution, Lens, Neurons, Pattern, ResidualParts, ScoreParts, Sources, Target
+from tui.engine.jobs import (
+    QK,
+    Ablation,
+    Attribution,
+    CutEdge,
+    Lens,
+    Neurons,
+    Pattern,
+    ResidualParts,
+    Run,
+    ScoreParts,
+    Sources,
+    Target,
+    Tokenize,
+)
 from tui.results import Axis, Curve, Grid, Header, frozen
 
 PROMPT = "the capital of France is"
@@ -608,3 +622,31 @@ def test_whole_program(gpt2: Path, tmp_path: Path) -> None:
     done = subprocess.run([*command, "--tokens", "France, Paris", "--out", str(out)], capture_output=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert out.read_text().startswith("source\\output, France, Paris\n")
+
+
+def test_views_of_a_changed_run(gpt2: Path, desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = tmp_path / "changes.txt"
+    changes.write_text("# knocked out\nL0H1\nL1H2 4>2 drop\nL0.mlp@1-2 scale 0.5\n")
+    taken = (Ablation("L0H1"), CutEdge("L1H2", 4, 2, "drop"), Ablation("L0.mlp", "scale", (1, 2), 0.5))
+    out = tmp_path / "out.json"
+    assert run(gpt2, "lens", "--prompt", PROMPT, "--stack", str(changes), "--out", str(out)) == 0
+    written = json.loads(out.read_text())
+    ids = desk.get(Tokenize(desk.key, PROMPT, desk.info.bos_default)).ids
+    changed = Run(desk.key, ids, desk.info.bos_default, taken)
+    want = desk.get(Lens(changed))
+    np.testing.assert_allclose(np.array(written["values"], dtype=float), want.values, rtol=1e-5)
+    assert not np.allclose(want.values, desk.get(Lens(changed.clean)).values, atol=1e-3)
+    assert written["convention"]["changed"] == "L0H1 zero; L1H2 4→2 drop; L0.mlp × 0.5 @1,2"
+    assert run(gpt2, "continue", "--prompt", PROMPT, "--top", "3", "--stack", str(changes), "--out", str(out)) == 0
+    assert len(json.loads(out.read_text())["values"]) == 3
+    for arguments, code, sentence in (
+        (["qk", "--head", "L0H0", "--prompt", PROMPT], 2, "does not depend on a run"),
+        (["lens", "--prompts", str(changes)], 2, "--stack is for"),
+    ):
+        assert run(gpt2, *arguments, "--stack", str(changes)) == code
+        assert sentence in capsys.readouterr().err
+    changes.write_text("L0H1\nL7H1 mean\n")
+    assert run(gpt2, "lens", "--prompt", PROMPT, "--stack", str(changes)) == 1
+    assert "Line 2" in capsys.readouterr().err
+    assert run(gpt2, "lens", "--prompt", PROMPT, "--stack", str(tmp_path / "none.txt")) == 1
+    assert "cannot be read" in capsys.readouterr().err

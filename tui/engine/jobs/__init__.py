@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .base import Words as Words
     from .changes import Ablation as Ablation
     from .changes import AddVector as AddVector
+    from .changes import Continuation as Continuation
     from .changes import CutEdge as CutEdge
     from .changes import Patch as Patch
     from .changes import ReferenceMoments as ReferenceMoments

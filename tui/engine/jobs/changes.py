@@ -180,10 +180,24 @@ class StackEffect(Job):
 
 
 @dataclass(frozen=True)
+class Continuation(Job):
+    """What the model says next, token by token → ``Table`` (position, token, id, probability), and with changes the
+    same of the changed model beside it. Changes at positions stay at those of the prompt; others reach every new token.
+
+    temperature 0: the likeliest token (of equal ones the first by id); else drawn by the seed.
+    """
+
+    run: Run
+    n: int = 20
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class ReferenceMoments(Job):
     """Mean and standard deviation of every layer's ``point`` (``z``, ``act`` or ``mlp_out``) over the rows of a
     reference → ``References``: position by position where all rows have the ``length`` of the prompt that it is for,
-    else over all their positions."""
+    else (None) over all their positions."""
 
     model: ModelKey
     reference: Prompts
