@@ -16,7 +16,7 @@ from tui.engine.jobs import AddVector, Effects, SteeringDirection, Target
 from tui.page import Nothing, Say
 from tui.pages.knockout import KnockoutLook
 from tui.results import Grid
-from tui.selection import Selection, settle
+from tui.selection import Entry, Selection, settle
 
 
 def asked(bench: RecordedBench) -> Effects:
@@ -114,7 +114,7 @@ def test_without_tokens_or_an_answer_there_is_nothing_to_ask() -> None:
 
 def test_the_stack_is_part_of_what_is_asked() -> None:
     change = AddVector(1, SteeringDirection("mine", "token", (6,)))
-    s = loaded(page="knockout", likeliest=PARIS, stack=(change,))
+    s = loaded(page="knockout", likeliest=PARIS, stack=(Entry(change),))
     job = pages.of(s).job(s)
     assert isinstance(job, Effects)
     assert job.run.interventions == (change,)

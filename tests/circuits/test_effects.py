@@ -204,7 +204,7 @@ def test_batches_and_hooks_agree_with_single_runs(
     hooked = desk.bench.compute(job, desk)
     np.testing.assert_allclose(np.delete(hooked.values, 3, 1), np.delete(plain.values, 3, 1), atol=1e-4 * size)
     assert "no plain forward" in hooked.header.details["hooks"]
-    rows = Prompts("two", "two", (run, replace(run, ids=run.ids[::-1])), (target, target), ("", ""))
+    rows = Prompts("effects, two", "two", (run, replace(run, ids=run.ids[::-1])), (target, target), ("", ""))
     changes = (Ablation("L1H1"), Ablation("L0H0", "scale", amount=0.5), Ablation("L1H0", "resample", reference=rows),
                Ablation("L0H1", "noise", reference=rows))  # fmt: skip
     table = AblationTable(desk.key, rows, changes, True)
@@ -250,8 +250,8 @@ def test_a_table_is_the_mean_of_single_runs(pair: Pair, how: Any) -> None:
 
 def test_the_mean_is_per_position_where_the_rows_have_the_prompts_length(pair: Pair) -> None:
     rows = prompts(pair.desk)
-    same = replace(rows, key="same", runs=tuple(pair.desk.run(*ids) for ids in (IDS, IDS[::-1], IDS[2:] + IDS[:2])),
-                   targets=(TARGET,) * 3)  # fmt: skip
+    runs = tuple(pair.desk.run(*ids) for ids in (IDS, IDS[::-1], IDS[2:] + IDS[:2]))
+    same = replace(rows, key="effects, same", runs=runs, targets=(TARGET,) * 3)
     got = table(pair, same, Ablation("L0H2", "mean", reference=same))
     want = [
         metrics(pair.want.forward(list(run.ids), changed(pair, "L0H2", "mean", run, same)).logits[-1], np.zeros(270))[0]
@@ -284,7 +284,7 @@ def test_prompts_are_resampled_by_a_permutation(pair: Pair) -> None:
     close(got.rows[1][1], np.mean(want), 30)
     other = table(pair, rows, Ablation("L0H2", "resample", reference=rows, seed=4))
     assert other.rows[1] != got.rows[1]
-    first = replace(rows, key="first", runs=rows.runs[:1], targets=rows.targets[:1])
+    first = replace(rows, key="effects, first", runs=rows.runs[:1], targets=rows.targets[:1])
     alone = table(pair, first, Ablation("L0H2", "resample", reference=rows, seed=3))
     job = Effects(rows.runs[0], -1, TARGET, "resample", seed=3, reference=rows)
     grid = pair.desk.get(job)
@@ -330,7 +330,7 @@ def test_positions_and_neurons(pair: Pair) -> None:
 
 def test_each_prompt_has_its_own_answer(pair: Pair) -> None:
     rows = prompts(pair.desk, ROWS, None)
-    mixed = replace(rows, key="mixed", targets=(TARGET, Target((70,)), *rows.targets[2:]))
+    mixed = replace(rows, key="effects, mixed", targets=(TARGET, Target((70,)), *rows.targets[2:]))
     got = table(pair, mixed, Ablation("L1H0"))
     want = []
     for run, target in zip(mixed.runs, mixed.targets, strict=True):

@@ -194,7 +194,8 @@ class KnockoutPage(Page):
         metric, part = here.s.look(KnockoutLook).metric, _part(here)
         out = cell_line(here, self.cell(here.s), f"{part} out {where(here.s)}", metric)
         whole = here.result(self.shown(here.s))
-        if not isinstance(whole, Grid) or part not in whole.rows.labels:
+        difference = here.s.contrast == "difference" and here.s.changes  # of two runs: each has its own prediction
+        if difference or not isinstance(whole, Grid) or part not in whole.rows.labels:
             return out
         row = whole.rows.labels.index(part)
         for name in BESIDE if metric == "logit difference" else ("logit difference", *BESIDE):
