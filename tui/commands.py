@@ -76,6 +76,8 @@ SHARED: tuple[Command, ...] = (
             "value biases folded, mean, resample and noise (over the open file of prompts), scale.", "Change"),
     Command("change", ("G",), "ask('change')", "write a change", "Write a change, or edit the last one: L1H3@4-6 scale "
             "0.5, L2.mlp mean, L1H3 5>3 drop.", "Change"),
+    Command("steer", ("I",), "ask('steer')", "add a vector", "Add a direction to the stream: a token's or the "
+            "difference of two, a head's singular direction, the two prompts' difference, a vector file.", "Change"),
     Command("cut", ("x",), "stack('cut')", "cut edge", "Pattern: knock out the cell under the cursor (its row "
             "renormalises), then drop it, then whole again.", "Change"),
     Command("contrast", ("d",), "stack('contrast')", "contrast", "The changed model, the clean one, or the difference "

@@ -48,7 +48,7 @@ class Dialogs:
         for id in asked:
             lookup = self._lookups[id]
             if isinstance(result, Split):
-                self._take(id, questions.choice(lookup.text, result))
+                self._take(id, questions.choice(lookup.text, result, getattr(lookup, "before", "")))
             else:
                 self._take(id, self._question(id).found(self._scene.selection, lookup, result))
         return bool(asked)

@@ -11,7 +11,7 @@ from functools import partial
 from textual.content import Content
 from textual.widgets import Static
 
-from . import needs, pages, phrases, tree
+from . import needs, pages, phrases, stack, tree
 from .contrast import beside, differs, here_on
 from .engine.jobs import Job
 from .names import head_at
@@ -223,7 +223,8 @@ class Heads:
         look, score = s.look(tree.TreeLook), s.look(ScoresLook).score
         known = [g for g in map(self._wishes.cached, (scores.on_repeats(s), scores.copying(s))) if isinstance(g, Grid)]
         sorting: Result | None = self._wishes.cached(tree.sorted_by(s))
-        said = (*known, sorting, look, score, notes)
+        gone = stack.in_tree(s)
+        said = (*known, sorting, look, score, notes, gone)
         before = self._says
         if len(said) == len(before) and all(a is b or a == b for a, b in zip(said, before, strict=True)):
             return
@@ -231,7 +232,7 @@ class Heads:
         labels = tree.label_texts(*known)
         shown = labels | tree.score_texts(score, sorting) if isinstance(sorting, Grid) else labels
         marks = [at for name, note in notes.items() if note.bookmarked and (at := head_at(name))]
-        self._view.label(shown, marks)
+        self._view.label(shown | gone, marks)
         base = sorting if isinstance(sorting, Grid) else known[0] if known else None
         self._view.list_heads(tree.order(look, score, base, labels))
 

@@ -9,6 +9,7 @@ from .page import Lookup, Problem, Question
 from .results import Split
 from .selection import File, Selection, with_file, without_file
 from .stack import QUESTION as CHANGE
+from .steering import QUESTION as STEERING
 from .text import visible
 from .tree import TREE
 
@@ -54,18 +55,19 @@ MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder i
 
 def named(id: str, s: Selection) -> Question:
     """The question of that id: the shown page's, everybody's, or another page's. StopIteration if there is none."""
-    asked = (*pages.of(s).questions, TREE, CHANGE, PROMPTS, MODEL, *pages.questions())
+    asked = (*pages.of(s).questions, TREE, CHANGE, STEERING, PROMPTS, MODEL, *pages.questions())
     return next(question for question in asked if question.id == id)
 
 
-def choice(text: str, split: Split) -> Choice:
-    """The tokens of a word to pick one from, first those of the word as it goes on a text."""
+def choice(text: str, split: Split, before: str = "") -> Choice:
+    """The tokens of a word to pick one from, first those of the word as it goes on a text; ``before``: what stands
+    before the answer."""
     options = []
     for piece in split.offered:
         whole = " ".join(map(visible, piece.whole.texts))
         where = "after a blank" if piece.spaced else "without one"
         label = f"{visible(piece.text)}   token {piece.place} of {whole}, {where}"
-        options.append((label, replace_word(text, split.word, piece.token)))
+        options.append((label, before + replace_word(text, split.word, piece.token)))
     sentence = f"“{visible(split.word)}” is {len(split.with_space)} tokens here: pick the one that is meant"
     return Choice(sentence, tuple(options))
 

@@ -8,7 +8,7 @@ from typing import ClassVar, get_args
 
 from . import notation, pages
 from .engine import jobs
-from .names import neuron_at, part_at
+from .names import head_at, neuron_at, part_at
 from .page import Here, Lookup, Nothing, Panel, Problem, Question, Say, everywhere
 from .pages.continuing import continued
 from .phrases import where
@@ -142,6 +142,20 @@ KEYS: dict[str, Callable[[Here, str], Selection | Say]] = {
     "continue": lambda here, listed: continued(here.s),
 }  # fmt: skip
 """What the explorer's keys do; they get the name under the cursor of a list, where that has the keys."""
+
+
+def in_tree(s: Selection) -> dict[jobs.HeadAt, str]:
+    """What the tree says of heads that are changed or marked."""
+    look, out = s.look(StackLook), dict[jobs.HeadAt, str]()
+    for name in look.marked:
+        if (at := head_at(name)) is not None:
+            out[at] = "marked"
+    for change in s.changes if s.contrast != "clean" else ():
+        if isinstance(change, jobs.Ablation) and (at := head_at(change.part)) is not None:
+            out[at] = "✗ folded" if change.how == jobs.FOLDED else f"✗ {change.how}"
+        elif isinstance(change, jobs.CutEdge) and (at := head_at(change.part)) is not None:
+            out.setdefault(at, "✗ edge")
+    return out
 
 
 # --- a change that is written ---

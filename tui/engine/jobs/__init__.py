@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .base import Target as Target
     from .base import Tokenize as Tokenize
     from .base import Words as Words
+    from .changes import FOLDED as FOLDED
     from .changes import Ablation as Ablation
     from .changes import AddVector as AddVector
     from .changes import Continuation as Continuation

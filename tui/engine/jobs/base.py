@@ -104,3 +104,5 @@ class FindTarget(Job):
 
     model: ModelKey
     text: str
+    before: str = ""
+    """What stood before the words where they were typed: not looked up."""
