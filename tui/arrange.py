@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .names import part_at
-from .results import Axis, Curve, Gallery, Grid, Header, Result, Scalar, Table, frozen, head_name, none_above
+from .results import Axis, Curve, Gallery, Grid, Header, Limits, Result, Scalar, Table, frozen, head_name, none_above
 from .text import visible
 
 if TYPE_CHECKING:
@@ -169,45 +169,69 @@ def card(results: Mapping[str, Result | None], name: str) -> Table | None:
     return Table(header, ("what", "of", "value"), tuple(rows)) if header is not None and rows else None
 
 
+@lru_cache(KEPT)
+def on_scale(grid: Grid, limits: Limits) -> Grid:
+    """With another colour scale."""
+    return replace(grid, limits=limits)
+
+
+def shared_limits(one: Result | None, other: Result | None) -> Limits | None:
+    """A colour scale for both of two matrices of one kind; None where they have scales of their own."""
+    if not isinstance(one, Grid) or not isinstance(other, Grid) or one.diverging != other.diverging:
+        return None
+    if one.limits is not None or other.limits is not None or one.column_limits or other.column_limits:
+        return None
+    known = np.concatenate([grid.values[np.isfinite(grid.values)] for grid in (one, other)])
+    if not known.size:
+        return None
+    most = float(np.abs(known).max())
+    return (-most, most) if one.diverging else (min(0.0, float(known.min())), float(known.max()))
+
+
 # --- the changed model against the clean one ---
 
-CHANGED = "changed − clean"
+Sides = tuple[str, str]
+"""What the two results of a difference are called."""
+CHANGED: Sides = ("changed", "clean")
+PINNED: Sides = ("this", "pinned")
 
 
 @lru_cache(KEPT)
-def difference(changed: Result, clean: Result) -> Result | None:
+def difference(changed: Result, clean: Result, sides: Sides = CHANGED) -> Result | None:
     """The changed result minus the clean one, cell by cell, row by row of one name, curve by curve; None where they
     have nothing to do with each other. A row that only the changed one has (a vector that was added) counts as it
     is."""
     if isinstance(changed, Grid) and isinstance(clean, Grid):
-        return _grids(changed, clean)
-    if isinstance(changed, Gallery) and isinstance(clean, Gallery):
-        pairs = [_grids(one, other) for one, other in zip(changed.grids, clean.grids, strict=True)]
+        return _grids(changed, clean, sides)
+    if isinstance(changed, Gallery) and isinstance(clean, Gallery) and len(changed.grids) == len(clean.grids):
+        pairs = [_grids(one, other, sides) for one, other in zip(changed.grids, clean.grids, strict=True)]
         grids = tuple(grid for grid in pairs if grid is not None)
-        return Gallery(_as_difference(changed.header), grids) if len(grids) == len(pairs) else None
+        return Gallery(_as_difference(changed.header, sides), grids) if len(grids) == len(pairs) else None
     if isinstance(changed, Table) and isinstance(clean, Table):
-        return _tables(changed, clean)
+        return _tables(changed, clean, sides)
     if isinstance(changed, Curve) and isinstance(clean, Curve) and np.array_equal(changed.x, clean.x):
         series = {
             name: frozen(values - clean.series[name]) for name, values in changed.series.items() if name in clean.series
         }
-        return replace(changed, header=_as_difference(changed.header), y_name=f"Δ {changed.y_name}", series=series)
+        header = _as_difference(changed.header, sides)
+        return replace(changed, header=header, y_name=f"Δ {changed.y_name}", series=series)
     return None
 
 
-def _as_difference(header: Header) -> Header:
+def _as_difference(header: Header, sides: Sides) -> Header:
     """Identities hold for each of the two, not for their difference."""
+    said = " − ".join(sides)
     return replace(
         header,
-        quantity=f"{header.quantity}, {CHANGED}",
-        formula=f"{header.formula}, {CHANGED}",
-        explanation=f"{CHANGED}: {header.explanation}",
+        quantity=f"{header.quantity}, {said}",
+        formula=f"{header.formula}, {said}",
+        explanation=f"{said}: {header.explanation}",
         checks={},
         details={},
     )
 
 
-def _grids(changed: Grid, clean: Grid) -> Grid | None:
+def _grids(changed: Grid, clean: Grid, sides: Sides) -> Grid | None:
     if changed.cols.labels != clean.cols.labels or not set(clean.rows.labels) <= set(changed.rows.labels):
         return None
     if changed.rows.labels == clean.rows.labels:
@@ -224,14 +248,14 @@ def _grids(changed: Grid, clean: Grid) -> Grid | None:
             tuple(new if new != old else "" for new, old in zip(*lines, strict=True))
             for lines in zip(changed.text, texts, strict=True)
         )
-    return Grid(_as_difference(changed.header), frozen(changed.values - before), changed.rows, changed.cols, True, text)
+    header = _as_difference(changed.header, sides)
+    return Grid(header, frozen(changed.values - before), changed.rows, changed.cols, True, text)
 
 
-def _tables(changed: Table, clean: Table) -> Table | None:
+def _tables(changed: Table, clean: Table, sides: Sides) -> Table | None:
     """Rows by their texts and ids, the largest change first; what one of the two lists does not have is unknown."""
-    numbers = [
-        name for i, name in enumerate(changed.columns) if changed.rows and isinstance(changed.rows[0][i], float)
-    ]
+    first = changed.rows[0] if changed.rows else ()
+    numbers = [name for name, cell in zip(changed.columns, first, strict=False) if isinstance(cell, float)]
     measured = changed.bar or (numbers[0] if numbers else None)
     if measured is None or changed.columns != clean.columns:
         return None
@@ -248,5 +272,5 @@ def _tables(changed: Table, clean: Table) -> Table | None:
         apart = pair[0] - pair[1] if isinstance(pair[0], float) and isinstance(pair[1], float) else None
         rows.append((*key, apart, *pair))
     rows.sort(key=lambda row: -abs(row[len(keys)] or 0.0))  # type: ignore[arg-type]
-    columns = (*(changed.columns[i] for i in keys), f"Δ {measured}", "changed", "clean")
-    return Table(_as_difference(changed.header), columns, tuple(rows), bar=f"Δ {measured}")
+    columns = (*(changed.columns[i] for i in keys), f"Δ {measured}", *sides)
+    return Table(_as_difference(changed.header, sides), columns, tuple(rows), bar=f"Δ {measured}")

@@ -19,7 +19,7 @@ _DISPLAY = {
     "question_mark": "?", "colon": ":", "left_square_bracket": "[", "right_square_bracket": "]",
     "left_curly_bracket": "{", "right_curly_bracket": "}", "comma": ",", "full_stop": ".", "semicolon": ";",
     "left_parenthesis": "(", "right_parenthesis": ")", "less_than_sign": "<", "greater_than_sign": ">",
-    "plus": "+", "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "slash": "/",
+    "plus": "+", "vertical_line": "|", "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "slash": "/",
 }  # fmt: skip
 
 _PUNCTUATION = {name for name, shown in _DISPLAY.items() if len(shown) == 1 and shown.isascii()}
@@ -84,6 +84,8 @@ SHARED: tuple[Command, ...] = (
             "of the two, in every picture and list.", "Change"),
     Command("continue", ("plus",), "stack('continue')", "continue", "What the model says next, twenty tokens: clean "
             "and changed side by side; enter appends what was said up to there. Again: no longer.", "Change"),
+    Command("pin", ("vertical_line",), "pin", "pin", "Pin what is shown beside what comes, with one cursor and one "
+            "colour scale; again: the difference of the two; again: no longer.", "Look"),
     Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off.", "Change"),
     Command("back", ("comma",), "travel(True)", "back", "Back to where you were before the last jump.", "Go"),
     Command("forward", ("full_stop",), "travel(False)", "forward", "Forward again.", "Go"),
@@ -173,7 +175,7 @@ def key_table() -> str:
     """The README's table of keys, in Markdown."""
     lines = ["| keys | command | what it does |", "| --- | --- | --- |"]
     for command in every():
-        keys = " ".join(f"`{display(key)}`" for key in command.keys)
+        keys = " ".join(f"`{display(key)}`" for key in command.keys).replace("|", "\\|")
         lines.append(f"| {keys} | {command.label} | {command.help} |")
     return "\n".join(lines)
 

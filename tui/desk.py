@@ -8,9 +8,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from . import moves
+from . import moves, pages
+from .arrange import shared_limits
+from .contrast import here_on
 from .pace import Pace
-from .pane import Heads, Pane, Side
+from .pane import Heads, Pane, Pinned, Side
 from .scene import Moved, Scene
 from .selection import Selection
 from .views.chart import Bars
@@ -32,6 +34,8 @@ class Desk(Horizontal):
         self.heads = Heads(self.model_tree, scene.wishes)
         self._scene, self._pace, self._small, self._followed = scene, pace, small, followed
         self._pane, self._side = Pane(self.main, scene.wishes), Side(self.panel, scene.wishes)
+        self._beside: MainView | None = None
+        """What is pinned is drawn here, while something is."""
 
     def compose(self) -> ComposeResult:
         self.model_tree.border_title = "Heads"
@@ -48,7 +52,7 @@ class Desk(Horizontal):
     @property
     def panel_open(self) -> bool:
         """Whether the side panel is on the screen."""
-        return moves.panel_open(self._scene.selection, self.small)
+        return self._scene.pinned is None and moves.panel_open(self._scene.selection, self.small)
 
     @property
     def in_front(self) -> Picture:
@@ -73,8 +77,32 @@ class Desk(Horizontal):
 
     def draw(self) -> None:
         """Picture and side panel, from what is cached."""
-        self._pane.draw(self._scene.selection)
+        s, pinned = self._scene.selection, self._scene.pinned
+        if pinned is None:
+            self._pane.draw(s)
+        else:
+            cached = self._scene.wishes.cached
+            limits = shared_limits(*(here_on(pages.of(one), one, cached).drawn for one in (s, pinned)))
+            self._pane.draw(s, limits)
+        self._draw_pinned()
         self.draw_panel()
+
+    def _draw_pinned(self) -> None:
+        s, pinned = self._scene.selection, self._scene.pinned
+        self.screen.set_class(pinned is not None, "pinned")
+        if pinned is None:
+            if self._beside is not None:
+                self._beside.remove()
+                self._beside = None
+            return
+        if self._beside is None:
+            self._beside = MainView("pinned", follows=True)
+            self.mount(self._beside, after=self.main)
+            self.call_after_refresh(self._draw_pinned)
+        elif self._beside.is_mounted:
+            cached = self._scene.wishes.cached
+            limits = shared_limits(*(here_on(pages.of(one), one, cached).drawn for one in (s, pinned)))
+            Pinned(self._beside, self._scene.wishes).draw(s, pinned, self._scene.pinned_difference, limits)
 
     def draw_panel(self) -> None:
         """The side panel alone; never beside the picture of another page."""
@@ -134,6 +162,8 @@ class Desk(Horizontal):
         if not self._scene.follow(moved := self._pane.followed(self._scene.selection)):
             return
         self._followed()
+        if self._scene.pinned is not None:
+            self._draw_pinned()
         self.model_tree.point(moved.layer, moved.head)
         if self.panel_open:
             self._pace.later("panel", self._pace.panel_pause, self.draw_panel)

@@ -201,6 +201,9 @@ class Explorer(Screen[None]):
     def action_stack(self, name: str) -> None:
         self.scene.do(stack.KEYS[name](self.scene.here, self.desk.listed))
 
+    def action_pin(self) -> None:
+        self.scene.pin()
+
     def action_travel(self, back: bool) -> None:
         self.scene.travel(back)
 

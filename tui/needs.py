@@ -57,6 +57,11 @@ def shown(s: Selection) -> jobs.Job | None:
     return job if isinstance(job, jobs.Job) else None
 
 
+def pictured(s: Selection) -> list[jobs.Job]:
+    """What the picture alone is made of."""
+    return _there([shown(s), shown(s.base) if s.contrast == "difference" else None])
+
+
 def panel_job(s: Selection, cached: Cached) -> jobs.Job | None:
     """The job whose result the side panel draws."""
     page = pages.of(s)

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from . import needs, pages, phrases, stack, tree
+from .arrange import PINNED, difference, on_scale
 from .contrast import beside, differs, here_on
 from .engine.jobs import Job
 from .names import head_at
@@ -20,7 +21,7 @@ from .pace import AWAITED, Pace
 from .page import NO_TOKENS, Nothing, Page, Panel, Segments, panel_of
 from .pages import scores
 from .pages.scores import ScoresLook
-from .results import Curve, Gallery, Grid, Result, Table
+from .results import Curve, Gallery, Grid, Header, Limits, Result, Table
 from .selection import Selection
 from .views.chart import Bars
 from .views.heatmap import Heatmap
@@ -76,11 +77,13 @@ class Pane:
         self._wishes = wishes
         self._drawn_page = ""
 
-    def draw(self, s: Selection) -> None:
+    def draw(self, s: Selection, limits: Limits | None = None) -> None:
         """Everything at once; the picture before stays, with its own words, while another of the same page is
-        computed."""
+        computed. ``limits``: a colour scale that it shares with another."""
         page = pages.of(s)
         drawn = here_on(page, s, self._wishes.cached).drawn
+        if limits is not None and isinstance(drawn, Grid):
+            drawn = on_scale(drawn, limits)
         if isinstance(drawn, Grid | Gallery | Table | Curve):
             header = drawn.header
             heading = title(page, s) + (" · (so far)" if header.partial else "")
@@ -113,6 +116,38 @@ class Pane:
             return page.at(s, max(0, row + rows), max(0, col + cols))
         self._view.picture.action_cursor(rows, cols)
         return page.step(s, rows or cols)
+
+
+class Pinned:
+    """The picture that was pinned beside the page's."""
+
+    def __init__(self, view: MainView, wishes: Wishes) -> None:
+        self._view = view
+        self._wishes = wishes
+
+    def draw(self, s: Selection, pinned: Selection, as_difference: bool, limits: Limits | None) -> None:
+        """What was pinned with the cursor of the page's picture, or the page's picture minus it."""
+        cached, cell, page = self._wishes.cached, pages.of(s).cell(s), pages.of(pinned)
+        tab = [Tab("|", "pinned" if pinned.text == s.text else f"pinned: {pinned.text[-24:]}", True)]
+        own, drawn = here_on(pages.of(s), s, cached).drawn, here_on(page, pinned, cached).drawn
+        name = title(page, pinned)
+        if as_difference:
+            name = f"Δ this − {name}"
+            drawn = None if own is None or drawn is None else difference(own, drawn, PINNED) or _NO_DIFFERENCE
+            if drawn is _NO_DIFFERENCE:
+                self._view.blank(_NO_DIFFERENCE.header.explanation, name, tab)
+                return
+        elif limits is not None and isinstance(drawn, Grid):
+            drawn = on_scale(drawn, limits)
+        if isinstance(drawn, Grid | Gallery | Table | Curve):
+            checks = "" if as_difference else phrases.checks(drawn.header)
+            self._view.show(drawn, cell, Words(name, drawn.header.explanation, checks), tab)
+        else:
+            self._view.blank(why_empty(pinned, page.shown(pinned), self._wishes) or COMPUTING, name, tab)
+
+
+_NO_DIFFERENCE = Table(Header("", "", "", explanation="the two have no rows and columns in common: | shows no "
+                              "difference of them"), (), ())  # fmt: skip
 
 
 class Side:

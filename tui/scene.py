@@ -55,6 +55,9 @@ class Scene:
         self._selection = selection
         self._face, self._notice = face, notice
         self._trail = Trail()
+        self._pinned: Selection | None = None
+        self.pinned_difference = False
+        """Whether the difference to what is pinned is shown in its place."""
         self._started = False
         self._takers: list[Callable[[Job, Any], bool]] = []
         self._refusers: list[Callable[[Job, str], bool]] = []
@@ -64,6 +67,11 @@ class Scene:
     def selection(self) -> Selection:
         """What is looked at."""
         return self._selection
+
+    @property
+    def pinned(self) -> Selection | None:
+        """What is shown beside it; None: nothing."""
+        return self._pinned
 
     @property
     def here(self) -> Here:
@@ -113,6 +121,20 @@ class Scene:
         self.want()
         return True
 
+    def pin(self) -> None:
+        """Pin what is shown beside what comes; then the difference of the two; then nothing."""
+        if self._pinned is None:
+            self._pinned, self.pinned_difference = self._selection, False
+            self._notice.say("pinned: move on, both share the cursor and the colour scale; | again shows the "
+                             "difference", good=True, about="pin")  # fmt: skip
+        elif not self.pinned_difference:
+            self.pinned_difference = True
+        else:
+            self._pinned = None
+            self._notice.settle("pin")
+        self.want()
+        self._face.draw_soon()
+
     def travel(self, back: bool) -> None:
         """To where the last jump was made, or to where that led back from."""
         there = self._trail.back(self._selection) if back else self._trail.forward(self._selection)
@@ -131,7 +153,7 @@ class Scene:
         there: dict[Job, Any] = {}
         while self._started:
             s = before = self._selection
-            there = self.wishes.want(s, self._face.panel_open)
+            there = self.wishes.want(s, self._face.panel_open, self._pinned)
             for job, result in there.items():
                 s = needs.told(s, job, result)
             self._set(_settled(s))
@@ -194,6 +216,7 @@ class Scene:
         if selection.opened != before.opened:
             self.wishes.activity = "ready"
             self._notice.settle("Open")
+            self._pinned = None  # its numbers were another model's
             self._face.opened()
 
     def _is_there(self) -> bool:

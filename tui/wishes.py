@@ -45,9 +45,12 @@ class Wishes:
         self._counting = False
         """Whether ``activity`` says how far a job is."""
 
-    def want(self, s: Selection, with_panel: bool) -> dict[Job, Any]:
-        """Replace the wish list; what of it is known already."""
-        needed = [job for job in needs.needs(s, self.cached, with_panel) if job != self._stopped]
+    def want(self, s: Selection, with_panel: bool, pinned: Selection | None = None) -> dict[Job, Any]:
+        """Replace the wish list; what of it is known already. ``pinned``: what is shown beside it."""
+        wanted = needs.needs(s, self.cached, with_panel)
+        if pinned is not None and s.model is not None:
+            wanted[1:1] = [job for job in needs.pictured(pinned) if job not in wanted]
+        needed = [job for job in wanted if job != self._stopped]
         listed = [*self._first(), *needed]
         there = self._engine.want(listed)
         current = set(listed)

@@ -16,7 +16,7 @@ NAMED = {"up", "down", "left", "right", "home", "end", "pageup", "pagedown", "en
 PUNCTUATION = {
     "question_mark", "colon", "comma", "full_stop", "left_square_bracket", "right_square_bracket",
     "left_curly_bracket", "right_curly_bracket", "left_parenthesis", "right_parenthesis", "less_than_sign",
-    "greater_than_sign", "slash", "semicolon", "plus",
+    "greater_than_sign", "slash", "semicolon", "plus", "vertical_line",
 }  # fmt: skip
 
 

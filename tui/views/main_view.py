@@ -46,8 +46,9 @@ class MainView(Vertical):
     MainView > #title { color: $text; text-style: bold; }
     """
 
-    def __init__(self) -> None:
-        super().__init__(id="view")
+    def __init__(self, id: str = "view", follows: bool = False) -> None:
+        """``follows``: it goes with another one, and takes no keys and no mouse of its own."""
+        super().__init__(id=id, disabled=follows)
         self.heatmap = Heatmap()
         self.thumbnails = Thumbnails()
         self.bars = Bars()

@@ -1,0 +1,106 @@
+"""Two pictures at once: what was pinned beside what comes, one cursor, one colour scale, and their difference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from tests.app.driving import drawn, driven, notice, pressed, text_of
+from tui.arrange import PINNED, difference, shared_limits
+from tui.engine.jobs import Pattern
+from tui.explorer import Explorer
+from tui.results import Grid
+from tui.views.main_view import MainView
+
+
+def beside(explorer: Explorer) -> MainView:
+    return explorer.query_one("#pinned", MainView)
+
+
+def title(view: MainView) -> str:
+    return str(view.query_one("#title").render()).strip()
+
+
+def grid_of(view: MainView) -> Grid:
+    assert isinstance(view.heatmap.grid, Grid)
+    return view.heatmap.grid
+
+
+async def test_what_is_pinned_stays_while_the_picture_goes_on() -> None:
+    async with driven() as (explorer, pilot):
+        first = drawn(explorer)
+        await pressed(explorer, pilot, "vertical_line")
+        assert not explorer.panel_open, "there is room for two"
+        assert np.array_equal(grid_of(beside(explorer)).values, first.values, equal_nan=True)
+        await pressed(explorer, pilot, "right_curly_bracket")
+        assert title(beside(explorer)) == "L0H0 · pattern"
+        assert text_of(explorer, "#title").strip() == "L0H1 · pattern"
+        await pressed(explorer, pilot, "up", "left")
+        assert beside(explorer).heatmap.cursor == explorer.main.heatmap.cursor
+        await pressed(explorer, pilot, "vertical_line")
+        assert title(beside(explorer)) == "Δ this − L0H0 · pattern"
+        apart = drawn(explorer).values - first.values
+        assert np.allclose(grid_of(beside(explorer)).values, apart, equal_nan=True)
+        assert grid_of(beside(explorer)).header.explanation.startswith("this − pinned")
+        await pressed(explorer, pilot, "vertical_line")
+        assert not explorer.query("#pinned")
+        assert explorer.panel_open
+
+
+async def test_both_share_a_colour_scale() -> None:
+    async with driven() as (explorer, pilot):
+        await pressed(explorer, pilot, "2", "vertical_line", "right_square_bracket")
+        own, other = drawn(explorer), grid_of(beside(explorer))
+        most = max(np.abs(own.values).max(), np.abs(other.values).max())
+        assert own.limits == other.limits == (-most, most)
+
+
+async def test_two_prompts_side_by_side() -> None:
+    async with driven() as (explorer, pilot):
+        await pressed(explorer, pilot, "vertical_line")
+        explorer.scene.change(replace(explorer.selection, text="The king of Rome"))
+        await pressed(explorer, pilot)
+        assert len(grid_of(beside(explorer)).rows) == 6
+        assert len(drawn(explorer).rows) == 5
+        assert "pinned: The capital of France is" in str(beside(explorer).border_title)
+        await pressed(explorer, pilot, "vertical_line")
+        assert "no rows and columns in common" in beside(explorer).heatmap.message
+
+
+async def test_the_clean_view_beside_the_changed_one() -> None:
+    async with driven() as (explorer, pilot):
+        await pressed(explorer, pilot, "vertical_line", "a")
+        assert title(beside(explorer)) == "L0H0 · pattern"
+        assert text_of(explorer, "#title").strip().startswith("changed · L0H0")
+
+
+async def test_it_goes_with_the_model_and_says_what_it_is() -> None:
+    async with driven(size=(80, 24)) as (explorer, pilot):
+        await pressed(explorer, pilot, "vertical_line")
+        assert "share the cursor" in notice(explorer)
+        assert beside(explorer).size.width > 30
+        assert not explorer.desk.model_tree.display or explorer.desk.model_tree.size.width == 0
+        await pressed(explorer, pilot, "p", "tab", "enter", "escape")
+        assert explorer.focused is None or beside(explorer) not in explorer.focused.ancestors
+
+
+async def test_pinned_twice_in_one_packet_ends_without_it() -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press(*["vertical_line"] * 6)
+        await pressed(explorer, pilot)
+        assert not explorer.query("#pinned")
+        await pressed(explorer, pilot, *["vertical_line"] * 4)
+        assert title(beside(explorer)) == "L0H0 · pattern"
+
+
+def test_scales_that_cannot_be_shared() -> None:
+    from tests.app.recorded import KEY, RecordedBench
+    from tui.engine.jobs import Run
+
+    grid = RecordedBench().compute(Pattern(Run(KEY, (0, 1, 2), True), 0, 0), None)
+    assert shared_limits(grid, replace(grid, diverging=True)) is None
+    assert shared_limits(grid, replace(grid, limits=(0.0, 1.0))) is None
+    assert shared_limits(grid, None) is None
+    assert shared_limits(grid, grid) == (0.0, float(np.nanmax(grid.values)))
+    assert difference(grid, grid, PINNED) is difference(grid, grid, PINNED), "drawn once"
