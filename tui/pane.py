@@ -232,9 +232,10 @@ class Lines:
         strip.row, strip.col = s.position, s.prompt_cell[1] if two else s.position
         strip.shade = page.shade(here_on(page, s, self._wishes.cached))
         predictions = self._wishes.cached(needs.next_tokens(s))
-        if isinstance(predictions, Table) and strip.predictions is not predictions:
-            strip.predictions = predictions
-        strip.mark = "changed" if s.run is not None and s.run.interventions else ""
+        if isinstance(predictions, Table):
+            if strip.predictions is not predictions:
+                strip.predictions = predictions
+            strip.mark = "changed" if s.run is not None and s.run.interventions else ""
 
 
 class Heads:

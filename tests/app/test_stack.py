@@ -3,13 +3,15 @@ shown under the name of the clean model."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.app.driving import drawn, driven, notice, pressed, text_of
-from tests.app.recorded import RecordedBench
+from tests.app.driving import drawn, driven, notice, pressed, settled, text_of
+from tests.app.recorded import RecordedBench, Refused, interventions_of
 from tests.app.selected import here, loaded
 from tui import stack
 from tui.engine.jobs import Ablation, CutEdge, StackEffect, Unchanged
@@ -181,6 +183,69 @@ async def test_the_stack_survives_another_prompt_and_goes_with_the_model() -> No
         await pressed(explorer, pilot)
         assert changes(explorer) == ["L0H0 zero"]
         assert title(explorer).startswith("changed")
+
+
+class Choosy(RecordedBench):
+    """Holds, or refuses, the runs that a test names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = self.refused = lambda changes: False
+
+    def compute(self, job: Any, ctx: Any) -> Any:
+        changes = interventions_of(job)
+        while self.held(changes):
+            ctx.check()
+            time.sleep(0.005)
+        if self.refused(changes):
+            raise Refused("this change is refused on purpose.", "backspace takes it off.")
+        return super().compute(job, ctx)
+
+
+def is_base(changes: tuple[Any, ...]) -> bool:
+    return any(isinstance(change, Unchanged) for change in changes)
+
+
+async def test_a_changed_picture_that_is_computed_leaves_the_clean_one_under_its_own_name() -> None:
+    bench = Choosy()
+    async with driven(bench=bench) as (explorer, pilot):
+        clean = drawn(explorer)
+        bench.held = bool
+        await pilot.press("a")
+        await pilot.pause(0.1)
+        assert (title(explorer), drawn(explorer)) == ("L0H0 · pattern", clean)
+        assert explorer.main.picture.stale
+        assert "changed" not in str(explorer.panel.border_title)
+        assert explorer.query_one("TokenStrip").mark == "", "these predictions are the clean model's"  # type: ignore[attr-defined]
+        bench.held = lambda changes: False
+        await settled(explorer, pilot)
+        assert title(explorer) == "changed · L0H0 · pattern"
+        bench.held = is_base
+        await pilot.press("d", "d")
+        await pilot.pause(0.1)
+        assert title(explorer) in ("clean · L0H0 · pattern", "changed · L0H0 · pattern")
+        shown = drawn(explorer)
+        assert np.array_equal(shown.values, clean.values * (1 if title(explorer)[1] == "l" else 0.9), equal_nan=True)
+        bench.held = lambda changes: False
+        await settled(explorer, pilot)
+        assert title(explorer) == "Δ changed − clean · L0H0 · pattern"
+
+
+async def test_a_change_that_cannot_be_is_said_and_taken_off_again() -> None:
+    bench = Choosy()
+    async with driven(bench=bench) as (explorer, pilot):
+        clean = drawn(explorer)
+        bench.refused = bool
+        await pressed(explorer, pilot, "a")
+        assert "refused on purpose" in explorer.main.heatmap.message
+        assert title(explorer) == "changed · L0H0 · pattern"
+        assert "refused on purpose" in explorer.panel.picture.message  # type: ignore[union-attr]
+        await pressed(explorer, pilot, "d")
+        assert drawn(explorer).values is clean.values
+        await pressed(explorer, pilot, "d")
+        assert "refused on purpose" in explorer.main.heatmap.message
+        await pressed(explorer, pilot, "backspace")
+        assert (title(explorer), drawn(explorer).values is clean.values) == ("L0H0 · pattern", True)
 
 
 def test_a_file_gives_its_mean() -> None:
