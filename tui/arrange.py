@@ -120,6 +120,12 @@ def patched(grid: Grid, estimate: Grid | None) -> Table:
     return Table(grid.header, ("part", "recovered", "is", "estimate"), tuple(rows), bar="recovered")
 
 
+@lru_cache(KEPT)
+def with_words(grid: Grid, words: str) -> Grid:
+    """The grid with more before its explanation."""
+    return replace(grid, header=replace(grid.header, explanation=f"{words} · {grid.header.explanation}"))
+
+
 def patched_name(grid: Grid, row: int, col: int) -> str:
     """What a cell of a grid of patches is called: ``L1H3``, ``L1H3 at ·is (5)``, ``L2N17``."""
     first, second = grid.rows.labels[row], grid.cols.labels[col]

@@ -88,8 +88,12 @@ def test_without_a_pair_and_with_interventions() -> None:
     assert "unchanged model" in why(replace(paired(), stack=(Entry(Ablation("L0H0")),)))
 
 
-def test_where_they_differ_stands_in_the_title() -> None:
+def test_where_they_differ_stands_above_the_picture() -> None:
     assert both(paired()) == "The capital of [France|Rome] is"
+    drawn = here(paired()).drawn
+    assert isinstance(drawn, Grid)
+    assert drawn.header.explanation.startswith("The capital of [France|Rome] is · ")
+    assert here(paired()).drawn is not None
     words = pages.of(paired()).words(paired())
     assert words[0] == "z by head"
     assert "denoise: clean into corrupted" in words
@@ -260,7 +264,7 @@ async def test_its_options_and_its_panel_by_keys() -> None:
     bench = RecordedBench()
     async with driven(bench=bench) as (explorer, pilot):
         await pressed(explorer, pilot, "9")
-        assert "The capital of [France|Germany] is" in text_of(explorer, "#title"), "a pair that the demo knows"
+        assert "The capital of [France|Germany] is" in text_of(explorer, "#explanation"), "a pair that the demo knows"
         rows = explorer.panel.bars.table
         assert rows is not None
         assert rows.columns == ("part", "recovered", "is", "estimate")

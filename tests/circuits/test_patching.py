@@ -353,6 +353,29 @@ def test_the_run_with_gradients_is_the_run_without(pair: Models) -> None:
     assert all(parameter.grad is None for parameter in bridge.parameters())
 
 
+def test_it_is_cancelled_in_the_pass_back_too(pair: Models) -> None:
+    """Between layers, both ways; nothing of it is left behind."""
+
+    class Stopped(BaseException):
+        pass
+
+    live, calls = pair.desk.bench.live, 0
+    built = pair_of(pair.desk)
+    value = Measured(live.forward, "logit difference", ANSWERS, DISTRACTORS)
+
+    def stop() -> None:
+        nonlocal calls
+        calls += 1
+        if calls > live.n_layers + 1:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        slopes(live.forward, torch.tensor(IDS), built.reach, value, stop)
+    assert calls == live.n_layers + 2
+    whole, _ = estimated(pair.desk, "z", [Cell(0, 0)])
+    assert whole.isfinite().all()
+
+
 def test_transformer_lens_estimates_the_same(pair: Models) -> None:
     from transformer_lens.tools.analysis import attribution_patching as theirs
 

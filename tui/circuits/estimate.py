@@ -38,6 +38,8 @@ def slopes(
     def look(point: str, layer: int) -> Edit:
         def looked(x: Tensor) -> Tensor:
             seen[point, layer] = x
+            if point == "resid_pre":
+                x.register_hook(lambda _: check())  # type: ignore[no-untyped-call]  # cancels the pass back
             return x
 
         return looked

@@ -227,18 +227,17 @@ class PatchingPage(Page):
         return () if job is None else (job,)
 
     def shape(self, s: Selection, result: Result) -> Result:
-        return arrange.patched(result, None) if isinstance(result, Grid) and self._listed(s) else result
-
-    @staticmethod
-    def _listed(s: Selection) -> bool:
-        return s.look(PatchingLook).by == "neuron"
+        if not isinstance(result, Grid):
+            return result
+        shown = arrange.with_words(result, pair.both(s))
+        return arrange.patched(shown, None) if s.look(PatchingLook).by == "neuron" else shown
 
     def words(self, s: Selection) -> list[str]:
         look = s.look(PatchingLook)
         at = where(s) if look.here and look.by in ("head", "neuron") else ""
         layer = f"L{s.layer}" if look.by == "neuron" else ""
         measured = look.measured if look.measured == "KL" else f"{look.measured} {pair.aimed(s)}"
-        return [look.of, layer, at, TOWARD[look.toward], measured, pair.both(s)]
+        return [look.of, layer, at, measured, TOWARD[look.toward]]
 
     # --- the cursor ---
 
