@@ -25,13 +25,14 @@ from tui.results import Grid
 from tui.text import visible
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
-FRANCE, KNOWS, INDUCTION = (
+FRANCE, KNOWS, INDUCTION, APART = (
     "## France and Paris in a few keys", "## How does the demo model know", "## Find the induction circuit",
+    "## Is that the circuit?",
 )  # fmt: skip
 NUMBER = r"−?\d+(?:\.\d+)?(?:e−\d+)?"
 FIGURE = re.compile(r"(?<![\w.,])(−?\d+\.\d+%?|#\d+|\d,\d{3}|1e-\d+)")
 KEY = re.compile(r"`([^`]+)`|cursor to (the row `[^`]+`|the column `[^`]+`|L\dH\d|`[^`]+` → `[^`]+`)")
-PROMPTS = ("The capital of France is", "robin silk volcano robin", "France, Paris, king, queen")
+PROMPTS = ("The capital of France is", "robin silk volcano robin", "France, Paris, king, queen", "induction")
 
 
 @dataclass
@@ -211,6 +212,35 @@ def next_token(token: str) -> Reader:
     return check
 
 
+def comes_later(token: str) -> Reader:
+    """In the line of tokens, after the likeliest."""
+
+    async def check(screen: Screen, figure: str) -> None:
+        assert re.search(rf"→ .*{re.escape(visible(token))} {re.escape(figure)}", screen.line("TokenStrip"))
+
+    return check
+
+
+def here(measured: str) -> Reader:
+    """In the line of the cell under the cursor."""
+
+    async def check(screen: Screen, figure: str) -> None:
+        found = re.search(rf"{re.escape(measured)} ({NUMBER})", screen.line("#inspector"))
+        assert found is not None, screen.line("#inspector")
+        assert found[1] == figure
+
+    return check
+
+
+def falls(name: str, place: int) -> Reader:
+    """In a row of the side panel, with a minus before it."""
+
+    async def check(screen: Screen, figure: str) -> None:
+        await beside(name, place)(screen, f"−{figure}")
+
+    return check
+
+
 WALKS: dict[str, list[list[Reader]]] = {
     FRANCE: [
         [next_token(" Paris")],
@@ -238,6 +268,15 @@ WALKS: dict[str, list[list[Reader]]] = {
         [cell(4, 1, "virtual K")],
         [beside("L1H0", 1), beside("L0H1", 2), beside("L0H0", 3)],
         [checks("score"), within, beside("L0H0 L0H2", 1), beside("L0H1 L0H2", 2), beside("L0H0 L0H3", 3)],
+    ],
+    APART: [
+        [beside("L0H0", 1), beside("L2H3", 2), beside("L0H1", 3), beside("L2H2", 4)],
+        [falls("L0H0", 1), beside("L0H0", 1), beside("L0H0", 1, 1), falls("L0H1", 2), beside("L0H1", 2)],
+        [here("logit difference")],
+        [here("logit difference")],
+        [next_token(","), comes_later(" silk")],
+        [here("=")],
+        [],
     ],
 }  # fmt: skip
 """What stands where, for each row of a walk-through's table and each figure in it."""
