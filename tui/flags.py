@@ -65,7 +65,7 @@ FLAGS: Mapping[str, Flag] = {
     "token": Flag("what is attended to, or whose they are", metavar="WORD"),
     "direction": Flag("heads that feed this one, or that it feeds", "from", get_args(Direction)),
     "circuit": Flag("which circuit (default: ov, but qk for search)", choices=get_args(Circuit)),
-    "pairs": Flag('"France>Paris,king>queen"; patching: a file with clean, corrupted, answer, distractor',
+    "pairs": Flag('"France>Paris,king>queen"; for patching a file with clean, corrupted, answer, distractor',
                   metavar="PAIRS"),
     "clean": Flag("the prompt in which the answer is right", metavar="TEXT"),
     "corrupted": Flag("the other prompt, as many tokens long", metavar="TEXT"),

@@ -9,11 +9,11 @@ from types import ModuleType
 import pytest
 
 from tui.engine import jobs
-from tui.engine.jobs import base, finding, head, many, parts, stream
+from tui.engine.jobs import base, changes, finding, head, many, parts, patching, stream
 from tui.engine.run import ANSWERS
 
-BASES = {base.Job, base.OfHead, parts.OnRun, parts.OnLayer}
-MODULES = (base, finding, head, many, parts, stream)
+BASES = {base.Job, base.OfHead, parts.OnRun, parts.OnLayer, patching.Patching}
+MODULES = (base, finding, head, many, parts, stream, changes, patching)
 
 
 def defined(module: ModuleType) -> list[type]:
@@ -29,7 +29,7 @@ def test_every_job_is_answered_and_nothing_else() -> None:
 def test_a_job_names_its_model(kind: type[base.Job]) -> None:
     """Through its forward pass or by itself: another model's job is refused, and its result is another key."""
     names = {field.name for field in fields(kind)}
-    assert names & {"model", "run", "keys"} or kind is jobs.Open
+    assert names & {"model", "run", "keys", "clean", "of"} or kind is jobs.Open
 
 
 @pytest.mark.parametrize("module", MODULES[:4], ids=lambda module: module.__name__)
