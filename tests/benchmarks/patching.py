@@ -142,8 +142,8 @@ def _grids(hand: Timed, clean: Sequence[int], corrupted: Sequence[int]) -> list[
              "z by position": "z by head and position, 12 × 12 × 16"}  # fmt: skip
     rows = []
     for name, least in (("z", 10), ("resid_pre", 8), ("z by position", 10)):
-        mine = sum(taken[name]) / (1 if name == "z by position" else ROUNDS)
-        theirs = sum(taken[f"peer {name}"]) * len(cells[name]) / len(found[name])
+        mine = statistics.median(taken[name]) * (ROUNDS if name == "z by position" else 1)
+        theirs = statistics.median(taken[f"peer {name}"]) * ROUNDS * len(cells[name]) / len(found[name])
         share = mine / theirs
         note = ", extrapolated" if len(found[name]) < len(cells[name]) else ""
         rows.append(Row(f"patching {words[name]}, {TOKENS} tokens, 124 M parameters, equal to {worst[name]:.0e}",
