@@ -16,6 +16,8 @@ from textual.worker import Worker, WorkerState
 from .help import Entry
 from .once import Once
 
+FIRST = 1e6
+"""The score of a place that was typed: a fuzzy match of a command's help can have any."""
 Place = tuple[str, str, Callable[[], None]]
 """Somewhere to go: what it is called, one sentence, and what goes there."""
 
@@ -83,7 +85,7 @@ class Commands(Provider):
 
     async def search(self, query: str) -> Hits:
         for name, sentence, go in self._directory.places(query):
-            yield Hit(1.0, Content(name), go, help=sentence)  # a name may look like markup
+            yield Hit(FIRST, Content(name), go, help=sentence)  # a name may look like markup
         matcher = self.matcher(query)
         for entry in self._directory.entries():
             score = max(matcher.match(entry.label), 0.9 * matcher.match(entry.id), 0.5 * matcher.match(entry.help))
