@@ -36,8 +36,11 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "neurons": ("U",),
     "scores": ("7", "j", "j", "l", "l"),
     "compose": (":", "{induction}", "8", "l", "l"),
+    "knockout": ("K",),
+    "patching": ("P", "induction"),
+    "difference": ("P", "induction", ":", "{fact}", "1", "a", "5", "d", "d"),
 }
-"""Picture → what is pressed; ``:`` takes the next entry as a jump, ``t`` as a token list."""
+"""Picture → what is pressed; ``:`` takes the next entry as a jump, ``t`` as a token list, ``P`` as the other prompt."""
 
 
 async def take(name: str, presses: tuple[str, ...], heads: dict[str, str]) -> None:
@@ -50,8 +53,8 @@ async def take(name: str, presses: tuple[str, ...], heads: dict[str, str]) -> No
             if key == ":":
                 ((_, _, go),) = app.explorer.directory.places(heads[next(keys).strip("{}")])
                 go()
-            elif key == "t":
-                await pilot.press("t", *next(keys), "enter")
+            elif key in ("t", "P"):
+                await pilot.press(key, "ctrl+u", *next(keys), "enter")
                 await pilot.pause(0.5)
             else:
                 await pilot.press(key)
