@@ -13,7 +13,9 @@ from pathlib import Path
 
 from tests.benchmarks.measure import Row, machine, table
 
-TOPICS = ("start", "load", "drawing", "keys", "link", "prompt", "heads", "depth", "finding", "changing", "patching", "memory")
+TOPICS = (
+    "start", "load", "drawing", "keys", "link", "prompt", "heads", "depth", "finding", "changing", "patching", "memory",
+)  # fmt: skip
 KEPT = Path(__file__).with_name("results.json")
 
 

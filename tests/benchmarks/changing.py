@@ -1,4 +1,5 @@
-"""One ablation on the shown view, against the forward pass from that layer on; and how soon a changed pass is cancelled."""
+"""One ablation on the shown view against the forward pass from that layer on, and how soon a changed pass can be
+cancelled."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ from tui.engine.jobs import (
     Run,
     ScoreParts,
     Sources,
+    StackEffect,
     SteeringDirection,
     Target,
 )
@@ -299,6 +300,24 @@ def test_what_a_change_has_set_is_not_explained_by_the_weights(pair: Pair) -> No
     cut = pair.desk.get(Pattern(on(CutEdge("L1H2", 4, 2)), 1, 2))
     assert not any("softmax" in name for name in cut.header.checks)
     assert cut.values[4, 2] == 0
+
+
+def test_what_a_stack_does_to_an_answer(pair: Pair) -> None:
+    """Each by itself and those that are on together, against the reference; rows in the order of the stack."""
+    first, second = Ablation("L0H1"), CutEdge("L1H2", 6, 3)
+    target = Target((257,), (259,))
+    table = pair.desk.get(StackEffect(pair.desk.run(*IDS), ((first, True), (second, False)), -1, target))
+    assert [row[0] for row in table.rows] == ["clean", "all of them", "L0H1 zero", "L1H2 6→3 knockout (off)"]
+    gone = at("z", 0, 1, lambda z: 0 * z)
+    cut = at("score", 1, 2, lambda cells: put(cells, (6, 3), -np.inf))
+    logits = [pair.want.forward(list(IDS), change).logits[-1] for change in (unchanged, gone, gone, cut)]
+    for row, own in zip(table.rows, logits, strict=True):
+        shares, base = (np.exp(x - x.max()) / np.exp(x - x.max()).sum() for x in (own, logits[0]))
+        want = [
+            own[257] - own[259], (own[257] - own[259]) - (logits[0][257] - logits[0][259]), shares[257],
+            1 + (own > own[257]).sum(), (base * np.log(base / shares)).sum(),
+        ]  # fmt: skip
+        np.testing.assert_allclose(row[1:], want, rtol=1e-4, atol=2e-5)
 
 
 def said(pair: Pair, change: Callable[[str, int, int, Array], Array], n: int) -> list[int]:

@@ -64,16 +64,19 @@ def value_weighted(head: HeadWeights, trace: Trace) -> Tensor:
     return pattern * size
 
 
-def head_sum_errors(W_O: Sequence[Tensor], trace: Trace, layer: int) -> tuple[float, float]:
+def head_sum_errors(
+    W_O: Sequence[Tensor], trace: Trace, layer: int, joined: Tensor | None = None
+) -> tuple[float, float]:
     """``max |concat(z) W_O − Σ_h z_h W_O^h|``, and ``max |Σ_h z_h W_O^h + b_O − attention's own output|``.
 
-    ``W_O`` holds every head's ``[d_head, d_model]``. The second is measured after the post-norm where there is one.
+    ``W_O`` holds every head's ``[d_head, d_model]``; ``joined [heads · d_head, d_model]``: all of them as they are
+    stored, where they are. The second is measured after the post-norm where there is one.
     """
     z = trace.z[layer]
     total = torch.zeros_like(trace.attn_out[layer])
     for head, weight in enumerate(W_O):
         total = total + z[:, head] @ weight
-    whole = z.flatten(1) @ torch.cat(list(W_O))
+    whole = z.flatten(1) @ (torch.cat(list(W_O)) if joined is None else joined)
     own = total + trace.b_O[layer]
     if trace.attn_post_scale is not None:
         own = own * trace.attn_post_scale[layer]

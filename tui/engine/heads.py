@@ -61,7 +61,9 @@ def pattern(job: Pattern, bench: OpenModel, ctx: Context) -> Grid:
 
 
 def head_sum(job: HeadSum, bench: OpenModel, ctx: Context) -> tuple[float, float]:
-    return attention.head_sum_errors(bench.writers(job.layer), bench.trace(job.run, job.layer, ctx), job.layer)
+    joined = None if bench.info.capabilities.plain else bench.live.forward.block(job.layer).W_O
+    trace = bench.trace(job.run, job.layer, ctx)
+    return attention.head_sum_errors(bench.writers(job.layer), trace, job.layer, joined)
 
 
 def rank(job: Rank, bench: OpenModel, ctx: Context) -> int:
