@@ -19,8 +19,10 @@ _LAYER = re.compile(r"\s*L?(\d{1,6})\s*", re.IGNORECASE)
 _JUMP = re.compile(r"\s*L?(\d{1,6})\s*(?:[H.,\s]\s*(\d{1,6}))?\s*", re.IGNORECASE)
 _PART = re.compile(r"L(\d+)(?:H(\d+)|\.(attn|bias|mlp))")
 _CHANGED = re.compile(r"L(\d{1,6})(?:(H)(\d{1,6})|(N)(\d{1,9})|\.(attn|mlp))?", re.IGNORECASE)
+_RECEIVER = re.compile(r"\s*(?:L(\d{1,6})(?:H(\d{1,6})\.([qkv])|\.mlp)|logits)\s*", re.IGNORECASE)
 _SPAN = re.compile(r"(-?\d{1,5})(?:-(-?\d{1,5}))?")
 PARTS = "parts are L1H3 (a head), L1.mlp, L1.attn (all heads of a layer), L1 (both) and L1N17 (a neuron)"
+RECEIVERS = "receivers are L2H1.q, L2H1.k, L2H1.v (what a head reads), L2.mlp and logits"
 COLUMNS = {"attn": "attn", "bias": "bias", "mlp": "MLP"}
 """Kind of a layer's part → its column where layers are rows."""
 
@@ -37,6 +39,26 @@ class Part(NamedTuple):
     def column(self) -> str:
         """Its column where layers are rows: ``H3``, ``MLP``."""
         return f"H{self.head}" if self.kind == "head" else COLUMNS[self.kind]
+
+
+class ReceiverAt(NamedTuple):
+    """What a path leads to."""
+
+    kind: str
+    """``q``, ``k``, ``v``, ``mlp`` or ``logits``."""
+    layer: int | None = None
+    head: int | None = None
+
+
+def receiver_at(name: str) -> ReceiverAt | None:
+    """``L2H1.q``, ``L2.mlp``, ``logits`` → what it is."""
+    match = _RECEIVER.fullmatch(name)
+    if match is None:
+        return None
+    if match[1] is None:
+        return ReceiverAt("logits")
+    layer = int(match[1])
+    return ReceiverAt("mlp", layer) if match[3] is None else ReceiverAt(match[3].lower(), layer, int(match[2]))
 
 
 def head_at(name: str) -> HeadAt | None:

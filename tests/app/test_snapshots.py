@@ -43,6 +43,8 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "virtual_qk": ("8", "right_square_bracket", "l", "l", "X"),
     "patching": ("9", "j", "l"),
     "patching_by_position": ("9", "u", "u", "u", "u", "u", "u", "j"),
+    "paths": ("Y", "j", "l"),
+    "paths_to_a_key": ("Y", "j", "j", "l", "enter", "m", "p"),
     "top_pairs": ("V", "j"),
     "svd": ("D", "j", "j"),
     "card": ("right_square_bracket", "C"),

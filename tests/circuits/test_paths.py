@@ -253,9 +253,7 @@ def estimated(desk: Desk, base: tuple[int, ...] = IDS, other: tuple[int, ...] = 
     answers, distractors = (tuple(id % outputs for id in ids) for ids in (ANSWERS, DISTRACTORS))
     value = Measured(forward, "logit difference", answers, distractors)
     _, slope = slopes(forward, torch.tensor(base), pair.reach, value, points=READS)
-    y = forward.ends.final_norm(pair.base.pre[-1][-1:]).detach().requires_grad_()
-    (final,) = torch.autograd.grad(value.normed(y)[0], y)
-    return Paths(Sweep(pair, value)), edges(pair, slope, list(receivers(forward)), final[0])
+    return Paths(Sweep(pair, value)), edges(pair, slope, list(receivers(forward)), value)
 
 
 def test_the_estimate_is_the_slope_of_the_path(pair: Models) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .estimate import Slopes
 from .forward import Block, Edits, Forward, Past, Tape, never
-from .patching import FULL, Pair, Sweep
+from .patching import FULL, Measured, Pair, Sweep
 from .tensors import Norm
 
 SIDES = ("q", "k", "v")
@@ -257,13 +257,15 @@ def differences_of(pair: Pair, layer: int | None) -> Iterator[tuple[list[Sender]
 
 
 def edges(
-    pair: Pair, slope: Slopes, wanted: Sequence[Receiver], final: Tensor, check: Callable[[], None] = never
+    pair: Pair, slope: Slopes, wanted: Sequence[Receiver], value: Measured, check: Callable[[], None] = never
 ) -> dict[Receiver, dict[Sender, float]]:
     """What each edge would add to the metric, were it linear: the sender's difference times the slope at the receiver's
-    input, through the base run's frozen norm. ``slope``: at ``READS``, of the base run; ``final [d_model]``: the
-    metric's slope behind the final norm at the last position. Outside inference mode."""
+    input, through the base run's frozen norm. ``slope``: at ``READS``, of the base run. Outside inference mode."""
     forward = pair.forward
-    slopes = {receiver: _slope_before(pair, slope, receiver, final) for receiver in wanted}
+    with torch.enable_grad():
+        y = forward.ends.final_norm(pair.base.pre[-1][-1:]).detach().clone().requires_grad_()
+        (final,) = torch.autograd.grad(value.normed(y)[0], y)
+    slopes = {receiver: _slope_before(pair, slope, receiver, final[0]) for receiver in wanted}
     out: dict[Receiver, dict[Sender, float]] = {receiver: {} for receiver in wanted}
     named = {receiver: set(senders(forward, receiver)) for receiver in wanted}
     layers: list[int | None] = [None, *range(forward.n_layers)]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ..page import Export, Page, Question
 from ..selection import Selection
-from . import attribution, compose, continuing, heads, knockout, panels, patching, why
+from . import attribution, compose, continuing, heads, knockout, panels, patching, paths, why
 from .answer import ANSWER
 from .lens import LensPage
 from .neurons import NeuronsPage
@@ -87,6 +87,6 @@ def exports() -> dict[str, Export]:
 
 for _page in (
     PatternPage(), QKPage(), OVPage(), ResidualPage(), LensPage(), attribution.PAGE, heads.PAGE, compose.PAGE,
-    patching.PAGE, SourcesPage(), why.PAGE, knockout.PAGE, NeuronsPage(), PairsPage(), SVDPage(),
+    patching.PAGE, paths.PAGE, SourcesPage(), why.PAGE, knockout.PAGE, NeuronsPage(), PairsPage(), SVDPage(),
 ):  # fmt: skip
     register(_page)
