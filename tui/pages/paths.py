@@ -167,8 +167,8 @@ class PathsPage(Page):
     says = ("layer × (heads, MLP)", "how much of the answer comes back when only what one part sends to one receiver "
             "is that of the other prompt: the receiver is the logits first, enter makes the sender under the cursor "
             "the next one, `,` goes back; `m` its query, key or value, `u` the variant: direct (clean into corrupted, "
-            "the norm frozen) or ioi (corrupted into clean, MLPs and norms computed again), `y` the metric; beside it the "
-            "senders ranked with the estimate, and all edges of the model by one backward pass (≈)")  # fmt: skip
+            "the norm frozen) or ioi (corrupted into clean, MLPs and norms computed again), `y` the metric; beside it "
+            "the senders ranked with the estimate, and all edges of the model by one backward pass (≈)")  # fmt: skip
     group = "Find"
     options = (
         Option("mode", PathsLook, "side", get_args(jobs.Side), "query, key or value of the receiving head",
