@@ -82,6 +82,9 @@ SHARED: tuple[Command, ...] = (
             "of the two, in every picture and list.", "Change"),
     Command("continue", ("plus",), "stack('continue')", "continue", "What the model says next, twenty tokens: clean "
             "and changed side by side; enter appends what was said up to there. Again: no longer.", "Change"),
+    Command("circuit", ("c",), "stack('circuit')", "circuit", "Put the head or MLP under the cursor into the circuit, "
+            "or take it out. The panel circuit has its faithfulness, completeness and minimality over the open file, "
+            "beside ten random circuits of its size; it is kept for the model.", "Change"),
     Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off.", "Change"),
     Command("back", ("comma",), "travel(True)", "back", "Back to where you were before the last jump.", "Go"),
     Command("forward", ("full_stop",), "travel(False)", "forward", "Forward again.", "Go"),

@@ -7,6 +7,7 @@ stream.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from .results import head_name
@@ -124,6 +125,35 @@ def parts_at(text: str) -> tuple[tuple[str, tuple[int, ...] | None], ...] | str:
             return f"“{item}”: a range counts from the start or from the end, not both"
         out.append((part, tuple(range(first, last + 1))))
     return tuple(dict.fromkeys(out))
+
+
+def circuit_at(text: str) -> tuple[str, ...] | str:
+    """A circuit as it is written, one head or MLP a line, ``#`` before comments → its parts in the model's order, each
+    once; a sentence with the line's number where the text is not that."""
+    out = []
+    for number, line in enumerate(text.splitlines(), 1):
+        name = line.partition("#")[0].strip()
+        if not name:
+            continue
+        found = parts_at(name)
+        if isinstance(found, str):
+            return f"line {number}: {found}"
+        if len(found) != 1 or found[0][1] is not None or not is_node(found[0][0]):
+            return f"line {number}: “{name}” is no part of a circuit: one head (L1H3) or MLP (L1.mlp) a line"
+        out.append(found[0][0])
+    return in_order(out)
+
+
+def is_node(name: str) -> bool:
+    """Whether a name is a head's or an MLP's."""
+    part = part_at(name)
+    return part is not None and part.kind in ("head", "mlp")
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Heads and MLPs in the order in which the model runs them, each once."""
+    known = {name: part for name in names if (part := part_at(name)) is not None}
+    return tuple(sorted(known, key=lambda name: (known[name].layer, known[name].kind == "mlp", known[name].head or 0)))
 
 
 def part_name(layer: int, column: str) -> str:

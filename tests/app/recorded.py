@@ -16,6 +16,7 @@ from tui.engine.jobs import (
     QK,
     Attribution,
     AttributionOver,
+    CircuitScores,
     Composition,
     Contexts,
     Continuation,
@@ -438,6 +439,14 @@ class RecordedBench:
         rows = tuple((f"L{i % 2}H{i % 4}", ("L2H1.k", "L3.mlp", "logits")[i % 3], 0.9 - i / 10) for i in range(8))
         return Table(head("paths", "edge attribution, estimate: all edges", "m"), ("sender", "receiver", "estimate"),
                      rows, "estimate")  # fmt: skip
+
+    def _circuitscores(self, job: CircuitScores) -> Table:
+        rows: list[tuple[Any, ...]] = [("F(full)", 3.5, None, None, None, ""), ("F(circuit)", 2.8, 0.7, 0.1, 1.4, ""),
+                                       ("F(empty)", 0.5, None, None, None, ""),
+                                       ("faithfulness", 0.77, 0.07, -0.13, 0.3, "")]  # fmt: skip
+        rows += [(f"minimality of {name}", 0.3 / (i + 1), 0.05, 0.0, 0.2, "") for i, name in enumerate(job.nodes)]
+        return Table(head("circuit", f"a circuit of {len(job.nodes)} parts", "F"),
+                     ("score", "circuit", "random mean", "random min", "random max", "at"), tuple(rows))
 
     def _partners(self, job: Partners) -> Table:
         return self._tokentable(f"partners, {job.side}", job.token)

@@ -11,7 +11,7 @@ from tests.app.selected import loaded
 from tui import commands, export, flags, pages, tree
 from tui.engine.jobs import Job
 from tui.page import Command, Export, Page
-from tui.pages import continuing, panels
+from tui.pages import chosen, continuing, panels
 from tui.questions import MODEL, PROMPTS
 from tui.selection import Look, Selection
 
@@ -123,7 +123,7 @@ def test_keys_and_ids_are_claimed_once_over_pages_and_all() -> None:
 
 
 def test_exports_are_named_once_and_take_options_that_exist() -> None:
-    beside = (*panels.EXPORTS, continuing.EXPORT)
+    beside = (*panels.EXPORTS, continuing.EXPORT, chosen.EXPORT)
     listed = [e.name for page in EVERY.values() for e in page.exports] + [e.name for e in beside]
     assert len(listed) == len(set(listed)) == len(pages.exports())
     assert not export.OTHERS.keys() & pages.exports().keys()

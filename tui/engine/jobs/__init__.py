@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .changes import StackEffect as StackEffect
     from .changes import SteeringDirection as SteeringDirection
     from .changes import Unchanged as Unchanged
+    from .circuit import CircuitScores as CircuitScores
     from .effects import AblationTable as AblationTable
     from .effects import Effects as Effects
     from .finding import AllComposition as AllComposition
@@ -124,7 +125,9 @@ if TYPE_CHECKING:
     from .stream import Vector as Vector
     from .stream import WriteCosines as WriteCosines
 
-_MODULES = ("kinds", "base", "parts", "head", "stream", "finding", "many", "changes", "effects", "patching", "paths")
+_MODULES = (
+    "kinds", "base", "parts", "head", "stream", "finding", "many", "changes", "effects", "patching", "paths", "circuit",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
