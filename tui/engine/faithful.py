@@ -67,8 +67,10 @@ def circuit_scores(job: CircuitScores, bench: OpenModel, ctx: Context) -> Table:
     part = min(smallest[0], key=lambda node: smallest[0][node][0])
     rows.append(_row("minimality", least[0][0], [one[0] for one in least[1:]], named([part])))
     others = [one[0] for each in smallest[1:] for one in each.values()]
-    for node, (change, K) in smallest[0].items():
-        rows.append(_row(f"minimality of {named([node])}", change, others, f"without {named(K)}" if K else ""))
+    by_name = {named([node]): found_of for node, found_of in smallest[0].items()}
+    for name in in_order(by_name):
+        change, K = by_name[name]
+        rows.append(_row(f"minimality of {name}", change, others, f"without {named(K)}" if K else ""))
     return _table(header, rows)
 
 
