@@ -135,6 +135,19 @@ def patched_name(grid: Grid, row: int, col: int) -> str:
 
 
 @lru_cache(KEPT)
+def sent(grid: Grid, estimate: Grid | None) -> Table:
+    """Senders to a receiver, the largest effect first: exactly, and as estimated."""
+    value, unchanged = grid.values[:, 0], 0.0 if grid.diverging else 1.0
+    order = np.argsort(-np.abs(np.nan_to_num(value, nan=unchanged) - unchanged), kind="stable").tolist()
+    rows: list[tuple[Scalar, ...]] = [
+        (grid.rows.labels[i], float(value[i]), *(() if estimate is None else (float(estimate.values[i, 0]),)))
+        for i in order if value[i] == value[i]
+    ]  # fmt: skip
+    columns = ("part", "recovered") if estimate is None else ("part", "recovered", "estimate")
+    return Table(grid.header, columns, tuple(rows), bar="recovered")
+
+
+@lru_cache(KEPT)
 def picked(table: Table, columns: tuple[tuple[str, str], ...], bar: str | None = None) -> Table:
     """Some columns of a table, under shorter names; without bars there is room for three numbers."""
     at = [table.columns.index(name) for name, _ in columns]

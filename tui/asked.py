@@ -25,7 +25,7 @@ from .engine.jobs import (
     Words,
 )
 from .flags import Usage, head_of
-from .names import layer_at
+from .names import circuit_at, layer_at
 from .pages.pairs import parse_filter
 from .results import ModelInfo, Split, Tokens
 
@@ -85,11 +85,7 @@ class Request:
         o = self.options
         if o.stack is None:
             return ()
-        try:
-            text = Path(o.stack).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is no text"
-            raise Missing(f"{o.stack} cannot be read: {why}.", "Write one change a line, such as L1H3.") from None
+        text = self._text(o.stack, "one change a line, such as L1H3.")
         found = notation.read_file(text, self.reference() if o.reference else None, o.weights)
         if found and isinstance(found[0], int):
             raise Missing(f"Line {found[0]} of {o.stack}: {found[1]}.", "See the README, “Interventions”.")
@@ -193,6 +189,22 @@ class Request:
         rows = tuple(PromptRow(row.text) for row in file.rows)
         made: Prompts = self.get(PreparePrompts(self.model.key, Path(path).name, rows, self.with_bos))
         return made
+
+    def circuit(self) -> tuple[str, ...]:
+        """The parts of the circuit that is named; Missing for a file that is none, with the line."""
+        path = self.options.file
+        found = circuit_at(self._text(path, "one head or MLP a line, such as L1H3."))
+        if isinstance(found, str):
+            raise Missing(f"{path}, {found}.")
+        return found
+
+    @staticmethod
+    def _text(path: str, hint: str) -> str:
+        try:
+            return Path(path).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is no text"
+            raise Missing(f"{path} cannot be read: {why}.", f"Write {hint}") from None
 
     def words_after(self, text: str) -> tuple[int, ...]:
         """The tokens of a text that goes on after the prompt: no BOS before it."""

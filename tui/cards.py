@@ -1,4 +1,4 @@
-"""The card of a head: what it is made of, and the user's notes and bookmarks."""
+"""The card of a head: what it is made of, and the user's notes, bookmarks and circuit."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from dataclasses import replace
 
 from textual.screen import Screen
 
-from . import arrange, moves, notes
+from . import arrange, kept, moves, notes
 from .engine import jobs
 from .names import head_at
 from .notes import Note
 from .page import NO_HEAD, Say
 from .pages import scores
+from .pages.chosen import ChosenLook, of_model
 from .pages.scores import ScoresLook
 from .results import Grid, head_name
-from .scene import Says, Scene
+from .scene import Moved, Says, Scene
 from .selection import Selection
 from .views.head_card import HeadCard
 
@@ -62,6 +63,26 @@ class Cards:
             return ""
         self.notes, problem = notes.read(model.key, model.name)
         return " ".join(filter(None, (problem, *model.notes)))
+
+    def recall(self) -> None:
+        """The circuit that was kept for the model that was opened."""
+        s = self._scene.selection
+        if s.model is not None and not s.look(ChosenLook).parts:
+            parts, problem = kept.read(s.model.key, s.model.name)
+            self._scene.change(of_model(s, parts))
+            self._notice.settle("circuit", problem)
+
+    def do(self, moved: Moved) -> None:
+        """What came of a key that may have changed the circuit: shown, and the circuit in the model's file."""
+        before = self._scene.selection.look(ChosenLook).parts
+        self._scene.do(moved)
+        s = self._scene.selection
+        parts = s.look(ChosenLook).parts
+        if s.model is None or parts == before:
+            return
+        problem = kept.write(s.model.key, s.model.name, parts)
+        said = f"circuit: {', '.join(parts) or 'empty'} · kept in {kept.path_of(s.model.key, s.model.name)}"
+        self._notice.settle("circuit", problem or said)
 
     def open(self) -> Say | None:
         """The card of the selected head."""
@@ -112,6 +133,6 @@ class Cards:
         model = self._scene.selection.model
         if model is None:
             return
-        kept = {name: other for name, other in self.notes.items() if name != note.head}
-        self.notes = {**kept, note.head: note} if note.text or note.bookmarked else kept
+        others = {name: other for name, other in self.notes.items() if name != note.head}
+        self.notes = {**others, note.head: note} if note.text or note.bookmarked else others
         self._notice.settle("note", notes.write(model.key, model.name, note))

@@ -145,6 +145,7 @@ class Explorer(Screen[None]):
         self.desk.heads.build(self.selection)
         if said := self.cards.read():
             self.notice.say(said)
+        self.call_later(self.cards.recall)
 
     # --- what is said to it -----------------------------------------------------------------------------------------
 
@@ -199,7 +200,7 @@ class Explorer(Screen[None]):
         self.notice.settle("option", sentence)
 
     def action_stack(self, name: str) -> None:
-        self.scene.do(stack.KEYS[name](self.scene.here, self.desk.listed))
+        self.cards.do(stack.KEYS[name](self.scene.here, self.desk.listed))
 
     def action_pin(self) -> None:
         self.scene.pin()

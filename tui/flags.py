@@ -70,9 +70,13 @@ FLAGS: Mapping[str, Flag] = {
     "clean": Flag("the prompt in which the answer is right", metavar="TEXT"),
     "corrupted": Flag("the other prompt, as many tokens long", metavar="TEXT"),
     "site": Flag("what is patched (default: z)"),
+    "receiver": Flag("what is sent to: L2H1.q, L2H1.k, L2H1.v, L2.mlp or logits (default: logits)", metavar="L2H1.q"),
+    "variant": Flag("direct: clean into corrupted through the frozen norm; ioi: corrupted into clean, MLPs and norms "
+                    "computed again (default: direct)"),
     "by": Flag("what a cell is (default: head, of a whole layer position, of neurons neuron)"),
     "metric": Flag("what is measured, or whose change is a column (default: logit-difference)"),
-    "estimate": Flag("attribution patching alone: every cell from one backward pass", False, kind=bool),
+    "estimate": Flag("attribution alone, from one backward pass; paths without --receiver: every edge, ranked", False,
+                     kind=bool),
     "noise": Flag("corrupted into clean instead of clean into corrupted", False, kind=bool),
     "side": Flag("what the token is, or which side is read through the earlier head (default: query, and k)"),
     "path": Flag("the two heads, the earlier first", metavar="L0H1,L1H2"),
@@ -90,7 +94,8 @@ FLAGS: Mapping[str, Flag] = {
     "each": Flag("also each of them by itself", False, kind=bool),
     "sigma": Flag("of noise, in standard deviations over the reference (default: 1)", metavar="X", kind=float),
     "alpha": Flag("what scale multiplies by", metavar="X", kind=float),
-    "reference": Flag("prompts that mean, resample and noise read (default: those of --prompts)", metavar="FILE"),
+    "reference": Flag("prompts that mean, resample, noise and circuit read (default: those of --prompts)",
+                      metavar="FILE"),
     "fold_value_biases": Flag("zero leaves b_V W_O in the stream", False, kind=bool),
     "continuation": Flag("text after the prompt whose loss is a column", metavar="TEXT"),
     "seed": Flag("of what is drawn (default: 0)", metavar="N", kind=int, least=0),
@@ -104,6 +109,8 @@ def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export])
     exports = {**others, **pages.exports()}
     parser.description = "Compute what a view shows and write it to a file or to standard output."
     parser.add_argument("view", choices=exports, metavar="VIEW", help=f"one of {', '.join(exports)}")
+    files = ", ".join(f"{name}: {export.file}" for name, export in exports.items() if export.file)
+    parser.add_argument("file", nargs="?", metavar="FILE", help=files)
     parser.add_argument("--model", default="demo", help="demo, a hub name or a folder (default: demo)")
     heads = ", ".join(name for name, export in exports.items() if export.head)
     parser.add_argument("--head", metavar="L1H3", help=f"{heads}: which head; L1 alone with pattern: all of the layer")
@@ -166,6 +173,10 @@ def check(o: argparse.Namespace, export: Export) -> None:
             continue  # every view of a run is one of the changed run too; what has none says so
         if name not in export.takes and getattr(o, name) != default:
             raise Usage(f"{option(name)} is for {' and '.join(taking(name))}; {o.view} does not depend on it")
+    if o.file is not None and not export.file:
+        raise Usage(f"{o.file}: {o.view} reads no file of its own")
+    if o.file is None and export.file:
+        raise Usage(f"{o.view} needs a file after its name: {export.file}")
     if "weights" in export.ignores and o.weights != "processed":
         raise Usage(f"--weights {o.weights}: {o.view} does not depend on it")
     _check_text(o, export)

@@ -7,6 +7,7 @@ stream.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from .results import head_name
@@ -19,8 +20,10 @@ _LAYER = re.compile(r"\s*L?(\d{1,6})\s*", re.IGNORECASE)
 _JUMP = re.compile(r"\s*L?(\d{1,6})\s*(?:[H.,\s]\s*(\d{1,6}))?\s*", re.IGNORECASE)
 _PART = re.compile(r"L(\d+)(?:H(\d+)|\.(attn|bias|mlp))")
 _CHANGED = re.compile(r"L(\d{1,6})(?:(H)(\d{1,6})|(N)(\d{1,9})|\.(attn|mlp))?", re.IGNORECASE)
+_RECEIVER = re.compile(r"\s*(?:L(\d{1,6})(?:H(\d{1,6})\.([qkv])|\.mlp)|logits)\s*", re.IGNORECASE)
 _SPAN = re.compile(r"(-?\d{1,5})(?:-(-?\d{1,5}))?")
 PARTS = "parts are L1H3 (a head), L1.mlp, L1.attn (all heads of a layer), L1 (both) and L1N17 (a neuron)"
+RECEIVERS = "receivers are L2H1.q, L2H1.k, L2H1.v (what a head reads), L2.mlp and logits"
 COLUMNS = {"attn": "attn", "bias": "bias", "mlp": "MLP"}
 """Kind of a layer's part → its column where layers are rows."""
 
@@ -37,6 +40,26 @@ class Part(NamedTuple):
     def column(self) -> str:
         """Its column where layers are rows: ``H3``, ``MLP``."""
         return f"H{self.head}" if self.kind == "head" else COLUMNS[self.kind]
+
+
+class ReceiverAt(NamedTuple):
+    """What a path leads to."""
+
+    kind: str
+    """``q``, ``k``, ``v``, ``mlp`` or ``logits``."""
+    layer: int | None = None
+    head: int | None = None
+
+
+def receiver_at(name: str) -> ReceiverAt | None:
+    """``L2H1.q``, ``L2.mlp``, ``logits`` → what it is."""
+    match = _RECEIVER.fullmatch(name)
+    if match is None:
+        return None
+    if match[1] is None:
+        return ReceiverAt("logits")
+    layer = int(match[1])
+    return ReceiverAt("mlp", layer) if match[3] is None else ReceiverAt(match[3].lower(), layer, int(match[2]))
 
 
 def head_at(name: str) -> HeadAt | None:
@@ -102,6 +125,35 @@ def parts_at(text: str) -> tuple[tuple[str, tuple[int, ...] | None], ...] | str:
             return f"“{item}”: a range counts from the start or from the end, not both"
         out.append((part, tuple(range(first, last + 1))))
     return tuple(dict.fromkeys(out))
+
+
+def circuit_at(text: str) -> tuple[str, ...] | str:
+    """A circuit as it is written, one head or MLP a line, ``#`` before comments → its parts in the model's order, each
+    once; a sentence with the line's number where the text is not that."""
+    out = []
+    for number, line in enumerate(text.splitlines(), 1):
+        name = line.partition("#")[0].strip()
+        if not name:
+            continue
+        found = parts_at(name)
+        if isinstance(found, str):
+            return f"line {number}: {found}"
+        if len(found) != 1 or found[0][1] is not None or not is_node(found[0][0]):
+            return f"line {number}: “{name}” is no part of a circuit: one head (L1H3) or MLP (L1.mlp) a line"
+        out.append(found[0][0])
+    return in_order(out)
+
+
+def is_node(name: str) -> bool:
+    """Whether a name is a head's or an MLP's."""
+    part = part_at(name)
+    return part is not None and part.kind in ("head", "mlp")
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Heads and MLPs in the order in which the model runs them, each once."""
+    known = {name: part for name in names if (part := part_at(name)) is not None}
+    return tuple(sorted(known, key=lambda name: (known[name].layer, known[name].kind == "mlp", known[name].head or 0)))
 
 
 def part_name(layer: int, column: str) -> str:

@@ -185,6 +185,7 @@ class Asked(Protocol):
     def one_prompt(self) -> jobs.Prompts: ...
     def reference(self) -> jobs.Prompts: ...
     def words_after(self, text: str) -> tuple[int, ...]: ...
+    def circuit(self) -> tuple[str, ...]: ...
     def get(self, job: jobs.Job) -> Any: ...
 
 
@@ -205,6 +206,8 @@ class Export:
     """Whether it takes ``--head``; ``layer``: needed, and a whole layer will do."""
     ignores: tuple[str, ...] = ()
     """Options of every export that change nothing here."""
+    file: str = ""
+    """What the file after its name holds; "": it takes none."""
     refuses: Callable[[argparse.Namespace], str] = field(default=lambda options: "")
     """What is wrong with a combination of its options, before a model is loaded."""
 

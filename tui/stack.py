@@ -10,6 +10,7 @@ from . import notation, pages
 from .engine import jobs
 from .names import head_at, neuron_at, part_at
 from .page import Here, Lookup, Nothing, Panel, Problem, Question, Say, everywhere
+from .pages.chosen import chosen
 from .pages.continuing import continued
 from .phrases import where
 from .results import Table
@@ -139,6 +140,7 @@ def contrast(s: Selection) -> Selection | Say:
 KEYS: dict[str, Callable[[Here, str], Selection | Say]] = {
     "toggle": toggle, "mark": mark, "cut": lambda here, listed: cut(here), "kind": lambda here, listed: kind(here.s),
     "undo": lambda here, listed: undo(here.s), "contrast": lambda here, listed: contrast(here.s),
+    "circuit": lambda here, listed: chosen(here.s, part_here(here, listed)),
     "continue": lambda here, listed: continued(here.s),
 }  # fmt: skip
 """What the explorer's keys do; they get the name under the cursor of a list, where that has the keys."""

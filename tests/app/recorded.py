@@ -16,6 +16,7 @@ from tui.engine.jobs import (
     QK,
     Attribution,
     AttributionOver,
+    CircuitScores,
     Composition,
     Contexts,
     Continuation,
@@ -43,6 +44,9 @@ from tui.engine.jobs import (
     Patching,
     PatchingEstimate,
     PatchingGrid,
+    PathEdges,
+    PathEstimate,
+    PathGrid,
     Pattern,
     PatternOver,
     PreparePrompts,
@@ -414,6 +418,35 @@ class RecordedBench:
         kind = f"{job.site} by {job.by}, {job.toward}"
         return Grid(head("patching", f"activation patching: {kind}", "m"), frozen(values), rows, cols,
                     job.toward == "denoise")  # fmt: skip
+
+    def _pathgrid(self, job: PathGrid) -> Grid:
+        return self._sent(job.receiver, f"{job.variant} {job.metric}", "recovered", 0.0)
+
+    def _pathestimate(self, job: PathEstimate) -> Grid:
+        return self._sent(job.receiver, f"direct {job.metric}", "estimate", 0.05)
+
+    def _sent(self, receiver: str, kind: str, column: str, off: float) -> Grid:
+        """Parts of later layers than the receiver's send nothing to it."""
+        parts = [*(f"H{head}" for head in range(HEADS)), ".mlp"]
+        names = ("embed", *(f"L{layer}{part}" for layer in range(LAYERS) for part in parts))
+        values = numbers(len(receiver), len(kind), len(names), 1) / 3 + off
+        last = int(receiver[1]) if receiver[0] == "L" else LAYERS
+        values[1 + last * len(parts) :] = np.nan
+        return Grid(head("paths", f"path patching: senders to {receiver}, {kind}", "m"), frozen(values),
+                    Axis("part", names), Axis("value", (column,)), kind[0] == "d")  # fmt: skip
+
+    def _pathedges(self, job: PathEdges) -> Table:
+        rows = tuple((f"L{i % 2}H{i % 4}", ("L2H1.k", "L3.mlp", "logits")[i % 3], 0.9 - i / 10) for i in range(8))
+        return Table(head("paths", "edge attribution, estimate: all edges", "m"), ("sender", "receiver", "estimate"),
+                     rows, "estimate")  # fmt: skip
+
+    def _circuitscores(self, job: CircuitScores) -> Table:
+        rows: list[tuple[Any, ...]] = [("F(full)", 3.5, None, None, None, ""), ("F(circuit)", 2.8, 0.7, 0.1, 1.4, ""),
+                                       ("F(empty)", 0.5, None, None, None, ""),
+                                       ("faithfulness", 0.77, 0.07, -0.13, 0.3, "")]  # fmt: skip
+        rows += [(f"minimality of {name}", 0.3 / (i + 1), 0.05, 0.0, 0.2, "") for i, name in enumerate(job.nodes)]
+        return Table(head("circuit", f"a circuit of {len(job.nodes)} parts", "F"),
+                     ("score", "circuit", "random mean", "random min", "random max", "at"), tuple(rows))
 
     def _partners(self, job: Partners) -> Table:
         return self._tokentable(f"partners, {job.side}", job.token)

@@ -11,7 +11,7 @@ from tests.app.selected import loaded
 from tui import commands, export, flags, pages, tree
 from tui.engine.jobs import Job
 from tui.page import Command, Export, Page
-from tui.pages import continuing, panels
+from tui.pages import chosen, continuing, panels
 from tui.questions import MODEL, PROMPTS
 from tui.selection import Look, Selection
 
@@ -25,7 +25,7 @@ def no_job(ask: object) -> Job:
 class Made(Page):
     """A page that claims nothing that is another's."""
 
-    name, title, key, help, says = "made", "Made", "Y", "A page.", ("cell", "nothing")
+    name, title, key, help, says = "made", "Made", "J", "A page.", ("cell", "nothing")
     exports: ClassVar = (Export("made", no_job),)
 
 
@@ -52,7 +52,7 @@ CLAIMS = [
     {"key": "5"},
     {"key": "n"},  # QK's, for its normalisation
     {"commands": (Command("again", ("U",), "open", "again", "Again.", "Go"),)},  # the key of Neurons
-    {"commands": (Command("basis", ("Y",), "open", "basis", "Again.", "Go"),)},
+    {"commands": (Command("basis", ("J",), "open", "basis", "Again.", "Go"),)},
     {"moves": {"direct": lambda s: s}},
     {"exports": (Export("scores", no_job),)},
     {"exports": (Export("nearest", no_job),)},  # of a side panel
@@ -123,7 +123,7 @@ def test_keys_and_ids_are_claimed_once_over_pages_and_all() -> None:
 
 
 def test_exports_are_named_once_and_take_options_that_exist() -> None:
-    beside = (*panels.EXPORTS, continuing.EXPORT)
+    beside = (*panels.EXPORTS, continuing.EXPORT, chosen.EXPORT)
     listed = [e.name for page in EVERY.values() for e in page.exports] + [e.name for e in beside]
     assert len(listed) == len(set(listed)) == len(pages.exports())
     assert not export.OTHERS.keys() & pages.exports().keys()

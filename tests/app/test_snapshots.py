@@ -49,6 +49,8 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "continuation": ("a", "plus"),
     "pinned": ("vertical_line", "right_curly_bracket", "k"),
     "pinned_difference": ("2", "vertical_line", "right_square_bracket", "vertical_line"),
+    "paths": ("Y", "j", "l"),
+    "paths_to_a_key": ("Y", "j", "j", "l", "enter", "m", "p"),
     "top_pairs": ("V", "j"),
     "svd": ("D", "j", "j"),
     "card": ("right_square_bracket", "C"),

@@ -79,12 +79,17 @@ class Model:
     norms: list[Norm]
     heads: list[list[Head]]
     b_O: list[Array]
-    activations: Callable[[int, Array], Array]
-    """Layer and stream → what its MLP's neurons put out, its own norm included."""
+    mlp_norms: list[Norm]
+    neurons: Callable[[int, Array], Array]
+    """Layer and stream through the MLP's norm → what its neurons put out."""
     W_out: list[Array]
     b_out: list[Array]
     rope: Callable[[Array, Array], Array] | None
     attn_scale: float
+
+    def activations(self, layer: int, x: Array) -> Array:
+        """What the neurons of the layer's MLP put out for this stream."""
+        return self.neurons(layer, self.mlp_norms[layer](x))
 
     def mlp(self, layer: int, x: Array) -> Array:
         """What the layer's MLP writes for this stream."""
@@ -223,7 +228,7 @@ def gpt2(folder: Path) -> Model:
     def norm(name: str) -> Norm:
         return Norm("LayerNorm", state[f"{name}.weight"], state[f"{name}.bias"], eps)
 
-    heads, norms, b_O = [], [], []
+    heads, norms, mlp_norms, b_O = [], [], [], []
     for layer in range(config["n_layer"]):
         at = f"h.{layer}.attn."
         Ws = np.split(state[at + "c_attn.weight"], 3, axis=1)
@@ -235,16 +240,19 @@ def gpt2(folder: Path) -> Model:
             row.append(Head(W_Q, b_Q, W_K, b_K, W_V, b_V, state[at + "c_proj.weight"][cut]))
         heads.append(row)
         norms.append(norm(f"h.{layer}.ln_1"))
+        mlp_norms.append(norm(f"h.{layer}.ln_2"))
         b_O.append(state[at + "c_proj.bias"])
 
-    def activations(layer: int, x: Array) -> Array:
+    def neurons(layer: int, y: Array) -> Array:
         at = f"h.{layer}.mlp."
-        y = norm(f"h.{layer}.ln_2")(x) @ state[at + "c_fc.weight"] + state[at + "c_fc.bias"]
+        y = y @ state[at + "c_fc.weight"] + state[at + "c_fc.bias"]
         return 0.5 * y * (1 + np.tanh(np.sqrt(2 / np.pi) * (y + 0.044715 * y**3)))
 
     W_out, b_out = ([state[f"h.{i}.mlp.c_proj.{part}"] for i in range(len(heads))] for part in ("weight", "bias"))
     W_E, W_pos = state["wte.weight"], state["wpe.weight"]
-    return Model(W_E, W_pos, W_E.T, norm("ln_f"), norms, heads, b_O, activations, W_out, b_out, None, size**0.5)
+    return Model(
+        W_E, W_pos, W_E.T, norm("ln_f"), norms, heads, b_O, mlp_norms, neurons, W_out, b_out, None, size**0.5
+    )  # fmt: skip
 
 
 def llama(folder: Path) -> Model:
@@ -257,7 +265,7 @@ def llama(folder: Path) -> Model:
         w = state[f"{name}.weight"]
         return Norm("RMSNorm", w, np.zeros_like(w), config["rms_norm_eps"])
 
-    heads, norms = [], []
+    heads, norms, mlp_norms = [], [], []
     zero = np.zeros(size)
     for layer in range(config["num_hidden_layers"]):
         at = f"layers.{layer}.self_attn."
@@ -271,10 +279,10 @@ def llama(folder: Path) -> Model:
             row.append(Head(W_Q, zero, W_K, zero, W_V, zero, state[at + "o_proj.weight"][:, mine].T))
         heads.append(row)
         norms.append(norm(f"layers.{layer}.input_layernorm"))
+        mlp_norms.append(norm(f"layers.{layer}.post_attention_layernorm"))
 
-    def activations(layer: int, x: Array) -> Array:
+    def neurons(layer: int, y: Array) -> Array:
         at = f"layers.{layer}.mlp."
-        y = norm(f"layers.{layer}.post_attention_layernorm")(x)
         gate = y @ state[at + "gate_proj.weight"].T
         return gate / (1 + np.exp(-gate)) * (y @ state[at + "up_proj.weight"].T)
 
@@ -288,7 +296,9 @@ def llama(folder: Path) -> Model:
     W_U = state.get("lm_head.weight", W_E).T
     none = [np.zeros(d)] * len(heads)
     W_out = [state[f"layers.{layer}.mlp.down_proj.weight"].T for layer in range(len(heads))]
-    return Model(W_E, None, W_U, norm("norm"), norms, heads, none, activations, W_out, none, rope, size**0.5)
+    return Model(
+        W_E, None, W_U, norm("norm"), norms, heads, none, mlp_norms, neurons, W_out, none, rope, size**0.5
+    )  # fmt: skip
 
 
 def _files(folder: Path) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -9,11 +9,11 @@ from types import ModuleType
 import pytest
 
 from tui.engine import jobs
-from tui.engine.jobs import base, changes, effects, finding, head, many, parts, patching, stream
+from tui.engine.jobs import base, changes, circuit, effects, finding, head, many, parts, patching, paths, stream
 from tui.engine.run import ANSWERS
 
-BASES = {base.Job, base.OfHead, parts.OnRun, parts.OnLayer, patching.Patching}
-MODULES = (base, finding, head, many, changes, effects, patching, parts, stream)
+BASES = {base.Job, base.OfHead, parts.OnRun, parts.OnLayer, patching.Patching, paths.OfPair}
+MODULES = (base, circuit, finding, head, many, changes, effects, patching, paths, parts, stream)
 
 
 def defined(module: ModuleType) -> list[type]:
@@ -32,7 +32,7 @@ def test_a_job_names_its_model(kind: type[base.Job]) -> None:
     assert names & {"model", "run", "keys", "clean", "of"} or kind is jobs.Open
 
 
-@pytest.mark.parametrize("module", MODULES[:7], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", MODULES[:9], ids=lambda module: module.__name__)
 def test_what_can_be_asked_is_named_in_one_place(module: ModuleType) -> None:
     for kind in defined(module):
         assert kind in BASES or getattr(jobs, kind.__name__, None) is kind

@@ -61,8 +61,8 @@ def told(state: dict[str, Tensor], n_layers: int = 2, n_heads: int = 4, d_head: 
     def norm(at: str) -> reference.Norm:
         return reference.Norm("LayerNorm", w[f"{at}.w"], w[f"{at}.b"], 1e-5)
 
-    def activations(layer: int, x: np.ndarray) -> np.ndarray:
-        y = norm(f"blocks.{layer}.ln2")(x) @ w[f"blocks.{layer}.mlp.W_in"] + w[f"blocks.{layer}.mlp.b_in"]
+    def neurons(layer: int, y: np.ndarray) -> np.ndarray:
+        y = y @ w[f"blocks.{layer}.mlp.W_in"] + w[f"blocks.{layer}.mlp.b_in"]
         return 0.5 * y * (1 + np.tanh(np.sqrt(2 / np.pi) * (y + 0.044715 * y**3)))
 
     def each(name: str) -> list[np.ndarray]:
@@ -70,10 +70,10 @@ def told(state: dict[str, Tensor], n_layers: int = 2, n_heads: int = 4, d_head: 
 
     parts = [each(f"attn.{part}") for part in ("W_Q", "b_Q", "W_K", "b_K", "W_V", "b_V", "W_O")]
     heads = [[reference.Head(*(part[i][h] for part in parts)) for h in range(n_heads)] for i in range(n_layers)]
-    norms = [norm(f"blocks.{i}.ln1") for i in range(n_layers)]
+    norms, mlp_norms = ([norm(f"blocks.{i}.{name}") for i in range(n_layers)] for name in ("ln1", "ln2"))
     return reference.Model(
         w["embed.W_E"], w["pos_embed.W_pos"], w["unembed.W_U"], norm("ln_final"), norms, heads, each("attn.b_O"),
-        activations, each("mlp.W_out"), each("mlp.b_out"), None, d_head**0.5,
+        mlp_norms, neurons, each("mlp.W_out"), each("mlp.b_out"), None, d_head**0.5,
     )  # fmt: skip
 
 

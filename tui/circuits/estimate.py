@@ -30,9 +30,15 @@ class Slopes:
 
 
 def slopes(
-    forward: Forward, ids: Tensor, reach: Sequence[Tensor], value: Measured, check: Callable[[], None] = never
+    forward: Forward,
+    ids: Tensor,
+    reach: Sequence[Tensor],
+    value: Measured,
+    check: Callable[[], None] = never,
+    points: Sequence[str] = POINTS,
 ) -> tuple[Tape, Slopes]:
-    """One run of ``ids [n]`` and one pass back through it. Outside inference mode, whose tensors no gradient passes."""
+    """One run of ``ids [n]`` and one pass back through it, to these ``points``. Outside inference mode: no gradient
+    passes its tensors."""
     tape, seen = Tape(), {}
 
     def look(point: str, layer: int) -> Edit:
@@ -44,7 +50,7 @@ def slopes(
 
         return looked
 
-    edits = {(point, layer): look(point, layer) for point in POINTS for layer in range(forward.n_layers)}
+    edits = {(point, layer): look(point, layer) for point in points for layer in range(forward.n_layers)}
     with torch.enable_grad():
         x = forward.embed(ids[None]).detach().requires_grad_()
         final = forward.run(x, [layer.clone() for layer in reach], edits=edits, check=check, keep=tape)

@@ -67,8 +67,11 @@ class Block:
     """``rotate(x [m, d_head], positions [m])``; None without rotary."""
     post_norm: Norm
     """Between attention's output and the stream (Gemma 2 and 3, OLMo 2); else none."""
+    mlp_norm: Norm
+    """What the MLP reads through."""
     mlp: Callable[[Tensor, Edit | None], Tensor] | None
-    """``x [b, n, d_model]`` of the stream, and the edit of its activations → what the MLP writes; None without one."""
+    """``[b, n, d_model]`` through ``mlp_norm``, and the edit of its activations → what the MLP writes; None without
+    one."""
     parallel: bool
     """Whether the MLP reads the stream before attention."""
 
@@ -130,8 +133,12 @@ class Forward:
 
     def logits(self, x: Tensor) -> Tensor:
         """``[…, d_model]`` of the final stream → ``[…, outputs]``."""
+        return self.unembedded(self.ends.final_norm(x))
+
+    def unembedded(self, y: Tensor) -> Tensor:
+        """``[…, d_model]`` through the final norm → ``[…, outputs]``."""
         ends = self.ends
-        out = ends.final_norm(x) @ ends.W_U
+        out = y @ ends.W_U
         if ends.b_U is not None:
             out = out + ends.b_U
         return out if ends.logit_cap is None else ends.logit_cap * torch.tanh(out / ends.logit_cap)
@@ -195,7 +202,7 @@ class Forward:
             keep.mid.append(mid[0])
         if block.mlp is None:
             return mid
-        out = block.mlp(pre if block.parallel else mid, edits.get(("act", layer)))
+        out = block.mlp(block.mlp_norm(pre if block.parallel else mid), edits.get(("act", layer)))
         out = _at(edits, "mlp_out", layer, out)
         if keep is not None:
             keep.mlp_out.append(out[0])

@@ -56,10 +56,13 @@ class Measured:
 
     def __call__(self, final: Tensor) -> Tensor:
         """``[b, d_model]`` → ``[b]``."""
+        return self.normed(self.forward.ends.final_norm(final))
+
+    def normed(self, y: Tensor) -> Tensor:
+        """``[b, d_model]`` through the final norm → ``[b]``."""
         ends = self.forward.ends
         if self.metric != "logit difference" or not (self.distractors or ends.logit_cap is None):
-            return measure(self.metric, self.forward.logits(final), self.answers, self.distractors, self.clean)
-        y = ends.final_norm(final)
+            return measure(self.metric, self.forward.unembedded(y), self.answers, self.distractors, self.clean)
         chosen = self._logits(y, self.answers).mean(-1)
         if self.distractors:
             return chosen - self._logits(y, self.distractors).mean(-1)
@@ -158,7 +161,8 @@ class Sweep:
     def __init__(self, pair: Pair, value: Measured, memory: int = 1 << 30) -> None:
         """``memory``: bytes that a batch of variants may take beside the model."""
         self.pair, self.value = pair, value
-        self._most = self._tokens(memory)
+        self.most = self._tokens(memory)
+        """Tokens of a batch."""
 
     def _tokens(self, memory: int) -> int:
         """Tokens of a batch."""
@@ -212,7 +216,7 @@ class Sweep:
                 if not batch:
                     length = self.pair.n - (self.start(site, cell) or 0)
                 batch.append(cell)
-                if len(batch) * length >= FULL or (len(batch) + 1) * length > self._most:
+                if len(batch) * length >= FULL or (len(batch) + 1) * length > self.most:
                     out.append(batch)
                     batch = []
             if batch:

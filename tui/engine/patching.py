@@ -194,7 +194,7 @@ def _hooked(job: Patching, cell: Cell | None, bench: OpenModel, ctx: Context) ->
     return float(measure(job.metric, logits, job.target.answers, job.target.distractors, clean)[0])
 
 
-def _ends(job: Patching, bench: OpenModel, ctx: Context) -> tuple[float, float]:
+def ends_of(job: Patching, bench: OpenModel, ctx: Context) -> tuple[float, float]:
     """The metric of the clean and of the corrupted run. Refusal where they hardly differ."""
     if bench.info.capabilities.plain:
         turned = replace(job, toward="noise" if job.toward == "denoise" else "denoise")
@@ -216,7 +216,7 @@ def estimate(job: PatchingEstimate, bench: OpenModel, ctx: Context) -> Grid:
     plan = plan_of(job, bench)
     if why := why_no_estimate(job, bench):
         raise Refusal(why, "Compute exact values instead.")
-    clean, corrupted = _ends(job, bench, ctx)
+    clean, corrupted = ends_of(job, bench, ctx)
     ctx.progress("estimate")
     effects = estimated(job, plan.cells, bench, ctx).double().cpu().numpy()
     base = corrupted if job.toward == "denoise" else clean
@@ -242,7 +242,7 @@ def sweep(job: PatchingGrid, bench: OpenModel, ctx: Context) -> Grid:
     """Exact values batch by batch, the batch with the strongest estimate next."""
     check_pair(job.clean, job.corrupted, bench)
     plan = plan_of(job, bench)
-    clean, corrupted = _ends(job, bench, ctx)
+    clean, corrupted = ends_of(job, bench, ctx)
     unchanged = 0.0 if job.toward == "denoise" else 1.0
     guessed = np.full(len(plan.cells), np.nan)
     if not why_no_estimate(job, bench):

@@ -44,6 +44,7 @@ def read_block(bridge: Any, layer: int, rotate: Rotate | None) -> Block:
             k_norm=read_norm(attn, "k_norm"),
             rotate=rotate,
             post_norm=after if after.kind != "none" else NO_NORM,
+            mlp_norm=NO_NORM if bridge.blocks[layer]._modules.get("mlp") is None else mlp_norms(block)[0],
             mlp=_mlp(bridge, layer),
             parallel="mlp" in block._modules and "hook_resid_mid" not in block.hook_aliases,
         )
@@ -62,27 +63,27 @@ def _bias(attn: Any, side: str, W: Tensor) -> Tensor:
 
 
 def _mlp(bridge: Any, layer: int) -> Callable[[Tensor, Edit | None], Tensor] | None:
-    """The layer's own MLP between the norms that it reads and writes through."""
+    """The layer's own MLP, from behind the norm that it reads through, with the one that it writes through."""
     block = bridge.blocks[layer]
     mlp = block._modules.get("mlp")
     if mlp is None or mlp.original_component is None:
         return None
-    module, (before, after) = mlp.original_component, mlp_norms(block)
+    module, (_, after) = mlp.original_component, mlp_norms(block)
     dtype = next(module.parameters()).dtype
     projection = mlp._modules["out"].original_component if "out" in mlp._modules else None
 
-    def run(x: Tensor, edit: Edit | None = None) -> Tensor:
+    def run(y: Tensor, edit: Edit | None = None) -> Tensor:
         handle = None
         if edit is not None:
             assert projection is not None, "the activations of a mixture of experts are not one layer's"
 
             def edited(_module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-                act = args[0].float().reshape(*x.shape[:-1], -1)
+                act = args[0].float().reshape(*y.shape[:-1], -1)
                 return (edit(act).to(dtype).reshape(args[0].shape), *args[1:])
 
             handle = projection.register_forward_pre_hook(edited)
         try:
-            out = module(before(x).to(dtype))
+            out = module(y.to(dtype))
         finally:
             if handle is not None:
                 handle.remove()

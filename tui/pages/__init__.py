@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ..page import Export, Page, Question
 from ..selection import Selection
-from . import attribution, compose, continuing, heads, knockout, panels, patching, why
+from . import attribution, chosen, compose, continuing, heads, knockout, panels, patching, paths, why
 from .answer import ANSWER
 from .lens import LensPage
 from .neurons import NeuronsPage
@@ -27,7 +27,7 @@ _PAGES: dict[str, Page] = {}
 def register(page: Page) -> None:
     """Offer a page. ValueError if its name, a key, an export or a move is another's."""
     taken = {claim for other in _PAGES.values() for claim in _claims(other)}
-    taken |= {("export", export.name) for export in (*panels.EXPORTS, continuing.EXPORT)}
+    taken |= {("export", export.name) for export in (*panels.EXPORTS, continuing.EXPORT, chosen.EXPORT)}
     if both := sorted(taken.intersection(_claims(page))):
         raise ValueError(f"{page.name} claims what is another's: {', '.join(' '.join(claim) for claim in both)}")
     _PAGES[page.name] = page
@@ -81,12 +81,12 @@ def questions() -> Iterator[Question]:
 
 def exports() -> dict[str, Export]:
     """Headless forms of pages, modes and side panels, by name."""
-    beside = (*panels.EXPORTS, continuing.EXPORT)
+    beside = (*panels.EXPORTS, continuing.EXPORT, chosen.EXPORT)
     return {export.name: export for page in every() for export in page.exports} | {e.name: e for e in beside}
 
 
 for _page in (
     PatternPage(), QKPage(), OVPage(), ResidualPage(), LensPage(), attribution.PAGE, heads.PAGE, compose.PAGE,
-    patching.PAGE, SourcesPage(), why.PAGE, knockout.PAGE, NeuronsPage(), PairsPage(), SVDPage(),
+    patching.PAGE, paths.PAGE, SourcesPage(), why.PAGE, knockout.PAGE, NeuronsPage(), PairsPage(), SVDPage(),
 ):  # fmt: skip
     register(_page)

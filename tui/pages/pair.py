@@ -6,14 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 from ..engine import jobs
-from ..page import Lookup, Problem, Question
+from ..page import NO_TOKENS, Lookup, Nothing, Problem, Question
 from ..phrases import aim, token
 from ..results import Tokens
 from ..selection import Pair, Selection
 from ..text import in_words, visible
 
-PAGE = "patching"
-"""The page that shows a pair."""
+PAGES = ("patching", "paths")
+"""The pages that show a pair; the first is where one is shown that was typed elsewhere."""
+NO_PAIR = Nothing(
+    "no other prompt yet: press P and type one as long as this one, or capital, induction, indirect object"
+)
 PAIRS = {
     "capital": ("The capital of France is", "The capital of Germany is"),
     "indirect object": ("When Mary and John went to the store, John gave a drink to",
@@ -28,7 +31,7 @@ def _pair_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
         return replace(s, pair=None)
     if text.lower() in PAIRS:
         clean, corrupted = PAIRS[text.lower()]
-        return replace(s, text=clean, pair=Pair(corrupted), answer=None, page=PAGE, file=None)
+        return replace(s, text=clean, pair=Pair(corrupted), answer=None, page=_page(s), file=None)
     if s.key is None:
         return Problem("the model is still loading; press enter again when it is there")
     return jobs.Tokenize(s.key, text, s.with_bos)
@@ -37,7 +40,11 @@ def _pair_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
 def _pair_found(s: Selection, job: Lookup, result: Any) -> Selection:
     assert isinstance(job, jobs.Tokenize)
     assert isinstance(result, Tokens)
-    return replace(s, pair=Pair(job.text, result, job), page=PAGE)
+    return replace(s, pair=Pair(job.text, result, job), page=_page(s))
+
+
+def _page(s: Selection) -> str:
+    return s.page if s.page in PAGES else PAGES[0]
 
 
 def _pair_before(s: Selection) -> str:
@@ -109,3 +116,22 @@ def aimed(s: Selection) -> str:
     if s.answer is not None or other is None or s.likeliest is None or other.token == s.likeliest.token:
         return aim(s)
     return f"{aim(s)} − {in_words(other.text)}"
+
+
+def refused(s: Selection) -> Nothing | None:
+    """Why nothing can be patched between the prompts yet, or None."""
+    if s.run is None:
+        return NO_TOKENS
+    if s.stack:
+        return Nothing("patching is between two runs of the unchanged model: take the interventions away")
+    if s.pair is None:
+        return NO_PAIR
+    if why := misaligned(s):
+        return Nothing(why)
+    return Nothing() if s.corrupted is None or target(s) is None else None
+
+
+def entered(s: Selection) -> Selection:
+    """A prompt of a pair that comes with the demo brings the other one along."""
+    other = offered(s)
+    return replace(s, pair=Pair(other)) if s.pair is None and other else s

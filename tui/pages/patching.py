@@ -10,7 +10,6 @@ from .. import arrange, prompts
 from ..engine import jobs
 from ..names import head_at, neuron_at
 from ..page import (
-    NO_TOKENS,
     Asked,
     Command,
     Export,
@@ -24,7 +23,7 @@ from ..page import (
 )
 from ..phrases import GOOD, STRONG, VALUE, field, number, row_of, value_at, waiting, where
 from ..results import Grid, Result, Table
-from ..selection import Look, Pair, Selection, clamp
+from ..selection import Look, Selection, clamp
 from . import pair
 from .going import to_head, to_mlp, to_neuron
 
@@ -36,9 +35,6 @@ GRIDS: dict[str, tuple[jobs.Site, jobs.By]] = {
     "neurons of a layer": ("neuron", "neuron"),
 }
 """What a picture is of → site and cells."""
-NO_PAIR = Nothing(
-    "no other prompt yet: press P and type one as long as this one, or capital, induction, indirect object"
-)
 
 
 @dataclass(frozen=True)
@@ -143,11 +139,12 @@ def _exported(ask: Asked) -> jobs.Job:
     kind = jobs.PatchingEstimate if o.estimate else jobs.PatchingGrid
     by: jobs.By = o.by or ("neuron" if site == "neuron" else "head" if site in ("z", "q", "k", "v", "pattern") else
                            "position")  # fmt: skip
-    return kind(one, other, ask.given_target() or _likeliest(ask, one, other), site, by, metric, toward,
+    return kind(one, other, ask.given_target() or likeliest_of(ask, one, other), site, by, metric, toward,
                 o.position, ask.layer, memory)  # fmt: skip
 
 
-def _likeliest(ask: Asked, *runs: jobs.Run) -> jobs.Target:
+def likeliest_of(ask: Asked, *runs: jobs.Run) -> jobs.Target:
+    """The likeliest token after the first prompt, against that after the second where it is another."""
     found = []
     for run in runs:
         table = ask.get(jobs.NextTokens(run, len(run.ids) - 1, 1))
@@ -168,7 +165,7 @@ def _refused(o: Any) -> str:
 
 
 class PatchingPage(Page):
-    name = pair.PAGE
+    name = pair.PAGES[0]
     title = "Patching"
     key = "9"
     help = "View 9: what it does to the answer when one activation becomes that of another prompt; esc stops."
@@ -189,8 +186,8 @@ class PatchingPage(Page):
     questions = (pair.PAIR,)
     commands = (
         Command("pair", ("P",), "ask('pair')", "other prompt",
-                "The corrupted prompt that goes with this one, as many tokens long, for Patching; capital, induction "
-                "and indirect object are pairs that the demo model knows.", "Prompt"),
+                "The corrupted prompt that goes with this one, as many tokens long, for Patching and Paths; capital, "
+                "induction and indirect object are pairs that the demo model knows.", "Prompt"),
         Command("toward", ("r",), "cycle('toward')", "direction",
                 "denoise, clean into corrupted: is it sufficient? noise, corrupted into clean: is it necessary? They "
                 "are not mirror images.", "Look"),
@@ -206,18 +203,12 @@ class PatchingPage(Page):
     long = True
 
     def job(self, s: Selection) -> jobs.Job | Nothing:
-        if s.run is None:
-            return NO_TOKENS
-        if s.stack:
-            return Nothing("patching is between two runs of the unchanged model: take the interventions away")
-        if s.pair is None:
-            return NO_PAIR
-        if why := pair.misaligned(s):
-            return Nothing(why)
-        wanted = pair.target(s)
-        if s.corrupted is None or wanted is None:
-            return Nothing()
-        look = s.look(PatchingLook)
+        if why := pair.refused(s):
+            return why
+        wanted, look = pair.target(s), s.look(PatchingLook)
+        assert s.run is not None
+        assert s.corrupted is not None
+        assert wanted is not None
         at = s.position if look.here and look.by in ("head", "neuron") else None
         layer = s.layer if look.by == "neuron" else None
         return jobs.PatchingGrid(s.run, s.corrupted, wanted, look.site, look.by, look.measured, look.toward, at, layer)
@@ -298,9 +289,7 @@ class PatchingPage(Page):
     # --- its life ---
 
     def entered(self, s: Selection) -> Selection:
-        """A prompt of a pair that comes with the demo brings the other one along."""
-        other = pair.offered(s)
-        return replace(s, pair=Pair(other)) if s.pair is None and other else s
+        return pair.entered(s)
 
 
 PAGE = PatchingPage()

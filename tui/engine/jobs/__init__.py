@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .changes import StackEffect as StackEffect
     from .changes import SteeringDirection as SteeringDirection
     from .changes import Unchanged as Unchanged
+    from .circuit import CircuitScores as CircuitScores
     from .effects import AblationTable as AblationTable
     from .effects import Effects as Effects
     from .finding import AllComposition as AllComposition
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from .kinds import TokenFilter as TokenFilter
     from .kinds import Toward as Toward
     from .kinds import Unit as Unit
+    from .kinds import Variant as Variant
     from .kinds import Weights as Weights
     from .kinds import metric_named as metric_named
     from .many import AttributionOver as AttributionOver
@@ -100,6 +102,9 @@ if TYPE_CHECKING:
     from .patching import PatchingGrid as PatchingGrid
     from .patching import PatchingOver as PatchingOver
     from .patching import Recorded as Recorded
+    from .paths import PathEdges as PathEdges
+    from .paths import PathEstimate as PathEstimate
+    from .paths import PathGrid as PathGrid
     from .stream import Attribution as Attribution
     from .stream import Directions as Directions
     from .stream import HeadInput as HeadInput
@@ -121,7 +126,9 @@ if TYPE_CHECKING:
     from .stream import Vector as Vector
     from .stream import WriteCosines as WriteCosines
 
-_MODULES = ("kinds", "base", "parts", "head", "stream", "finding", "many", "changes", "effects", "patching")
+_MODULES = (
+    "kinds", "base", "parts", "head", "stream", "finding", "many", "changes", "effects", "patching", "paths", "circuit",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -34,6 +34,7 @@ METRIC_WORDS = (*(name.replace(" ", "-") for name in METRICS), METRICS[0])
 Site = Literal["resid_pre", "resid_mid", "attn_out", "mlp_out", "z", "q", "k", "v", "pattern", "neuron"]
 By = Literal["head", "position", "head-position", "neuron"]
 Toward = Literal["denoise", "noise"]
+Variant = Literal["direct", "ioi"]
 HeadAt = tuple[int, int]
 """Layer and head."""
 Span = tuple[int, ...] | None

@@ -1,0 +1,38 @@
+"""How much of a model a circuit is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...results import ModelKey
+from .base import Job
+from .changes import ReferenceMoments
+from .many import Prompts
+
+
+@dataclass(frozen=True)
+class CircuitScores(Job):
+    """A circuit's F beside that of the whole model and of nothing, its faithfulness, completeness and minimality →
+    ``Table`` (score, circuit, random mean, random min, random max, at): every score beside that of ten random circuits
+    with as many heads and MLPs. F: the mean logit difference over the prompts, everything outside at its mean."""
+
+    model: ModelKey
+    prompts: Prompts
+    """With the answers that F is of."""
+    nodes: tuple[str, ...]
+    """Heads and MLPs: ``L1H3``, ``L1.mlp``."""
+    reference: Prompts
+    """What the means are over."""
+    seed: int = 0
+    """Of the random circuits."""
+    memory: int = 1024
+    """Megabytes beside the model."""
+
+    def moments(self, length: int, point: str) -> ReferenceMoments:
+        """The means that prompts of a length read."""
+        whole = length if self.reference.all_of(length) else 0
+        return ReferenceMoments(self.model, self.reference, whole, point)
+
+    def needs(self) -> frozenset[Job]:
+        lengths = {len(run.ids) for run in self.prompts.runs}
+        return frozenset(self.moments(length, point) for length in lengths for point in ("z", "mlp_out"))
