@@ -271,6 +271,7 @@ WALKS: dict[str, list[list[Reader]]] = {
     ],
     APART: [
         [beside("L0H0", 1), beside("L2H3", 2), beside("L0H1", 3), beside("L2H2", 4)],
+        [beside("L2H3", 1), beside("L3.mlp", 2), beside("L2H2", 3), beside("L0H0", 15)],
         [falls("L0H0", 1), beside("L0H0", 1), beside("L0H0", 1, 1), falls("L0H1", 2), beside("L0H1", 2)],
         [here("logit difference")],
         [here("logit difference")],
