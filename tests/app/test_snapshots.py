@@ -107,6 +107,20 @@ def test_over_a_file(snap_compare: Callable[..., bool], view: str, size: tuple[i
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_a_circuit(
+    snap_compare: Callable[..., bool], size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its panel, over two prompts."""
+    monkeypatch.setenv("XDG_STATE_HOME", "/nowhere")  # the sentence of where it is kept is the same for everyone
+    monkeypatch.setattr("tui.kept.write", lambda key, name, parts: "")
+    path = tmp_path / "facts.jsonl"
+    path.write_text('{"prompt": "The king", "answer": "Rome"}\n{"prompt": "The", "answer": "in"}\n')
+    app = recorded_app(prompts=str(path))
+    shown = ("p",) * 2 if size[0] < 100 else ()  # on a small screen the panel waits to be asked for
+    assert snap_compare(app, run_before=press(app, ("6", "j", "l", "c", "k", "c", *shown)), terminal_size=size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_without_colour(
     snap_compare: Callable[..., bool], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -256,6 +256,15 @@ def estimated(desk: Desk, base: tuple[int, ...] = IDS, other: tuple[int, ...] = 
     return Paths(Sweep(pair, value)), edges(pair, slope, list(receivers(forward)), value)
 
 
+def test_receivers_in_turns_change_no_number(pair: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, whole = estimated(pair.desk)
+    monkeypatch.setattr("tui.circuits.paths.ROOM", 5 * 7 * 32 * 4)
+    _, turns = estimated(pair.desk)
+    assert turns.keys() == whole.keys()
+    for receiver, values in turns.items():
+        assert values == pytest.approx(whole[receiver], abs=1e-5)
+
+
 def test_the_estimate_is_the_slope_of_the_path(pair: Models) -> None:
     """A thousandth of the way, in the reference, times a thousand."""
     paths, found = estimated(pair.desk)

@@ -30,6 +30,8 @@ SIDES = ("q", "k", "v")
 VARIANTS = ("direct", "ioi")
 READS = ("q", "k", "v", "mlp_out")
 """Points whose slopes edges are estimated from."""
+ROOM = 1 << 28
+"""Bytes of slopes that are held at once: of more receivers in turns."""
 
 
 class Sender(NamedTuple):
@@ -265,17 +267,20 @@ def edges(
     with torch.enable_grad():
         y = forward.ends.final_norm(pair.base.pre[-1][-1:]).detach().clone().requires_grad_()
         (final,) = torch.autograd.grad(value.normed(y)[0], y)
-    slopes = {receiver: _slope_before(pair, slope, receiver, final[0]) for receiver in wanted}
     out: dict[Receiver, dict[Sender, float]] = {receiver: {} for receiver in wanted}
-    named = {receiver: set(senders(forward, receiver)) for receiver in wanted}
     layers: list[int | None] = [None, *range(forward.n_layers)]
-    for layer in layers:
-        check()
-        for group, moved in differences_of(pair, layer):
-            for receiver in wanted:
-                if group[0] in named[receiver]:
-                    effects = (moved * slopes[receiver]).flatten(1).sum(1).tolist()
-                    out[receiver] |= dict(zip(group, effects, strict=True))
+    size = max(1, ROOM // pair.base.pre[0].nbytes)
+    for start in range(0, len(wanted), size):
+        some = wanted[start : start + size]
+        slopes = torch.stack([_slope_before(pair, slope, receiver, final[0]).flatten() for receiver in some])
+        named = [set(senders(forward, receiver)) for receiver in some]
+        for layer in layers:
+            check()
+            for group, moved in differences_of(pair, layer):
+                effects = (moved.flatten(1) @ slopes.mT).tolist()
+                for at, receiver in enumerate(some):
+                    if group[0] in named[at]:
+                        out[receiver] |= {sender: row[at] for sender, row in zip(group, effects, strict=True)}
     return out
 
 
