@@ -90,7 +90,7 @@ def test_bfloat16(folder_of: Callable[[str], Path]) -> None:
 
 def test_only_what_is_asked_for_is_kept(gpt2: LiveModel) -> None:
     for trace in gpt2.traces(PROMPTS, [1]):
-        for kept in (trace.patterns, trace.queries, trace.keys, trace.values, trace.visible):
+        for kept in (trace.patterns, trace.queries, trace.keys, trace.values):
             assert set(kept) == {1}
     last = gpt2.traces(PROMPTS, positions=slice(-1, None))[0]
     assert last.logits.untyped_storage().nbytes() == len(PROMPTS) * 270 * 4
