@@ -4,6 +4,7 @@
     L2.mlp mean              over the reference               L1N17 scale 0.5      times 0.5
     L1H3 folded              zero, value biases folded        L1H3 noise 2 seed 1  2 standard deviations
     L1H3 5>3                 the edge knocked out             L1H3 5>3 drop        its entry alone
+    L1H3@2 patch             as in the other prompt
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ _WORDS: dict[str, jobs.How] = {
 }  # fmt: skip
 
 
-def read(line: str, reference: jobs.Prompts | None, weights: jobs.Weights) -> jobs.Change | str:
-    """One intervention, or a sentence about what is wrong with the text."""
+def read(
+    line: str, reference: jobs.Prompts | None, weights: jobs.Weights, other: jobs.Run | None = None
+) -> jobs.Change | str:
+    """One intervention, or a sentence about what is wrong with the text. ``other``: the run on the other prompt."""
     if (edge := _EDGE.fullmatch(line.strip())) is not None:
         parts = parts_at(edge[1])
         if isinstance(parts, str) or "H" not in parts[0][0]:
@@ -39,9 +42,12 @@ def read(line: str, reference: jobs.Prompts | None, weights: jobs.Weights) -> jo
         return parts
     if len(parts) != 1:
         return f"one part a line: {PARTS}"
+    if words[1:] and words[1].lower() == "patch" and not words[2:]:
+        part, positions = parts[0]
+        return "there is no other prompt to patch from" if other is None else jobs.Patch(part, other, positions)
     how = _WORDS.get(words[1].lower()) if len(words) > 1 else "zero"
     if how is None:
-        return f"“{words[1]}” is no way of knocking out: {', '.join(_WORDS)}"
+        return f"“{words[1]}” is no way of changing a part: {', '.join((*_WORDS, 'patch'))}"
     amounts = words[2:]
     if len(amounts) > 1 or (amounts and how not in ("noise", "scale")) or not all(map(_NUMBER.fullmatch, amounts)):
         return f"“{' '.join(amounts)}” does not belong there: {FORMS}"
@@ -64,12 +70,14 @@ def written(change: jobs.Change) -> str:
     """As ``read`` takes it; "" for what cannot be written so."""
     if isinstance(change, jobs.CutEdge):
         return f"{change.part} {change.query}>{change.key}" + (" drop" if change.how == "drop" else "")
-    if not isinstance(change, jobs.Ablation):
+    if not isinstance(change, jobs.Ablation | jobs.Patch):
         return ""
     span = change.positions
     if span is not None and span != tuple(range(span[0], span[-1] + 1)):
         return ""
     place = "" if span is None else f"@{span[0]}" if len(span) == 1 else f"@{span[0]}-{span[-1]}"
+    if isinstance(change, jobs.Patch):
+        return f"{change.part}{place} patch"
     word = next(word for word, how in _WORDS.items() if how == change.how)
     how = "" if word == "zero" else f" {word}"
     amount = f" {change.amount:g}" if change.how == "scale" or (change.how == "noise" and change.amount != 1) else ""

@@ -175,9 +175,10 @@ def _answered(s: Selection, text: str) -> Selection | Lookup | Problem:
     reference = s.file.prepared if s.file is not None else None
     made = []
     for item in text.split(";"):
-        change = notation.read(item, reference, s.weights)
+        change = notation.read(item, reference, s.weights, s.corrupted)
         if isinstance(change, str):
-            return Problem(f"{change}{': O opens one' if 'none is open' in change else ''}")
+            steps = {"none is open": ": O opens one", "no other prompt": ": P takes one"}
+            return Problem(change + next((step for said, step in steps.items() if said in change), ""))
         made.append(Entry(change))
     return replace(s, stack=(*before, *made), contrast="changed")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.app.recorded import KEY
 from tests.app.selected import loaded
 from tui import notation, questions
-from tui.engine.jobs import Ablation, Change, CutEdge, Prompts
+from tui.engine.jobs import Ablation, Change, CutEdge, Patch, Prompts, Run
 from tui.page import Problem
 from tui.selection import Entry, Selection
 
@@ -39,7 +40,8 @@ def test_lines(line: str, want: Change) -> None:
         ("", "nothing is named"),
         ("Paris", "is no part"),
         ("L1H3,L2H1", "one part a line"),
-        ("L1H3 gone", "no way of knocking out"),
+        ("L1H3 gone", "no way of changing a part"),
+        ("L1H3 patch", "no other prompt"),
         ("L1H3 zero 3", "does not belong there"),
         ("L1H3 scale", "needs a number"),
         ("L1H3 scale much", "does not belong there"),
@@ -51,6 +53,14 @@ def test_what_is_no_change(line: str, sentence: str) -> None:
     got = notation.read(line, REFERENCE, "processed")
     assert isinstance(got, str)
     assert sentence in got
+
+
+def test_a_part_as_in_the_other_prompt() -> None:
+    other = Run(KEY, (1, 2, 3), True)
+    change = notation.read("L1H3@2 patch", None, "processed", other)
+    assert change == Patch("L1H3", other, (2,))
+    assert notation.written(change) == "L1H3@2 patch"
+    assert str(change) == "L1H3 of the other prompt @2"
 
 
 def test_a_mean_needs_a_file() -> None:
