@@ -171,12 +171,14 @@ class Paths:
     def _recomputed(self, receiver: Receiver, batch: Sequence[Sender], check: Callable[[], None]) -> Tensor:
         """``[senders, m, d_model]``: the stream that the receiver reads, heads but the sender as in the base run."""
         forward, base = self.pair.forward, self.pair.base
-        x = self._from_first(base.pre[0]).repeat(len(batch), 1, 1)
+        # Below the first of the senders the stream is that of the base run.
+        first = min(sender.layer or 0 for sender in batch)
+        x = self._from_first(base.pre[first]).repeat(len(batch), 1, 1)
         for row, sender in enumerate(batch):
             if sender == EMBED:
                 x[row] = self._from_first(self.pair.other.pre[0])
         layers = forward.n_layers if receiver.layer is None else receiver.layer + 1
-        for layer in range(layers):
+        for layer in range(first, layers):
             check()
             there = layer == receiver.layer
             block = forward.block(layer)
