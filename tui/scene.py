@@ -217,6 +217,8 @@ class Scene:
             self.wishes.activity = "ready"
             self._notice.settle("Open")
             self._pinned = None  # its numbers were another model's
+            if before.stack:
+                self._notice.say("the changes were of the model before and are gone with it", about="stack")
             self._face.opened()
 
     def _is_there(self) -> bool:

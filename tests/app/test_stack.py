@@ -185,6 +185,15 @@ async def test_the_stack_survives_another_prompt_and_goes_with_the_model() -> No
         assert title(explorer).startswith("changed")
 
 
+async def test_changes_of_another_model_are_gone_and_that_is_said() -> None:
+    async with driven() as (explorer, pilot):
+        await pressed(explorer, pilot, "a", "M", "ctrl+u", *"other", "enter")
+        assert explorer.selection.open.source == "other"
+        assert not explorer.selection.stack
+        assert "gone with it" in notice(explorer)
+        assert title(explorer) == "L0H0 · pattern"
+
+
 class Choosy(RecordedBench):
     """Holds, or refuses, the runs that a test names."""
 
