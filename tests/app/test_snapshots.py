@@ -111,7 +111,7 @@ def test_a_circuit(
     snap_compare: Callable[..., bool], size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its panel, over two prompts."""
-    monkeypatch.setenv("XDG_STATE_HOME", "/nowhere")  # the sentence of where it is kept is the same for everyone
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")  # the sentence of where it is kept is the same for everyone
     monkeypatch.setattr("tui.kept.write", lambda key, name, parts: "")
     path = tmp_path / "facts.jsonl"
     path.write_text('{"prompt": "The king", "answer": "Rome"}\n{"prompt": "The", "answer": "in"}\n')
