@@ -11,27 +11,22 @@ from ..names import part_name
 from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Option, Page, Panel, Say, Segments
 from ..phrases import aim, cell_line, over_file, row_line, where
 from ..results import Grid, Result, Table
-from ..selection import Look, Selection
+from ..selection import Selection
+from .columns import PartColumn
 from .going import follow, to_part
 from .panels import directions, neuron_writes, part_write
 
 
 @dataclass(frozen=True)
-class AttributionLook(Look):
+class AttributionLook(PartColumn):
     """What the parts are, and where the cursor is beyond the heads."""
 
     grain: jobs.Grain = "head"
-    column: int = 0
-    """Column under the cursor: one of no head, as long as layer and head are ``beside``."""
-    beside: tuple[int, int | None] | None = None
     row: int = 0
     """Row under the cursor in a list of neurons."""
 
     def settled(self, s: Selection) -> Self:
         return replace(self, grain="head") if grain_refused(s, self.grain) else self
-
-    def at_head(self) -> Self:
-        return replace(self, column=0, beside=None)
 
 
 def grain_refused(s: Selection, value: str) -> str:
@@ -144,9 +139,7 @@ class AttributionPage(Page):
         look = s.look(AttributionLook)
         if look.grain == "neuron" and not _over(s):
             return look.row, 0
-        if look.beside == (s.layer, s.head):
-            return s.layer, look.column
-        return s.layer, s.head or 0 if look.grain == "head" else 0
+        return look.cell(s, s.head or 0 if look.grain == "head" else 0)
 
     def cell(self, s: Selection) -> tuple[int, int]:
         return self.place(s)
@@ -155,9 +148,7 @@ class AttributionPage(Page):
         look = s.look(AttributionLook)
         if look.grain == "neuron" and not self.is_over(s):
             return s.put(replace(look, row=row))
-        if look.grain != "component" and s.model is not None and col < s.model.n_heads:
-            return s.put(replace(look, column=0, beside=None), layer=row, head=col)
-        return s.put(replace(look, column=col, beside=(row, s.head)), layer=row)
+        return look.put_on(s, row, col, look.grain != "component")
 
     def line(self, here: Here) -> Segments:
         if isinstance(here.drawn, Table) and here.drawn.rows:

@@ -12,7 +12,8 @@ from ..names import part_name, parts_at
 from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Option, Page, Panel, Say, Segments
 from ..phrases import aim, cell_line, field, number, value_at, where
 from ..results import Grid, Result
-from ..selection import Look, Selection
+from ..selection import Selection
+from .columns import PartColumn
 from .going import follow, to_part
 from .panels import directions, part_write
 
@@ -25,20 +26,14 @@ _OF_REFERENCE = ("mean", "resample", "noise")
 
 
 @dataclass(frozen=True)
-class KnockoutLook(Look):
+class KnockoutLook(PartColumn):
     """What is measured, how parts are knocked out, and where the cursor is beyond the heads."""
 
     metric: jobs.Metric = "logit difference"
     how: Kind = "zero"
-    column: int = 0
-    """Column under the cursor: one of no head, as long as layer and head are ``beside``."""
-    beside: tuple[int, int | None] | None = None
 
     def settled(self, s: Selection) -> Self:
         return replace(self, how="zero") if kind_refused(s, self.how) else self
-
-    def at_head(self) -> Self:
-        return replace(self, column=0, beside=None)
 
 
 def kind_refused(s: Selection, value: str) -> str:
@@ -181,14 +176,10 @@ class KnockoutPage(Page):
         return [f"knocked out: {look.how}", over, weights, f"Δ {look.metric} of {aim(s)}", where(s)]
 
     def cell(self, s: Selection) -> tuple[int, int]:
-        look = s.look(KnockoutLook)
-        return s.layer, look.column if look.beside == (s.layer, s.head) else s.head or 0
+        return s.look(KnockoutLook).cell(s, s.head or 0)
 
     def at(self, s: Selection, row: int, col: int) -> Selection:
-        look = s.look(KnockoutLook)
-        if s.model is not None and col < s.model.n_heads:
-            return s.put(replace(look, column=0, beside=None), layer=row, head=col)
-        return s.put(replace(look, column=col, beside=(row, s.head)), layer=row)
+        return s.look(KnockoutLook).put_on(s, row, col)
 
     def line(self, here: Here) -> Segments:
         metric, part = here.s.look(KnockoutLook).metric, _part(here)

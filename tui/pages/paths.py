@@ -14,6 +14,7 @@ from ..phrases import STRONG, field, number, row_of, value_at, waiting
 from ..results import Grid, Result, Table
 from ..selection import Look, Selection
 from . import pair
+from .columns import PartColumn
 from .patching import has_estimate, likeliest_of
 
 VARIANTS = {"direct": "direct: clean into corrupted, norm frozen", "ioi": "ioi: corrupted into clean, MLPs run again"}
@@ -21,16 +22,13 @@ LOGITS, EMBED = "logits", "embed"
 
 
 @dataclass(frozen=True)
-class PathsLook(Look):
+class PathsLook(PartColumn):
     """Who receives, and where the cursor is beyond the heads."""
 
     part: str = LOGITS
     """``logits``, a head or an MLP."""
     side: jobs.Side = "q"
     """What of a head receives."""
-    column: int = 0
-    """Column under the cursor: one of no head, as long as layer and head are ``beside``."""
-    beside: tuple[int, int | None] | None = None
 
     @property
     def receiver(self) -> str:
@@ -43,9 +41,6 @@ class PathsLook(Look):
             return self
         there = at.layer < s.model.n_layers and (s.model.has_mlp if at.head is None else at.head < s.model.n_heads)
         return self if there else replace(self, part=LOGITS)
-
-    def at_head(self) -> Self:
-        return replace(self, column=0, beside=None)
 
 
 @dataclass(frozen=True)
@@ -210,14 +205,10 @@ class PathsPage(Page):
     # --- the cursor ---
 
     def cell(self, s: Selection) -> tuple[int, int]:
-        look = s.look(PathsLook)
-        return s.layer, look.column if look.beside == (s.layer, s.head) else s.head or 0
+        return s.look(PathsLook).cell(s, s.head or 0)
 
     def at(self, s: Selection, row: int, col: int) -> Selection:
-        look = s.look(PathsLook)
-        if s.model is not None and col < s.model.n_heads:
-            return s.put(replace(look, column=0, beside=None), layer=row, head=col)
-        return s.put(replace(look, column=col, beside=(row, s.head)), layer=row)
+        return s.look(PathsLook).put_on(s, row, col)
 
     # --- what is said and opened ---
 
