@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,8 +13,8 @@ import pytest
 import torch
 
 from tests.circuits.desk import Desk
+from tests.export import headless
 from tests.models.folders import gpt2_folder, random_checkpoint, tl_checkpoint
-from tui import export
 from tui.engine.jobs import Ablation, AblationTable, Effects, PreparePrompts, PromptRow, Prompts, Target, Tokenize
 from tui.engine.jobs.parts import Forward
 from tui.names import parts_at
@@ -47,14 +46,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(model: Path, *arguments: str) -> int:
-    """The exit code of ``circuit-tui export ablation …``, in this process."""
-    parser = argparse.ArgumentParser(prog="circuit-tui export")
-    export.add_arguments(parser)
-    try:
-        options = parser.parse_args(["ablation", *arguments, "--model", str(model), "--device", "cpu"])
-    except SystemExit as exit:
-        return int(exit.code or 0)
-    return export.export(options)
+    """The exit code of ``circuit-tui export ablation …``."""
+    return headless.run(model, "ablation", *arguments)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from tests.circuits.desk import Desk
+from tests.export.headless import run
 from tests.models.folders import (
     gpt2_folder,
     induction_checkpoint,
@@ -60,17 +61,6 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def desk(gpt2: Path) -> Desk:
     return Desk(gpt2)
-
-
-def run(model: Path, *arguments: str) -> int:
-    """The exit code of ``circuit-tui export …``, in this process."""
-    parser = argparse.ArgumentParser(prog="circuit-tui export")
-    export.add_arguments(parser)
-    try:
-        options = parser.parse_args([*arguments, "--model", str(model), "--device", "cpu"])
-    except SystemExit as exit:
-        return int(exit.code or 0)
-    return export.export(options)
 
 
 def document(model: Path, tmp_path: Path, *arguments: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.circuits.desk import Desk
+from tests.export import headless
 from tests.models.folders import gpt2_folder, induction_checkpoint, llama_folder, neox_folder
-from tui import export
 from tui.circuits.errors import Refusal
 from tui.engine.jobs import PatchingGrid, PathEdges, PathEstimate, PathGrid, Target, Tokenize
 
@@ -35,14 +34,8 @@ def desk(gpt2: Path) -> Desk:
 
 
 def run(model: Path, *arguments: str) -> int:
-    """The exit code of ``circuit-tui export paths …``, in this process."""
-    parser = argparse.ArgumentParser(prog="circuit-tui export")
-    export.add_arguments(parser)
-    try:
-        options = parser.parse_args(["paths", *arguments, "--model", str(model), "--device", "cpu"])
-    except SystemExit as exit:
-        return int(exit.code or 0)
-    return export.export(options)
+    """The exit code of ``circuit-tui export paths …``."""
+    return headless.run(model, "paths", *arguments)
 
 
 @pytest.fixture
