@@ -33,6 +33,7 @@ HOOKS = {
 }  # fmt: skip
 """Point of an edit → TransformerLens' name for it."""
 PATTERN = ("scores", "pattern")
+OTHER = "Take that change away, or name another part."
 
 
 def forward(job: Forward, bench: OpenModel, ctx: Context) -> Trace:
@@ -118,11 +119,11 @@ def touched(part: str, bench: OpenModel) -> Iterator[tuple[str, int, list[int] |
     if not kind or layer is None:
         raise Refusal(f"“{part}” is no part of a model.", "Parts are L1H3, L1.attn, L1.mlp, L1 and L1N17.")
     if not 0 <= layer < info.n_layers:
-        raise Refusal(f"{part} does not exist: the layers of {info.name} are 0 to {info.n_layers - 1}.")
+        raise Refusal(f"{part} does not exist: the layers of {info.name} are 0 to {info.n_layers - 1}.", OTHER)
     if neuron is not None:
         bench.mlp(layer)
         if neuron[1] >= info.d_mlp:
-            raise Refusal(f"{part} does not exist: the neurons of a layer are 0 to {info.d_mlp - 1}.")
+            raise Refusal(f"{part} does not exist: the neurons of a layer are 0 to {info.d_mlp - 1}.", OTHER)
         yield "act", layer, [neuron[1]]
         return
     if kind == "head":
@@ -132,7 +133,7 @@ def touched(part: str, bench: OpenModel) -> Iterator[tuple[str, int, list[int] |
         yield "z", layer, [found.head]
         return
     if kind == "mlp" and not info.has_mlp:
-        raise Refusal(f"{part} does not exist: {info.name} has no MLPs.")
+        raise Refusal(f"{part} does not exist: {info.name} has no MLPs.", OTHER)
     if kind in ("attn", "layer"):
         yield "z", layer, list(range(info.n_heads))
     if kind in ("mlp", "layer") and info.has_mlp:
@@ -248,7 +249,7 @@ def sites(part: str, bench: OpenModel) -> Iterator[tuple[str, int, list[int] | N
         yield side, head.layer, [head.head // group if side in "kv" else head.head]
     elif side in ("pre", "mid") and layer is not None:
         if not 0 <= layer < info.n_layers:
-            raise Refusal(f"{part} does not exist: the layers of {info.name} are 0 to {info.n_layers - 1}.")
+            raise Refusal(f"{part} does not exist: the layers of {info.name} are 0 to {info.n_layers - 1}.", OTHER)
         if side == "mid":
             bench.need("states_mid")
         yield f"resid_{side}", layer, None
