@@ -105,6 +105,8 @@ SHARED: tuple[Command, ...] = (
             "Cursor"),
     Command("fit", ("z",), "fit", "fit", "Fit the whole matrix in the window by block extremes, or back to one cell a "
             "value.", "Look"),
+    Command("numbers", ("number_sign",), "numbers", "numbers", "Values in the cells that have room for them, or "
+            "colours alone.", "Look"),
     Command("mode", ("m",), "cycle('mode')", "mode", "", "Look", footer="mode"),
     Command("unit", ("u",), "cycle('unit')", "unit", "", "Look"),
     Command("directions", ("v",), "directions", "as tokens",

@@ -232,6 +232,9 @@ class Explorer(Screen[None]):
     def action_fit(self) -> None:
         self.main.heatmap.action_fit()
 
+    def action_numbers(self) -> None:
+        self.main.heatmap.action_numbers()
+
     def action_edit_prompt(self) -> None:
         self._editing = True
         self.prompting.edit()

@@ -238,7 +238,7 @@ def grids() -> None:
 
         def on_mount(self) -> None:
             self.animation_level = "none"
-            self.query_one(Heatmap).fit = True
+            self.query_one(Heatmap).zoom = "whole"
             gc.freeze()
 
         def on_key(self, event: Any) -> None:

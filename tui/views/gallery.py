@@ -18,6 +18,7 @@ from tui.text import shorten, width
 from tui.views import ansi, plot
 from tui.views.colours import Scheme, palette, scale_of
 from tui.views.geometry import Layout, block_extremes, cell_size, lay_axis
+from tui.views.picture import insert_cells
 from tui.views.surface import Drawing, restyled
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def wall(gallery: Gallery, columns: int, lines: int, scheme: Scheme, first: int 
             if layout is None:
                 continue
             shown = block_extremes(grid.values, layout.rows.starts, layout.cols.starts, diverging)
-            plot.insert_cells(sheet, scale.levels(shown, len(colours)), layout, colours)
+            insert_cells(sheet, scale.levels(shown, len(colours)), layout, colours)
         strips = ansi.strips_of(sheet.string(), max(1, columns))
     return Wall(strips, across, down, first, step, len(gallery.grids))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -32,11 +32,18 @@ READABLE = 6
 """Columns from which a shortened label on its side can be told from its neighbours."""
 TEXT = (5, 14)
 """Columns of a cell with a text in it, the first of them left free: three letters and ``…`` to a long word."""
+NUMBER = (5, 7)
+"""Columns from which a cell shows its value: three digits and a sign, and those in which they have their zero too."""
+NUMBERED_TEXT = 12
+"""Columns from which a cell shows its text and its value on one line."""
 LEAST_TEXT, SCROLLED_TEXT = 4, 8
 """Columns of such a cell below which a fitted matrix goes without texts, and at least where the window scrolls."""
 
 _NUMBERED = re.compile(r"[A-Z]\d+")
 """A head, a layer, a neuron."""
+_PART = re.compile(r"(L\d+)(?:H|N|\.)(\w+)")
+"""A head, a neuron, an MLP or a state: its layer, and what it is there."""
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 @dataclass(frozen=True)
@@ -88,9 +95,17 @@ class Layout:
     legend: bool
     """Whether the last line holds the colour bar."""
     texts: bool = False
-    """Cells hold texts: they are one line high, and the first column of each and of its label is left free."""
+    """Cells hold texts: the first column of each and of its label is left free."""
+    numbers: bool = False
+    """Cells hold their values."""
+    halves: bool = False
+    """Rows are half a line high: ``rows`` counts in halves."""
+    grouped: bool = False
+    """A line above the column labels names each layer once, and they only what is in it."""
     unlettered: int = 0
     """Letters left out at the start of column labels: of ``H0`` to ``H31`` the name of the axis says what they are."""
+    groups: tuple[tuple[int, str], ...] = ()
+    """First block of a layer, and the layer."""
 
     @property
     def right(self) -> int:
@@ -98,7 +113,17 @@ class Layout:
 
     @property
     def bottom(self) -> int:
-        return self.top + self.rows.size
+        return self.top + self.lines
+
+    @property
+    def lines(self) -> int:
+        """Lines of the cells."""
+        return -(-self.rows.size // 2) if self.halves else self.rows.size
+
+    def span_of(self, down: int) -> tuple[int, int]:
+        """First line of a row of blocks and the one after its last, counted from the first cell's."""
+        first, end = self.rows.edges[down], self.rows.edges[down + 1]
+        return (first // 2, -(-end // 2)) if self.halves else (first, end)
 
     def region(self, row: int, col: int) -> Region | None:
         """Screen rectangle of a cell (of its block, where fitted)."""
@@ -108,11 +133,11 @@ class Layout:
         return self.block_region(down, across)
 
     def block_region(self, down: int, across: int) -> Region:
-        y, x = self.rows.edges[down], self.cols.edges[across]
-        return Region(self.left + x, self.top + y, self.cols.edges[across + 1] - x, self.rows.edges[down + 1] - y)
+        (y, end), x = self.span_of(down), self.cols.edges[across]
+        return Region(self.left + x, self.top + y, self.cols.edges[across + 1] - x, end - y)
 
     def block_at(self, x: int, y: int) -> tuple[int, int] | None:
-        down, across = self.rows.at(y - self.top), self.cols.at(x - self.left)
+        down, across = self.rows.at((y - self.top) * (1 + self.halves)), self.cols.at(x - self.left)
         return None if down is None or across is None else (down, across)
 
     def row_label_region(self, row: int) -> Region | None:
@@ -131,8 +156,29 @@ class Layout:
         return Region(self.left + x, 0, self.cols.edges[across + 1] - x, self.label_lines)
 
     def label_line(self, down: int) -> int:
-        """Line of the canvas on which the label of a row of blocks stands: its middle."""
-        return (self.rows.edges[down] + self.rows.edges[down + 1] - 1) // 2
+        """Line of the canvas on which the label of a row of blocks stands, and what is written in its cells: its
+        middle."""
+        first, end = self.span_of(down)
+        return (first + end - 1) // 2
+
+    def head_of(self, label: str) -> str:
+        """A column's label as far as the line above, or the axis' name, does not say it."""
+        return _leaf(label) if self.grouped else label[self.unlettered :]
+
+    def with_heads(self, labels: Sequence[str]) -> Layout:
+        """With the labels of the columns that are shown, shortened."""
+        heads, groups = list[str](), list[tuple[int, str]]()
+        for block, label in enumerate(labels):
+            gap = max(1, self.cols.edges[block + 1] - self.cols.edges[block] - 1)
+            text, byte = self.head_of(label), _BYTE.fullmatch(label)
+            lines = self.label_lines - self.grouped
+            if byte and width(text) > (lines if self.upright else gap):
+                text = byte[1]
+            heads.append(shorten(_standing(text), lines) if self.upright else shorten(text, gap))
+            part = _PART.fullmatch(label) if self.grouped else None
+            if part and (not groups or groups[-1][1] != part[1]):
+                groups.append((block, part[1]))
+        return replace(self, col_labels=tuple(heads), groups=tuple(groups))
 
 
 def lay(
@@ -142,8 +188,14 @@ def lay(
     label: Callable[[Axis, int], str],
     fit: bool = False,
     origin: tuple[int, int] = (0, 0),
+    numbers: bool = True,
+    halves: bool = False,
 ) -> Layout:
-    """The layout of a grid in ``width_`` × ``height`` characters; ``origin`` is its first cell where it scrolls."""
+    """The layout of a grid in ``width_`` × ``height`` characters; ``origin`` is its first cell where it scrolls.
+
+    ``numbers``: cells show their values where all of them have room. ``halves``: rows of a matrix that is larger than
+    the window are half a line high.
+    """
     n_rows, n_cols = grid.values.shape
     names = [label(grid.rows, i) for i in range(min(n_rows, SAMPLE))]
     heads = [label(grid.cols, i) for i in range(min(n_cols, SAMPLE))]
@@ -154,40 +206,74 @@ def lay(
     canvas_width = max(1, width_ - left - axis)
     body = max(1, height - legend)
 
-    widest, unlettered = max(map(width, heads), default=0), 0
-    text = text_columns(n_cols, canvas_width, fit, grid.text) if grid.text is not None else 0
-    cell = (text, 1) if text else cell_size(n_rows, n_cols, canvas_width, max(1, body - 1 - axis), widest, fit)
-    named = grid.cols.ids is None and grid.cols.name
-    if widest > cell[0] - 1 and named and heads and all(map(_NUMBERED.fullmatch, heads)):
-        widest, unlettered, heads = widest - 1, 1, [text[1:] for text in heads]
-    upright = bool(widest) and widest > cell[0] - 1 and cell[0] < READABLE and not text
-    lines = 0 if body < 4 or (widest > cell[0] - 1 and cell[0] < 4) else 1
-    if upright and body >= 8:
-        spare = body - axis - n_rows * max(1, cell[1])
-        lines = min(max(len(_standing(text)) for text in heads), max(body // 4, spare))
-    elif upright:
-        upright = False
-    canvas_height = max(1, body - lines - axis)
-    if not text:
-        wanted = cell[0] if cell[0] >= READABLE else widest
-        cell = cell_size(n_rows, n_cols, canvas_width, canvas_height, wanted, fit)
+    lettered = grid.text is not None and not is_marked(grid)
+    text = text_columns(n_cols, canvas_width, fit, grid.text or ()) if lettered else 0
+    least = NUMBER[1] - 1 if numbers and not text and canvas_width // max(1, n_cols) >= NUMBER[0] else 0
 
-    rows = lay_axis(n_rows, canvas_height, cell[1], fit, origin[0])
+    def size(lines: int, wanted: int) -> tuple[int, int]:
+        if text:
+            return text, max(1, min(MAX_CELL[1], lines // max(1, n_rows)))
+        return cell_size(n_rows, n_cols, canvas_width, lines, max(wanted, least), fit)
+
+    cell = size(max(1, body - 1 - axis), max(map(width, heads), default=0))
+    band = _band(grid.cols, heads, cell[0], body, body - axis - n_rows * cell[1], bool(text))
+    canvas_height = max(1, body - band.lines - axis)
+    cell = size(canvas_height, cell[0] if cell[0] >= READABLE else band.widest)
+    halved = halves and not fit and not text and canvas_height < n_rows
+    if halved:
+        cell = 1 + (2 * n_cols <= canvas_width), 1
+
+    rows = lay_axis(n_rows, canvas_height * (1 + halved), cell[1], fit, origin[0])
     cols = lay_axis(n_cols, canvas_width, cell[0], fit, origin[1])
     row_labels = tuple(shorten(label(grid.rows, start), left) for start in rows.starts[:-1]) if left else ()
     if row_labels:  # plotext makes room for the widest label shown: with one of full width the cells stay in place
         row_labels = (" " * (left - width(row_labels[0])) + row_labels[0], *row_labels[1:])
-    col_labels: tuple[str, ...] = ()
-    if lines:
-        shown = [label(grid.cols, start)[unlettered:] for start in cols.starts[:-1]]
-        gaps = [end - start - 1 for start, end in pairwise(cols.edges)]
-        col_labels = tuple(
-            shorten(_standing(text), lines) if upright else shorten(text, max(1, gap))
-            for text, gap in zip(shown, gaps, strict=True)
-        )
-    top = lines + axis
-    return Layout(width_, height, left + axis, top, rows, cols, row_labels, col_labels, upright, lines,
-                  axis, legend, bool(text), unlettered)  # fmt: skip
+    shown = [label(grid.cols, start) for start in cols.starts[:-1]] if band.lines else []
+    each = rows.starts[-1] - rows.starts[0] == len(rows) and cols.starts[-1] - cols.starts[0] == len(cols)
+    written = numbers and each and (cell[1] > 1 or text >= NUMBERED_TEXT if text else cell[0] >= NUMBER[0])
+    return Layout(
+        width_, height, left + axis, band.lines + axis, rows, cols, row_labels, (), band.upright, band.lines, axis,
+        legend, bool(text), written and not halved, halved, band.grouped, band.unlettered,
+    ).with_heads(shown)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Band:
+    """The lines above the cells."""
+
+    lines: int
+    upright: bool
+    widest: int
+    """Columns of the widest label."""
+    unlettered: int = 0
+    grouped: bool = False
+
+
+def _band(axis: Axis, heads: Sequence[str], cell: int, body: int, spare: int, text: bool) -> _Band:
+    """Labels on their side where they have room, else without what all of them share, else one letter a line.
+
+    ``body``: lines for labels, axis and cells; ``spare``: those that the cells leave.
+    """
+    widest, unlettered, grouped = max(map(width, heads), default=0), 0, False
+    named = axis.ids is None and axis.name
+    if named and widest > cell - 1 and heads and all(map(_NUMBERED.fullmatch, heads)):
+        unlettered, heads = 1, [text[1:] for text in heads]
+    elif named and widest > cell - 1 and body >= 8 and sum(bool(_PART.fullmatch(text)) for text in heads) > 1:
+        grouped, heads = True, [_leaf(text) for text in heads]
+    widest = max(map(width, heads), default=0)
+    upright = bool(widest) and widest > cell - 1 and cell < READABLE and not text
+    lines = 0 if body < 4 or (widest > cell - 1 and cell < 4) else 1
+    if upright and body >= 8:
+        lines = min(max(len(_standing(text)) for text in heads), max(body // 4, spare))
+    else:
+        upright = False
+    return _Band(lines + grouped, upright, widest, unlettered, grouped)
+
+
+def _leaf(label: str) -> str:
+    """A part within its layer: the number of a head, the first letters of all else."""
+    part = _PART.fullmatch(label)
+    return part[2] if part else label[:3]
 
 
 def _standing(text: str) -> str:
@@ -195,12 +281,17 @@ def _standing(text: str) -> str:
     return text[1:] if text[:1] == "·" and len(text) > 1 else text
 
 
+def is_marked(grid: Grid) -> bool:
+    """Whether its texts are marks on numbers, such as ``≈``, not words."""
+    return all(len(text) <= 1 for line in grid.text or () for text in line)
+
+
 def cell_size(n_rows: int, n_cols: int, columns: int, lines: int, wanted: int, fit: bool) -> tuple[int, int]:
-    """Columns and lines of a cell: room for its label, about square, never below 2×1 unless fitted."""
+    """Columns and lines of a cell: room for its label, never higher than wide, never below 2×1 unless fitted."""
     tall = max(1, min(MAX_CELL[1], lines // max(1, n_rows)))
     wide = min(columns // max(1, n_cols), MAX_CELL[0], max(2 * tall, wanted + 1))
     wide = max(1 if fit else 2, wide)
-    return min(wide, columns), min(tall, max(1, (wide + 1) // 2))
+    return min(wide, columns), min(tall, wide)
 
 
 def text_columns(n_cols: int, columns: int, fit: bool, texts: Sequence[Sequence[str]] = ()) -> int:

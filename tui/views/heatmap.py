@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 from rich.color import Color
 from rich.segment import Segment
@@ -22,20 +23,25 @@ from textual.strip import Strip
 
 from tui.results import Axis, Grid
 from tui.text import shorten, width
-from tui.views.colours import contrast
+from tui.views.colours import RGB, contrast
 from tui.views.geometry import Layout, lay
-from tui.views.plot import Picture, axis_label, picture
+from tui.views.picture import Picture, picture
+from tui.views.plot import axis_label
 from tui.views.surface import Drawing, laid_over
 
 Cell = tuple[int, int]
+Zoom = Literal["cells", "halves", "whole"]
+
 
 class Heatmap(Drawing):
     """Draws a Grid; the cursor is one of its cells."""
 
     grid: reactive[Grid | None] = reactive(None, repaint=False)
     """The matrix shown. A new one keeps the cursor on its labels, else on its place, as far as there is one."""
-    fit: reactive[bool] = reactive(False, repaint=False)
-    """The whole matrix in the window, by block extremes, instead of a window that scrolls."""
+    zoom: reactive[Zoom] = reactive("cells", repaint=False)
+    """A window that scrolls: of cells, or of rows half a line high; or the whole matrix, by block extremes."""
+    numbers: reactive[bool] = reactive(True, repaint=False)
+    """Cells that have room show their values."""
 
     class OnCell(Message):
         """Something about one cell."""
@@ -77,22 +83,24 @@ class Heatmap(Drawing):
         grid, size = self.grid, self.content_size
         if grid is None or not grid.values.size or not size.width or not size.height:
             return None
-        key = (id(grid), size, self.fit, self._origin, self.scheme)
+        key = (id(grid), size, self.zoom, self._origin, self.scheme, self.numbers)
         found = self._drawn.get(key)
         if found is None or found.grid is not grid:
-            found = picture(grid, size.width, size.height, self.scheme, fit=self.fit, origin=self._origin)
+            found = picture(grid, size.width, size.height, self.scheme, fit=self.zoom == "whole", origin=self._origin,
+                            numbers=self.numbers, halves=self.zoom == "halves")  # fmt: skip
             self._drawn[key] = found
             while len(self._drawn) > 6:
                 self._drawn.popitem(last=False)
         self._drawn.move_to_end(key)
         return found
 
-    def _lay(self) -> Layout | None:
+    def _lay(self, zoom: Zoom | None = None) -> Layout | None:
         """Where the cells would lie: known without drawing, which waits until the cursor has its place too."""
-        grid, size = self.grid, self.content_size
+        grid, size, zoom = self.grid, self.content_size, zoom or self.zoom
         if grid is None or not grid.values.size or not size.width or not size.height:
             return None
-        return lay(grid, size.width, size.height, axis_label, self.fit, self._origin)
+        halves = zoom == "halves" and not self.scheme.glyphs
+        return lay(grid, size.width, size.height, axis_label, zoom == "whole", self._origin, self.numbers, halves)
 
     def set_cursor(self, row: int, col: int) -> None:
         """Put the cursor on a cell (clamped), scroll it into sight and say so."""
@@ -142,8 +150,15 @@ class Heatmap(Drawing):
                                for to, n, at in ((down, n_rows, row), (side, n_cols, col))))  # fmt: skip
 
     def action_fit(self) -> None:
-        """Whole matrix, or cells in their own size."""
-        self.fit = not self.fit
+        """The next smaller cells, as far as they show more: one a line, two a line, the whole matrix; and back."""
+        steps = get_args(Zoom)
+        after = steps[(steps.index(self.zoom) + 1) :]
+        now = self._lay()
+        self.zoom = next((zoom for zoom in after if self._lay(zoom) != now), "cells")
+
+    def action_numbers(self) -> None:
+        """Values in the cells, or colours alone."""
+        self.numbers = not self.numbers
 
     def action_open(self) -> None:
         """Enter on a cell."""
@@ -161,7 +176,10 @@ class Heatmap(Drawing):
             self.call_later(self._announce)
         self.refresh()
 
-    def watch_fit(self) -> None:
+    def watch_numbers(self) -> None:
+        self.watch_zoom()
+
+    def watch_zoom(self) -> None:
         if (layout := self._lay()) is not None:
             self._scroll_to_cursor(layout)
         self.refresh()
@@ -213,26 +231,37 @@ class Heatmap(Drawing):
             mark = "▼" if cell.width < 3 else "▼".center(cell.width, "─")
             strip = laid_over(strip, cell.x, [Segment(mark.ljust(cell.width, "─"), style)])
         head = layout.col_label_region(col)
-        if head is not None and not layout.upright and y == 0:
-            text = shorten(axis_label(grid.cols, col)[layout.unlettered :], head.width)
+        if head is not None and not layout.upright and y == layout.label_lines - 1:
+            text = shorten(layout.head_of(axis_label(grid.cols, col)), head.width)
             strip = laid_over(strip, head.x, [Segment(text + " " * (head.width - width(text)), style)])
         return strip
 
     def _cell(self, strip: Strip, shown: Picture, cell: Region, line: int) -> list[Segment]:
-        """The cursor's cell keeps its colour and gets a frame in whatever is read on it; a text is reversed."""
-        under = strip.crop(cell.x, cell.right)
+        """The cursor's cell keeps its colour and what is written on it, and gets a frame in whatever is read on it."""
+        under, scheme = strip.crop(cell.x, cell.right), self.scheme
         swatch = shown.swatch(*self._at)
-        if swatch is not None and swatch.glyph:
-            return [Segment(segment.text, (segment.style or Style()) + Style(reverse=True)) for segment in under]
-        scheme = self.scheme
+        if shown.layout.halves:
+            return [self._half(shown, swatch.background if swatch else scheme.surface, cell.width)]
         if scheme.glyphs:
+            if swatch is not None:
+                return [Segment(segment.text, (segment.style or Style()) + Style(reverse=True)) for segment in under]
             style = self.get_component_rich_style("plot--label") + Style(reverse=True)
             return [Segment(_cursor_text(cell.width, cell.height, line), style)]
         background = swatch.background if swatch is not None else scheme.surface
         ink, ground = Color.from_rgb(*contrast(background)), Color.from_rgb(*background)
-        if under.text.strip():
-            return [Segment("▸" + under.text[1:], Style(color=ground, bgcolor=ink, bold=True))]
-        return [Segment(_cursor_text(cell.width, cell.height, line), Style(color=ink, bgcolor=ground, bold=True))]
+        text = under.text
+        if cell.height < 3 and swatch is not None and (text.strip() or shown.layout.numbers or shown.layout.texts):
+            mark = "▸" if line == (cell.height - 1) // 2 and text[0] == " " else text[0]
+            return [Segment(mark + text[1:], Style(color=ground, bgcolor=ink, bold=True))]
+        return [Segment(_framed(text, cell.width, cell.height, line), Style(color=ink, bgcolor=ground, bold=True))]
+
+    def _half(self, shown: Picture, own: RGB, wide: int) -> Segment:
+        """A cell of half a line: the cursor is the half in which nothing else is drawn."""
+        down, across = shown.block_of(*self._at) or (0, 0)
+        beside = shown.swatch_of(down ^ 1, across)
+        other = beside.background if beside else self.scheme.surface
+        upper, lower = (contrast(own), other) if down % 2 == 0 else (other, contrast(own))
+        return Segment("▀" * wide, Style(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower)))
 
     def _scroll_to_cursor(self, layout: Layout) -> bool:
         """Bring the cursor into the window; whether that takes another picture."""
@@ -254,6 +283,14 @@ def _touched(layout: Layout, cell: Cell) -> list[Region]:
     if place is not None and layout.axis:
         regions.append(Region(place.x, layout.top - 1, place.width, 1))
     return [region for region in regions if region is not None]
+
+
+def _framed(text: str, columns: int, lines: int, line: int) -> str:
+    """What is written in a cell, and a frame where nothing is written."""
+    frame = _cursor_text(columns, lines, line)
+    if width(text) != len(text) or len(frame) != len(text):
+        return text
+    return "".join(under if under != " " else edge for under, edge in zip(text, frame, strict=True))
 
 
 def _cursor_text(columns: int, lines: int, line: int) -> str:

@@ -9,7 +9,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from tui.results import Grid
-from tui.views.plot import picture
+from tui.views.picture import picture
 from tui.views.surface import Drawing
 
 

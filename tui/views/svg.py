@@ -16,6 +16,7 @@ from tui.views.charting import EIGHTHS, bar_chart, curve_chart
 from tui.views.colours import Scheme
 from tui.views.gallery import wall
 from tui.views.geometry import SCROLLED_TEXT
+from tui.views.picture import picture
 
 _CHAR, _LINE, _SIZE = 8.4, 18, 14
 _WIDEST = 1200
@@ -57,7 +58,7 @@ def _fact(value: Scalar) -> str:
 
 def _body(result: Grid | Gallery | Table | Curve, columns: int, lines: int, scheme: Scheme) -> Sequence[Strip]:
     if isinstance(result, Grid):
-        return plot.picture(result, columns, lines, scheme, fit=True).strips
+        return picture(result, columns, lines, scheme, fit=True).strips
     if isinstance(result, Gallery):
         return wall(result, columns, lines, scheme).strips
     if isinstance(result, Table):
