@@ -105,6 +105,8 @@ SHARED: tuple[Command, ...] = (
             "Cursor"),
     Command("fit", ("z",), "fit", "fit", "Fit the whole matrix in the window by block extremes, or back to one cell a "
             "value.", "Look"),
+    Command("scale", ("equals_sign",), "scale", "lock scale", "Keep this colour scale for other heads, prompts and "
+            "modes, so that their pictures are comparable; again: each has its own.", "Look"),
     Command("numbers", ("number_sign",), "numbers", "numbers", "Values in the cells that have room for them, or "
             "colours alone.", "Look"),
     Command("mode", ("m",), "cycle('mode')", "mode", "", "Look", footer="mode"),

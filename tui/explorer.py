@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
-from . import keys, moves, needs, pages, phrases, stack
+from . import keys, moves, needs, pages, phrases, scale, stack
 from .cards import Cards
 from .commands import by_id
 from .desk import Desk
@@ -231,6 +231,9 @@ class Explorer(Screen[None]):
 
     def action_fit(self) -> None:
         self.main.heatmap.action_fit()
+
+    def action_scale(self) -> None:
+        self.scene.do(scale.toggle(self.scene.here))
 
     def action_numbers(self) -> None:
         self.main.heatmap.action_numbers()

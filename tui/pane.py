@@ -11,7 +11,7 @@ from functools import partial
 from textual.content import Content
 from textual.widgets import Static
 
-from . import needs, pages, phrases, stack, tree
+from . import needs, pages, phrases, scale, stack, tree
 from .arrange import PINNED, difference, on_scale
 from .contrast import beside, differs, here_on
 from .engine.jobs import Job
@@ -82,11 +82,13 @@ class Pane:
         computed. ``limits``: a colour scale that it shares with another."""
         page = pages.of(s)
         drawn = here_on(page, s, self._wishes.cached).drawn
-        if limits is not None and isinstance(drawn, Grid):
+        drawn, locked = scale.on_locked(s, drawn)
+        if limits is not None and not locked and isinstance(drawn, Grid):
             drawn = on_scale(drawn, limits)
         if isinstance(drawn, Grid | Gallery | Table | Curve):
             header = drawn.header
-            heading = title(page, s) + (" · (so far)" if header.partial else "")
+            so_far = "(so far)" if header.partial else ""
+            heading = " · ".join(part for part in (title(page, s), locked, so_far) if part)
             words = Words(heading, header.explanation, phrases.checks(header))
             self._view.show(drawn, page.cell(s), words, tabs(page))
             self._drawn_page = page.name

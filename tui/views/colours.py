@@ -1,8 +1,9 @@
 """Colours of the pictures: ramps that read on dark and light themes, on 256 and 16 colours and with none.
 
-A value becomes one of at most 41 levels and a level a Swatch. Few levels, because neighbours of one level merge into
-one run of bytes. Diverging is blue - neutral - orange (safe for red-green blindness), sequential climbs in lightness;
-both start at a neutral that stands 9 % off the surface, so that zero is never taken for a masked cell.
+A value becomes one of at most 41 levels and a level a Swatch, no two of them alike. Few levels, because neighbours of
+one level merge into one run of bytes. Diverging is blue - neutral - orange (safe for red-green blindness), sequential
+climbs in lightness; both start at a neutral that stands 9 % off the surface, so that zero is never taken for a masked
+cell.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ DIVERGING_LEVELS = 41
 _XTERM = {
     ("sequential", True): (23, 24, 30, 31, 37, 43, 79, 114, 150, 192, 229),
     ("sequential", False): (151, 115, 79, 37, 31, 25, 19, 18, 17),
-    ("negative", True): (17, 24, 25, 32, 39, 117, 159),
-    ("negative", False): (153, 111, 75, 33, 26, 19),
-    ("positive", True): (52, 94, 130, 166, 208, 215, 223),
-    ("positive", False): (223, 216, 209, 202, 160, 124),
+    ("negative", True): (17, 18, 19, 24, 26, 32, 69, 39, 111, 117, 159),
+    ("negative", False): (153, 117, 111, 74, 69, 32, 26, 20, 19, 18, 17),
+    ("positive", True): (52, 88, 94, 130, 166, 172, 208, 179, 215, 222, 230),
+    ("positive", False): (223, 216, 179, 208, 202, 166, 130, 94, 124, 88, 52),
 }
 _RAMPS: dict[tuple[str, bool], tuple[RGB, ...]] = {
     ("sequential", True): (
@@ -190,11 +191,10 @@ def palette(scheme: Scheme, diverging: bool) -> Palette:
         return _glyph_palette(scheme, diverging)
     neutral = _neutral(scheme)
     if diverging:
-        side = DIVERGING_LEVELS // 2
-        low, high = _ramp(scheme, "negative", neutral, side), _ramp(scheme, "positive", neutral, side)
+        low, high = _ramp(scheme, "negative", neutral), _ramp(scheme, "positive", neutral)
         colours = [*reversed(low), neutral, *high]
     else:
-        colours = [neutral, *_ramp(scheme, "sequential", neutral, SEQUENTIAL_LEVELS - 1)]
+        colours = [neutral, *_ramp(scheme, "sequential", neutral)]
     return Palette(tuple(Swatch(colour) for colour in colours), diverging)
 
 
@@ -209,11 +209,11 @@ def _neutral(scheme: Scheme) -> RGB:
     return grey if _index(grey) != surface else wanted
 
 
-def _ramp(scheme: Scheme, name: str, neutral: RGB, count: int) -> list[RGB]:
+def _ramp(scheme: Scheme, name: str, neutral: RGB) -> list[RGB]:
+    """From the neutral, without it."""
     if scheme.mode == "256":
-        # The first eighth or so stays neutral: the darkest colours of the cube are loud beside a grey.
-        colours = [neutral, *map(_xterm, _XTERM[name, scheme.dark])]
-        return [colours[(level + 1) * len(colours) // (count + 1)] for level in range(count)]
+        return [*map(_xterm, _XTERM[name, scheme.dark])]
+    count = SEQUENTIAL_LEVELS - 1 if name == "sequential" else DIVERGING_LEVELS // 2
     stops = [neutral, *_RAMPS[name, scheme.dark]]
     return [_between(stops, (level + 1) / count) for level in range(count)]
 

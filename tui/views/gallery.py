@@ -18,7 +18,7 @@ from tui.text import shorten, width
 from tui.views import ansi, plot
 from tui.views.colours import Scheme, palette, scale_of
 from tui.views.geometry import Layout, block_extremes, cell_size, lay_axis
-from tui.views.picture import insert_cells
+from tui.views.picture import insert_bar, insert_cells
 from tui.views.surface import Drawing, restyled
 
 if TYPE_CHECKING:
@@ -62,13 +62,15 @@ class Wall:
 def wall(gallery: Gallery, columns: int, lines: int, scheme: Scheme, first: int = 0) -> Wall:
     """Draw thumbnails as large as all of them fit, on one colour scale; too small, a window of them."""
     count = max(1, len(gallery.grids))
-    across, room = _arrangement(gallery, columns, lines)
+    legend = lines > 2 * (SMALLEST[1] + 1)
+    across, room = _arrangement(gallery, columns, lines - legend)
     step = (room[0] + GAP, room[1] + 1)
-    down = max(1, min(-(-count // across), lines // step[1]))
+    down = max(1, min(-(-count // across), (lines - legend) // step[1]))
     first = max(0, min(first // across, -(-count // across) - down)) * across
     values = [grid.values.ravel() for grid in gallery.grids]
     diverging = any(grid.diverging for grid in gallery.grids)
-    scale = scale_of(np.concatenate([*values, np.empty(0)]), diverging)
+    limits = {grid.limits for grid in gallery.grids}
+    scale = scale_of(np.concatenate([*values, np.empty(0)]), diverging, limits.pop() if len(limits) == 1 else None)
     colours = palette(scheme, diverging)
     with plot.DRAWING:
         sheet = plot.blank(max(1, columns), max(1, lines), scheme)
@@ -80,6 +82,8 @@ def wall(gallery: Gallery, columns: int, lines: int, scheme: Scheme, first: int 
                 continue
             shown = block_extremes(grid.values, layout.rows.starts, layout.cols.starts, diverging)
             insert_cells(sheet, scale.levels(shown, len(colours)), layout, colours)
+        if legend:
+            insert_bar(sheet, lines - 1, columns, colours, scale, scheme)
         strips = ansi.strips_of(sheet.string(), max(1, columns))
     return Wall(strips, across, down, first, step, len(gallery.grids))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from textual.geometry import Region
 from textual.strip import Strip
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     import numpy as np
 else:
     from tui.later import numpy as np
+
+
+Glyphs = Literal["mark", "narrow", "glyph"]
+"""Which of a swatch's characters a picture is drawn with, where colours are few."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,23 +228,43 @@ def _insert_halves(sheet: Any, levels: np.ndarray, layout: Layout, colours: Pale
 
 def _insert_legend(sheet: Any, grid: Grid, layout: Layout, colours: Palette, scale: Scale, scheme: Scheme) -> None:
     """The last line: axis names and the part shown at the left, the colour bar with its ends at the right."""
-    line = layout.height - 1
-    low, high = plot.number(scale.low, sign=grid.diverging), plot.number(scale.high, sign=grid.diverging)
-    bar = min(2 * len(colours) if scheme.glyphs else len(colours), max(3, layout.width // 4))
+    # Such cells have glyphs of their own, and so has the bar.
+    glyphs: Glyphs = "mark" if layout.texts or layout.numbers else "narrow" if _one_wide(layout) else "glyph"
+    line, room = layout.height - 1, min(layout.width, max(layout.right, 56))
+    start = insert_bar(sheet, line, room, colours, scale, scheme, glyphs, layout.width // 4)
+    if start >= 0:
+        text, ink = axes_line(grid, layout, start - 2), mix(scheme.muted, scheme.surface, 0.3)
+        plot.write(sheet, 0, line, text, ink, scheme.surface)
+
+
+def _one_wide(layout: Layout) -> bool:
+    return layout.cols.size == len(layout.cols)
+
+
+def insert_bar(
+    sheet: Any,
+    line: int,
+    end: int,
+    colours: Palette,
+    scale: Scale,
+    scheme: Scheme,
+    glyphs: Glyphs = "narrow",
+    most: int = 20,
+) -> int:
+    """The colour bar with the scale's ends, up to a column; where it begins, or −1 where it has no room."""
+    low, high = (plot.number(value, sign=colours.diverging) for value in (scale.low, scale.high))
+    bar = min(2 * len(colours) if scheme.glyphs else max(len(colours), 16), max(3, most))
     bar -= 1 - bar % 2
-    total = len(low) + bar + len(high) + 2
-    if total > layout.width:
-        return
-    start = max(0, min(layout.width, max(layout.right, 56)) - total)
+    start = end - (len(low) + bar + len(high) + 2)
+    if start < 0:
+        return -1
     plot.write(sheet, start, line, low, scheme.muted, scheme.surface)
-    plot.write(sheet, start + total - len(high), line, high, scheme.muted, scheme.surface)
-    one_wide = layout.cols.size == len(layout.cols)  # such cells have glyphs of their own, and so has the bar
+    plot.write(sheet, end - len(high), line, high, scheme.muted, scheme.surface)
     for i in range(bar):
         swatch = colours.swatches[round(i * (len(colours) - 1) / (bar - 1))]
-        glyph = swatch.mark if layout.texts or layout.numbers else swatch.narrow if one_wide else swatch.glyph
-        plot.write(sheet, start + len(low) + 1 + i, line, glyph or " ", swatch.foreground, swatch.background)
-    text = axes_line(grid, layout, start - 2)
-    plot.write(sheet, 0, line, text, mix(scheme.muted, scheme.surface, 0.3), scheme.surface)
+        glyph = getattr(swatch, glyphs) or " "
+        plot.write(sheet, start + len(low) + 1 + i, line, glyph, swatch.foreground, swatch.background)
+    return start
 
 
 def axes_line(grid: Grid, layout: Layout, columns: int) -> str:
