@@ -123,6 +123,8 @@ class Desk(Horizontal):
         """To what a key opened; on a small screen the picture is in front again, unless a side panel was opened."""
         if isinstance(there, Selection) and there.page != self._scene.selection.page:
             there = moves.leave_panel(there, self.small)
+            if self.small and pages.of(there).list_first:
+                there = moves.next_panel(there, small=True)
         self.put(there, jump=True)
 
     def put(self, there: Moved, jump: bool = False) -> None:

@@ -56,6 +56,8 @@ FLAGS: Mapping[str, Flag] = {
     "distractor": Flag("minus this token's logit", metavar="WORDS"),
     "query": Flag("position of the query (default: −1, the last)", -1, metavar="N", kind=int),
     "key": Flag("position of the key", metavar="N", kind=int),
+    "against": Flag("less the score of this other key, or of the mean of all by the query's attention",
+                    metavar="KEY|mean"),
     "layer": Flag("whose MLP", metavar="L2"),
     "neuron": Flag("this one; without --prompt: the tokens it writes", metavar="L2N17"),
     "mids": Flag("also the states between attention and MLP", False, kind=bool),

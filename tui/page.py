@@ -239,6 +239,8 @@ class Page:
     """Whether its job is a search that nobody wants computed for the neighbouring heads."""
     marks: ClassVar[bool] = False
     """Whether rows and columns are both tokens of the prompt, so that the token strip marks two."""
+    list_first: ClassVar[bool] = False
+    """Whether a small screen shows its ranked list before its picture."""
     back_to: ClassVar[str] = ""
     """The page that its key shows when it is shown already."""
 

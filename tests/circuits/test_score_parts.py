@@ -50,13 +50,27 @@ def test_against_float64(pair: Pair, unit: Unit, query: int, key: int) -> None:
         vectors = np.stack(out)
         return vectors if want.rope is None else want.rope(vectors, np.full(len(vectors), at))
 
-    pairs = side(query, head.W_Q, head.b_Q) @ side(key, head.W_K, head.b_K).T / want.attn_scale
+    keys = [side(at, head.W_K, head.b_K) for at in range(query + 1)]
+    pairs = side(query, head.W_Q, head.b_Q) @ keys[key].T / want.attn_scale
     grid = pair.desk.get(ScoreParts(run, LAYER, HEAD, query, key, unit))
     assert grid.rows.labels == grid.cols.labels == (*before, "rounding", "bias")
     shown = [i for i, label in enumerate(grid.rows.labels) if label != "rounding"]
     assert error(grid.values[np.ix_(shown, shown)], pairs) < 1e-5
-    assert grid.header.checks["score"] == pytest.approx(pair.run.scores[LAYER][HEAD][query, key], abs=1e-5)
+    scores, pattern = pair.run.scores[LAYER][HEAD][query], pair.run.patterns[LAYER][HEAD][query]
+    assert grid.header.checks["score"] == pytest.approx(scores[key], abs=1e-5)
     adds_up(grid, 1e-5)
+
+    # Less another key, and less the mean of all keys by the query's attention.
+    mean = sum(pattern[at] * keys[at] for at in range(query + 1))
+    seen = float(pattern[: query + 1] @ scores[: query + 1])
+    for against, taken, value in ((1, keys[1], scores[1]), ("mean", mean, seen)):
+        less = pair.desk.get(ScoreParts(run, LAYER, HEAD, query, key, unit, against))
+        assert less.rows.labels == less.cols.labels == grid.rows.labels
+        want_less = pairs - side(query, head.W_Q, head.b_Q) @ taken.T / want.attn_scale
+        assert error(less.values[np.ix_(shown, shown)], want_less) < 1e-5
+        assert less.header.checks["score"] == pytest.approx(scores[key] - value, abs=1e-5)
+        adds_up(less, 1e-5, float(np.abs(scores[: query + 1]).max()))
+        assert want.rope is not None or np.abs(less.values[:, -1]).max() < 1e-5, "all keys share their bias"
 
 
 def test_what_is_said(pair: Pair) -> None:

@@ -202,15 +202,12 @@ def head_input(head: HeadWeights, parts: Parts, side: str) -> tuple[tuple[str, .
     return names, vectors @ whole / whole.dot(whole)
 
 
-def score_parts(
-    head: HeadWeights, at_query: Parts, at_key: Parts, query: int, key: int
-) -> tuple[tuple[str, ...], Tensor]:
-    """One attention score, before a soft cap, as a sum over pairs: names and ``[at the query, at the key]``.
+def rotated(head: HeadWeights, parts: Parts, side: str, at: int) -> tuple[tuple[str, ...], Tensor]:
+    """A head's q or k at one position as it enters the score, as ``projected``: an attention score before a soft cap is
 
         score = Σ_a Σ_b R_query(part_a → q) · R_key(part_b → k) / attn_scale
 
-    Both parts as ``projected`` of one position; R is the model's own rotation, which is linear.
+    R is the model's own rotation, which is linear.
     """
-    names, q = projected(head, at_query, "q")
-    _, k = projected(head, at_key, "k")
-    return names, qk.rotated(head, q, query) @ qk.rotated(head, k, key).mT / head.attn_scale
+    names, vectors = projected(head, parts, side)
+    return names, qk.rotated(head, vectors, at)

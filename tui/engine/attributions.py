@@ -183,31 +183,59 @@ def score_parts(job: ScoreParts, bench: OpenModel, ctx: Context) -> Grid:
     refuse_set(job.run, ("q", "k", "pattern"), job.layer, job.head, "its score is not made of the stream's parts")
     query, key = place(job.run, job.query), place(job.run, job.key)
     trace = bench.trace(job.run, job.layer, ctx)
-    here, there = (
-        f"{visible(text)} ({at})"
-        for text, at in zip(bench.texts((job.run.ids[query], job.run.ids[key])), (query, key), strict=True)
-    )
-    if not attention.visible(trace, job.layer, job.head)[query, key]:
-        why = "it comes later" if key > query else "it is out of the head's window"
-        raise Refusal(f"In {name} the query {here} cannot see the key {there}: {why}.", "Choose a key that it can see.")
+    here, there = _named(job, query, bench), _named(job, key, bench)
+    sees = attention.visible(trace, job.layer, job.head)[query]
+    other = place(job.run, job.against) if isinstance(job.against, int) else None
+    for at in (key, other):
+        if at is not None and not sees[at]:
+            why = "it comes later" if at > query else "it is out of the head's window"
+            raise Refusal(f"In {name} the query {here} cannot see the key {_named(job, at, bench)}: {why}.",
+                          "Choose a key that it can see.")  # fmt: skip
     W_O = bench.writers if job.unit == "head" else None
-    at_query, at_key = (residual.split(trace, W_O, job.layer, slice(at, at + 1)) for at in (query, key))
-    ctx.check()
-    names, values = residual.score_parts(head, at_query, at_key, query, key)
-    q, k = trace.queries[job.layer][query, job.head], trace.keys[job.layer][key, job.head]
-    score, total = float(double(q) @ double(k)) / head.attn_scale, float(double(values).sum())
+
+    def side(at: int, name: str) -> tuple[tuple[str, ...], Tensor]:
+        ctx.check()
+        return residual.rotated(head, residual.split(trace, W_O, job.layer, slice(at, at + 1)), name, at)
+
+    (names, q), (_, k) = side(query, "q"), side(key, "k")
+    keys = trace.keys[job.layer][:, job.head]
+    whole = double(keys[key])
+    for at, weight in _taken_away(trace, job, query, other).items():
+        k = k - weight * side(at, "k")[1]
+        whole = whole - weight * double(keys[at])
+    values = q @ k.mT / head.attn_scale
+    score = float(double(trace.queries[job.layer][query, job.head]) @ whole) / head.attn_scale
+    total = float(double(values).sum())
+    less = ", less the mean of all keys by the query's attention" if job.against == "mean" else ""
+    less = less if other is None else f", less that of the key {_named(job, other, bench)}"
     header = words.header(
         "score-parts",
-        "an attention score by pairs of components",
-        "(part_a → q)·(part_b → k) / attn_scale",
+        "an attention score by pairs of components" + less,
+        "(part_a → q)·(part_b → k) / attn_scale" if not less
+        else "(part_a → q)·(part_b → k − Σ_j a_j k_j) / attn_scale",
         head=name,
         explanation=f"row = component at the query {here}, column = component at the key {there}: what the pair adds "
-        "to the score, through the norms' frozen scales",
-        convention=words.convention(bench.info, job.run, weights="any", unit=job.unit, query=query, key=key),
+        f"to the score{less}, through the norms' frozen scales",
+        convention=words.convention(bench.info, job.run, weights="any", unit=job.unit, query=query, key=key,
+                                    against=job.against if other is None else other),
         checks={"score": score, "sum": total, "error": abs(total - score)},
         details=_score_details(head.soft_cap, head.attn_scale),
-    )
+    )  # fmt: skip
     return grid(header, values, Axis("at the query", names), Axis("at the key", names))
+
+
+def _named(job: ScoreParts, at: int, bench: OpenModel) -> str:
+    return f"{visible(bench.texts((job.run.ids[at],))[0])} ({at})"
+
+
+def _taken_away(trace: Trace, job: ScoreParts, query: int, other: int | None) -> dict[int, float]:
+    """Keys that are taken away, each with its weight; the weights sum to 1 (attention sinks have none)."""
+    if job.against is None:
+        return {}
+    if other is not None:
+        return {other: 1.0}
+    row = double(trace.patterns[job.layer][job.head, query])
+    return {at: float(share / row.sum()) for at, share in enumerate(row) if share}
 
 
 def _score_details(cap: float | None, scale: float) -> dict[str, Scalar]:

@@ -143,12 +143,17 @@ class SourceRow(OnLayer):
 @dataclass(frozen=True)
 class ScoreParts(OnLayer):
     """One attention score as a sum over pairs of earlier components → ``Grid`` [component at the query, component at
-    the key], through the norms' frozen scales, over ``attn_scale``, before a soft cap."""
+    the key], through the norms' frozen scales, over ``attn_scale``, before a soft cap.
+
+    ``against``: less that of another key, or less the ``mean`` of all keys weighted by the query's attention. The
+    softmax sees only such differences: what all keys share says nothing of where the head looks.
+    """
 
     head: int
     query: int
     key: int
     unit: Unit = "head"
+    against: int | Literal["mean"] | None = None
 
 
 @dataclass(frozen=True)
