@@ -12,7 +12,7 @@ from typing import Any
 from textual import events, on
 from textual.app import ComposeResult
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from . import keys, moves, needs, pages, phrases, scale, stack
 from .cards import Cards
@@ -27,6 +27,7 @@ from .prompting import Prompting
 from .scene import Scene
 from .selection import Selection
 from .views.ask import Ask
+from .views.footer import KeysFooter
 from .views.frame import send_changes
 from .views.head_card import HeadCard
 from .views.help import Help
@@ -47,7 +48,7 @@ class Explorer(Screen[None]):
         self.pace = Pace(self.set_timer, self.draw, draw_pause)
         self.notice = Notice()
         self.scene = Scene(engine, selection, self, self.notice, lambda: [*self._dialogs.needs(), *self.cards.needs()])
-        self.desk = Desk(self.scene, self.pace, lambda: self.has_class("small"),
+        self.desk = Desk(self.scene, self.pace, lambda: self.has_class("turns"),
                          lambda: self._lines.follow(self.selection, self.pace))  # fmt: skip
         self.main, self.panel = self.desk.main, self.desk.panel
         self.cards = Cards(self, self.scene, self.notice)
@@ -65,14 +66,14 @@ class Explorer(Screen[None]):
     def compose(self) -> ComposeResult:
         # Classes first: on a screen that has its widgets each costs the first paint 30 ms.
         self._fit_to(self.app.size.width, self.app.size.height)
-        self.set_class(moves.panel_open(self.selection, self.has_class("small")), "panel-open")
+        self.set_class(moves.panel_open(self.selection, self.has_class("turns")), "panel-open")
         yield self._status
         yield self._line
         yield self._strip
         yield self.desk
         yield self.notice
         yield self._inspector
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeysFooter(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         self.main.heatmap.focus()
@@ -112,9 +113,10 @@ class Explorer(Screen[None]):
         self.desk.in_front.focus()
 
     def _fit_to(self, width: int, height: int) -> None:
-        """Breakpoints: below 100×30 narrow tree and one pane at a time, below 50×12 the picture alone."""
+        """Breakpoints: below 130×30 picture and side panel take turns, below 100×30 the tree is narrow and there are no
+        frames, below 50×12 there is the picture alone."""
         small, tiny = width < 100 or height < 30, width < 50 or height < 12
-        self.update_classes({"small": small, "tiny": tiny, "roomy": height >= 36})
+        self.update_classes({"turns": width < 130 or height < 30, "small": small, "tiny": tiny, "roomy": height >= 36})
 
     # --- what the scene asks ----------------------------------------------------------------------------------------
 

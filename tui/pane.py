@@ -213,7 +213,8 @@ class Lines:
         over = page.is_over(s)  # then each prompt has an answer of its own
         self._prompt.answer = "" if over else phrases.aim_in_line(s)
         self._prompt.file = f"{s.file.name} · {s.file.count}" if s.file and over else ""
-        words = Content.assemble(*self._line(page, s))
+        room = self._inspector.size.width
+        words = Content.assemble(*(phrases.in_room(self._line(page, s), room) if room else self._line(page, s)))
         if self._inspector.content != words:
             self._inspector.update(words, layout=False)
 

@@ -11,7 +11,7 @@ from .names import neuron_at
 from .page import Cached, Here, Nothing, Segments
 from .results import Curve, Gallery, Grid, Header, Result, Scalar, Table, Tokens
 from .selection import Selection
-from .text import in_words, visible
+from .text import in_words, shorten, visible, width
 
 LABEL, VALUE, STRONG, GOOD = "$text-muted", "$text", "bold $text", "bold $success"
 SUM = ("value", "score", "sum", "error")
@@ -49,6 +49,23 @@ def word(value: Scalar) -> str:
 def field(label: str, value: str) -> Segments:
     """One style for name and number: each change of style is 40 bytes on the wire, at every cursor move."""
     return [(f"  {label} {value}", VALUE)]
+
+
+LEAST_NAME = 12
+"""Columns that a name keeps where its values need the room."""
+
+
+def in_room(line: Segments, columns: int) -> Segments:
+    """A line of a name and its values in so many columns: the name is cut first, then the last values go, whole."""
+    if sum(width(text) for text, _ in line) <= columns or not line:
+        return line
+    (name, style), *values = line
+    kept = list(values)
+    while kept and sum(width(text) for text, _ in kept) + min(width(name), LEAST_NAME) > columns:
+        kept.pop()
+    room = columns - sum(width(text) for text, _ in kept)
+    cut = name if width(name) <= room else shorten(name.rstrip(), room)
+    return [(cut, style), *kept]
 
 
 def contrast(s: Selection, asked: Callable[[Selection], Job | Nothing]) -> str:

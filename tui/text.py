@@ -67,6 +67,25 @@ def width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
+def fitting(text: str, columns: int, lines: int, between: str = "") -> str:
+    """A sentence in so many lines, broken between words; what is too much ends in ``…``. ``between``: what stands
+    between its parts, which then go whole, the last first."""
+    out = [""]
+    parts = text.split(between) if between else []
+    for word in text.split(" "):
+        if out[-1] and width(out[-1]) + 1 + width(word) > columns:
+            out.append(word)
+        else:
+            out[-1] = f"{out[-1]} {word}" if out[-1] or not word else word
+    if len(out) <= lines and all(width(line) <= columns for line in out):
+        return "\n".join(out)
+    if len(parts) > 1:
+        return fitting(between.join(parts[:-1]), columns, lines, between)
+    *before, last = out[:lines]
+    rest = " ".join((last, *out[lines:]))
+    return "\n".join(shorten(line, columns) for line in (*before, rest))
+
+
 def shorten(text: str, columns: int) -> str:
     """``text`` in at most ``columns`` columns, cut in the middle of a word with ``…`` at the end."""
     if columns <= 0:

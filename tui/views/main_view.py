@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from ..results import Curve, Gallery, Grid, Table
+from ..text import fitting
 from .chart import Bars, Plot
 from .gallery import Thumbnails
 from .heatmap import Heatmap
@@ -55,6 +56,7 @@ class MainView(Vertical):
         self.plot = Plot()
         self._shown: Picture = self.heatmap
         self._tabs: tuple[Tab, ...] = ()
+        self._words = Words("")
         self._pieces: list[tuple[str, str]] = []
 
     def compose(self) -> ComposeResult:
@@ -72,6 +74,7 @@ class MainView(Vertical):
 
     def on_resize(self, event: events.Resize) -> None:
         self._lay_tabs()
+        self.call_after_refresh(lambda: self._tell(self._words, self._tabs))  # its lines have their sizes then
 
     @property
     def picture(self) -> Picture:
@@ -116,11 +119,15 @@ class MainView(Vertical):
         self.picture.stale = False
 
     def _tell(self, words: Words, tabs: Sequence[Tab]) -> None:
-        self._tabs = tuple(tabs)
+        self._tabs, self._words = tuple(tabs), words
         self._lay_tabs()
         # Their heights are fixed: a new layout costs 5 kB.
         for line, text in (("title", words.title), ("explanation", words.explanation), ("checks", words.checks)):
-            widget, content = self.query_one(f"#{line}", Static), Content(f" {text}")
+            widget = self.query_one(f"#{line}", Static)
+            parts = {"title": " · ", "checks": "  ·  "}.get(line, "")
+            room = widget.size.width or self.size.width
+            shown = fitting(text, room - 1, max(1, widget.size.height), parts) if room else text
+            content = Content("\n".join(f" {part}" for part in shown.split("\n")))
             if widget.content != content:
                 widget.update(content, layout=False)
 
@@ -146,7 +153,7 @@ class MainView(Vertical):
 def fitted(tabs: Sequence[Tab], room: int) -> list[tuple[str, str]]:
     """The longest form of the tabs that fits in ``room`` columns, as pieces with their styles: whole names, else fewer
     letters of all but the current one, else keys alone, else the current one alone."""
-    for letters, blank in ((99, " "), (99, ""), (4, ""), (3, ""), (0, "")):
+    for letters, blank in ((99, " "), (99, ""), (4, ""), (3, ""), (2, ""), (0, "")):
         pieces = [_piece(tab, letters, blank) for tab in tabs]
         if not blank and pieces and not tabs[-1].current:
             pieces[-1] = (pieces[-1][0].rstrip(), pieces[-1][1])
