@@ -70,13 +70,14 @@ def width(text: str) -> int:
 def fitting(text: str, columns: int, lines: int, between: str = "") -> str:
     """A sentence in so many lines, broken between words; what is too much ends in ``…``. ``between``: what stands
     between its parts, which then go whole, the last first."""
-    out = [""]
+    first, *words = text.split(" ")
+    out = [first]
     parts = text.split(between) if between else []
-    for word in text.split(" "):
-        if out[-1] and width(out[-1]) + 1 + width(word) > columns:
+    for word in words:
+        if width(out[-1]) + 1 + width(word) > columns:
             out.append(word)
         else:
-            out[-1] = f"{out[-1]} {word}" if out[-1] or not word else word
+            out[-1] += f" {word}"
     if len(out) <= lines and all(width(line) <= columns for line in out):
         return "\n".join(out)
     if len(parts) > 1:

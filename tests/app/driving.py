@@ -20,7 +20,7 @@ from tui.results import Grid
 
 @asynccontextmanager
 async def driven(
-    size: tuple[int, int] = (120, 40), bench: RecordedBench | None = None, **options: Any
+    size: tuple[int, int] = (140, 40), bench: RecordedBench | None = None, **options: Any
 ) -> AsyncIterator[tuple[Explorer, Pilot[None]]]:
     """The explorer on recorded results, loaded and drawn."""
     made = bench or RecordedBench()

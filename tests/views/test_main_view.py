@@ -158,7 +158,8 @@ def test_tabs_shorten_by_and_by() -> None:
     assert at[75] == "1 Pattern 2 QK 3 OV 4 Residual  5 Lens 6 Attribution W Why U Neurons"
     assert at[60] == "1 Patt 2 QK 3 OV 4 Resi  5 Lens 6 Attr W Why U Neur"
     assert at[50] == "1 Pat 2 QK 3 OV 4 Res  5 Lens 6 Att W Why U Neu"
-    assert at[46] == at[30] == "1 2 3 4  5 Lens 6 W U"
+    assert at[46] == "1 Pa 2 QK 3 OV 4 Re  5 Lens 6 At W Wh U Ne"
+    assert at[30] == "1 2 3 4  5 Lens 6 W U"
     assert at[10] == " 5 Lens "
     assert fitted([], 10) == []
 

@@ -83,7 +83,7 @@ def is_number(said: str, value: float) -> bool:
     """Whether a cell says its value, to the digits that it has room for."""
     text = said.strip().replace("−", "-")
     if text in ("≈0", "∞", "-∞", "…"):
-        return {"≈0": 0 < abs(value) < 1e-4, "∞": value > 1e4, "-∞": value < -1e4}.get(text, False)
+        return {"≈0": 0 < abs(value) < 1e-4, "∞": value > 1e9, "-∞": value < -1e9}.get(text, False)
     mantissa = text.split("e")[0]
     decimals = len(mantissa.partition(".")[2]) - int(text.partition("e")[2] or 0)
     return abs(float(text) - value) <= 0.51 * 10.0**-decimals and (float(text) == 0) == (value == 0)

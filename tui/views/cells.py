@@ -75,7 +75,7 @@ def _lines(
     if not layout.texts:  # a mark, or nothing, and the value
         marks = [" " + text if glyphs and layout.numbers else text for text in texts]
         yield [
-            mark + (number_in(value, size - len(mark)) if layout.numbers else " " * (size - len(mark)))
+            mark + (number_in(value, size - len(mark), apart=glyphs) if layout.numbers else " " * (size - len(mark)))
             for mark, value, size in zip(marks, values, sizes, strict=True)
         ]
         return
@@ -130,15 +130,17 @@ def in_cell(text: str, columns: int, spare: int = 1) -> str:
 
 
 @lru_cache(maxsize=16384)
-def number_in(value: float, columns: int, left: bool = False) -> str:
+def number_in(value: float, columns: int, left: bool = False, apart: bool = False) -> str:
     """A value in exactly so many columns: three digits, or as many as there is room for, never nothing of what is not
-    zero. A sign may touch the cell before, a digit may not."""
+    zero. ``apart``: something stands between it and the cell before; else a sign may touch that, a digit may not."""
     if math.isnan(value):
         return " " * columns
-    fitting = (text for text in _shorter(value) if len(text) + (text[0] != "−" and not left) <= columns)
-    shown = next(fitting, "…"[:columns])
-    after = max(0, columns - FIELD) // 2
-    return shown.ljust(columns) if left else (shown.rjust(columns - after) + " " * after)
+    sizes = ((text, len(text) + (text[0] != "−" and not left and not apart)) for text in _shorter(value))
+    shown, needed = next((pair for pair in sizes if pair[1] <= columns), ("…"[:columns], columns))
+    if left:
+        return shown.ljust(columns)
+    after = min(max(0, columns - FIELD) // 2, columns - needed)
+    return shown.rjust(columns - after) + " " * after
 
 
 def _shorter(value: float) -> Iterator[str]:
@@ -152,6 +154,8 @@ def _shorter(value: float) -> Iterator[str]:
     for text in (f"{size:.2f}", f"{size:.3f}"):
         if text.startswith("0") and float(text):
             yield sign + text[1:]
+    if 1 <= size < 1000:
+        yield from (f"{sign}{size:.1f}", f"{sign}{size:.0f}")
     mantissa, power = f"{size:.0e}".split("e")
     yield f"{sign}{mantissa}e{int(power)}".replace("e-", "e−")
     yield "≈0" if size < 1 else sign + "∞"

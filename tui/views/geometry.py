@@ -188,13 +188,13 @@ def lay(
     label: Callable[[Axis, int], str],
     fit: bool = False,
     origin: tuple[int, int] = (0, 0),
-    numbers: bool = True,
+    numbers: int = NUMBER[0],
     halves: bool = False,
 ) -> Layout:
     """The layout of a grid in ``width_`` × ``height`` characters; ``origin`` is its first cell where it scrolls.
 
-    ``numbers``: cells show their values where all of them have room. ``halves``: rows of a matrix that is larger than
-    the window are half a line high.
+    ``numbers``: columns of a cell from which it shows its value; 0: none does. ``halves``: rows of a matrix that is
+    larger than the window are half a line high.
     """
     n_rows, n_cols = grid.values.shape
     names = [label(grid.rows, i) for i in range(min(n_rows, SAMPLE))]
@@ -208,7 +208,7 @@ def lay(
 
     lettered = grid.text is not None and not is_marked(grid)
     text = text_columns(n_cols, canvas_width, fit, grid.text or ()) if lettered else 0
-    least = NUMBER[1] - 1 if numbers and not text and canvas_width // max(1, n_cols) >= NUMBER[0] else 0
+    least = NUMBER[1] - 1 if numbers and not text and canvas_width // max(1, n_cols) >= numbers else 0
 
     def size(lines: int, wanted: int) -> tuple[int, int]:
         if text:
@@ -230,10 +230,10 @@ def lay(
         row_labels = (" " * (left - width(row_labels[0])) + row_labels[0], *row_labels[1:])
     shown = [label(grid.cols, start) for start in cols.starts[:-1]] if band.lines else []
     each = rows.starts[-1] - rows.starts[0] == len(rows) and cols.starts[-1] - cols.starts[0] == len(cols)
-    written = numbers and each and (cell[1] > 1 or text >= NUMBERED_TEXT if text else cell[0] >= NUMBER[0])
+    written = numbers and each and (cell[1] > 1 or text >= NUMBERED_TEXT if text else cell[0] >= numbers)
     return Layout(
         width_, height, left + axis, band.lines + axis, rows, cols, row_labels, (), band.upright, band.lines, axis,
-        legend, bool(text), written and not halved, halved, band.grouped, band.unlettered,
+        legend, bool(text), bool(written) and not halved, halved, band.grouped, band.unlettered,
     ).with_heads(shown)  # fmt: skip
 
 

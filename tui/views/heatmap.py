@@ -25,7 +25,7 @@ from tui.results import Axis, Grid
 from tui.text import shorten, width
 from tui.views.colours import RGB, contrast
 from tui.views.geometry import Layout, lay
-from tui.views.picture import Picture, picture
+from tui.views.picture import Picture, numbered, picture
 from tui.views.plot import axis_label
 from tui.views.surface import Drawing, laid_over
 
@@ -100,7 +100,8 @@ class Heatmap(Drawing):
         if grid is None or not grid.values.size or not size.width or not size.height:
             return None
         halves = zoom == "halves" and not self.scheme.glyphs
-        return lay(grid, size.width, size.height, axis_label, zoom == "whole", self._origin, self.numbers, halves)
+        return lay(grid, size.width, size.height, axis_label, zoom == "whole", self._origin,
+                   numbered(self.numbers, self.scheme), halves)  # fmt: skip
 
     def set_cursor(self, row: int, col: int) -> None:
         """Put the cursor on a cell (clamped), scroll it into sight and say so."""

@@ -21,7 +21,7 @@ from tui.views import plot
 from tui.views.ansi import strips_of
 from tui.views.cells import written_on
 from tui.views.colours import Palette, Scale, Scheme, Swatch, mix, palette, scale_of
-from tui.views.geometry import Layout, block_extremes, extreme_cell, lay
+from tui.views.geometry import NUMBER, Layout, block_extremes, extreme_cell, lay
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +101,8 @@ def picture(
     scheme = scheme or Scheme()
     width_, height = max(1, width_), max(1, height)
     with plot.DRAWING:
-        layout = lay(grid, width_, height, plot.axis_label, fit, origin, numbers, halves and not scheme.glyphs)
+        layout = lay(grid, width_, height, plot.axis_label, fit, origin, numbered(numbers, scheme),
+                     halves and not scheme.glyphs)  # fmt: skip
         scale = scale or scale_of(grid.values, grid.diverging, grid.limits)
         colours = palette(scheme, grid.diverging)
         shown = block_extremes(grid.values, layout.rows.starts, layout.cols.starts, grid.diverging)
@@ -121,6 +122,11 @@ def picture(
             most = max(abs(scale.low), abs(scale.high))
             strips = written_on(strips, grid, layout, levels, colours, scheme, most)
         return Picture(strips, layout, levels, colours, scale, grid)
+
+
+def numbered(numbers: bool, scheme: Scheme) -> int:
+    """Columns of a cell from which it shows its value: one more where a glyph stands before it; 0: none does."""
+    return NUMBER[0] + scheme.glyphs if numbers else 0
 
 
 def _lying(layout: Layout) -> int:
