@@ -61,7 +61,7 @@ def in_room(line: Segments, columns: int) -> Segments:
         return line
     (name, style), *values = line
     kept = list(values)
-    while kept and sum(width(text) for text, _ in kept) + min(width(name), LEAST_NAME) > columns:
+    while kept and sum(width(text) for text, _ in kept) + min(width(name), LEAST_NAME if kept[1:] else 4) > columns:
         kept.pop()
     room = columns - sum(width(text) for text, _ in kept)
     cut = name if width(name) <= room else shorten(name.rstrip(), room)
