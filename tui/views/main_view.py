@@ -124,7 +124,7 @@ class MainView(Vertical):
         # Their heights are fixed: a new layout costs 5 kB.
         for line, text in (("title", words.title), ("explanation", words.explanation), ("checks", words.checks)):
             widget = self.query_one(f"#{line}", Static)
-            parts = {"title": " · ", "checks": "  ·  "}.get(line, "")
+            parts = "  ·  " if line == "checks" else ""
             room = widget.size.width or self.size.width
             shown = fitting(text, room - 1, max(1, widget.size.height), parts) if room else text
             content = Content("\n".join(f" {part}" for part in shown.split("\n")))
