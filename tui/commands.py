@@ -45,8 +45,8 @@ SHARED: tuple[Command, ...] = (
     Command("position_next", ("right_parenthesis",), "move('position', 1)", "position +",
             "Next position of the prompt.", "Prompt"),
     Command("prompts", ("O",), "ask('prompts')", "file of prompts",
-            "Open a file of prompts: JSON, CSV, TSV with prompt, answer, distractor, or plain text, one prompt a line.",
-            "Prompt"),
+            "Open a file of prompts: JSON, CSV, TSV with prompt, answer, distractor, or plain text, one prompt a line; "
+            "capital, induction and indirect object come with the app.", "Prompt"),
     Command("over", ("F",), "move('over')", "all prompts", "Mean and spread over the file of prompts, or one prompt.",
             "Prompt"),
     Command("prompt_previous", ("less_than_sign",), "move('prompt', -1)", "prompt −", "Previous prompt of the file.",

@@ -47,7 +47,8 @@ def _model(s: Selection, text: str) -> Selection | Lookup | Problem:
 
 PROMPTS = Question(
     "prompts", "File of prompts", "JSON, CSV, TSV with prompt, answer, distractor (else --fields prompt=KEY), or one "
-                                  "prompt a line · empty: close it", prompt_file, _path,
+                                  "prompt a line · or capital, induction, indirect object · empty: close it",
+    prompt_file, _path,
 )  # fmt: skip
 MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder in either format: see the README",
                  _model)  # fmt: skip

@@ -52,7 +52,7 @@ def test_its_scores_are_over_the_open_file_with_answers() -> None:
     s = loaded(ChosenLook(("L0H1", "L1.mlp")))
     why = PANEL.job(here(s))
     assert isinstance(why, Nothing)
-    assert why.why == "L0H1, L1.mlp · scores are over a file of prompts with answers: O opens one"
+    assert why.why == "L0H1, L1.mlp · scores are over a file of prompts with answers: O opens one, such as induction"
     why = PANEL.job(here(replace(s, file=FILE)))
     assert isinstance(why, Nothing)
     assert "prompt 2 of facts.jsonl has no answer" in why.why

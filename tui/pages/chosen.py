@@ -57,7 +57,8 @@ def _job(here: Here) -> jobs.Job | Nothing:
     if s.key is None:
         return Nothing()
     if s.file is None:
-        return Nothing(f"{', '.join(parts)} · scores are over a file of prompts with answers: O opens one")
+        return Nothing(f"{', '.join(parts)} · scores are over a file of prompts with answers: O opens one, such as "
+                       "induction")
     if s.file.prepared is None:
         return Nothing()
     if None in s.file.prepared.targets:
