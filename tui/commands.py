@@ -85,8 +85,10 @@ SHARED: tuple[Command, ...] = (
     Command("continue", ("plus",), "stack('continue')", "continue", "What the model says next, twenty tokens: clean "
             "and changed side by side; enter appends what was said up to there. Again: no longer.", "Change"),
     Command("circuit", ("c",), "stack('circuit')", "circuit", "Put the head or MLP under the cursor into the circuit, "
-            "or take it out. The panel circuit has its faithfulness, completeness and minimality over the open file, "
-            "beside ten random circuits of its size; it is kept for the model.", "Change"),
+            "or take it out; in Paths the edge. The panel circuit has its faithfulness, completeness and minimality "
+            "over the open file, beside ten random circuits of its size; it is kept for the model.", "Change"),
+    Command("circuits", ("Z",), "ask('circuits')", "circuits", "Another circuit of the model by its name, a new one, a "
+            "name for this one; empty forgets it. All are kept for the model.", "Change"),
     Command("pin", ("vertical_line",), "pin", "pin", "Pin what is shown beside what comes, with one cursor and one "
             "colour scale; again: the difference of the two; again: no longer.", "Look"),
     Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off.", "Change"),

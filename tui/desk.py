@@ -11,6 +11,7 @@ from textual.containers import Horizontal
 from . import moves, pages
 from .arrange import shared_limits
 from .contrast import here_on
+from .names import edge_name
 from .pace import Pace
 from .pane import Heads, Pane, Pinned, Side
 from .scene import Moved, Scene
@@ -67,11 +68,13 @@ class Desk(Horizontal):
 
     @property
     def listed(self) -> str:
-        """What the cursor of the list that has the keys is on; "" elsewhere."""
+        """What the cursor of the list that has the keys is on, a part or an edge; "" elsewhere."""
         focused = self.screen.focused
         if not isinstance(focused, Bars) or focused.table is None or not focused.table.rows:
             return ""
-        return str(focused.table.rows[focused.cursor][0])
+        row = focused.table.rows[focused.cursor]
+        edge = focused.table.columns[:2] == ("sender", "receiver")
+        return edge_name((str(row[0]), str(row[1]))) if edge else str(row[0])
 
     # --- drawing ---
 

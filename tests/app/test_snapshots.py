@@ -112,7 +112,7 @@ def test_a_circuit(
 ) -> None:
     """Its panel, over two prompts."""
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")  # the sentence of where it is kept is the same for everyone
-    monkeypatch.setattr("tui.kept.write", lambda key, name, parts: "")
+    monkeypatch.setattr("tui.kept.write", lambda key, name, called, circuit: "")
     path = tmp_path / "facts.jsonl"
     path.write_text('{"prompt": "The king", "answer": "Rome"}\n{"prompt": "The", "answer": "in"}\n')
     app = recorded_app(prompts=str(path))

@@ -14,7 +14,8 @@ from .many import Prompts
 class CircuitScores(Job):
     """A circuit's F beside that of the whole model and of nothing, its faithfulness, completeness and minimality →
     ``Table`` (score, circuit, random mean, random min, random max, at): every score beside that of ten random circuits
-    with as many heads and MLPs. F: the mean logit difference over the prompts, everything outside at its mean."""
+    with as many heads and MLPs. F: the mean logit difference over the prompts, everything outside at its mean. Where
+    edges are named F and faithfulness are there by edges too, beside ten random sets of as many of each kind."""
 
     model: ModelKey
     prompts: Prompts
@@ -27,6 +28,8 @@ class CircuitScores(Job):
     """Of the random circuits."""
     memory: int = 1024
     """Megabytes beside the model."""
+    edges: tuple[tuple[str, str], ...] = ()
+    """Sender and receiver: ``("L0H2", "L2H2.k")``, ``("embed", "L0.mlp")``, ``("L3.mlp", "logits")``."""
 
     def moments(self, length: int, point: str) -> ReferenceMoments:
         """The means that prompts of a length read."""
