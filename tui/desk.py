@@ -18,6 +18,7 @@ from .scene import Moved, Scene
 from .selection import Selection
 from .views.chart import Bars
 from .views.gallery import Thumbnails
+from .views.graph import GraphView
 from .views.heatmap import Heatmap
 from .views.main_view import MainView, Picture
 from .views.model_tree import ModelTree
@@ -187,6 +188,15 @@ class Desk(Horizontal):
     def _row_moved(self, message: Bars.CursorMoved) -> None:
         if message.bars is self.main.picture and message.row == message.bars.cursor:
             self._follow()
+
+    @on(GraphView.CursorMoved)
+    def _node_moved(self, message: GraphView.CursorMoved) -> None:
+        if message.view is self.main.graph and message.row == message.view.cursor:
+            self._follow()
+
+    @on(GraphView.Opened)
+    def _opened_node(self, message: GraphView.Opened) -> None:
+        self.go(moves.open_cell(self._scene.here, message.row, 0))
 
     @on(Heatmap.Opened)
     def _opened_cell(self, message: Heatmap.Opened) -> None:

@@ -25,8 +25,8 @@ _SPAN = re.compile(r"(-?\d{1,5})(?:-(-?\d{1,5}))?")
 _EDGE = re.compile(r"(.*?)\s*(?:->|→)\s*(.*)")
 PARTS = "parts are L1H3 (a head), L1.mlp, L1.attn (all heads of a layer), L1 (both) and L1N17 (a neuron)"
 RECEIVERS = "receivers are L2H1.q, L2H1.k, L2H1.v (what a head reads), L2.mlp and logits"
-EMBED, LAST = "embed", 1_000_000
-"""The sender where everything starts; a layer that no model has."""
+EMBED, LOGITS, LAST = "embed", "logits", 1_000_000
+"""The sender where everything starts, and the receiver where it ends; a layer that no model has."""
 COLUMNS = {"attn": "attn", "bias": "bias", "mlp": "MLP"}
 """Kind of a layer's part → its column where layers are rows."""
 

@@ -121,6 +121,22 @@ def test_a_circuit(
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("colour", ["truecolor", "none"])
+def test_a_circuit_as_a_graph(
+    snap_compare: Callable[..., bool], size: tuple[int, int], colour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four parts, the cursor on one that receives and sends; without colour marks and numbers say the same."""
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
+    monkeypatch.setattr("tui.kept.write", lambda key, name, called, circuit: "")
+    if colour == "none":
+        monkeypatch.setitem(os.environ, "NO_COLOR", "1")
+    app = recorded_app(color=colour)
+    keys = ("6", "c", "l", "c", "j", "c", "j", "c", "P", *"The capital of England is", "enter", "J", "j", "j")
+    keys = tuple({" ": "space"}.get(key, key) for key in keys)
+    assert snap_compare(app, run_before=press(app, keys), terminal_size=size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_without_colour(
     snap_compare: Callable[..., bool], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

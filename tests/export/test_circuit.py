@@ -60,9 +60,11 @@ def run(model: Path, folder: Path, *arguments: str) -> int:
 
 @pytest.fixture
 def document(gpt2: Path, files: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    def made(*arguments: str, model: Path = gpt2, folder: Path = files) -> dict[str, Any]:
+    def made(
+        *arguments: str, model: Path = gpt2, folder: Path = files, view: str = "circuit"
+    ) -> dict[str, Any]:
         out = tmp_path / "out.json"
-        assert run(model, folder, "circuit", *arguments, "--out", str(out)) == 0
+        assert run(model, folder, view, *arguments, "--out", str(out)) == 0
         read: dict[str, Any] = json.loads(out.read_text())
         return read
 
@@ -111,6 +113,19 @@ def test_edges_and_a_circuit_that_was_kept(
     assert "the embedding too" in got["details"]["by edges"]
 
 
+def test_its_graph_is_a_table_of_edges(document: Callable[..., dict[str, Any]]) -> None:
+    pair = ("--clean", "the capital of France is", "--corrupted", "the capital of England is", "--answer", "Paris")
+    got = document("edged.circuit", *pair, view="circuit-graph")
+    assert got["columns"] == ["sender", "receiver", "recovered"]
+    assert {tuple(row[:2]) for row in got["values"]} == {
+        ("embed", "L0H1.v"), ("L0H1", "L1H3.k"), ("L1H3", "logits")
+    }  # fmt: skip
+    assert got["convention"]["variant"] == "direct"
+    weights = document("some.circuit", view="circuit-graph")
+    assert {tuple(row[:2]) for row in weights["values"]} == {("L0H1", f"L1H3.{side}") for side in "qkv"}
+    assert weights["columns"][2] == "z"
+
+
 def test_answers_for_a_file_without(document: Callable[..., dict[str, Any]]) -> None:
     got = document("some.circuit", "--prompts", "same.txt", "--answer", "Paris", "--distractor", "London")
     assert (got["convention"]["answer"], got["convention"]["distractor"]) == (" Paris", " London")
@@ -144,6 +159,8 @@ USAGE = [
     ((*ASKED, "--weights", "raw"), "circuit does not depend on it"),
     ((*ASKED, "--distractor", "Paris"), "needs --answer"),
     ((*ASKED, "--memory", "0"), "at least 1"),
+    (("circuit-graph", "some.circuit", "--clean", "the"), "circuit-graph needs --clean TEXT and --corrupted TEXT, or"),
+    (("circuit-graph", "some.circuit", "--answer", "Paris"), "--answer and --memory are of paths"),
 ]
 FAILURES = [
     (("circuit", "nothing.txt", "--prompts", "facts.jsonl"), "cannot be read: No such file or directory."),

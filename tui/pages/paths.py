@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self, get_args
 
 from .. import arrange
 from ..engine import jobs
-from ..names import EMBED, RECEIVERS, edge_name, is_edge, part_at, part_name, receiver_at
+from ..names import EMBED, LOGITS, RECEIVERS, edge_name, is_edge, part_at, part_name, receiver_at
 from ..page import Asked, Command, Export, Here, Nothing, Option, Page, Panel, Say, Segments, panel_of
 from ..phrases import STRONG, field, number, row_of, value_at, waiting
 from ..results import Grid, Result, Table
@@ -18,7 +18,6 @@ from .columns import PartColumn
 from .patching import has_estimate, likeliest_of
 
 VARIANTS = {"direct": "direct: clean into corrupted, norm frozen", "ioi": "ioi: corrupted into clean, MLPs run again"}
-LOGITS = "logits"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from ...results import ModelKey
 from .base import Job
 from .changes import ReferenceMoments
+from .kinds import Metric
 from .many import Prompts
+from .paths import OfPair
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,26 @@ class CircuitScores(Job):
     def needs(self) -> frozenset[Job]:
         lengths = {len(run.ids) for run in self.prompts.runs}
         return frozenset(self.moments(length, point) for length in lengths for point in ("z", "mlp_out"))
+
+
+@dataclass(frozen=True)
+class CircuitPaths(OfPair):
+    """The edges of a circuit, or where it has none all between its parts, the embedding and the logits → ``Table``
+    (sender, receiver, recovered), the strongest first: each as a ``direct`` path of ``PathGrid``."""
+
+    parts: tuple[str, ...] = ()
+    edges: tuple[tuple[str, str], ...] = ()
+    metric: Metric = "logit difference"
+    memory: int = 1 << 30
+    """Bytes that a batch of runs may take beside the model."""
+
+
+@dataclass(frozen=True)
+class CircuitComposition(Job):
+    """The edges of a circuit, or where it has none all between its heads → ``Table`` (sender, receiver, z), the
+    strongest first: how far the composition of two heads is above that of random rotations; None where the sender or
+    the receiver is no head."""
+
+    model: ModelKey
+    parts: tuple[str, ...] = ()
+    edges: tuple[tuple[str, str], ...] = ()
