@@ -327,7 +327,7 @@ def graph(table: Table, nodes: tuple[str, ...], least: float = 0.0) -> Graph:
             found.setdefault((nodes.index(str(sender)), nodes.index(name)), []).append((side, value))
     header = table.header
     if out:
-        said = f"{out} edges below {100 * least:g} % of the strongest are left out"
+        said = f"below {100 * least:g} % of the strongest, not drawn: {out}"
         header = replace(header, explanation=f"{said} · {header.explanation}")
     links = tuple(Link(*ends, tuple(sides)) for ends, sides in sorted(found.items()))
     return Graph(header, nodes, links, str(table.columns[2]))

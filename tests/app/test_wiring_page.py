@@ -53,8 +53,8 @@ def test_its_own_edges_or_all_between_the_parts() -> None:
     assert own.nodes == ("embed", *PARTS)
     assert [(link.sender, link.receiver) for link in own.links] == [(0, 1), (1, 3)]
     assert every.nodes == ("embed", *PARTS, "logits")
-    assert "left out" in every.header.explanation, "of many the weak ones are not drawn, and it is said"
-    assert "left out" not in own.header.explanation
+    assert "not drawn" in every.header.explanation, "of many the weak ones are not drawn, and it is said"
+    assert "not drawn" not in own.header.explanation
 
 
 def test_the_cursor_is_on_a_node() -> None:

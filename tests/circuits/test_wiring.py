@@ -69,5 +69,5 @@ def test_edges_of_one_pair_are_one_link() -> None:
     assert made.links == (
         (0, 2, (("", None),)), (1, 3, (("k", -0.8), ("q", 0.3))), (3, 4, (("", 0.05),))
     )  # fmt: skip
-    assert made.header.explanation == "1 edges below 5 % of the strongest are left out · what"
+    assert made.header.explanation == "below 5 % of the strongest, not drawn: 1 · what"
     assert made.unit == "recovered"
