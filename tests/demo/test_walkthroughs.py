@@ -287,6 +287,7 @@ WALKS: dict[str, list[list[Reader]]] = {
         faithful(4),
         [*faithful(4), beside("F(circuit)", 2), beside("F(full)", 1)],
         faithful(4),
+        [beside("L2H3   logits", 2), beside("L3.mlp logits", 3), beside("L2H2   logits", 4)],
         [],
     ],
 }  # fmt: skip
@@ -334,7 +335,7 @@ async def walk(screen: Screen, title: str) -> None:
             await check(screen, figure)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 async def test_walk_throughs_in_one_session(size: tuple[int, int]) -> None:
     """There and back: each after each, and twice."""
