@@ -52,7 +52,7 @@ def _job(here: Here) -> jobs.Job | Nothing:
 
 
 EDGES = Panel("edges of the circuit", _job, lambda here: "edges, ranked",
-              lambda here, result: result, _opens)  # fmt: skip
+              lambda here, result: result, _opens, lambda s: bool(s.look(ChosenLook).parts))  # fmt: skip
 
 
 def _exported(ask: Asked) -> jobs.Job:
