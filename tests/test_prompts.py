@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tui import prompts
+from tui import prompts, samples
 from tui.engine.jobs import PromptRow
 from tui.prompts import PromptFile, PromptsError, parse_fields, read, split_fields
 
@@ -322,6 +322,18 @@ def test_a_home_is_found(written: Path, monkeypatch: pytest.MonkeyPatch) -> None
     written.write_text("one")
     monkeypatch.setenv("HOME", str(written.parent))
     assert read(f"~/{written.name}").rows == (PromptRow("one"),)
+
+
+def test_prompts_that_come_with_the_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read("Induction").rows[0] == PromptRow("robin silk volcano robin", "silk", "volcano")
+    assert [len(read(name).rows) for name in samples.PROMPTS] == [8, 8, 6]
+    for rows in samples.PROMPTS.values():
+        assert sorted(answer for _, answer, _ in rows) == sorted(other for *_, other in rows)
+    refused("induction", "induction comes with the app", {"prompt": "text"})
+    assert "or capital, indirect object, induction" in refused("inductions", "inductions could not be read").hint
+    Path("induction").write_text("one")
+    assert read("induction").rows == (PromptRow("one"),), "somebody's own file"
 
 
 def refused(path: Path | str, message: str, fields: Mapping[str, str] | None = None) -> PromptsError:

@@ -11,7 +11,22 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .names import part_at
-from .results import Axis, Curve, Gallery, Grid, Header, Limits, Result, Scalar, Table, frozen, head_name, none_above
+from .results import (
+    Axis,
+    Curve,
+    Gallery,
+    Graph,
+    Grid,
+    Header,
+    Limits,
+    Link,
+    Result,
+    Scalar,
+    Table,
+    frozen,
+    head_name,
+    none_above,
+)
 from .text import visible
 
 if TYPE_CHECKING:
@@ -293,3 +308,26 @@ def _tables(changed: Table, clean: Table, sides: Sides) -> Table | None:
     rows.sort(key=lambda row: -abs(row[len(keys)] or 0.0))  # type: ignore[arg-type]
     columns = (*(changed.columns[i] for i in keys), f"Δ {measured}", *sides)
     return Table(_as_difference(changed.header, sides), columns, tuple(rows), bar=f"Δ {measured}")
+
+
+def graph(table: Table, nodes: tuple[str, ...], least: float = 0.0) -> Graph:
+    """Edges (sender, receiver, effect) between nodes, those of one pair together; without those that are less than a
+    share of the strongest, which the explanation then says."""
+    effects = [row[2] for row in table.rows if isinstance(row[2], float)]
+    bar = least * max(map(abs, effects), default=0.0)
+    found: dict[tuple[int, int], list[tuple[str, float | None]]] = {}
+    out = 0
+    for sender, receiver, effect in table.rows:
+        part, _, side = str(receiver).partition(".")
+        name, side = (part, side) if side in ("q", "k", "v") else (str(receiver), "")
+        value = effect if isinstance(effect, float) else None
+        if value is not None and abs(value) < bar:
+            out += 1
+        else:
+            found.setdefault((nodes.index(str(sender)), nodes.index(name)), []).append((side, value))
+    header = table.header
+    if out:
+        said = f"below {100 * least:g} % of the strongest, not drawn: {out}"
+        header = replace(header, explanation=f"{said} · {header.explanation}")
+    links = tuple(Link(*ends, tuple(sides)) for ends, sides in sorted(found.items()))
+    return Graph(header, nodes, links, str(table.columns[2]))

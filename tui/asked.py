@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import notation, prompts
+from . import kept, notation, prompts
 from .circuits.errors import Refusal
 from .engine.jobs import (
     Change,
@@ -25,9 +25,11 @@ from .engine.jobs import (
     Words,
 )
 from .flags import Usage, head_of
-from .names import circuit_at, layer_at
+from .names import Circuit, circuit_at, layer_at
 from .pages.pairs import parse_filter
 from .results import ModelInfo, Split, Tokens
+
+_LINES = "one head, MLP or edge a line, such as L1H3 or L0H2 -> L1H3.k."
 
 
 class Missing(Refusal):
@@ -190,10 +192,18 @@ class Request:
         made: Prompts = self.get(PreparePrompts(self.model.key, Path(path).name, rows, self.with_bos))
         return made
 
-    def circuit(self) -> tuple[str, ...]:
-        """The parts of the circuit that is named; Missing for a file that is none, with the line."""
+    def circuit(self) -> Circuit:
+        """The circuit that is named: of a file, or one that was kept for the model; Missing where neither is one, with
+        the line of a file that is none."""
         path = self.options.file
-        found = circuit_at(self._text(path, "one head or MLP a line, such as L1H3."))
+        if not Path(path).exists():
+            circuits, problem = kept.read(self.model.key, self.model.name)
+            if path in circuits:
+                return circuits[path]
+            names = ", ".join(circuits) or "none"
+            raise Missing(f"{path} cannot be read: No such file or directory. Nor is it a circuit that was kept for "
+                          f"{self.model.name}: {problem or names}.", f"Write {_LINES}")  # fmt: skip
+        found = circuit_at(self._text(path, _LINES))
         if isinstance(found, str):
             raise Missing(f"{path}, {found}.")
         return found

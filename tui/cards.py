@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from textual.screen import Screen
@@ -15,7 +16,7 @@ from .pages import scores
 from .pages.chosen import ChosenLook, of_model
 from .pages.scores import ScoresLook
 from .results import Grid, head_name
-from .scene import Moved, Says, Scene
+from .scene import Says, Scene
 from .selection import Selection
 from .views.head_card import HeadCard
 
@@ -67,22 +68,29 @@ class Cards:
     def recall(self) -> None:
         """The circuit that was kept for the model that was opened."""
         s = self._scene.selection
-        if s.model is not None and not s.look(ChosenLook).parts:
-            parts, problem = kept.read(s.model.key, s.model.name)
-            self._scene.change(of_model(s, parts))
+        if s.model is not None and not s.look(ChosenLook).there:
+            circuits, problem = kept.read(s.model.key, s.model.name)
+            self._scene.change(of_model(s, circuits))
             self._notice.settle("circuit", problem)
 
-    def do(self, moved: Moved) -> None:
-        """What came of a key that may have changed the circuit: shown, and the circuit in the model's file."""
-        before = self._scene.selection.look(ChosenLook).parts
-        self._scene.do(moved)
+    def keeping(self, act: Callable[[], None]) -> None:
+        """Do what may change the circuits, and keep them in the model's file."""
+        before = self._scene.selection.look(ChosenLook)
+        act()
         s = self._scene.selection
-        parts = s.look(ChosenLook).parts
-        if s.model is None or parts == before:
+        look = s.look(ChosenLook)
+        if s.model is None or look == before:
             return
-        problem = kept.write(s.model.key, s.model.name, parts)
-        said = f"circuit: {', '.join(parts) or 'empty'} · kept in {kept.path_of(s.model.key, s.model.name)}"
-        self._notice.settle("circuit", problem or said)
+        model, said = s.model, ""
+        for name in before.all.keys() - look.all.keys():
+            said = kept.write(model.key, model.name, name, None)
+            if look.circuit != before.circuit:
+                said = said or f"{before.title} is gone; it was {', '.join(before.all[name].lines()) or 'empty'}"
+        if look.there:
+            problem = kept.write(model.key, model.name, look.name, look.circuit)
+            where = kept.path_of(model.key, model.name)
+            said = problem or said or f"{look.title}: {', '.join(look.circuit.lines()) or 'empty'} · kept in {where}"
+        self._notice.settle("circuit", said or "circuit: empty")
 
     def open(self) -> Say | None:
         """The card of the selected head."""

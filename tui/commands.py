@@ -45,8 +45,8 @@ SHARED: tuple[Command, ...] = (
     Command("position_next", ("right_parenthesis",), "move('position', 1)", "position +",
             "Next position of the prompt.", "Prompt"),
     Command("prompts", ("O",), "ask('prompts')", "file of prompts",
-            "Open a file of prompts: JSON, CSV, TSV with prompt, answer, distractor, or plain text, one prompt a line.",
-            "Prompt"),
+            "Open a file of prompts: JSON, CSV, TSV with prompt, answer, distractor, or plain text, one prompt a line; "
+            "capital, induction and indirect object come with the app.", "Prompt"),
     Command("over", ("F",), "move('over')", "all prompts", "Mean and spread over the file of prompts, or one prompt.",
             "Prompt"),
     Command("prompt_previous", ("less_than_sign",), "move('prompt', -1)", "prompt −", "Previous prompt of the file.",
@@ -85,8 +85,10 @@ SHARED: tuple[Command, ...] = (
     Command("continue", ("plus",), "stack('continue')", "continue", "What the model says next, twenty tokens: clean "
             "and changed side by side; enter appends what was said up to there. Again: no longer.", "Change"),
     Command("circuit", ("c",), "stack('circuit')", "circuit", "Put the head or MLP under the cursor into the circuit, "
-            "or take it out. The panel circuit has its faithfulness, completeness and minimality over the open file, "
-            "beside ten random circuits of its size; it is kept for the model.", "Change"),
+            "or take it out; in Paths the edge. The panel circuit has its faithfulness, completeness and minimality "
+            "over the open file, beside ten random circuits of its size; it is kept for the model.", "Change"),
+    Command("circuits", ("Z",), "ask('circuits')", "circuits", "Another circuit of the model by its name, a new one, a "
+            "name for this one; empty forgets it. All are kept for the model.", "Change"),
     Command("pin", ("vertical_line",), "pin", "pin", "Pin what is shown beside what comes, with one cursor and one "
             "colour scale; again: the difference of the two; again: no longer.", "Look"),
     Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off.", "Change"),

@@ -11,12 +11,14 @@ from textual.containers import Horizontal
 from . import moves, pages
 from .arrange import shared_limits
 from .contrast import here_on
+from .names import edge_name
 from .pace import Pace
 from .pane import Heads, Pane, Pinned, Side
 from .scene import Moved, Scene
 from .selection import Selection
 from .views.chart import Bars
 from .views.gallery import Thumbnails
+from .views.graph import GraphView
 from .views.heatmap import Heatmap
 from .views.main_view import MainView, Picture
 from .views.model_tree import ModelTree
@@ -67,11 +69,13 @@ class Desk(Horizontal):
 
     @property
     def listed(self) -> str:
-        """What the cursor of the list that has the keys is on; "" elsewhere."""
+        """What the cursor of the list that has the keys is on, a part or an edge; "" elsewhere."""
         focused = self.screen.focused
         if not isinstance(focused, Bars) or focused.table is None or not focused.table.rows:
             return ""
-        return str(focused.table.rows[focused.cursor][0])
+        row = focused.table.rows[focused.cursor]
+        edge = focused.table.columns[:2] == ("sender", "receiver")
+        return edge_name((str(row[0]), str(row[1]))) if edge else str(row[0])
 
     # --- drawing ---
 
@@ -186,6 +190,15 @@ class Desk(Horizontal):
     def _row_moved(self, message: Bars.CursorMoved) -> None:
         if message.bars is self.main.picture and message.row == message.bars.cursor:
             self._follow()
+
+    @on(GraphView.CursorMoved)
+    def _node_moved(self, message: GraphView.CursorMoved) -> None:
+        if message.view is self.main.graph and message.row == message.view.cursor:
+            self._follow()
+
+    @on(GraphView.Opened)
+    def _opened_node(self, message: GraphView.Opened) -> None:
+        self.go(moves.open_cell(self._scene.here, message.row, 0))
 
     @on(Heatmap.Opened)
     def _opened_cell(self, message: Heatmap.Opened) -> None:

@@ -33,9 +33,11 @@ class Dialogs:
     def ask(self, id: str) -> str:
         """Ask; or the sentence why not."""
         question = questions.named(id, self._scene.selection)
-        if why := question.refuses(self._scene.selection):
+        s = self._scene.selection
+        if why := question.refuses(s):
             return why
-        self._screen.app.push_screen(Ask(id, question.title, question.before(self._scene.selection), question.hint))
+        hint = " · ".join(filter(None, (question.lists(s), question.hint)))
+        self._screen.app.push_screen(Ask(id, question.title, question.before(s), hint))
         return ""
 
     def answered(self, id: str, text: str) -> None:

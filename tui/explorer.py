@@ -168,7 +168,8 @@ class Explorer(Screen[None]):
     @on(Ask.Answered)
     @on(Ask.Picked)
     def _answered(self, message: Ask.Answered | Ask.Picked) -> None:
-        self._dialogs.answered(message.question, message.text if isinstance(message, Ask.Answered) else message.value)
+        text = message.text if isinstance(message, Ask.Answered) else message.value
+        self.cards.keeping(lambda: self._dialogs.answered(message.question, text))
 
     @on(HeadCard.Closed)
     @on(HeadCard.Noted)
@@ -202,7 +203,7 @@ class Explorer(Screen[None]):
         self.notice.settle("option", sentence)
 
     def action_stack(self, name: str) -> None:
-        self.cards.do(stack.KEYS[name](self.scene.here, self.desk.listed))
+        self.cards.keeping(lambda: self.scene.do(stack.KEYS[name](self.scene.here, self.desk.listed)))
 
     def action_pin(self) -> None:
         self.scene.pin()

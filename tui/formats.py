@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__
-from .results import Axis, Curve, Gallery, Grid, Header, ModelInfo, Result, Scalar, Table, Tokens
+from .results import Axis, Curve, Gallery, Graph, Grid, Header, ModelInfo, Result, Scalar, Table, Tokens
 from .text import visible, width
 
 SIZES = ("value", "score", "sum", "logit_difference_clean", "logit_difference_ablated")
@@ -268,7 +268,7 @@ def _as_table(result: Result) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
 
 def svg(result: Result) -> str:
     """The picture at 120×40, as the app draws it."""
-    if isinstance(result, Tokens | ModelInfo):
+    if isinstance(result, Tokens | ModelInfo | Graph):
         raise ValueError("this view has no picture: write it as json, csv, npz or txt")
     from .views.svg import svg_of
 

@@ -1,5 +1,5 @@
-"""The circuit that was put together, kept for its model beside the notes: ``NAME-FINGERPRINT.circuit.txt``, one head or
-MLP a line, as ``export circuit`` reads it.
+"""The circuits that were put together, kept for their model beside the notes: ``NAME-FINGERPRINT.circuit.txt``, one
+head, MLP or edge a line, each circuit after ``[its name]``, the one that was shown last first.
 """
 
 from __future__ import annotations
@@ -9,39 +9,52 @@ import os
 from pathlib import Path
 
 from . import notes
-from .names import circuit_at
+from .names import Circuit, circuits_at
 from .results import ModelKey
+
+FIRST = "circuit"
+"""The name of a circuit that nobody has named."""
 
 
 def path_of(key: ModelKey, name: str) -> Path:
-    """Where the circuit of a model is, or will be."""
+    """Where the circuits of a model are, or will be."""
     return notes.notes_file(key, name).with_suffix(".circuit.txt")
 
 
-def read(key: ModelKey, name: str) -> tuple[tuple[str, ...], str]:
-    """The parts of the circuit that was kept, and what is wrong with its file: a sentence, empty if nothing is."""
+def read(key: ModelKey, name: str) -> tuple[dict[str, Circuit], str]:
+    """The circuits that were kept, and what is wrong with their file: a sentence, empty if nothing is."""
     path = path_of(key, name)
     try:
         text = path.read_text("utf-8") if path.is_file() else ""
     except (OSError, UnicodeDecodeError) as error:
-        return (), f"{path} cannot be read ({_reason(error)})."
-    found = circuit_at(text)
-    return ((), f"{path}, {found}.") if isinstance(found, str) else (found, "")
+        return {}, f"{path} cannot be read ({_reason(error)})."
+    found = circuits_at(text)
+    if isinstance(found, str):
+        return {}, f"{path}, {found}."
+    return {name or FIRST: circuit for name, circuit in found.items()}, ""
 
 
-def write(key: ModelKey, name: str, parts: tuple[str, ...]) -> str:
-    """Keep a circuit; empty, or a sentence: that it could not be kept."""
-    path = path_of(key, name)
+def write(key: ModelKey, name: str, called: str, circuit: Circuit | None) -> str:
+    """Keep a circuit, before the others in the file, which stay as they are; None: it is no longer kept. Empty, or a
+    sentence: that nothing could be kept, or where a file that could not be read is now."""
+    path, (others, broken), told = path_of(key, name), read(key, name), ""
+    others.pop(called, None)
+    circuits = others if circuit is None else {called: circuit, **others}
+    lines = [f"# {' '.join(name.split())}"]
+    for at, (other, there) in enumerate(circuits.items()):
+        lines += [*([f"[{other}]"] if at or other != FIRST else []), *there.lines()]
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        scratch.write_text("".join(f"{line}\n" for line in (f"# {' '.join(name.split())}", *parts)), "utf-8")
+        scratch.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        if broken:
+            told = f"{broken} It is now {path.rename(notes.unused(path)).name}, and a new one is in its place."
         scratch.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
             scratch.unlink()
         return f"The circuit cannot be kept in {path} ({_reason(error)}): make room for it there."
-    return ""
+    return told
 
 
 def _reason(error: Exception) -> str:

@@ -160,7 +160,8 @@ def next_panel(s: Selection, small: bool) -> Selection:
     page = pages.of(s)
     names = [panel.name for panel in offered(page, s)]
     if not panel_open(s, small):
-        return replace(s, panel=names[0] if names else "", panel_shown="open")
+        first = names[0] if names else ""  # on a small screen one may wait already: the key that chose it could not
+        return replace(s, panel=s.panel if s.panel in names else first, panel_shown="open")
     shown = panel_of(page, s)
     at = names.index(shown.name) + 1 if shown is not None else 0
     return replace(s, panel=names[at]) if at < len(names) else replace(s, panel="", panel_shown="closed")

@@ -22,8 +22,11 @@ _PART = re.compile(r"L(\d+)(?:H(\d+)|\.(attn|bias|mlp))")
 _CHANGED = re.compile(r"L(\d{1,6})(?:(H)(\d{1,6})|(N)(\d{1,9})|\.(attn|mlp))?", re.IGNORECASE)
 _RECEIVER = re.compile(r"\s*(?:L(\d{1,6})(?:H(\d{1,6})\.([qkv])|\.mlp)|logits)\s*", re.IGNORECASE)
 _SPAN = re.compile(r"(-?\d{1,5})(?:-(-?\d{1,5}))?")
+_EDGE = re.compile(r"(.*?)\s*(?:->|→)\s*(.*)")
 PARTS = "parts are L1H3 (a head), L1.mlp, L1.attn (all heads of a layer), L1 (both) and L1N17 (a neuron)"
 RECEIVERS = "receivers are L2H1.q, L2H1.k, L2H1.v (what a head reads), L2.mlp and logits"
+EMBED, LOGITS, LAST = "embed", "logits", 1_000_000
+"""The sender where everything starts, and the receiver where it ends; a layer that no model has."""
 COLUMNS = {"attn": "attn", "bias": "bias", "mlp": "MLP"}
 """Kind of a layer's part → its column where layers are rows."""
 
@@ -49,6 +52,44 @@ class ReceiverAt(NamedTuple):
     """``q``, ``k``, ``v``, ``mlp`` or ``logits``."""
     layer: int | None = None
     head: int | None = None
+
+    @property
+    def name(self) -> str:
+        """``L2H1.q``, ``L2.mlp``, ``logits``."""
+        return self.kind if self.layer is None else f"{self.part}.{self.kind}" if self.head is not None else self.part
+
+    @property
+    def part(self) -> str:
+        """``L2H1``, ``L2.mlp``; "" of the logits."""
+        return "" if self.layer is None else f"L{self.layer}.mlp" if self.head is None else f"L{self.layer}H{self.head}"
+
+
+Edge = tuple[str, str]
+"""A sender (``embed``, a head, an MLP) and the receiver it sends to: ``("L0H2", "L2H2.k")``."""
+
+
+class Circuit(NamedTuple):
+    """Heads and MLPs, and edges between them, in the model's order."""
+
+    parts: tuple[str, ...] = ()
+    edges: tuple[Edge, ...] = ()
+
+    def with_part(self, name: str) -> Circuit:
+        """With a part; one that is there is taken out, and its edges go with it."""
+        if name not in self.parts:
+            return circuit([*self.parts, name], self.edges)
+        edges = [edge for edge in self.edges if name not in ends_of(edge)]
+        return circuit([part for part in self.parts if part != name], edges)
+
+    def with_edge(self, edge: Edge) -> Circuit:
+        """With an edge and the parts at its ends; one that is there is taken out, and its parts stay."""
+        if edge in self.edges:
+            return Circuit(self.parts, tuple(other for other in self.edges if other != edge))
+        return circuit(self.parts, [*self.edges, edge])
+
+    def lines(self) -> tuple[str, ...]:
+        """As it is written."""
+        return (*self.parts, *(edge_name(edge, "->") for edge in self.edges))
 
 
 def receiver_at(name: str) -> ReceiverAt | None:
@@ -127,21 +168,104 @@ def parts_at(text: str) -> tuple[tuple[str, tuple[int, ...] | None], ...] | str:
     return tuple(dict.fromkeys(out))
 
 
-def circuit_at(text: str) -> tuple[str, ...] | str:
-    """A circuit as it is written, one head or MLP a line, ``#`` before comments → its parts in the model's order, each
-    once; a sentence with the line's number where the text is not that."""
-    out = []
+def circuit_at(text: str) -> Circuit | str:
+    """A circuit as it is written, one head or MLP or edge (``L0H2 -> L2H2.k``) a line, ``#`` before comments; the ends
+    of an edge are parts of it. A sentence with the line's number where the text is not that."""
+    found = circuits_at(text)
+    if isinstance(found, str):
+        return found
+    if len(found) > 1:
+        return f"there are {len(found)} circuits in it, {', '.join(name or 'one without a name' for name in found)}: "\
+               "name one, or leave the others out"  # fmt: skip
+    return next(iter(found.values()), Circuit())
+
+
+def circuits_at(text: str) -> dict[str, Circuit] | str:
+    """Circuits under their names, each ``[name]`` on a line before it; "" before the first such line."""
+    found: dict[str, tuple[list[str], list[Edge]]] = {}
+    name = ""
     for number, line in enumerate(text.splitlines(), 1):
-        name = line.partition("#")[0].strip()
-        if not name:
+        words = line.partition("#")[0].strip()
+        if not words:
             continue
-        found = parts_at(name)
-        if isinstance(found, str):
-            return f"line {number}: {found}"
-        if len(found) != 1 or found[0][1] is not None or not is_node(found[0][0]):
-            return f"line {number}: “{name}” is no part of a circuit: one head (L1H3) or MLP (L1.mlp) a line"
-        out.append(found[0][0])
-    return in_order(out)
+        if words[0] == "[" and words[-1] == "]":
+            name = words[1:-1].strip()
+            if name in found:
+                return f"line {number}: there are two circuits {name}"
+            found[name] = ([], [])
+            continue
+        parts, edges = found.setdefault(name, ([], []))
+        if _EDGE.fullmatch(words):
+            edge = edge_at(words)
+            if isinstance(edge, str):
+                return f"line {number}: {edge}"
+            edges.append(edge)
+            continue
+        read = parts_at(words)
+        if isinstance(read, str):
+            return f"line {number}: {read}"
+        if len(read) != 1 or read[0][1] is not None or not is_node(read[0][0]):
+            return f"line {number}: “{words}” is no part of a circuit: one head (L1H3), MLP (L1.mlp) or edge "\
+                   "(L0H2 -> L2H2.k) a line"  # fmt: skip
+        parts.append(read[0][0])
+    return {name: circuit(*lines) for name, lines in found.items()}
+
+
+def circuit(parts: Iterable[str], edges: Iterable[Edge]) -> Circuit:
+    """In the model's order, each once, with the parts that edges have at their ends."""
+    known = sorted(set(edges), key=lambda edge: (*_read_at(edge[1]), *_written_at(edge[0])))
+    return Circuit(in_order([*parts, *(end for edge in known for end in ends_of(edge))]), tuple(known))
+
+
+def ends_of(edge: Edge) -> tuple[str, ...]:
+    """The parts at an edge's ends: the embedding and the logits are none."""
+    at = receiver_at(edge[1])
+    return tuple(name for name in (edge[0], at.part if at is not None else "") if is_node(name))
+
+
+def edge_name(edge: Edge, arrow: str = "→") -> str:
+    """``L0H2 → L2H2.k``."""
+    return f" {arrow} ".join(edge)
+
+
+def is_edge(text: str) -> bool:
+    """Whether a text is written as an edge is."""
+    return _EDGE.fullmatch(text.strip()) is not None
+
+
+def sender_of(name: str) -> str:
+    """The sender of an edge; a part as it is."""
+    return name.partition(" → ")[0]
+
+
+def edge_at(text: str) -> Edge | str:
+    """``L0H2 -> L2H2.k`` (or ``→``) → the edge; a sentence where it is none."""
+    match = _EDGE.fullmatch(text.strip())
+    if match is None:
+        return f"“{text}” is no edge, such as L0H2 -> L2H2.k"
+    read, at = parts_at(match[1]), receiver_at(match[2])
+    sender = EMBED if match[1].lower() == EMBED else read[0][0] if isinstance(read, tuple) else ""
+    if sender != EMBED and (len(read) != 1 or read[0][1] is not None or not is_node(sender)):
+        return f"“{match[1]}” sends nothing: senders are embed, L0H2 (a head) and L0.mlp"
+    if at is None:
+        return f"“{match[2]}” receives nothing: {RECEIVERS}"
+    if not _written_at(sender) < _read_at(at.name):
+        return f"{sender} does not come before {at.name}: it sends nothing to it"
+    return sender, at.name
+
+
+def _written_at(sender: str) -> tuple[int, int, int]:
+    """Where a sender stands in the model's order."""
+    part = part_at(sender)
+    return (-1, 0, 0) if part is None else (part.layer, 2 * (part.kind == "mlp") + 1, part.head or 0)
+
+
+def _read_at(receiver: str) -> tuple[int, int, int]:
+    """Where a receiver stands in it: heads read before all heads of their layer write, MLPs after them."""
+    at = receiver_at(receiver)
+    if at is None or at.layer is None:
+        return LAST, 0, 0
+    return (at.layer, 2, 0) if at.head is None else (at.layer, 0, 3 * at.head + "qkv".index(at.kind))
 
 
 def is_node(name: str) -> bool:

@@ -72,7 +72,7 @@ def write(key: ModelKey, name: str, *notes: Note) -> str:
             os.fsync(file.fileno())
         told = ""
         if broken:
-            aside = path.rename(_unused(path))
+            aside = path.rename(unused(path))
             told = f"{path} could not be read ({broken}). It is now {aside.name}, and new notes are in its place."
         scratch.replace(path)
     except OSError as error:
@@ -136,10 +136,10 @@ def _has(value: object, **types: type) -> bool:
     )
 
 
-def _unused(path: Path) -> Path:
+def unused(path: Path) -> Path:
     """A name beside a file that nothing has."""
     number = 1
-    while os.path.lexists(aside := path.with_name(f"{path.stem}.unread-{number}.json")):
+    while os.path.lexists(aside := path.with_name(f"{path.stem}.unread-{number}{path.suffix}")):
         number += 1
     return aside
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from .arrange import tokens_alone
 from .engine import jobs
+from .names import Circuit, is_edge
 from .results import ModelInfo, Result, Table, Tokens
 from .selection import Look, Selection
 
@@ -134,6 +135,8 @@ class Question:
     """What the worker's answer to a look-up makes of the selection."""
     refuses: Callable[[Selection], str] = field(default=lambda s: "")
     """Why it is not asked here."""
+    lists: Callable[[Selection], str] = field(default=lambda s: "")
+    """What there is to choose from, before the hint."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,7 @@ class Asked(Protocol):
     def one_prompt(self) -> jobs.Prompts: ...
     def reference(self) -> jobs.Prompts: ...
     def words_after(self, text: str) -> tuple[int, ...]: ...
-    def circuit(self) -> tuple[str, ...]: ...
+    def circuit(self) -> Circuit: ...
     def get(self, job: jobs.Job) -> Any: ...
 
 
@@ -293,6 +296,11 @@ class Page:
     def part(self, here: Here) -> str:
         """The part, neuron or state that the cell under the cursor names; "" where it names none."""
         return ""
+
+    def edge(self, here: Here, listed: str) -> str:
+        """The edge that the cell under the cursor names, or that of a list (``listed``): ``L0H2 → L2H2.k``; "" where
+        there is none."""
+        return listed if is_edge(listed) else ""
 
     def opens(self, here: Here, row: int, col: int) -> Selection | Say:
         """What enter on a cell shows."""

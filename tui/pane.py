@@ -21,9 +21,10 @@ from .pace import AWAITED, Pace
 from .page import NO_TOKENS, Nothing, Page, Panel, Segments, panel_of
 from .pages import scores
 from .pages.scores import ScoresLook
-from .results import Curve, Gallery, Grid, Header, Limits, Result, Table
+from .results import Curve, Gallery, Graph, Grid, Header, Limits, Result, Table
 from .selection import Selection
 from .views.chart import Bars
+from .views.graph import GraphView
 from .views.heatmap import Heatmap
 from .views.main_view import MainView, Tab, Words
 from .views.model_tree import ModelTree
@@ -85,7 +86,7 @@ class Pane:
         drawn, locked = scale.on_locked(s, drawn)
         if limits is not None and not locked and isinstance(drawn, Grid):
             drawn = on_scale(drawn, limits)
-        if isinstance(drawn, Grid | Gallery | Table | Curve):
+        if isinstance(drawn, Grid | Gallery | Table | Curve | Graph):
             header = drawn.header
             so_far = "(so far)" if header.partial else ""
             heading = " · ".join(part for part in (title(page, s), locked, so_far) if part)
@@ -106,6 +107,8 @@ class Pane:
         if page.name == self._drawn_page and isinstance(picture, Heatmap) and picture.grid is not None:
             return page.at(s, *picture.cursor)
         if page.name == self._drawn_page and isinstance(picture, Bars) and picture.table is not None:
+            return page.at(s, picture.cursor, 0)
+        if page.name == self._drawn_page and isinstance(picture, GraphView) and picture.graph is not None:
             return page.at(s, picture.cursor, 0)
         return s
 
@@ -141,7 +144,7 @@ class Pinned:
                 return
         elif limits is not None and isinstance(drawn, Grid):
             drawn = on_scale(drawn, limits)
-        if isinstance(drawn, Grid | Gallery | Table | Curve):
+        if isinstance(drawn, Grid | Gallery | Table | Curve | Graph):
             checks = "" if as_difference else phrases.checks(drawn.header)
             self._view.show(drawn, cell, Words(name, drawn.header.explanation, checks), tab)
         else:

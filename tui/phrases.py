@@ -9,7 +9,7 @@ from .contrast import differs
 from .engine.jobs import Job
 from .names import neuron_at
 from .page import Cached, Here, Nothing, Segments
-from .results import Curve, Gallery, Grid, Header, Result, Scalar, Table, Tokens
+from .results import Curve, Gallery, Graph, Grid, Header, Result, Scalar, Table, Tokens
 from .selection import Selection
 from .text import in_words, shorten, visible, width
 
@@ -178,7 +178,7 @@ def about(title: str, drawn: Result | None) -> str:
 
 def header_of(result: Result | None) -> Header | None:
     """The header of a result that has one."""
-    return result.header if isinstance(result, Grid | Gallery | Table | Curve) else None
+    return result.header if isinstance(result, Grid | Gallery | Table | Curve | Graph) else None
 
 
 def value_at(result: Result | None, row: int, col: int) -> float | None:

@@ -3,7 +3,8 @@
 What parses as one of these is read so: objects and rows have ``prompt``, ``answer`` and ``distractor``, or other keys
 that ``fields`` maps to them; an array may hold the prompts alone. ``answer`` and ``distractor`` are a word or a list of
 words and may be left out. In plain text every line that is not blank is a prompt, as it stands, also one that begins
-with a bracket. What is clearly something else, or one of these with a mistake in it, is refused.
+with a bracket. What is clearly something else, or one of these with a mistake in it, is refused. A name of
+``samples.PROMPTS`` is read as the prompts that come with the app, unless there is a file of that name.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from .engine import jobs
+from .samples import PROMPTS as SAMPLES
 from .text import shorten
 
 LINES, BYTES = 100_000, 64 << 20
@@ -83,6 +85,10 @@ def read(path: str | Path, fields: Mapping[str, str] = _AS_NAMED) -> PromptFile:
 
     PromptsError says what is wrong, with the number of the line or entry.
     """
+    if (sample := SAMPLES.get(str(path).lower())) and not Path(path).exists():
+        if fields:
+            raise PromptsError(f"{path} comes with the app: it has no keys to map.", "Leave --fields out.")
+        return PromptFile(tuple(jobs.PromptRow(*row) for row in sample))
     records, lines, count = _records(path, fields)
     if records is not None:
         return _mapped(path, records, fields)
@@ -141,7 +147,8 @@ def _text(path: str | Path) -> str:
             raw = file.read(BYTES + 1)  # no more: a device never ends
     except (OSError, ValueError, RuntimeError) as error:  # also what no path can be, and a home that nobody has
         why = getattr(error, "strerror", None) or error
-        raise PromptsError(f"{path} could not be read: {why}.", "Give the path of a text file.") from None
+        hint = f"Give the path of a text file, or {', '.join(SAMPLES)}."
+        raise PromptsError(f"{path} could not be read: {why}.", hint) from None
     if len(raw) > BYTES:
         raise PromptsError(f"{path} is larger than {BYTES >> 20} MB.", "Use a part of it.")
     try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from . import pages, prompts
 from .page import Lookup, Problem, Question
+from .pages.chosen import QUESTION as CIRCUITS
 from .results import Split
 from .selection import File, Selection, with_file, without_file
 from .stack import QUESTION as CHANGE
@@ -47,7 +48,8 @@ def _model(s: Selection, text: str) -> Selection | Lookup | Problem:
 
 PROMPTS = Question(
     "prompts", "File of prompts", "JSON, CSV, TSV with prompt, answer, distractor (else --fields prompt=KEY), or one "
-                                  "prompt a line · empty: close it", prompt_file, _path,
+                                  "prompt a line · or capital, induction, indirect object · empty: close it",
+    prompt_file, _path,
 )  # fmt: skip
 MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder in either format: see the README",
                  _model)  # fmt: skip
@@ -55,7 +57,7 @@ MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder i
 
 def named(id: str, s: Selection) -> Question:
     """The question of that id: the shown page's, everybody's, or another page's. StopIteration if there is none."""
-    asked = (*pages.of(s).questions, TREE, CHANGE, STEERING, PROMPTS, MODEL, *pages.questions())
+    asked = (*pages.of(s).questions, TREE, CHANGE, STEERING, PROMPTS, MODEL, CIRCUITS, *pages.questions())
     return next(question for question in asked if question.id == id)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -223,6 +223,32 @@ class Curve:
     series: Mapping[str, np.ndarray]
 
 
+class Link(NamedTuple):
+    """The edges between two nodes of a Graph."""
+
+    sender: int
+    receiver: int
+    effects: tuple[tuple[str, float | None], ...]
+    """The side that receives (``q``, ``k``, ``v``, or "") → its effect, the strongest first; None: not known."""
+
+    @property
+    def effect(self) -> float | None:
+        """The strongest."""
+        return self.effects[0][1]
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes in the model's order, and what goes from one to a later one: the shape in which a table of edges is
+    drawn."""
+
+    header: Header
+    nodes: tuple[str, ...]
+    links: tuple[Link, ...]
+    unit: str
+    """What an effect is: ``recovered``, ``z``."""
+
+
 @dataclass(frozen=True)
 class Split:
     """A word that is several tokens, for the user to pick one: the answer of ``FindTarget`` where it has none."""
@@ -289,7 +315,7 @@ class Pairs:
     texts: tuple[tuple[str, str], ...]
 
 
-Result = Grid | Gallery | Table | Curve | Tokens | ModelInfo
+Result = Grid | Gallery | Table | Curve | Graph | Tokens | ModelInfo
 
 
 def head_name(layer: int, head: int | None = None) -> str:

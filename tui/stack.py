@@ -8,7 +8,7 @@ from typing import ClassVar, get_args
 
 from . import notation, pages
 from .engine import jobs
-from .names import head_at, neuron_at, part_at
+from .names import head_at, neuron_at, part_at, sender_of
 from .page import Here, Lookup, Nothing, Panel, Problem, Question, Say, everywhere
 from .pages.chosen import chosen
 from .pages.continuing import continued
@@ -31,7 +31,7 @@ class StackLook(Look):
 
 def part_here(here: Here, listed: str = "") -> str:
     """The head, MLP or neuron under the cursor: of a list (``listed``), of the picture, else the selected head."""
-    for name in (listed, pages.of(here.s).part(here)):
+    for name in (sender_of(listed), pages.of(here.s).part(here)):
         found = part_at(name)
         if neuron_at(name) or (found is not None and found.kind != "bias"):
             return name
@@ -140,7 +140,7 @@ def contrast(s: Selection) -> Selection | Say:
 KEYS: dict[str, Callable[[Here, str], Selection | Say]] = {
     "toggle": toggle, "mark": mark, "cut": lambda here, listed: cut(here), "kind": lambda here, listed: kind(here.s),
     "undo": lambda here, listed: undo(here.s), "contrast": lambda here, listed: contrast(here.s),
-    "circuit": lambda here, listed: chosen(here.s, part_here(here, listed)),
+    "circuit": lambda here, listed: chosen(here.s, pages.of(here.s).edge(here, listed) or part_here(here, listed)),
     "continue": lambda here, listed: continued(here.s),
 }  # fmt: skip
 """What the explorer's keys do; they get the name under the cursor of a list, where that has the keys."""

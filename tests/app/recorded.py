@@ -6,6 +6,7 @@ The prompt's words become tokens, every grid is a fixed function of layer, head 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,8 @@ from tui.engine.jobs import (
     QK,
     Attribution,
     AttributionOver,
+    CircuitComposition,
+    CircuitPaths,
     CircuitScores,
     Composition,
     Contexts,
@@ -71,7 +74,7 @@ from tui.engine.jobs import (
     Words,
     WriteCosines,
 )
-from tui.names import state_names
+from tui.names import Edge, edge_at, state_names
 from tui.pages.scores import COPYING_SCORES, PATTERN_SCORES
 from tui.results import (
     Axis,
@@ -447,6 +450,24 @@ class RecordedBench:
         rows += [(f"minimality of {name}", 0.3 / (i + 1), 0.05, 0.0, 0.2, "") for i, name in enumerate(job.nodes)]
         return Table(head("circuit", f"a circuit of {len(job.nodes)} parts", "F"),
                      ("score", "circuit", "random mean", "random min", "random max", "at"), tuple(rows))
+
+    def _circuitpaths(self, job: CircuitPaths) -> Table:
+        edges = job.edges or self._between(("embed", *job.parts), (*job.parts, "logits"))
+        rows = tuple((*edge, (0.9 - i / 7) * (-1) ** (i // 3)) for i, edge in enumerate(edges))
+        return Table(head("circuit-graph", "edges of a circuit by path patching", "m"),
+                     ("sender", "receiver", "recovered"), rows, "recovered")  # fmt: skip
+
+    def _circuitcomposition(self, job: CircuitComposition) -> Table:
+        edges = job.edges or self._between(job.parts, job.parts)
+        rows = tuple((*edge, 20.0 - 4 * i if "H" in edge[0] + edge[1] else None) for i, edge in enumerate(edges))
+        return Table(head("circuit-graph", "edges of a circuit by composition", "z"), ("sender", "receiver", "z"),
+                     rows, "z")  # fmt: skip
+
+    @staticmethod
+    def _between(first: Sequence[str], then: Sequence[str]) -> list[Edge]:
+        """One edge for each pair of parts."""
+        made = [edge_at(f"{a} -> {f'{b}.k' if 'H' in b else b}") for a in first for b in then]
+        return [edge for edge in made if not isinstance(edge, str)]
 
     def _partners(self, job: Partners) -> Table:
         return self._tokentable(f"partners, {job.side}", job.token)

@@ -13,6 +13,7 @@ from tui.engine.jobs import Words
 from tui.page import Option, Say, offered
 from tui.pages import going, states
 from tui.pages.attribution import AttributionLook
+from tui.pages.chosen import ChosenLook
 from tui.pages.circuit import CircuitLook, OwnTokens
 from tui.pages.compose import ComposeLook
 from tui.pages.neurons import NeuronsLook
@@ -240,7 +241,7 @@ def test_all_prompts_or_one() -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_side_panels_are_walked_and_then_closed(name: str) -> None:
-    s = loaded(page=name, layer=1, file=FILE)
+    s = loaded(*[ChosenLook(("L0H1",))] * (name == "wiring"), page=name, layer=1, file=FILE)
     names = [panel.name for panel in offered(pages.of(s), s)]
     walked = [names[0]]
     for _ in names[1:]:
@@ -277,8 +278,8 @@ def test_the_vector_under_the_cursor_is_read_out_where_there_is_one() -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_cell_is_the_inverse_of_at(name: str) -> None:
     page = pages.named(name)
-    s = page.at(loaded(page=name), 2, 1)
-    assert page.cell(s) == ((2, 0) if name == "pairs" else (2, 1)), "Pairs is a list"
+    s = page.at(loaded(ChosenLook(("L0H1", "L1H2", "L2H0")), page=name), 2, 1)
+    assert page.cell(s) == ((2, 0) if name in ("pairs", "wiring") else (2, 1)), "Pairs is a list, as nodes are"
 
 
 @pytest.mark.parametrize(

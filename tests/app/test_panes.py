@@ -27,11 +27,14 @@ from tui.contrast import here_on
 from tui.engine.jobs import Composition, Job
 from tui.explorer import Explorer
 from tui.page import Page, Panel, offered, panel_of
+from tui.pages import wiring
+from tui.pages.chosen import ChosenLook
 from tui.pane import Pane, Side, title
-from tui.results import Capabilities, Curve, Gallery, Grid, Table
+from tui.results import Capabilities, Curve, Gallery, Graph, Grid, Table
 from tui.selection import Pair, Selection, settle
 from tui.views.chart import Bars, Plot
 from tui.views.gallery import Thumbnails
+from tui.views.graph import GraphView
 from tui.views.heatmap import Heatmap
 from tui.views.main_view import MainView, Words
 from tui.views.side_panel import SidePanel
@@ -39,7 +42,7 @@ from tui.views.still import Still
 
 pytestmark = pytest.mark.timeout(120)
 
-Drawn = Grid | Gallery | Table | Curve
+Drawn = Grid | Gallery | Table | Curve | Graph
 PROMPTS = "The capital of France is\nThe king of Rome is in\nThe queen of France is in London\n"
 
 
@@ -190,12 +193,14 @@ def current_tab(explorer: Explorer) -> str:
     return border.plain[marked.start : marked.end].strip()
 
 
-def drawn_in(widget: Heatmap | Thumbnails | Bars | Plot | Still) -> Drawn | None:
+def drawn_in(widget: Heatmap | Thumbnails | Bars | Plot | GraphView | Still) -> Drawn | None:
     """The result that a widget draws."""
     if isinstance(widget, Heatmap | Still):
         return widget.grid
     if isinstance(widget, Bars):
         return widget.table
+    if isinstance(widget, GraphView):
+        return widget.graph
     return widget.gallery if isinstance(widget, Thumbnails) else widget.curve
 
 
@@ -215,6 +220,8 @@ def same(one: Drawn, other: Drawn) -> bool:
         return axes and np.array_equal(one.values, other.values, equal_nan=True)
     if isinstance(one, Table) and isinstance(other, Table):
         return (one.columns, repr(one.rows)) == (other.columns, repr(other.rows))
+    if isinstance(one, Graph) and isinstance(other, Graph):
+        return (one.nodes, one.links) == (other.nodes, other.links)
     return True  # curves and galleries are not arranged
 
 
@@ -239,7 +246,8 @@ async def watched(
 
         monkeypatch.setattr(App, "_display", displayed)
         explorer.pace.typing_pause = 0.0
-        explorer.scene.change(replace(explorer.selection, pair=Pair("The capital of Rome is")))
+        circuit = [ChosenLook(("L0H1", "L1H2", "L2H0"))] if page is wiring.PAGE else []
+        explorer.scene.change(explorer.selection.put(*circuit, pair=Pair("The capital of Rome is")))
         await pilot.press("F", *["right_square_bracket"] * 2, "right_curly_bracket", "k", "h", away(page).key)
         await settled(explorer, pilot)
         yield explorer, pilot, bench

@@ -112,12 +112,28 @@ def test_a_circuit(
 ) -> None:
     """Its panel, over two prompts."""
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")  # the sentence of where it is kept is the same for everyone
-    monkeypatch.setattr("tui.kept.write", lambda key, name, parts: "")
+    monkeypatch.setattr("tui.kept.write", lambda key, name, called, circuit: "")
     path = tmp_path / "facts.jsonl"
     path.write_text('{"prompt": "The king", "answer": "Rome"}\n{"prompt": "The", "answer": "in"}\n')
     app = recorded_app(prompts=str(path))
-    shown = ("p",) * 2 if size[0] < 100 else ()  # on a small screen the panel waits to be asked for
+    shown = ("p",) if size[0] < 100 else ()  # on a small screen the panel waits to be asked for
     assert snap_compare(app, run_before=press(app, ("6", "j", "l", "c", "k", "c", *shown)), terminal_size=size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("colour", ["truecolor", "none"])
+def test_a_circuit_as_a_graph(
+    snap_compare: Callable[..., bool], size: tuple[int, int], colour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four parts, the cursor on one that receives and sends; without colour marks and numbers say the same."""
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
+    monkeypatch.setattr("tui.kept.write", lambda key, name, called, circuit: "")
+    if colour == "none":
+        monkeypatch.setitem(os.environ, "NO_COLOR", "1")
+    app = recorded_app(color=colour)
+    keys = ("6", "c", "l", "c", "j", "c", "j", "c", "P", *"The capital of England is", "enter", "J", "j", "j")
+    keys = tuple({" ": "space"}.get(key, key) for key in keys)
+    assert snap_compare(app, run_before=press(app, keys), terminal_size=size)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

@@ -16,7 +16,7 @@ from tests.circuits.reference import Array
 from tui.circuits.errors import Refusal
 from tui.circuits.faithful import Known, Node, Parts, faithfulness, gaps, minimality, random_circuits, whole
 from tui.engine.jobs import CircuitScores, Prompts, Target
-from tui.names import circuit_at, in_order
+from tui.names import circuit_at, circuits_at, in_order
 
 OTHER, THIRD = (65, 257, 259, 257, 70, 65, 3), (66, 261, 259, 262, 71)
 NODES = ("L0H1", "L0.mlp", "L1H2", "L1H0")
@@ -214,12 +214,23 @@ def test_no_reference_no_answers_and_nothing_to_be_faithful_to(pair: Models) -> 
 
 def test_a_file_of_parts() -> None:
     text = "# the induction circuit\nL1H2  # the induction head\n\n l0h2\nL0.MLP\nL0H2\n"
-    assert circuit_at(text) == ("L0H2", "L0.mlp", "L1H2")
-    assert circuit_at("# nothing\n") == ()
+    assert circuit_at(text) == (("L0H2", "L0.mlp", "L1H2"), ())
+    assert circuit_at("# nothing\n") == ((), ())
+    edges = "l1h2 -> LOGITS\nL0H2 → l1h2.K # to its key\nembed->L0.mlp\nL0H2 -> L1H2.k\n"
+    assert circuit_at(edges) == (
+        ("L0H2", "L0.mlp", "L1H2"), (("embed", "L0.mlp"), ("L0H2", "L1H2.k"), ("L1H2", "logits"))
+    )  # fmt: skip
+    several = circuit_at("L0H2\n[ioi]\nL0H1\n")
+    assert isinstance(several, str)
+    assert several.startswith("there are 2 circuits in it, one without a name, ioi: ")
+    assert circuits_at("[a]\nL0H2\n[b c]\n") == {"a": (("L0H2",), ()), "b c": ((), ())}
+    assert circuits_at("[a]\n[a]\n") == "line 2: there are two circuits a"
     assert in_order(["L1.mlp", "L10H2", "L1H3", "L1H3", "embed"]) == ("L1H3", "L1.mlp", "L10H2")
 
 
-@pytest.mark.parametrize("line", ["L1", "L1.attn", "L1N3", "L1H2@3", "L1H2, L1H3", "heads"])
+@pytest.mark.parametrize("line", ["L1", "L1.attn", "L1N3", "L1H2@3", "L1H2, L1H3", "heads", "L1H2 -> L0H1.q",
+                                  "L1H2 -> L1H3.k", "L1H2 -> L0H1", "L1.attn -> logits", "L0H1@2 -> logits",
+                                  "-> logits", "L0H1 ->"])
 def test_lines_that_are_no_part(line: str) -> None:
     said = circuit_at(f"L0H1\n{line}\n")
     assert isinstance(said, str)

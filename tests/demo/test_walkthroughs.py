@@ -31,8 +31,8 @@ FRANCE, KNOWS, INDUCTION, APART = (
 )  # fmt: skip
 NUMBER = r"−?\d+(?:\.\d+)?(?:e−\d+)?"
 FIGURE = re.compile(r"(?<![\w.,])(−?\d+\.\d+%?|#\d+|\d,\d{3}|1e-\d+)")
-KEY = re.compile(r"`([^`]+)`|cursor to (the row `[^`]+`|the column `[^`]+`|L\dH\d|`[^`]+` → `[^`]+`)")
-PROMPTS = ("The capital of France is", "robin silk volcano robin", "France, Paris, king, queen", "induction")
+KEY = re.compile(r"`([^`]+)`|cursor to (the row `[^`]+`|the column `[^`]+`|L\dH\d|L\d\.mlp|`[^`]+` → `[^`]+`)")
+PROMPTS = ("The capital of France is", "robin silk volcano robin", "France, Paris, king, queen", "induction", "mine")
 
 
 @dataclass
@@ -107,8 +107,8 @@ class Screen:
     async def go(self, place: str) -> None:
         """The cursor to a place as the README names it; of equal labels the last is meant."""
         rows, cols = ([*axis.labels] for axis in (self.grid().rows, self.grid().cols))
-        if head := re.fullmatch(r"(L\d)(H\d)", place):
-            await self.cursor_to(rows.index(head[1]), cols.index(head[2]))
+        if part := re.fullmatch(r"(L\d)(H\d|\.mlp)", place):
+            await self.cursor_to(rows.index(part[1]), cols.index(part[2].replace(".mlp", "MLP")))
             return
         names = re.findall(r"`([^`]+)`", place)
         row = None if place.startswith("the column") else last(rows, names[0])
@@ -241,6 +241,11 @@ def falls(name: str, place: int) -> Reader:
     return check
 
 
+def faithful(place: int) -> list[Reader]:
+    """The circuit's share, and the least and most of random ones."""
+    return [beside("faithfulness", place, column) for column in range(3)]
+
+
 WALKS: dict[str, list[list[Reader]]] = {
     FRANCE: [
         [next_token(" Paris")],
@@ -277,6 +282,12 @@ WALKS: dict[str, list[list[Reader]]] = {
         [here("logit difference")],
         [next_token(","), comes_later(" silk")],
         [here("=")],
+        [],
+        [],
+        faithful(4),
+        [*faithful(4), beside("F(circuit)", 2), beside("F(full)", 1)],
+        faithful(4),
+        [beside("L2H3   logits", 2), beside("L3.mlp logits", 3), beside("L2H2   logits", 4)],
         [],
     ],
 }  # fmt: skip
@@ -324,7 +335,7 @@ async def walk(screen: Screen, title: str) -> None:
             await check(screen, figure)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 async def test_walk_throughs_in_one_session(size: tuple[int, int]) -> None:
     """There and back: each after each, and twice."""

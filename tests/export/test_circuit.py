@@ -12,8 +12,9 @@ import pytest
 
 from tests.circuits.desk import Desk
 from tests.models.folders import gpt2_folder, induction_checkpoint
-from tui import export
+from tui import export, kept
 from tui.engine.jobs import CircuitScores, PreparePrompts, PromptRow
+from tui.names import Circuit
 
 ROWS = ({"prompt": "the capital of France is", "answer": "Paris", "distractor": "London"},
         {"prompt": "the capital of England is", "answer": "London", "distractor": "Paris"},
@@ -26,6 +27,9 @@ FILES = {
     "none.circuit": "# nothing yet\n",
     "bad.circuit": "L0H1\nL1.attn\n",
     "late.circuit": "L7H0\n",
+    "edged.circuit": "L0H1 -> L1H3.k\nembed -> L0H1.v\nL1H3 -> logits\n",
+    "two.circuit": "[a]\nL0H1\n[b]\nL0H2\n",
+    "back.circuit": "L1H1 -> L0H1.q\n",
 }
 
 
@@ -56,9 +60,11 @@ def run(model: Path, folder: Path, *arguments: str) -> int:
 
 @pytest.fixture
 def document(gpt2: Path, files: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    def made(*arguments: str, model: Path = gpt2, folder: Path = files) -> dict[str, Any]:
+    def made(
+        *arguments: str, model: Path = gpt2, folder: Path = files, view: str = "circuit"
+    ) -> dict[str, Any]:
         out = tmp_path / "out.json"
-        assert run(model, folder, "circuit", *arguments, "--out", str(out)) == 0
+        assert run(model, folder, view, *arguments, "--out", str(out)) == 0
         read: dict[str, Any] = json.loads(out.read_text())
         return read
 
@@ -87,6 +93,37 @@ def test_it_is_the_job(gpt2: Path, document: Callable[..., dict[str, Any]], more
             assert None not in row, "no number without its baseline"
     full, own, empty = (row[1] for row in got["values"][:3])
     assert got["values"][3][1] == pytest.approx((own - empty) / (full - empty))
+
+
+def test_edges_and_a_circuit_that_was_kept(
+    gpt2: Path, document: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the app kept is there by its name; edges have rows of their own, each beside random ones."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    desk = Desk(gpt2)
+    edges = (("embed", "L0H1.v"), ("L0H1", "L1H3.k"), ("L1H3", "logits"))
+    assert kept.write(desk.key, desk.info.name, "mine", Circuit(("L0H1", "L1H3"), edges)) == ""
+    got = document("mine", "--prompts", "facts.jsonl")
+    assert got["values"] == document("edged.circuit", "--prompts", "facts.jsonl")["values"]
+    assert got["convention"]["circuit"] == "L0H1, L1H3, embed → L0H1.v, L0H1 → L1H3.k, L1H3 → logits"
+    values = {row[0]: row[1:] for row in got["values"]}
+    full, own, empty = (values[name][0] for name in ("F(full)", "F(circuit) by edges", "F(empty) by edges"))
+    assert values["faithfulness by edges"][0] == pytest.approx((own - empty) / (full - empty))
+    assert None not in values["faithfulness by edges"]
+    assert "the embedding too" in got["details"]["by edges"]
+
+
+def test_its_graph_is_a_table_of_edges(document: Callable[..., dict[str, Any]]) -> None:
+    pair = ("--clean", "the capital of France is", "--corrupted", "the capital of England is", "--answer", "Paris")
+    got = document("edged.circuit", *pair, view="circuit-graph")
+    assert got["columns"] == ["sender", "receiver", "recovered"]
+    assert {tuple(row[:2]) for row in got["values"]} == {
+        ("embed", "L0H1.v"), ("L0H1", "L1H3.k"), ("L1H3", "logits")
+    }  # fmt: skip
+    assert got["convention"]["variant"] == "direct"
+    weights = document("some.circuit", view="circuit-graph")
+    assert {tuple(row[:2]) for row in weights["values"]} == {("L0H1", f"L1H3.{side}") for side in "qkv"}
+    assert weights["columns"][2] == "z"
 
 
 def test_answers_for_a_file_without(document: Callable[..., dict[str, Any]]) -> None:
@@ -122,12 +159,16 @@ USAGE = [
     ((*ASKED, "--weights", "raw"), "circuit does not depend on it"),
     ((*ASKED, "--distractor", "Paris"), "needs --answer"),
     ((*ASKED, "--memory", "0"), "at least 1"),
+    (("circuit-graph", "some.circuit", "--clean", "the"), "circuit-graph needs --clean TEXT and --corrupted TEXT, or"),
+    (("circuit-graph", "some.circuit", "--answer", "Paris"), "--answer and --memory are of paths"),
 ]
 FAILURES = [
     (("circuit", "nothing.txt", "--prompts", "facts.jsonl"), "cannot be read: No such file or directory."),
     (("circuit", "bad.circuit", "--prompts", "facts.jsonl"), "line 2: “L1.attn” is no part of a circuit"),
     (("circuit", "none.circuit", "--prompts", "facts.jsonl"), "The circuit is empty."),
     (("circuit", "late.circuit", "--prompts", "facts.jsonl"), "L7H0 is no head and no MLP of"),
+    (("circuit", "two.circuit", "--prompts", "facts.jsonl"), "there are 2 circuits in it, a, b: name one"),
+    (("circuit", "back.circuit", "--prompts", "facts.jsonl"), "line 1: L1H1 does not come before L0H1.q"),
     (("circuit", "some.circuit", "--prompts", "same.txt"), "Prompt 1 of same.txt has no answer"),
     ((*ASKED, "--reference", "empty.txt"), "There is no prompt in"),
     (("circuit", "some.circuit", "--prompts", "empty.txt"), "There is no prompt in"),

@@ -12,8 +12,8 @@ over K: each single part, and greedy sets of up to five. Source: definitions.md,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -35,16 +35,18 @@ class Node(NamedTuple):
 Parts = frozenset[Node]
 Value = Callable[[Sequence[Parts]], Sequence[float]]
 """F of several sets of parts at once."""
+C = TypeVar("C", bound=Hashable)
+"""A circuit: a set of parts, or of edges."""
 
 
-class Known:
+class Known(Generic[C]):
     """F, each set computed once."""
 
-    def __init__(self, value: Value) -> None:
+    def __init__(self, value: Callable[[Sequence[C]], Sequence[float]]) -> None:
         self._value = value
-        self._known: dict[Parts, float] = {}
+        self._known: dict[C, float] = {}
 
-    def __call__(self, sets: Iterable[Parts]) -> list[float]:
+    def __call__(self, sets: Iterable[C]) -> list[float]:
         wanted = list(sets)
         missing = [parts for parts in dict.fromkeys(wanted) if parts not in self._known]
         if missing:
@@ -90,7 +92,7 @@ def _mixed(own: Tensor, mean: Tensor, prompts: int) -> Edit:
     return lambda value: torch.where(rows, value, mean[-value.shape[1] :].to(value))
 
 
-def faithfulness(value: Value, circuit: Parts, full: float, empty: float) -> float:
+def faithfulness(value: Callable[[Sequence[C]], Sequence[float]], circuit: C, full: float, empty: float) -> float:
     """1: the circuit does all that the model does; 0: no more than nothing."""
     return (value([circuit])[0] - empty) / (full - empty)
 

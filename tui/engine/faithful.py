@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
+from ..circuits.edged import Edge, Edges, Means, edges_of, random_edges, with_edges
 from ..circuits.errors import Refusal
 from ..circuits.faithful import (
+    C,
     Known,
     Node,
     Parts,
@@ -19,8 +22,9 @@ from ..circuits.faithful import (
     whole,
     with_means,
 )
+from ..circuits.over import Running
 from ..circuits.patching import Measured
-from ..names import in_order, part_at
+from ..names import edge_name, in_order, part_at
 from ..results import Header, Scalar, Table, head_name
 from . import words
 from .bench import Context
@@ -28,24 +32,24 @@ from .effects import bytes_of, tokens
 from .jobs import CircuitScores
 from .many import about, aims
 from .opened import OpenModel
+from .paths import receiver_of, sender_name
 from .references import References
 
 COLUMNS = ("score", "circuit", "random mean", "random min", "random max", "at")
+BY_EDGES = "by edges"
+"""What stands after the name of a score of the circuit's edges."""
 NEAR = 1e-3
 """Of its own size: F(full) and F(empty) that differ by less are no scale."""
 
 
 def circuit_scores(job: CircuitScores, bench: OpenModel, ctx: Context) -> Table:
     _refuse(job, bench)
-    model, value = whole(bench.live.forward), Known(lambda sets: _values(job, sets, bench, ctx))
+    model, value = whole(bench.live.forward), Known[Parts](lambda sets: _values(job, sets, _parts, bench, ctx))
     circuit = nodes_of(job.nodes, model, bench)
     drawn = random_circuits(circuit, model, job.seed)
+    edges = edges_named(job.edges, bench)
     full, empty = value([model, frozenset()])
-    if abs(full - empty) <= NEAR * max(abs(full), abs(empty)):
-        raise Refusal(
-            f"The logit difference is {full:.4g} in the whole model and {empty:.4g} with every part at its mean: there "
-            "is nothing to be faithful to.", "Choose prompts and answers that the model knows, or another reference.",
-        )  # fmt: skip
+    _refuse_near(full, empty, "every part")
     rows: list[tuple[Scalar, ...]] = [("F(full)", full, None, None, None, "")]
     rows.append(_row("F(circuit)", value([circuit])[0], value(drawn)))
     rows.append(("F(empty)", empty, None, None, None, ""))
@@ -53,6 +57,9 @@ def circuit_scores(job: CircuitScores, bench: OpenModel, ctx: Context) -> Table:
     rows.append(_row("faithfulness", faithfulness(value, circuit, full, empty), alike))
     header = _header(job, len(circuit), bench)
     ctx.partial(_table(replace(header, partial=True), rows))
+    if edges:
+        rows += _by_edges(job, edges, full, bench, ctx)
+        ctx.partial(_table(replace(header, partial=True), rows))
 
     found: list[dict[tuple[Node, ...], float]] = []
     smallest: list[dict[Node, tuple[float, tuple[Node, ...]]]] = []
@@ -72,6 +79,28 @@ def circuit_scores(job: CircuitScores, bench: OpenModel, ctx: Context) -> Table:
         change, K = by_name[name]
         rows.append(_row(f"minimality of {name}", change, others, f"without {named(K)}" if K else ""))
     return _table(header, rows)
+
+
+def _by_edges(
+    job: CircuitScores, edges: Edges, full: float, bench: OpenModel, ctx: Context
+) -> Iterator[tuple[Scalar, ...]]:
+    """F and faithfulness of the edges."""
+    value = Known[Edges](lambda sets: _values(job, sets, _edged, bench, ctx))
+    drawn = random_edges(edges, edges_of(bench.live.forward), job.seed)
+    (empty,) = value([frozenset()])
+    _refuse_near(full, empty, "every sender")
+    yield _row(f"F(circuit) {BY_EDGES}", value([edges])[0], value(drawn))
+    yield f"F(empty) {BY_EDGES}", empty, None, None, None, ""
+    own, *others = (faithfulness(value, some, full, empty) for some in (edges, *drawn))
+    yield _row(f"faithfulness {BY_EDGES}", own, others)
+
+
+def _refuse_near(full: float, empty: float, what: str) -> None:
+    if abs(full - empty) <= NEAR * max(abs(full), abs(empty)):
+        raise Refusal(
+            f"The logit difference is {full:.4g} in the whole model and {empty:.4g} with {what} at its mean: there "
+            "is nothing to be faithful to.", "Choose prompts and answers that the model knows, or another reference.",
+        )  # fmt: skip
 
 
 def _row(name: str, own: float, others: Sequence[float], at: str = "") -> tuple[Scalar, ...]:
@@ -104,6 +133,30 @@ def nodes_of(names: Iterable[str], model: Parts, bench: OpenModel) -> Parts:
     return frozenset(out)
 
 
+def edges_named(names: Iterable[tuple[str, str]], bench: OpenModel) -> Edges:
+    """Edges by the names of sender and receiver; Refusal for one that the model does not have. A key or value that
+    heads share is one receiver."""
+    if not names:
+        return frozenset()
+    blocks = [bench.live.forward.block(layer) for layer in range(bench.info.n_layers)]
+    if any(block.post_norm.kind != "none" for block in blocks):
+        raise Refusal(
+            f"{bench.info.name} has a norm between attention and stream: what one head writes depends on the others, "
+            "so its edges have no means of their own.", "Take the edges out: the parts have scores by themselves.",
+        )  # fmt: skip
+    by_name: dict[tuple[str, str], Edge] = {}
+    for edge in edges_of(bench.live.forward):
+        by_name[sender_name(edge[0]), repr(edge[1])] = edge
+    out = []
+    for sender, receiver in names:
+        found = by_name.get((sender, repr(receiver_of(receiver, bench))))
+        if found is None:
+            raise Refusal(f"{edge_name((sender, receiver))} is no edge of {bench.info.name}: {sender} is not there, or "
+                          f"writes nothing that {receiver} reads.", "Take it out.")  # fmt: skip
+        out.append(found)
+    return frozenset(out)
+
+
 def _refuse(job: CircuitScores, bench: OpenModel) -> None:
     if bench.info.capabilities.plain:
         raise Refusal(f"Circuits need the forward pass from plain tensors. {bench.info.capabilities.plain}")
@@ -120,19 +173,25 @@ def _refuse(job: CircuitScores, bench: OpenModel) -> None:
         bench.output_index((*target.answers, *target.distractors))
 
 
-def _values(job: CircuitScores, sets: Sequence[Parts], bench: OpenModel, ctx: Context) -> list[float]:
+Final = Callable[[CircuitScores, Sequence[C], Tensor, OpenModel, Context], Tensor]
+"""Sets, ``ids [p, n]`` → ``[sets, p, d_model]``: the final stream at the last position."""
+
+
+def _values(job: CircuitScores, sets: Sequence[C], final_of: Final[C], bench: OpenModel, ctx: Context) -> list[float]:
     """F of each set: the mean over the prompts, in float64."""
     forward, prompts, sums = bench.live.forward, job.prompts, torch.zeros(len(sets), dtype=torch.float64)
     for indices in _groups(job, bench):
         runs = [prompts.runs[index] for index in indices]
         n = len(runs[0].ids)
         ids = torch.stack([bench.index(run.ids) for run in runs])
-        z, mlp_out = (_means(job, n, point, bench, ctx) for point in ("z", "mlp_out"))
-        size = max(1, _room(job, n, bench) // len(runs))
+        room = _room(job, n, bench)
+        if final_of is _edged:  # what every sender writes is held beside
+            room = max(1, min(room, job.memory * 2**20 // (4 * n * bench.info.d_model * 2 * _senders(bench))))
+        size = max(1, room // len(runs))
         for start in range(0, len(sets), size):
             ctx.check()
             some = sets[start : start + size]
-            final = with_means(forward, ids, bench.live.reach(n), some, z, mlp_out, ctx.check)
+            final = final_of(job, some, ids, bench, ctx)
             for at, index in enumerate(indices):
                 target = prompts.targets[index]
                 assert target is not None
@@ -141,9 +200,32 @@ def _values(job: CircuitScores, sets: Sequence[Parts], bench: OpenModel, ctx: Co
     return [float(total) / len(prompts) for total in sums]
 
 
+def _parts(job: CircuitScores, sets: Sequence[Parts], ids: Tensor, bench: OpenModel, ctx: Context) -> Tensor:
+    n = ids.shape[1]
+    z, mlp_out = (_means(job, n, point, bench, ctx) for point in ("z", "mlp_out"))
+    return with_means(bench.live.forward, ids, bench.live.reach(n), sets, z, mlp_out, ctx.check)
+
+
+def _edged(job: CircuitScores, sets: Sequence[Edges], ids: Tensor, bench: OpenModel, ctx: Context) -> Tensor:
+    n, forward = ids.shape[1], bench.live.forward
+    z, mlp_out = (_means(job, n, point, bench, ctx) for point in ("z", "mlp_out"))
+    embed, alike = Running(), job.reference.all_of(n)
+    for run in job.reference.runs:
+        (x,) = forward.embed(bench.index(run.ids)[None])
+        for part in (x,) if alike else x:
+            embed = embed.add(part)
+    mean = embed.mean.float().to(ids.device)
+    means = Means(mean if alike else mean[None], z, mlp_out)
+    return with_edges(forward, ids, bench.live.reach(n), sets, means, ctx.check)
+
+
 def _room(job: CircuitScores, n: int, bench: OpenModel) -> int:
     """Runs of n tokens that one batch takes."""
     return max(1, min(tokens(bench) // n, job.memory * 2**20 // bytes_of(n, bench)))
+
+
+def _senders(bench: OpenModel) -> int:
+    return 1 + bench.info.n_layers * (bench.info.n_heads + bench.info.has_mlp)
 
 
 def _groups(job: CircuitScores, bench: OpenModel) -> Iterator[list[int]]:
@@ -179,7 +261,7 @@ def _header(job: CircuitScores, count: int, bench: OpenModel) -> Header:
         convention=words.convention(
             bench.info,
             job.prompts.runs[0],
-            circuit=", ".join(in_order(job.nodes)),
+            circuit=", ".join((*in_order(job.nodes), *map(edge_name, job.edges))),
             kind="mean",
             mean=how if own in (set(), lengths) else "per position where the reference has the prompt's length",
             reference=f"{job.reference.name}, {len(job.reference)} prompts",
@@ -187,5 +269,8 @@ def _header(job: CircuitScores, count: int, bench: OpenModel) -> Header:
             **aims(job.prompts, bench, distractors=True),
             seed=job.seed,
         ),
-        details={"random": "ten circuits with as many heads and as many MLPs, drawn by the seed"},
+        details={"random": "ten circuits with as many heads and as many MLPs, drawn by the seed"} | ({
+            BY_EDGES: "each receiver reads what the circuit's edges bring it and the mean of what every other sender "
+            "writes, the embedding too; random: ten sets of as many edges of each kind of sender and receiver",
+        } if job.edges else {}),
     )

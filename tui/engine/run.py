@@ -41,6 +41,7 @@ from . import (
     streams,
     targets,
     vocabulary,
+    wiring,
 )
 from .bench import Context
 from .jobs import Job, Open, parts
@@ -57,6 +58,8 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     jobs.Contexts: many.contexts,
     jobs.Continuation: continuing.continuation,
     jobs.CopyingScores: scores.copying_scores,
+    jobs.CircuitComposition: wiring.circuit_composition,
+    jobs.CircuitPaths: wiring.circuit_paths,
     jobs.Directions: directions.directions,
     jobs.Effects: effects.effects,
     parts.EndsProduct: scores.ends_product,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ..page import Export, Page, Question
 from ..selection import Selection
-from . import attribution, chosen, compose, continuing, heads, knockout, panels, patching, paths, why
+from . import attribution, chosen, compose, continuing, heads, knockout, panels, patching, paths, why, wiring
 from .answer import ANSWER
 from .lens import LensPage
 from .neurons import NeuronsPage
@@ -88,5 +88,6 @@ def exports() -> dict[str, Export]:
 for _page in (
     PatternPage(), QKPage(), OVPage(), ResidualPage(), LensPage(), attribution.PAGE, heads.PAGE, compose.PAGE,
     patching.PAGE, paths.PAGE, SourcesPage(), why.PAGE, knockout.PAGE, NeuronsPage(), PairsPage(), SVDPage(),
+    wiring.PAGE,
 ):  # fmt: skip
     register(_page)

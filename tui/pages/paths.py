@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self, get_args
 
 from .. import arrange
 from ..engine import jobs
-from ..names import RECEIVERS, part_at, part_name, receiver_at
-from ..page import Asked, Command, Export, Here, Nothing, Option, Page, Panel, Say, Segments
+from ..names import EMBED, LOGITS, RECEIVERS, edge_name, is_edge, part_at, part_name, receiver_at
+from ..page import Asked, Command, Export, Here, Nothing, Option, Page, Panel, Say, Segments, panel_of
 from ..phrases import STRONG, field, number, row_of, value_at, waiting
 from ..results import Grid, Result, Table
 from ..selection import Look, Selection
@@ -18,7 +18,6 @@ from .columns import PartColumn
 from .patching import has_estimate, likeliest_of
 
 VARIANTS = {"direct": "direct: clean into corrupted, norm frozen", "ioi": "ioi: corrupted into clean, MLPs run again"}
-LOGITS, EMBED = "logits", "embed"
 
 
 @dataclass(frozen=True)
@@ -134,8 +133,7 @@ def _exported(ask: Asked) -> jobs.Job:
         return jobs.PathEdges(clean, corrupted, target, metric)
     at = receiver_at(o.receiver or LOGITS)
     assert at is not None
-    receiver = LOGITS if at.layer is None else f"L{at.layer}.mlp" if at.head is None else \
-        f"L{at.layer}H{at.head}.{at.kind}"  # fmt: skip
+    receiver = at.name
     if o.estimate:
         return jobs.PathEstimate(clean, corrupted, target, receiver, metric)
     memory = (1024 if o.memory is None else o.memory) << 20
@@ -163,7 +161,8 @@ class PathsPage(Page):
             "is that of the other prompt: the receiver is the logits first, enter makes the sender under the cursor "
             "the next one, `,` goes back; `m` its query, key or value, `u` the variant: direct (clean into corrupted, "
             "the norm frozen) or ioi (corrupted into clean, MLPs and norms computed again), `y` the metric; beside it "
-            "the senders ranked with the estimate, and all edges of the model by one backward pass (≈)")  # fmt: skip
+            "the senders ranked with the estimate, and all edges of the model by one backward pass (≈); `c` puts the "
+            "edge into the circuit")  # fmt: skip
     group = "Find"
     options = (
         Option("mode", PathsLook, "side", get_args(jobs.Side), "query, key or value of the receiving head",
@@ -231,6 +230,13 @@ class PathsPage(Page):
         guess = value_at(here.result(_estimate(here.s)), row, 0)
         out += field("estimate ≈", number(guess, 3)) if guess is not None else []
         return out + field(EMBED, number(float(whole.values[whole.rows.labels.index(EMBED), 0]), 3))
+
+    def edge(self, here: Here, listed: str) -> str:
+        panel = panel_of(self, here.s)
+        if is_edge(listed) or (listed and panel is not None and panel.name != RANKED.name):
+            return super().edge(here, listed)
+        sender = listed or self.part(here)
+        return edge_name((sender, here.s.look(PathsLook).receiver)) if sender else ""
 
     def opens(self, here: Here, row: int, col: int) -> Selection | Say:
         part, value = self.part(here), value_at(here.drawn, row, col)

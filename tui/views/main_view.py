@@ -11,13 +11,14 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from ..results import Curve, Gallery, Grid, Table
+from ..results import Curve, Gallery, Graph, Grid, Table
 from ..text import fitting
 from .chart import Bars, Plot
 from .gallery import Thumbnails
+from .graph import GraphView
 from .heatmap import Heatmap
 
-Picture = Heatmap | Thumbnails | Bars | Plot
+Picture = Heatmap | Thumbnails | Bars | Plot | GraphView
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Words:
 
 
 class MainView(Vertical):
-    """A heatmap, thumbnails of a layer, bars or a curve, between lines of words. What it shows already it does not draw
-    again."""
+    """A heatmap, thumbnails of a layer, bars, a curve or a graph, between lines of words. What it shows already it does
+    not draw again."""
 
     DEFAULT_CSS = """
     MainView > Static { height: 1; color: $text-muted; }
@@ -54,6 +55,7 @@ class MainView(Vertical):
         self.thumbnails = Thumbnails()
         self.bars = Bars()
         self.plot = Plot()
+        self.graph = GraphView()
         self._shown: Picture = self.heatmap
         self._tabs: tuple[Tab, ...] = ()
         self._words = Words("")
@@ -66,10 +68,11 @@ class MainView(Vertical):
         yield self.thumbnails
         yield self.bars
         yield self.plot
+        yield self.graph
         yield Static(id="checks")
 
     def on_mount(self) -> None:
-        for picture in (self.thumbnails, self.bars, self.plot):
+        for picture in (self.thumbnails, self.bars, self.plot, self.graph):
             picture.display = False
 
     def on_resize(self, event: events.Resize) -> None:
@@ -82,9 +85,10 @@ class MainView(Vertical):
         return self._shown
 
     def show(
-        self, result: Grid | Gallery | Table | Curve, cursor: tuple[int, int], words: Words, tabs: Sequence[Tab]
+        self, result: Grid | Gallery | Table | Curve | Graph, cursor: tuple[int, int], words: Words, tabs: Sequence[Tab]
     ) -> None:
-        """Draw a result and its words; ``cursor`` is a cell of a Grid, its first number a row of a Table."""
+        """Draw a result and its words; ``cursor`` is a cell of a Grid, its first number a row of a Table or a
+        node of a Graph."""
         self._tell(words, tabs)
         if isinstance(result, Gallery):
             if self.thumbnails.gallery is not result:
@@ -99,6 +103,11 @@ class MainView(Vertical):
             if self.plot.curve is not result:
                 self.plot.curve = result
             self._swap(self.plot)
+        elif isinstance(result, Graph):
+            self._swap(self.graph)
+            if self.graph.graph is not result:
+                self.graph.graph = result
+            self.graph.set_cursor(cursor[0])
         else:
             self._swap(self.heatmap)
             if self.heatmap.grid is not result:

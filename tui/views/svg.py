@@ -9,7 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from tui.results import Curve, Gallery, Grid, Header, ModelInfo, Result, Scalar, Table, Tokens
+from tui.results import Curve, Gallery, Graph, Grid, Header, ModelInfo, Result, Scalar, Table, Tokens
 from tui.text import shorten, width
 from tui.views import plot
 from tui.views.charting import EIGHTHS, bar_chart, curve_chart
@@ -26,7 +26,7 @@ _WIDEST = 1200
 def svg_of(result: Result, columns: int = 120, lines: int = 40) -> str:
     """A title line, the picture, a line of conventions. A matrix larger than the picture is fitted; one of texts
     makes the picture as large as it needs."""
-    if isinstance(result, Tokens | ModelInfo):
+    if isinstance(result, Tokens | ModelInfo | Graph):
         raise TypeError(f"there is no picture of {type(result).__name__}")
     if isinstance(result, Grid) and result.text is not None:
         n_rows, n_cols = result.values.shape

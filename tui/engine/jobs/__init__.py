@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .changes import StackEffect as StackEffect
     from .changes import SteeringDirection as SteeringDirection
     from .changes import Unchanged as Unchanged
+    from .circuit import CircuitComposition as CircuitComposition
+    from .circuit import CircuitPaths as CircuitPaths
     from .circuit import CircuitScores as CircuitScores
     from .effects import AblationTable as AblationTable
     from .effects import Effects as Effects
