@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -86,7 +87,7 @@ class Request:
         if o.stack is None:
             return ()
         text = self._text(o.stack, "one change a line, such as L1H3.")
-        found = notation.read_file(text, self.reference() if o.reference else None, o.weights)
+        found = notation.read_file(text, self.reference() if o.reference or o.prompts else None, o.weights)
         if found and isinstance(found[0], int):
             raise Missing(f"Line {found[0]} of {o.stack}: {found[1]}.", "See the README, “Interventions”.")
         return found
@@ -175,6 +176,10 @@ class Request:
         job = PreparePrompts(self.model.key, Path(o.prompts).name, file.rows, self.with_bos, self.given_target())
         made: Prompts = self.get(job)
         return made
+
+    def changed_prompts(self) -> Prompts:
+        """The file of prompts with the changes of ``--stack``."""
+        return replace(self.prompts(), changes=self.stack)
 
     def one_prompt(self) -> Prompts:
         """The prompt as a file of one, with its answer."""

@@ -168,7 +168,7 @@ def check(o: argparse.Namespace, export: Export) -> None:
         raise Usage(f"--head is for {' and '.join(takers)}; {o.view} does not depend on it")
     for name in ("prompts", *FLAGS):
         default = FLAGS[name].default if name in FLAGS else None
-        of_stack = o.stack is not None and o.prompts is None and "ablate" not in export.takes
+        of_stack = o.stack is not None and "ablate" not in export.takes
         if of_stack and name in ("stack", "reference"):
             continue  # every view of a run is one of the changed run too; what has none says so
         if name not in export.takes and getattr(o, name) != default:

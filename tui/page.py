@@ -186,6 +186,9 @@ class Asked(Protocol):
     def reference(self) -> jobs.Prompts: ...
     def words_after(self, text: str) -> tuple[int, ...]: ...
     def circuit(self) -> tuple[str, ...]: ...
+    @property
+    def stack(self) -> tuple[jobs.Change, ...]: ...
+    def changed_prompts(self) -> jobs.Prompts: ...
     def get(self, job: jobs.Job) -> Any: ...
 
 
@@ -338,10 +341,7 @@ class Page:
         if s.key is None:
             return Nothing()
         if self.is_over(s):
-            assert s.file is not None
-            if s.file.prepared is None:
-                return Nothing()
-            return self.over(s, s.file.prepared) or Nothing()
+            return Nothing() if s.prompts is None else self.over(s, s.prompts) or Nothing()
         return self.job(s)
 
     def option(self, key: str, s: Selection) -> Option | None:

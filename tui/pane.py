@@ -256,8 +256,8 @@ class Heads:
     def draw(self, s: Selection, notes: Mapping[str, Note]) -> None:
         """What the scores and the user say of the heads, and their order; it ignores what it shows."""
         self._view.point(s.layer, s.head)
-        look, score = s.look(tree.TreeLook), s.look(ScoresLook).score
-        known = [g for g in map(self._wishes.cached, (scores.on_repeats(s), scores.copying(s))) if isinstance(g, Grid)]
+        look, score, on_repeats = s.look(tree.TreeLook), s.look(ScoresLook).score, scores.on_repeats(s)
+        known = [g for g in map(self._wishes.cached, (on_repeats, scores.copying(s))) if isinstance(g, Grid)]
         sorting: Result | None = self._wishes.cached(tree.sorted_by(s))
         gone = stack.in_tree(s)
         said = (*known, sorting, look, score, notes, gone)
@@ -265,6 +265,7 @@ class Heads:
         if len(said) == len(before) and all(a is b or a == b for a, b in zip(said, before, strict=True)):
             return
         self._says = said
+        self._view.border_title = "Heads, changed" if on_repeats is not None and on_repeats.changes else "Heads"
         labels = tree.label_texts(*known)
         shown = labels | tree.score_texts(score, sorting) if isinstance(sorting, Grid) else labels
         marks = [at for name, note in notes.items() if note.bookmarked and (at := head_at(name))]

@@ -71,6 +71,7 @@ from tui.engine.jobs import (
     Words,
     WriteCosines,
 )
+from tui.engine.jobs import interventions_of as changes_of
 from tui.names import state_names
 from tui.pages.scores import COPYING_SCORES, PATTERN_SCORES
 from tui.results import (
@@ -500,8 +501,7 @@ class RecordedBench:
 
 
 def interventions_of(job: Any) -> tuple[Any, ...]:
-    run = getattr(job, "run", None)
-    return () if run is None else run.interventions
+    return changes_of(job)
 
 
 def changed(result: Any, count: int) -> Any:

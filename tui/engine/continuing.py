@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -12,29 +11,12 @@ from ..circuits.tensors import Trace
 from ..results import Scalar, Table
 from . import words
 from .bench import Context
-from .changes import forward, positions
-from .jobs import Change, Continuation, Job, Run
+from .changes import Alone, positions
+from .jobs import Change, Continuation, Run
 from .jobs.parts import Forward
 from .opened import OpenModel
 
 MOST = 256
-
-
-class _Passing:
-    """A context that keeps no forward pass: each is read once."""
-
-    def __init__(self, bench: OpenModel, ctx: Context) -> None:
-        self._bench, self._ctx = bench, ctx
-
-    def get(self, job: Job) -> Any:
-        return forward(job, self._bench, self) if isinstance(job, Forward) else self._ctx.get(job)
-
-    def check(self) -> None:
-        self._ctx.check()
-
-    def progress(self, stage: str, done: int = 0, total: int = 0) -> None: ...
-
-    def partial(self, result: Any) -> None: ...
 
 
 def continuation(job: Continuation, bench: OpenModel, ctx: Context) -> Table:
@@ -74,7 +56,7 @@ def _pinned(run: Run) -> Run:
 
 
 def _next(run: Run, temperature: float, drawn: torch.Generator, bench: OpenModel, ctx: Context) -> tuple[int, float]:
-    trace: Trace = forward(Forward(run), bench, _Passing(bench, ctx))
+    trace: Trace = Alone(run, bench, ctx).get(Forward(run))
     logits = trace.logits[-1].double().cpu()
     shares = logits.softmax(0)
     if temperature == 0:

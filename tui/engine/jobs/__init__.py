@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .changes import StackEffect as StackEffect
     from .changes import SteeringDirection as SteeringDirection
     from .changes import Unchanged as Unchanged
+    from .changes import bound as bound
     from .circuit import CircuitScores as CircuitScores
     from .effects import AblationTable as AblationTable
     from .effects import Effects as Effects
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from .many import PreparePrompts as PreparePrompts
     from .many import PromptRow as PromptRow
     from .many import Prompts as Prompts
+    from .many import interventions_of as interventions_of
     from .patching import PatchedCells as PatchedCells
     from .patching import Patching as Patching
     from .patching import PatchingEstimate as PatchingEstimate

@@ -211,6 +211,18 @@ def _places(positions: Span) -> str:
     return "" if positions is None else f" @{','.join(map(str, positions))}"
 
 
+def bound(change: Change) -> bool:
+    """Whether a change belongs to one prompt: it is at positions counted from its beginning, or another prompt's."""
+    match change:
+        case Ablation(positions=places) | AddVector(positions=places):
+            return places is not None and any(place >= 0 for place in places)
+        case CutEdge(query=query, key=key):
+            return query >= 0 or key >= 0
+        case Unchanged(like=like):
+            return any(map(bound, like))
+    return True
+
+
 def points_of(part: str) -> tuple[str, ...]:
     """The activations that changing a part changes: see ``circuits.forward``."""
     if neuron_at(part):
