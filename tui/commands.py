@@ -19,7 +19,8 @@ _DISPLAY = {
     "question_mark": "?", "colon": ":", "left_square_bracket": "[", "right_square_bracket": "]",
     "left_curly_bracket": "{", "right_curly_bracket": "}", "comma": ",", "full_stop": ".", "semicolon": ";",
     "left_parenthesis": "(", "right_parenthesis": ")", "less_than_sign": "<", "greater_than_sign": ">",
-    "plus": "+", "vertical_line": "|", "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "slash": "/",
+    "plus": "+", "vertical_line": "|", "at": "@", "equals_sign": "=",
+    "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "slash": "/",
 }  # fmt: skip
 
 _PUNCTUATION = {name for name, shown in _DISPLAY.items() if len(shown) == 1 and shown.isascii()}
@@ -72,10 +73,15 @@ SHARED: tuple[Command, ...] = (
             "view then shows the changed model.", "Change"),
     Command("mark", ("space",), "stack('mark')", "mark", "Mark the part under the cursor: a then takes all that are "
             "marked.", "Change"),
-    Command("kind", ("E",), "stack('kind')", "kind", "How parts are knocked out, the last one too: zero, zero with "
-            "value biases folded, mean, resample and noise (over the open file of prompts), scale.", "Change"),
-    Command("change", ("G",), "ask('change')", "write a change", "Write a change, or edit the last one: L1H3@4-6 scale "
-            "0.5, L2.mlp mean, L1H3 5>3 drop.", "Change"),
+    Command("kind", ("E",), "stack('kind')", "kind", "How parts are knocked out, the last one (in the list of "
+            "changes that under the cursor) too: zero, zero with value biases folded, mean, resample and noise (over "
+            "the open file of prompts), scale.", "Change"),
+    Command("change", ("G",), "write_change", "write a change", "Write a change, or edit the last one, in the list of "
+            "changes that under the cursor: L1H3@4-6 scale 0.5, L2.mlp mean, L1H3 5>3 drop.", "Change"),
+    Command("place", ("at",), "stack('place')", "where", "Where the last change (in the list of changes that under the "
+            "cursor) is made: everywhere, at the cursor's position, from there on, up to there.", "Change"),
+    Command("shift", ("J",), "stack('shift')", "move a change", "The list of changes: move the one under the cursor "
+            "one down, the last to the top.", "Change"),
     Command("steer", ("I",), "ask('steer')", "add a vector", "Add a direction to the stream: a token's or the "
             "difference of two, a head's singular direction, the two prompts' difference, a vector file.", "Change"),
     Command("cut", ("x",), "stack('cut')", "cut edge", "Pattern: knock out the cell under the cursor (its row "
@@ -89,7 +95,8 @@ SHARED: tuple[Command, ...] = (
             "beside ten random circuits of its size; it is kept for the model.", "Change"),
     Command("pin", ("vertical_line",), "pin", "pin", "Pin what is shown beside what comes, with one cursor and one "
             "colour scale; again: the difference of the two; again: no longer.", "Look"),
-    Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off.", "Change"),
+    Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off, in the list of "
+            "changes that under the cursor.", "Change"),
     Command("back", ("comma",), "travel(True)", "back", "Back to where you were before the last jump.", "Go"),
     Command("forward", ("full_stop",), "travel(False)", "forward", "Forward again.", "Go"),
     Command("up", ("k", "up"), "cursor(-1, 0)", "up", "Move the cursor.", "Cursor"),

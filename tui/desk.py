@@ -8,10 +8,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from . import moves, pages
+from . import moves, pages, stack
 from .arrange import shared_limits
 from .contrast import here_on
 from .pace import Pace
+from .page import panel_of
 from .pane import Heads, Pane, Pinned, Side
 from .scene import Moved, Scene
 from .selection import Selection
@@ -72,6 +73,20 @@ class Desk(Horizontal):
         if not isinstance(focused, Bars) or focused.table is None or not focused.table.rows:
             return ""
         return str(focused.table.rows[focused.cursor][0])
+
+    @property
+    def entry(self) -> int | None:
+        """Which change the cursor is on, where their list has the keys."""
+        focused, s = self.screen.focused, self._scene.selection
+        if focused is not self.panel.bars or self.panel.bars.table is None or not self.panel_open:
+            return None
+        here = panel_of(pages.of(s), s) is stack.CHANGES
+        return stack.listed_at(self.panel.bars.table, self.panel.bars.cursor) if here else None
+
+    def to_entry(self, entry: int) -> None:
+        """The cursor of the list of changes goes with one that has moved."""
+        if self.panel.bars.table is not None:
+            self.panel.bars.set_cursor(stack.row_of(self.panel.bars.table, entry))
 
     # --- drawing ---
 

@@ -22,6 +22,7 @@ from .dialogs import Dialogs
 from .directory import Directory
 from .messages import EngineEvent, ExportWanted
 from .pace import Pace
+from .page import Say
 from .pane import Lines, title
 from .prompting import Prompting
 from .scene import Scene
@@ -200,7 +201,16 @@ class Explorer(Screen[None]):
         self.notice.settle("option", sentence)
 
     def action_stack(self, name: str) -> None:
-        self.cards.do(stack.KEYS[name](self.scene.here, self.desk.listed))
+        entry = self.desk.entry
+        self.cards.do(stack.pressed(name, self.scene.here, self.desk.listed, entry))
+        if name == "shift" and entry is not None:
+            self.desk.to_entry(stack.shifted(self.selection, entry))
+
+    def action_write_change(self) -> None:
+        edited = stack.edit(self.selection, self.desk.entry)
+        self.scene.do(edited)
+        if not isinstance(edited, Say):
+            self.action_ask("change")
 
     def action_pin(self) -> None:
         self.scene.pin()

@@ -16,6 +16,8 @@ from .kinds import Cut, How, Span, Weights
 from .many import Prompts
 from .parts import Forward
 
+TOGETHER = "all of them"
+"""The row of ``StackEffect`` that is no single change."""
 FOLDED: How = "zero, value biases folded"
 OF_REFERENCE: tuple[How, ...] = ("mean", "resample", "noise")
 """Kinds that read a reference file."""
@@ -207,8 +209,13 @@ class ReferenceMoments(Job):
 
 
 def _places(positions: Span) -> str:
-    """`` @4,5``; nothing where a change is made everywhere."""
-    return "" if positions is None else f" @{','.join(map(str, positions))}"
+    """`` @4``, `` @2,5``, `` @4-9``; nothing where a change is made everywhere."""
+    if positions is None:
+        return ""
+    first, last = positions[0], positions[-1]
+    if len(positions) > 2 and positions == tuple(range(first, last + 1)):
+        return f" @{first}-{last}"
+    return f" @{','.join(map(str, positions))}"
 
 
 def bound(change: Change) -> bool:
