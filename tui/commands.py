@@ -76,14 +76,15 @@ SHARED: tuple[Command, ...] = (
     Command("kind", ("E",), "stack('kind')", "kind", "How parts are knocked out, the last one (in the list of "
             "changes that under the cursor) too: zero, zero with value biases folded, mean, resample and noise (over "
             "the open file of prompts), scale.", "Change"),
-    Command("change", ("G",), "write_change", "write a change", "Write a change, or edit the last one, in the list of "
-            "changes that under the cursor: L1H3@4-6 scale 0.5, L2.mlp mean, L1H3 5>3 drop.", "Change"),
+    Command("change", ("G",), "stack('write')", "write a change", "Write a change, or edit the last one, in the list of"
+            " changes that under the cursor: L1H3@4-6 scale 0.5, L2.mlp mean, L1H3 5>3 drop.", "Change"),
     Command("place", ("at",), "stack('place')", "where", "Where the last change (in the list of changes that under the "
             "cursor) is made: everywhere, at the cursor's position, from there on, up to there.", "Change"),
     Command("shift", ("J",), "stack('shift')", "move a change", "The list of changes: move the one under the cursor "
             "one down, the last to the top.", "Change"),
     Command("steer", ("I",), "ask('steer')", "add a vector", "Add a direction to the stream: a token's or the "
-            "difference of two, a head's singular direction, the two prompts' difference, a vector file.", "Change"),
+            "difference of two, a head's singular direction, the two prompts' difference, a vector of a .npy or "
+            ".safetensors file.", "Change"),
     Command("cut", ("x",), "stack('cut')", "cut edge", "Pattern: knock out the cell under the cursor (its row "
             "renormalises), then drop it, then whole again.", "Change"),
     Command("contrast", ("d",), "stack('contrast')", "contrast", "The changed model, the clean one, or the difference "

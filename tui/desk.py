@@ -12,7 +12,7 @@ from . import moves, pages, stack
 from .arrange import shared_limits
 from .contrast import here_on
 from .pace import Pace
-from .page import panel_of
+from .page import Say, panel_of
 from .pane import Heads, Pane, Pinned, Side
 from .scene import Moved, Scene
 from .selection import Selection
@@ -83,10 +83,17 @@ class Desk(Horizontal):
         here = panel_of(pages.of(s), s) is stack.CHANGES
         return stack.listed_at(self.panel.bars.table, self.panel.bars.cursor) if here else None
 
-    def to_entry(self, entry: int) -> None:
-        """The cursor of the list of changes goes with one that has moved."""
-        if self.panel.bars.table is not None:
-            self.panel.bars.set_cursor(stack.row_of(self.panel.bars.table, entry))
+    def change(self, name: str, do: Callable[[Moved], None], ask: Callable[[str], None]) -> None:
+        """A key for the model's changes; one that writes a change anew asks for it."""
+        entry, bars = self.entry, self.panel.bars
+        made = stack.pressed(name, self._scene.here, self.listed, entry)
+        do(made)
+        if isinstance(made, Say):
+            return
+        if name == "write":
+            ask("change")
+        elif name == "shift" and entry is not None and bars.table is not None:  # the cursor goes with it
+            bars.set_cursor(stack.row_of(bars.table, stack.shifted(made, entry)))
 
     # --- drawing ---
 

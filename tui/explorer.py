@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
-from . import keys, moves, needs, pages, phrases, stack
+from . import keys, moves, needs, pages, phrases
 from .cards import Cards
 from .commands import by_id
 from .desk import Desk
@@ -22,7 +22,6 @@ from .dialogs import Dialogs
 from .directory import Directory
 from .messages import EngineEvent, ExportWanted
 from .pace import Pace
-from .page import Say
 from .pane import Lines, title
 from .prompting import Prompting
 from .scene import Scene
@@ -201,16 +200,7 @@ class Explorer(Screen[None]):
         self.notice.settle("option", sentence)
 
     def action_stack(self, name: str) -> None:
-        entry = self.desk.entry
-        self.cards.do(stack.pressed(name, self.scene.here, self.desk.listed, entry))
-        if name == "shift" and entry is not None:
-            self.desk.to_entry(stack.shifted(self.selection, entry))
-
-    def action_write_change(self) -> None:
-        edited = stack.edit(self.selection, self.desk.entry)
-        self.scene.do(edited)
-        if not isinstance(edited, Say):
-            self.action_ask("change")
+        self.desk.change(name, self.cards.do, self.action_ask)
 
     def action_pin(self) -> None:
         self.scene.pin()

@@ -182,6 +182,13 @@ def contrast(s: Selection) -> Selection | Say:
     return replace(s, contrast=order[(order.index(s.contrast) + 1) % len(order)])
 
 
+def write(s: Selection, entry: int | None) -> Selection | Say:
+    """Write one anew, or the last."""
+    if entry is not None and entry < len(s.stack) and not notation.written(s.stack[entry].change):
+        return Say(f"{s.stack[entry].change} cannot be written anew: backspace takes it off, I adds another direction")
+    return s.put(replace(s.look(StackLook), edited=entry))
+
+
 KEYS: dict[str, Callable[[Here, str], Selection | Say]] = {
     "toggle": toggle, "mark": mark, "cut": lambda here, listed: cut(here),
     "contrast": lambda here, listed: contrast(here.s),
@@ -190,7 +197,7 @@ KEYS: dict[str, Callable[[Here, str], Selection | Say]] = {
 }  # fmt: skip
 """What the explorer's keys do; they get the name under the cursor of a list, where that has the keys."""
 OF_ENTRY: dict[str, Callable[[Selection, int | None], Selection | Say]] = {
-    "kind": kind, "undo": undo, "shift": shift, "place": place,
+    "kind": kind, "undo": undo, "shift": shift, "place": place, "write": write,
 }  # fmt: skip
 """Those about one change: the one under the cursor of the list of changes, where that has the keys, else the last."""
 
@@ -215,13 +222,6 @@ def in_tree(s: Selection) -> dict[jobs.HeadAt, str]:
 
 
 # --- a change that is written ---
-
-
-def edit(s: Selection, entry: int | None) -> Selection | Say:
-    """Write one anew, or the last."""
-    if entry is not None and entry < len(s.stack) and not notation.written(s.stack[entry].change):
-        return Say(f"{s.stack[entry].change} cannot be written anew: backspace takes it off, I adds another direction")
-    return s.put(replace(s.look(StackLook), edited=entry))
 
 
 def _edited(s: Selection) -> str:

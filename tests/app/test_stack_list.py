@@ -106,10 +106,10 @@ def test_a_place_that_was_written_goes_to_everywhere() -> None:
 def test_what_cannot_be_written_anew() -> None:
     vector = AddVector(1, SteeringDirection("d", "given", numbers=(1.0,)))
     s = replace(loaded(), stack=(Entry(vector), Entry(CutEdge("L0H1", 3, 1))))
-    said = stack.edit(s, 0)
+    said = stack.write(s, 0)
     assert isinstance(said, Say)
     assert "I adds another direction" in said.sentence
-    assert isinstance(stack.edit(s, 1), Selection)
+    assert isinstance(stack.write(s, 1), Selection)
 
 
 def test_a_long_run_of_positions_is_named_short() -> None:
