@@ -29,8 +29,8 @@ SHARED: tuple[Command, ...] = (
     Command("help", ("question_mark", "f1"), "help", "help", "This list; type to search it, enter runs the entry.",
             "App", footer="help"),
     Command("palette", ("colon", "ctrl+p"), "palette", "commands",
-            "Command palette; L10H2 jumps to that head, L2N17 to that neuron, prompts FILE opens a file of prompts.",
-            "App", footer="commands"),
+            "Command palette; L10H2 jumps to that head, L2N17 to that neuron, prompts FILE opens a file of prompts, "
+            "continue 20 0.8 seed 3 says what comes next.", "App", footer="commands"),
     Command("prompt", ("i",), "edit_prompt", "prompt",
             "Edit the prompt; results follow as you type. Up and down walk the history, esc or enter leaves.",
             "Prompt", footer="prompt"),
@@ -91,6 +91,8 @@ SHARED: tuple[Command, ...] = (
             "of the two, in every picture and list.", "Change"),
     Command("continue", ("plus",), "stack('continue')", "continue", "What the model says next, twenty tokens: clean "
             "and changed side by side; enter appends what was said up to there. Again: no longer.", "Change"),
+    Command("sampling", ("Z",), "ask('continue')", "draw", "How the model goes on: tokens, temperature and seed, such "
+            "as 20 0.8 seed 3; the likeliest tokens without a temperature.", "Change"),
     Command("circuit", ("c",), "stack('circuit')", "circuit", "Put the head or MLP under the cursor into the circuit, "
             "or take it out. The panel circuit has its faithfulness, completeness and minimality over the open file, "
             "beside ten random circuits of its size; it is kept for the model.", "Change"),

@@ -12,19 +12,17 @@ from ..results import Scalar, Table
 from . import words
 from .bench import Context
 from .changes import Alone, positions
-from .jobs import Change, Continuation, Run
+from .jobs import MOST_TOKENS, Change, Continuation, Run
 from .jobs.parts import Forward
 from .opened import OpenModel
-
-MOST = 256
 
 
 def continuation(job: Continuation, bench: OpenModel, ctx: Context) -> Table:
     info = bench.info
     if info.classes:
         raise Refusal("This model puts out classes, not tokens that could go on a text.")
-    if not 1 <= job.n <= MOST:
-        raise Refusal(f"{job.n} tokens cannot be asked for at once.", f"Ask for 1 to {MOST}.")
+    if not 1 <= job.n <= MOST_TOKENS:
+        raise Refusal(f"{job.n} tokens cannot be asked for at once.", f"Ask for 1 to {MOST_TOKENS}.")
     n = min(job.n, info.n_ctx - len(job.run.ids))
     if n < 1:
         raise Refusal(f"The prompt has {len(job.run.ids)} tokens, as many as {info.name} reads: nothing can follow it.",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .base import Tokenize as Tokenize
     from .base import Words as Words
     from .changes import FOLDED as FOLDED
+    from .changes import MOST_TOKENS as MOST_TOKENS
     from .changes import TOGETHER as TOGETHER
     from .changes import Ablation as Ablation
     from .changes import AddVector as AddVector

@@ -16,6 +16,8 @@ from .kinds import Cut, How, Span, Weights
 from .many import Prompts
 from .parts import Forward
 
+MOST_TOKENS = 256
+"""Of a continuation."""
 TOGETHER = "all of them"
 """The row of ``StackEffect`` that is no single change."""
 FOLDED: How = "zero, value biases folded"
@@ -191,6 +193,7 @@ class Continuation(Job):
 
     run: Run
     n: int = 20
+    """1 to ``MOST_TOKENS``."""
     temperature: float = 0.0
     seed: int = 0
 
