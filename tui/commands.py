@@ -97,7 +97,10 @@ SHARED: tuple[Command, ...] = (
             "or take it out. The panel circuit has its faithfulness, completeness and minimality over the open file, "
             "beside ten random circuits of its size; it is kept for the model.", "Change"),
     Command("pin", ("vertical_line",), "pin", "pin", "Pin what is shown beside what comes, with one cursor and one "
-            "colour scale; again: the difference of the two; again: no longer.", "Look"),
+            "colour scale; again: the difference of the two; again: no longer. It stays beside another model of the "
+            "same vocabulary.", "Look"),
+    Command("scale", ("equals_sign",), "rescale", "own scale", "One colour scale for the picture and the pinned one, "
+            "or one for each.", "Look"),
     Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off, in the list of "
             "changes that under the cursor.", "Change"),
     Command("back", ("comma",), "travel(True)", "back", "Back to where you were before the last jump.", "Go"),

@@ -14,6 +14,7 @@ from .contrast import here_on
 from .pace import Pace
 from .page import Say, panel_of
 from .pane import Heads, Pane, Pinned, Side
+from .results import Limits
 from .scene import Moved, Scene
 from .selection import Selection
 from .views.chart import Bars
@@ -103,9 +104,7 @@ class Desk(Horizontal):
         if pinned is None:
             self._pane.draw(s)
         else:
-            cached = self._scene.wishes.cached
-            limits = shared_limits(*(here_on(pages.of(one), one, cached).drawn for one in (s, pinned)))
-            self._pane.draw(s, limits)
+            self._pane.draw(s, self._limits(s, pinned))
         self._draw_pinned()
         self.draw_panel()
 
@@ -122,9 +121,15 @@ class Desk(Horizontal):
             self.mount(self._beside, after=self.main)
             self.call_after_refresh(self._draw_pinned)
         elif self._beside.is_mounted:
-            cached = self._scene.wishes.cached
-            limits = shared_limits(*(here_on(pages.of(one), one, cached).drawn for one in (s, pinned)))
-            Pinned(self._beside, self._scene.wishes).draw(s, pinned, self._scene.pinned_difference, limits)
+            pane, own = Pinned(self._beside, self._scene.wishes), self._scene.own_scale
+            pane.draw(s, pinned, self._scene.pinned_difference, self._limits(s, pinned), own)
+
+    def _limits(self, s: Selection, pinned: Selection) -> Limits | None:
+        """The colour scale that the two pictures share; None: each has its own."""
+        if self._scene.own_scale:
+            return None
+        cached = self._scene.wishes.cached
+        return shared_limits(*(here_on(pages.of(one), one, cached).drawn for one in (s, pinned)))
 
     def draw_panel(self) -> None:
         """The side panel alone; never beside the picture of another page."""

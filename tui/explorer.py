@@ -205,6 +205,9 @@ class Explorer(Screen[None]):
     def action_pin(self) -> None:
         self.scene.pin()
 
+    def action_rescale(self) -> None:
+        self.scene.rescale()
+
     def action_travel(self, back: bool) -> None:
         self.scene.travel(back)
 

@@ -125,12 +125,18 @@ class Pinned:
         self._view = view
         self._wishes = wishes
 
-    def draw(self, s: Selection, pinned: Selection, as_difference: bool, limits: Limits | None) -> None:
+    def draw(
+        self, s: Selection, pinned: Selection, as_difference: bool, limits: Limits | None, own_scale: bool
+    ) -> None:
         """What was pinned with the cursor of the page's picture, or the page's picture minus it."""
         cached, cell, page = self._wishes.cached, pages.of(s).cell(s), pages.of(pinned)
-        tab = [Tab("|", "pinned" if pinned.text == s.text else f"pinned: {pinned.text[-24:]}", True)]
         own, drawn = here_on(pages.of(s), s, cached).drawn, here_on(page, pinned, cached).drawn
+        one_scale = not own_scale and _one_scale(own, drawn, limits)
+        badge = "" if as_difference else ", one scale" if one_scale else ", own scale"
+        tab = [Tab("|", ("pinned" if pinned.text == s.text else f"pinned: {pinned.text[-24:]}") + badge, True)]
         name = title(page, pinned)
+        if pinned.model is not None and pinned.opened != s.opened:
+            name = f"{pinned.model.name} · {name}"
         if as_difference:
             name = f"Δ this − {name}"
             drawn = None if own is None or drawn is None else difference(own, drawn, PINNED) or _NO_DIFFERENCE
@@ -144,6 +150,12 @@ class Pinned:
             self._view.show(drawn, cell, Words(name, drawn.header.explanation, checks), tab)
         else:
             self._view.blank(why_empty(pinned, page.shown(pinned), self._wishes) or COMPUTING, name, tab)
+
+
+def _one_scale(own: Result | None, drawn: Result | None, limits: Limits | None) -> bool:
+    """Whether a colour means the same in both: by a shared scale, or by the one that such values always have."""
+    fixed = isinstance(own, Grid) and isinstance(drawn, Grid) and own.limits is not None and own.limits == drawn.limits
+    return limits is not None or fixed
 
 
 _NO_DIFFERENCE = Table(Header("", "", "", explanation="the two have no rows and columns in common: | shows no "
