@@ -242,6 +242,8 @@ class Page:
     """Whether its job is a search that nobody wants computed for the neighbouring heads."""
     marks: ClassVar[bool] = False
     """Whether rows and columns are both tokens of the prompt, so that the token strip marks two."""
+    ranked: ClassVar[bool] = True
+    """Whether the rows of a list go by size in a difference too; else the cursor counts them as they stand."""
     back_to: ClassVar[str] = ""
     """The page that its key shows when it is shown already."""
 

@@ -139,7 +139,10 @@ class Pinned:
             name = f"{pinned.model.name} · {name}"
         if as_difference:
             name = f"Δ this − {name}"
-            drawn = None if own is None or drawn is None else difference(own, drawn, PINNED) or _NO_DIFFERENCE
+            if own is not None and drawn is not None:
+                drawn = difference(own, drawn, PINNED, page.ranked) or _NO_DIFFERENCE
+            else:
+                drawn = None
             if drawn is _NO_DIFFERENCE:
                 self._view.blank(_NO_DIFFERENCE.header.explanation, name, tab)
                 return

@@ -11,7 +11,7 @@ from tests.app.driving import drawn, driven, pressed, text_of
 from tests.app.recorded import RecordedBench
 from tui.engine.jobs import Ablation, CutEdge, HeadScores, PatternOver, Unchanged
 from tui.explorer import Explorer
-from tui.results import Grid
+from tui.results import Grid, Table
 
 GONE = Ablation("L0H0")
 
@@ -48,6 +48,17 @@ async def test_every_view_over_a_file_is_of_the_changed_model(facts: str) -> Non
             assert title(explorer).startswith("changed · ")
         await pressed(explorer, pilot, "backspace")
         assert "changed" not in title(explorer)
+
+
+async def test_a_difference_of_states_leaves_them_where_the_cursor_counts_them(facts: str) -> None:
+    async with driven(prompts=facts) as (explorer, pilot):
+        await pressed(explorer, pilot, "5", "a", "d", "d", "up", "up")
+        table = explorer.main.picture.table  # type: ignore[union-attr]
+        assert isinstance(table, Table)
+        assert [row[0] for row in table.rows] == list(explorer.selection.states(False))
+        state = table.rows[explorer.main.picture.cursor][0]  # type: ignore[union-attr]
+        assert str(state) in text_of(explorer, "#inspector")
+        assert str(state) in str(explorer.panel.border_title), "the panel speaks of the row under the cursor"
 
 
 async def test_heads_are_scored_in_the_changed_model_and_the_tree_says_so(facts: str) -> None:

@@ -34,8 +34,8 @@ class ContinueLook(Look):
 
     @property
     def how(self) -> str:
-        """``greedy``, or ``temperature 0.8, seed 3``."""
-        return f"temperature {self.temperature:g}, seed {self.seed}" if self.temperature else "greedy"
+        """``greedy``, or ``T 0.8 seed 3``."""
+        return f"T {self.temperature:g} seed {self.seed}" if self.temperature else "greedy"
 
 
 def _job(here: Here) -> jobs.Continuation | Nothing:
@@ -49,8 +49,7 @@ def _shape(here: Here, result: object) -> Table:
     assert isinstance(result, Table)
     names = {"position": "position", "token": "token", "probability": "probability"}
     if "clean" in result.columns:
-        names = {"position": "position", "clean": "clean", "clean probability": "p clean", "token": "changed",
-                 "probability": "p changed"}  # fmt: skip
+        names = {"clean": "clean", "clean probability": "p", "token": "changed", "probability": "p'"}
     at = [result.columns.index(name) for name in names]
     rows = tuple(tuple(row[i] for i in at) for row in result.rows)
     return Table(result.header, tuple(names.values()), rows, bar="probability" if len(names) == 3 else None)
@@ -111,7 +110,7 @@ QUESTION = Question(
 
 def _title(here: Here) -> str:
     how = here.s.look(ContinueLook).how
-    return f"{how}: says next, clean and changed" if here.s.changes else f"{how}: says next"
+    return f"{how}: clean and changed" if here.s.changes else f"{how}: says next"
 
 
 PANEL = Panel("continuation", _job, _title, _shape, _opens, offered=lambda s: s.look(ContinueLook).on)

@@ -93,6 +93,8 @@ class LensPage(Page):
                {"measure": get_args(jobs.LensMeasure)}, refuses=_refused),
     )  # fmt: skip
 
+    ranked = False
+
     def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.run is None:
             return NO_TOKENS
