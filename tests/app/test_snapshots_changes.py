@@ -15,6 +15,12 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "lens": ("5", "a", "d", "d"),
     "scores": ("7", "a"),
 }
+ALONE: dict[str, tuple[str, ...]] = {
+    "own_scale": ("2", "vertical_line", "right_square_bracket", "equals_sign"),
+    "drawn": ("a", "Z", "ctrl+u", "5", "space", "0", "full_stop", "8", "enter"),
+    "placed": ("a", "right_curly_bracket", "a", "1", "G", "ctrl+u", *"L0H1@2", "enter", "p", "p", "p"),
+}
+"""Of one prompt."""
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +35,10 @@ def test_over_a_file(snap_compare: Callable[..., bool], name: str, size: tuple[i
     path.write_text('{"prompt": "The capital of France is", "answer": "Paris"}\n{"prompt": "The king"}\n')
     app = recorded_app(prompts=str(path))
     assert snap_compare(app, run_before=press(app, SCREENS[name]), terminal_size=size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", ALONE)
+def test_of_one_prompt(snap_compare: Callable[..., bool], name: str, size: tuple[int, int]) -> None:
+    app = recorded_app()
+    assert snap_compare(app, run_before=press(app, ALONE[name]), terminal_size=size)
