@@ -41,4 +41,5 @@ def test_over_a_file(snap_compare: Callable[..., bool], name: str, size: tuple[i
 @pytest.mark.parametrize("name", ALONE)
 def test_of_one_prompt(snap_compare: Callable[..., bool], name: str, size: tuple[int, int]) -> None:
     app = recorded_app()
-    assert snap_compare(app, run_before=press(app, ALONE[name]), terminal_size=size)
+    shown = ("p",) if name == "placed" and size[0] < 100 else ()  # on a small screen the first panel waits too
+    assert snap_compare(app, run_before=press(app, (*ALONE[name], *shown)), terminal_size=size)
