@@ -13,7 +13,7 @@ from tests.benchmarks.patching import Timed
 from tui.engine.jobs import Open, PatchingGrid, Run, Target
 
 SHAPE = {
-    "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 16, "num_attention_heads": 32,
+    "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 15, "num_attention_heads": 32,
     "num_key_value_heads": 8, "vocab_size": 32000, "max_position_embeddings": 2048,
 }  # fmt: skip
 TOKENS, APART = 8, 3
