@@ -231,10 +231,10 @@ PINNED: Sides = ("this", "pinned")
 
 
 @lru_cache(KEPT)
-def difference(changed: Result, clean: Result, sides: Sides = CHANGED) -> Result | None:
+def difference(changed: Result, clean: Result, sides: Sides = CHANGED, ranked: bool = True) -> Result | None:
     """The changed result minus the clean one, cell by cell, row by row of one name, curve by curve; None where they
     have nothing to do with each other. A row that only the changed one has (a vector that was added) counts as it
-    is."""
+    is. ``ranked``: the rows of a list by the size of their change, else in their own order."""
     if isinstance(changed, Grid) and isinstance(clean, Grid):
         return _grids(changed, clean, sides)
     if isinstance(changed, Gallery) and isinstance(clean, Gallery) and len(changed.grids) == len(clean.grids):
@@ -242,7 +242,7 @@ def difference(changed: Result, clean: Result, sides: Sides = CHANGED) -> Result
         grids = tuple(grid for grid in pairs if grid is not None)
         return Gallery(_as_difference(changed.header, sides), grids) if len(grids) == len(pairs) else None
     if isinstance(changed, Table) and isinstance(clean, Table):
-        return _tables(changed, clean, sides)
+        return _tables(changed, clean, sides, ranked)
     if isinstance(changed, Curve) and isinstance(clean, Curve) and np.array_equal(changed.x, clean.x):
         series = {
             name: frozen(values - clean.series[name]) for name, values in changed.series.items() if name in clean.series
@@ -286,8 +286,9 @@ def _grids(changed: Grid, clean: Grid, sides: Sides) -> Grid | None:
     return Grid(header, frozen(changed.values - before), changed.rows, changed.cols, True, text)
 
 
-def _tables(changed: Table, clean: Table, sides: Sides) -> Table | None:
-    """Rows by their texts and ids, the largest change first; what one of the two lists does not have is unknown."""
+def _tables(changed: Table, clean: Table, sides: Sides, ranked: bool) -> Table | None:
+    """Rows by their texts and ids, where ``ranked`` the largest change first; what one of the two lists does not have
+    is unknown."""
     first = changed.rows[0] if changed.rows else ()
     numbers = [name for name, cell in zip(changed.columns, first, strict=False) if isinstance(cell, float)]
     measured = changed.bar or (numbers[0] if numbers else None)
@@ -305,7 +306,8 @@ def _tables(changed: Table, clean: Table, sides: Sides) -> Table | None:
         pair = (new.get(key), old.get(key))
         apart = pair[0] - pair[1] if isinstance(pair[0], float) and isinstance(pair[1], float) else None
         rows.append((*key, apart, *pair))
-    rows.sort(key=lambda row: -abs(row[len(keys)] or 0.0))  # type: ignore[arg-type]
+    if ranked:
+        rows.sort(key=lambda row: -abs(row[len(keys)] or 0.0))  # type: ignore[arg-type]
     columns = (*(changed.columns[i] for i in keys), f"Δ {measured}", *sides)
     return Table(_as_difference(changed.header, sides), columns, tuple(rows), bar=f"Δ {measured}")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import kept, notation, prompts
+from . import kept, notation, prompts, steering
 from .circuits.errors import Refusal
 from .engine.jobs import (
     Change,
@@ -28,6 +29,7 @@ from .flags import Usage, head_of
 from .names import Circuit, circuit_at, layer_at
 from .pages.pairs import parse_filter
 from .results import ModelInfo, Split, Tokens
+from .selection import Selection
 
 _LINES = "one head, MLP or edge a line, such as L1H3 or L0H2 -> L1H3.k."
 
@@ -88,10 +90,22 @@ class Request:
         if o.stack is None:
             return ()
         text = self._text(o.stack, "one change a line, such as L1H3.")
-        found = notation.read_file(text, self.reference() if o.reference else None, o.weights)
+        reference = self.reference() if o.reference or o.prompts else None
+        found = notation.read_file(text, reference, o.weights, self._vector)
         if found and isinstance(found[0], int):
-            raise Missing(f"Line {found[0]} of {o.stack}: {found[1]}.", "See the README, “Interventions”.")
+            raise Missing(f"Line {found[0]} of {o.stack}: {found[1]}.", "See the README, “Change the model”.")
         return found
+
+    def _vector(self, line: str) -> Change | str:
+        """A line of ``--stack`` that adds a direction: before a layer and at positions that it names."""
+        if not steering.is_placed(line):
+            return f"“{line}” names no layer or no position: write {steering.PLACED}"
+        s = Selection(model=self.model)
+        made = steering.read(s, line)
+        if not isinstance(made, FindTarget):
+            return made
+        found = self.get(made)
+        return " ".join(found.problem) if isinstance(found, Split) else steering.towards(s, made, found)
 
     @property
     def basis_run(self) -> Run | None:
@@ -177,6 +191,10 @@ class Request:
         job = PreparePrompts(self.model.key, Path(o.prompts).name, file.rows, self.with_bos, self.given_target())
         made: Prompts = self.get(job)
         return made
+
+    def changed_prompts(self) -> Prompts:
+        """The file of prompts with the changes of ``--stack``."""
+        return replace(self.prompts(), changes=self.stack)
 
     def one_prompt(self) -> Prompts:
         """The prompt as a file of one, with its answer."""

@@ -115,9 +115,16 @@ class Cards:
         results = {section: self._scene.wishes.cached(job) for section, job in sections(s).items()}
         grid, note = results.get("pattern"), self.notes.get(s.name)
         card.show(
-            s.name, arrange.card(results, s.name), grid if isinstance(grid, Grid) else None,
+            self._title(s), arrange.card(results, s.name), grid if isinstance(grid, Grid) else None,
             note.text if note else "", bool(note and note.bookmarked),
         )  # fmt: skip
+
+    @staticmethod
+    def _title(s: Selection) -> str:
+        """The head, and what of the card is of the changed model."""
+        made = {"pattern": s.run, "scores": scores.on_repeats(s)}
+        changed = [name for name, one in made.items() if one is not None and one.interventions]
+        return f"{s.name} · {' and '.join(changed)} changed" if changed else s.name
 
     def told(self, message: HeadCard.OnHead | HeadCard.GoTo) -> None:
         """A head to go to, another note on this one, a bookmark, or that the card is closed."""

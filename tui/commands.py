@@ -19,7 +19,9 @@ _DISPLAY = {
     "question_mark": "?", "colon": ":", "left_square_bracket": "[", "right_square_bracket": "]",
     "left_curly_bracket": "{", "right_curly_bracket": "}", "comma": ",", "full_stop": ".", "semicolon": ";",
     "left_parenthesis": "(", "right_parenthesis": ")", "less_than_sign": "<", "greater_than_sign": ">",
-    "plus": "+", "vertical_line": "|", "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "slash": "/",
+    "plus": "+", "vertical_line": "|", "at": "@", "equals_sign": "=", "percent_sign": "%", "tilde": "~",
+    "circumflex_accent": "^", "quotation_mark": '"', "apostrophe": "'",
+    "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "slash": "/",
 }  # fmt: skip
 
 _PUNCTUATION = {name for name, shown in _DISPLAY.items() if len(shown) == 1 and shown.isascii()}
@@ -28,8 +30,8 @@ SHARED: tuple[Command, ...] = (
     Command("help", ("question_mark", "f1"), "help", "help", "This list; type to search it, enter runs the entry.",
             "App", footer="help"),
     Command("palette", ("colon", "ctrl+p"), "palette", "commands",
-            "Command palette; L10H2 jumps to that head, L2N17 to that neuron, prompts FILE opens a file of prompts.",
-            "App", footer="commands"),
+            "Command palette; L10H2 jumps to that head, L2N17 to that neuron, prompts FILE opens a file of prompts, "
+            "continue 20 0.8 seed 3 says what comes next.", "App", footer="commands"),
     Command("prompt", ("i",), "edit_prompt", "prompt",
             "Edit the prompt; results follow as you type. Up and down walk the history, esc or enter leaves.",
             "Prompt", footer="prompt"),
@@ -72,26 +74,36 @@ SHARED: tuple[Command, ...] = (
             "view then shows the changed model.", "Change"),
     Command("mark", ("space",), "stack('mark')", "mark", "Mark the part under the cursor: a then takes all that are "
             "marked.", "Change"),
-    Command("kind", ("E",), "stack('kind')", "kind", "How parts are knocked out, the last one too: zero, zero with "
-            "value biases folded, mean, resample and noise (over the open file of prompts), scale.", "Change"),
-    Command("change", ("G",), "ask('change')", "write a change", "Write a change, or edit the last one: L1H3@4-6 scale "
-            "0.5, L2.mlp mean, L1H3 5>3 drop.", "Change"),
+    Command("kind", ("E",), "stack('kind')", "kind", "How parts are knocked out, the last one (in the list of "
+            "changes that under the cursor) too: zero, zero with value biases folded, mean, resample and noise (over "
+            "the open file of prompts), scale.", "Change"),
+    Command("change", ("G",), "stack('write')", "write a change", "Write a change, or edit the last one, in the list of"
+            " changes that under the cursor: L1H3@4-6 scale 0.5, L2.mlp mean, L1H3 5>3 drop.", "Change"),
+    Command("place", ("at",), "stack('place')", "where", "Where the last change (in the list of changes that under the "
+            "cursor) is made: everywhere, at the cursor's position, from there on, up to there.", "Change"),
+    Command("shift", ("circumflex_accent",), "stack('shift')", "move a change", "The list of changes: move the one "
+            "under the cursor one up, the first to the bottom.", "Change"),
     Command("steer", ("I",), "ask('steer')", "add a vector", "Add a direction to the stream: a token's or the "
-            "difference of two, a head's singular direction, the two prompts' difference, a vector file.", "Change"),
+            "difference of two, a head's singular direction, the two prompts' difference, a vector of a .npy or "
+            ".safetensors file.", "Change"),
     Command("cut", ("x",), "stack('cut')", "cut edge", "Pattern: knock out the cell under the cursor (its row "
             "renormalises), then drop it, then whole again.", "Change"),
     Command("contrast", ("d",), "stack('contrast')", "contrast", "The changed model, the clean one, or the difference "
             "of the two, in every picture and list.", "Change"),
     Command("continue", ("plus",), "stack('continue')", "continue", "What the model says next, twenty tokens: clean "
             "and changed side by side; enter appends what was said up to there. Again: no longer.", "Change"),
+    Command("sampling", ("tilde",), "ask('continue')", "draw", "How the model goes on: tokens, temperature and seed, "
+            "such as 20 0.8 seed 3; the likeliest tokens without a temperature.", "Change"),
     Command("circuit", ("c",), "stack('circuit')", "circuit", "Put the head or MLP under the cursor into the circuit, "
             "or take it out; in Paths the edge. The panel circuit has its faithfulness, completeness and minimality "
             "over the open file, beside ten random circuits of its size; it is kept for the model.", "Change"),
-    Command("circuits", ("Z",), "ask('circuits')", "circuits", "Another circuit of the model by its name, a new one, a "
-            "name for this one; empty forgets it. All are kept for the model.", "Change"),
+    Command("circuits", ("quotation_mark",), "ask('circuits')", "circuits", "Another circuit of the model by its name, "
+            "a new one, a name for this one; empty forgets it. All are kept for the model.", "Change"),
     Command("pin", ("vertical_line",), "pin", "pin", "Pin what is shown beside what comes, with one cursor and one "
-            "colour scale; again: the difference of the two; again: no longer.", "Look"),
-    Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off.", "Change"),
+            "colour scale; again: the difference of the two; again: no longer. It stays beside another model of the "
+            "same vocabulary.", "Look"),
+    Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off, in the list of "
+            "changes that under the cursor.", "Change"),
     Command("back", ("comma",), "travel(True)", "back", "Back to where you were before the last jump.", "Go"),
     Command("forward", ("full_stop",), "travel(False)", "forward", "Forward again.", "Go"),
     Command("up", ("k", "up"), "cursor(-1, 0)", "up", "Move the cursor.", "Cursor"),
@@ -108,8 +120,9 @@ SHARED: tuple[Command, ...] = (
     Command("fit", ("z",), "fit", "fit", "Fit the whole matrix in the window by block extremes, or back to one cell a "
             "value.", "Look"),
     Command("scale", ("equals_sign",), "scale", "lock scale", "Keep this colour scale for other heads, prompts and "
-            "modes, so that their pictures are comparable; again: each has its own.", "Look"),
-    Command("numbers", ("number_sign",), "numbers", "numbers", "Values in the cells that have room for them, or "
+            "modes, so that their pictures are comparable; again: each has its own. Beside a pinned picture: one scale "
+            "for both, or one for each.", "Look"),
+    Command("numbers", ("percent_sign",), "numbers", "numbers", "Values in the cells that have room for them, or "
             "colours alone.", "Look"),
     Command("mode", ("m",), "cycle('mode')", "mode", "", "Look", footer="mode"),
     Command("unit", ("u",), "cycle('unit')", "unit", "", "Look"),

@@ -24,7 +24,7 @@ def here_on(page: Page, s: Selection, cached: Cached) -> Here:
 
     if not differs(page.shown, s):
         return Here(s, drawn(s), cached)
-    return Here(s, _compared(s, drawn), cached)
+    return Here(s, _compared(s, drawn, page.ranked), cached)
 
 
 def beside(panel: Panel, page: Page, s: Selection, cached: Cached) -> Result | None:
@@ -45,8 +45,8 @@ def differs(asked: Callable[[Selection], jobs.Job | Nothing], s: Selection) -> b
     return bool(s.changes) and asked(s.changed) != asked(s.clean)
 
 
-def _compared(s: Selection, drawn: Callable[[Selection], Result | None]) -> Result | None:
+def _compared(s: Selection, drawn: Callable[[Selection], Result | None], ranked: bool = True) -> Result | None:
     if s.contrast != "difference":
         return drawn(s)
     changed, base = drawn(s.changed), drawn(s.base)
-    return None if changed is None or base is None else difference(changed, base)
+    return None if changed is None or base is None else difference(changed, base, ranked=ranked)

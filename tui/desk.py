@@ -8,12 +8,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from . import moves, pages
+from . import moves, pages, stack
 from .arrange import shared_limits
 from .contrast import here_on
 from .names import edge_name
 from .pace import Pace
+from .page import Say, panel_of
 from .pane import Heads, Pane, Pinned, Side
+from .results import Limits
 from .scene import Moved, Scene
 from .selection import Selection
 from .views.chart import Bars
@@ -77,6 +79,27 @@ class Desk(Horizontal):
         edge = focused.table.columns[:2] == ("sender", "receiver")
         return edge_name((str(row[0]), str(row[1]))) if edge else str(row[0])
 
+    @property
+    def entry(self) -> int | None:
+        """Which change the cursor is on, where their list has the keys."""
+        focused, s = self.screen.focused, self._scene.selection
+        if focused is not self.panel.bars or self.panel.bars.table is None or not self.panel_open:
+            return None
+        here = panel_of(pages.of(s), s) is stack.CHANGES
+        return stack.listed_at(self.panel.bars.table, self.panel.bars.cursor) if here else None
+
+    def change(self, name: str, ask: Callable[[str], None]) -> None:
+        """A key for the model's changes; one that writes a change anew asks for it."""
+        entry, bars = self.entry, self.panel.bars
+        made = stack.pressed(name, self._scene.here, self.listed, entry)
+        self._scene.do(made)
+        if isinstance(made, Say):
+            return
+        if name == "write":
+            ask("change")
+        elif name == "shift" and entry is not None and bars.table is not None:  # the cursor goes with it
+            bars.set_cursor(stack.row_of(bars.table, stack.shifted(made, entry)))
+
     # --- drawing ---
 
     def draw(self) -> None:
@@ -85,9 +108,7 @@ class Desk(Horizontal):
         if pinned is None:
             self._pane.draw(s)
         else:
-            cached = self._scene.wishes.cached
-            limits = shared_limits(*(here_on(pages.of(one), one, cached).drawn for one in (s, pinned)))
-            self._pane.draw(s, limits)
+            self._pane.draw(s, self._limits(s, pinned))
         self._draw_pinned()
         self.draw_panel()
 
@@ -104,9 +125,15 @@ class Desk(Horizontal):
             self.mount(self._beside, after=self.main)
             self.call_after_refresh(self._draw_pinned)
         elif self._beside.is_mounted:
-            cached = self._scene.wishes.cached
-            limits = shared_limits(*(here_on(pages.of(one), one, cached).drawn for one in (s, pinned)))
-            Pinned(self._beside, self._scene.wishes).draw(s, pinned, self._scene.pinned_difference, limits)
+            pane, own = Pinned(self._beside, self._scene.wishes), self._scene.own_scale
+            pane.draw(s, pinned, self._scene.pinned_difference, self._limits(s, pinned), own)
+
+    def _limits(self, s: Selection, pinned: Selection) -> Limits | None:
+        """The colour scale that the two pictures share; None: each has its own."""
+        if self._scene.own_scale:
+            return None
+        cached = self._scene.wishes.cached
+        return shared_limits(*(here_on(pages.of(one), one, cached).drawn for one in (s, pinned)))
 
     def draw_panel(self) -> None:
         """The side panel alone; never beside the picture of another page."""

@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from . import keys, moves, needs, pages, phrases, scale, stack
+from . import keys, moves, needs, pages, phrases, scale
 from .cards import Cards
 from .commands import by_id
 from .desk import Desk
@@ -203,7 +203,7 @@ class Explorer(Screen[None]):
         self.notice.settle("option", sentence)
 
     def action_stack(self, name: str) -> None:
-        self.cards.keeping(lambda: self.scene.do(stack.KEYS[name](self.scene.here, self.desk.listed)))
+        self.cards.keeping(lambda: self.desk.change(name, self.action_ask))
 
     def action_pin(self) -> None:
         self.scene.pin()
@@ -236,7 +236,10 @@ class Explorer(Screen[None]):
         self.main.heatmap.action_fit()
 
     def action_scale(self) -> None:
-        self.scene.do(scale.toggle(self.scene.here))
+        if self.scene.pinned is None:
+            self.scene.do(scale.toggle(self.scene.here))
+        else:
+            self.scene.rescale()
 
     def action_numbers(self) -> None:
         self.main.heatmap.action_numbers()

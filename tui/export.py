@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from . import flags, notes, pages
 from .asked import Missing, Request
-from .engine.jobs import Job, Open
+from .engine.jobs import Job, Open, interventions_of
 from .engine.trouble import told
 from .flags import Usage
 from .formats import encode, format_of
@@ -87,7 +87,7 @@ def _result(ask: Request, wanted: Export) -> Result:
             raise Missing(problem)
         return notes.as_table(written)
     job = wanted.job(ask)
-    if ask.options.stack is not None and not getattr(getattr(job, "run", None), "interventions", ()):
+    if ask.options.stack is not None and not interventions_of(job):
         raise Usage(f"--stack: {wanted.name} does not depend on a run that could be changed")
     result: Result = ask.get(job)
     return result

@@ -90,7 +90,8 @@ FLAGS: Mapping[str, Flag] = {
                    least=1),
     "sample": Flag("tokens drawn, or all (default: 1000)", metavar="N"),
     "temperature": Flag("0: the likeliest token; else drawn (default: 0)", 0.0, metavar="T", kind=float, least=0),
-    "stack": Flag("changes of the model, one a line: L1H3, L2.mlp mean, L1H3 5>3", metavar="FILE"),
+    "stack": Flag("changes of the model, one a line: L1H3, L2.mlp mean, L1H3 5>3, 4 L2 @-1: Paris - Berlin",
+                  metavar="FILE"),
     "ablate": Flag("what is changed: L1H3, L1.mlp, L1.attn, L1, L1N17, each with @4 at position 4 or @2-5 at some "
                    "(default: every head and MLP by itself)", metavar="L1H3,L2.mlp@4"),
     "each": Flag("also each of them by itself", False, kind=bool),
@@ -170,7 +171,7 @@ def check(o: argparse.Namespace, export: Export) -> None:
         raise Usage(f"--head is for {' and '.join(takers)}; {o.view} does not depend on it")
     for name in ("prompts", *FLAGS):
         default = FLAGS[name].default if name in FLAGS else None
-        of_stack = o.stack is not None and o.prompts is None and "ablate" not in export.takes
+        of_stack = o.stack is not None and "ablate" not in export.takes
         if of_stack and name in ("stack", "reference"):
             continue  # every view of a run is one of the changed run too; what has none says so
         if name not in export.takes and getattr(o, name) != default:

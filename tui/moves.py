@@ -9,7 +9,7 @@ from functools import partial
 from . import pages, questions
 from .names import HeadAt, jump_at, neuron_at
 from .page import Here, Problem, Say, offered, panel_of
-from .pages import going, residual
+from .pages import continuing, going, residual
 from .results import Table, head_name
 from .selection import Selection, at_prompt, on_head, one_prompt
 from .tree import toggle_order
@@ -126,8 +126,8 @@ def is_jump(name: str) -> bool:
 
 
 def typed(s: Selection, text: str) -> list[tuple[str, str, Callable[[], Selection | Say]]]:
-    """Where a text leads (``L10H2`` or ``10 2``, ``L2N17``, ``prompts FILE``): what it is called, a sentence, the
-    move."""
+    """Where a text leads (``L10H2`` or ``10 2``, ``L2N17``, ``prompts FILE``, ``continue 20 0.8``): what it is called,
+    a sentence, the move."""
     out: list[tuple[str, str, Callable[[], Selection | Say]]] = []
     if (head := jump_at(text)) is not None:
         out.append((f"go to {head_name(*head)}", "Show this head.", partial(to_head, s, head)))
@@ -137,7 +137,15 @@ def typed(s: Selection, text: str) -> list[tuple[str, str, Callable[[], Selectio
     command, _, path = text.strip().partition(" ")
     if command.lower() == "prompts" and path.strip():
         out.append((f"open {path.strip()}", "A file of prompts.", partial(to_prompts, s, path.strip())))
+    if command.lower() == "continue" and path.strip():
+        out.append((f"continue {path.strip()}", "What the model says next.", partial(to_continuation, s, path.strip())))
     return out
+
+
+def to_continuation(s: Selection, how: str) -> Selection | Say:
+    """What the model says next, or what is wrong with how it is asked for."""
+    answer = continuing.answered(s, how)
+    return answer if isinstance(answer, Selection) else Say(getattr(answer, "sentence", ""))
 
 
 def to_prompts(s: Selection, path: str) -> Selection | Say:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from .engine import jobs
 from .names import PARTS, parts_at
@@ -17,6 +18,8 @@ from .names import PARTS, parts_at
 FORMS = "write L1H3, L2.mlp mean, L1H3@4-6 scale 0.5, L1H3 noise 2 seed 1 or L1H3 5>3 drop"
 _EDGE = re.compile(r"(\S+)\s+(-?\d+)\s*(?:>|→)\s*(-?\d+)(?:\s+(knockout|drop))?", re.IGNORECASE)
 _SEED = re.compile(r"\s+seed\s*[= ]\s*(\d{1,9})\s*$", re.IGNORECASE)
+_COMMENT = re.compile(r"(^|\s)#(?!\d).*")
+"""Not a token's id: ``4 L2: #258``."""
 _NUMBER = re.compile(r"-?\d{1,6}(\.\d{1,6})?")
 _WORDS: dict[str, jobs.How] = {
     "zero": "zero", "folded": "zero, value biases folded", "mean": "mean", "resample": "resample", "noise": "noise",
@@ -85,15 +88,16 @@ def written(change: jobs.Change) -> str:
 
 
 def read_file(
-    text: str, reference: jobs.Prompts | None, weights: jobs.Weights
+    text: str, reference: jobs.Prompts | None, weights: jobs.Weights, vector: Callable[[str], jobs.Change | str]
 ) -> tuple[jobs.Change, ...] | tuple[int, str]:
-    """Every line of a file but empty ones and comments (``#``); else the number of the line and what is wrong."""
+    """Every line of a file but empty ones and comments (``#`` and a blank); else the number of the line and what is
+    wrong. ``vector`` reads those that add one: they have a colon."""
     out: list[jobs.Change] = []
     for number, line in enumerate(text.splitlines(), 1):
-        line = line.partition("#")[0].strip()
+        line = _COMMENT.sub("", line).strip()
         if not line:
             continue
-        change = read(line, reference, weights)
+        change = vector(line) if ":" in line else read(line, reference, weights)
         if isinstance(change, str):
             return number, change
         out.append(change)

@@ -189,6 +189,9 @@ class Asked(Protocol):
     def reference(self) -> jobs.Prompts: ...
     def words_after(self, text: str) -> tuple[int, ...]: ...
     def circuit(self) -> Circuit: ...
+    @property
+    def stack(self) -> tuple[jobs.Change, ...]: ...
+    def changed_prompts(self) -> jobs.Prompts: ...
     def get(self, job: jobs.Job) -> Any: ...
 
 
@@ -244,6 +247,8 @@ class Page:
     """Whether rows and columns are both tokens of the prompt, so that the token strip marks two."""
     list_first: ClassVar[bool] = False
     """Whether a small screen shows its ranked list before its picture."""
+    ranked: ClassVar[bool] = True
+    """Whether the rows of a list go by size in a difference too; else the cursor counts them as they stand."""
     back_to: ClassVar[str] = ""
     """The page that its key shows when it is shown already."""
 
@@ -348,10 +353,7 @@ class Page:
         if s.key is None:
             return Nothing()
         if self.is_over(s):
-            assert s.file is not None
-            if s.file.prepared is None:
-                return Nothing()
-            return self.over(s, s.file.prepared) or Nothing()
+            return Nothing() if s.prompts is None else self.over(s, s.prompts) or Nothing()
         return self.job(s)
 
     def option(self, key: str, s: Selection) -> Option | None:

@@ -130,15 +130,24 @@ class Pinned:
         self._view = view
         self._wishes = wishes
 
-    def draw(self, s: Selection, pinned: Selection, as_difference: bool, limits: Limits | None) -> None:
+    def draw(
+        self, s: Selection, pinned: Selection, as_difference: bool, limits: Limits | None, own_scale: bool
+    ) -> None:
         """What was pinned with the cursor of the page's picture, or the page's picture minus it."""
         cached, cell, page = self._wishes.cached, pages.of(s).cell(s), pages.of(pinned)
-        tab = [Tab("|", "pinned" if pinned.text == s.text else f"pinned: {pinned.text[-24:]}", True)]
         own, drawn = here_on(pages.of(s), s, cached).drawn, here_on(page, pinned, cached).drawn
+        one_scale = not own_scale and _one_scale(own, drawn, limits)
+        badge = "" if as_difference else ", one scale" if one_scale else ", own scale"
+        tab = [Tab("|", ("pinned" if pinned.text == s.text else f"pinned: {pinned.text[-24:]}") + badge, True)]
         name = title(page, pinned)
+        if pinned.model is not None and pinned.opened != s.opened:
+            name = f"{pinned.model.name} · {name}"
         if as_difference:
             name = f"Δ this − {name}"
-            drawn = None if own is None or drawn is None else difference(own, drawn, PINNED) or _NO_DIFFERENCE
+            if own is not None and drawn is not None:
+                drawn = difference(own, drawn, PINNED, page.ranked) or _NO_DIFFERENCE
+            else:
+                drawn = None
             if drawn is _NO_DIFFERENCE:
                 self._view.blank(_NO_DIFFERENCE.header.explanation, name, tab)
                 return
@@ -149,6 +158,12 @@ class Pinned:
             self._view.show(drawn, cell, Words(name, drawn.header.explanation, checks), tab)
         else:
             self._view.blank(why_empty(pinned, page.shown(pinned), self._wishes) or COMPUTING, name, tab)
+
+
+def _one_scale(own: Result | None, drawn: Result | None, limits: Limits | None) -> bool:
+    """Whether a colour means the same in both: by a shared scale, or by the one that such values always have."""
+    fixed = isinstance(own, Grid) and isinstance(drawn, Grid) and own.limits is not None and own.limits == drawn.limits
+    return limits is not None or fixed
 
 
 _NO_DIFFERENCE = Table(Header("", "", "", explanation="the two have no rows and columns in common: | shows no "
@@ -262,8 +277,8 @@ class Heads:
     def draw(self, s: Selection, notes: Mapping[str, Note]) -> None:
         """What the scores and the user say of the heads, and their order; it ignores what it shows."""
         self._view.point(s.layer, s.head)
-        look, score = s.look(tree.TreeLook), s.look(ScoresLook).score
-        known = [g for g in map(self._wishes.cached, (scores.on_repeats(s), scores.copying(s))) if isinstance(g, Grid)]
+        look, score, on_repeats = s.look(tree.TreeLook), s.look(ScoresLook).score, scores.on_repeats(s)
+        known = [g for g in map(self._wishes.cached, (on_repeats, scores.copying(s))) if isinstance(g, Grid)]
         sorting: Result | None = self._wishes.cached(tree.sorted_by(s))
         gone = stack.in_tree(s)
         said = (*known, sorting, look, score, notes, gone)
@@ -271,6 +286,7 @@ class Heads:
         if len(said) == len(before) and all(a is b or a == b for a, b in zip(said, before, strict=True)):
             return
         self._says = said
+        self._view.border_title = "Heads, changed" if on_repeats is not None and on_repeats.changes else "Heads"
         labels = tree.label_texts(*known)
         shown = labels | tree.score_texts(score, sorting) if isinstance(sorting, Grid) else labels
         marks = [at for name, note in notes.items() if note.bookmarked and (at := head_at(name))]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from . import pages, prompts
 from .page import Lookup, Problem, Question
 from .pages.chosen import QUESTION as CIRCUITS
+from .pages.continuing import QUESTION as CONTINUE
 from .results import Split
 from .selection import File, Selection, with_file, without_file
 from .stack import QUESTION as CHANGE
@@ -57,7 +58,7 @@ MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder i
 
 def named(id: str, s: Selection) -> Question:
     """The question of that id: the shown page's, everybody's, or another page's. StopIteration if there is none."""
-    asked = (*pages.of(s).questions, TREE, CHANGE, STEERING, PROMPTS, MODEL, CIRCUITS, *pages.questions())
+    asked = (*pages.of(s).questions, TREE, CHANGE, STEERING, CONTINUE, PROMPTS, MODEL, CIRCUITS, *pages.questions())
     return next(question for question in asked if question.id == id)
 
 

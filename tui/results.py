@@ -107,6 +107,8 @@ class ModelInfo:
     """Names of the outputs in order of their ids, where they are classes of their own; empty: they are the tokens."""
     notes: tuple[str, ...] = ()
     """Sentences worth showing once, such as ``no tokenizer: prompts are typed as token ids``."""
+    vocabulary: str = ""
+    """Digest of a thousand tokens spread over the vocabulary, and of its size: that of another model with the same."""
 
 
 @dataclass(frozen=True)

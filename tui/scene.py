@@ -58,6 +58,8 @@ class Scene:
         self._pinned: Selection | None = None
         self.pinned_difference = False
         """Whether the difference to what is pinned is shown in its place."""
+        self.own_scale = False
+        """Whether what is pinned has a colour scale of its own."""
         self._started = False
         self._takers: list[Callable[[Job, Any], bool]] = []
         self._refusers: list[Callable[[Job, str], bool]] = []
@@ -134,6 +136,26 @@ class Scene:
             self._notice.settle("pin")
         self.want()
         self._face.draw_soon()
+
+    def rescale(self) -> None:
+        """A colour scale for each of the two pictures, or one for both."""
+        if self._pinned is None:
+            self._notice.say("two pictures share a colour scale or not, and nothing is pinned: | pins what is shown")
+        else:
+            self.own_scale = not self.own_scale
+            self._face.draw_soon()
+
+    def _pin_survives(self) -> str:
+        """What is pinned stays beside another model of one vocabulary, as it was computed; else why it went."""
+        pinned, model, self._pinned = self._pinned, self._selection.model, None
+        if pinned is None or pinned.model is None or model is None:
+            return ""
+        if pinned.model.vocabulary != model.vocabulary:
+            return "what was pinned is gone: the models have different vocabularies. "
+        if any(self.wishes.finished(job) is None for job in needs.pictured(pinned)):
+            return "what was pinned is gone: it was not computed yet. "
+        self._pinned = pinned
+        return ""
 
     def travel(self, back: bool) -> None:
         """To where the last jump was made, or to where that led back from."""
@@ -216,9 +238,11 @@ class Scene:
         if selection.opened != before.opened:
             self.wishes.activity = "ready"
             self._notice.settle("Open")
-            self._pinned = None  # its numbers were another model's
+            said = self._pin_survives()
             if before.stack:
-                self._notice.say("the changes were of the model before and are gone with it", about="stack")
+                said += "the changes were of the model before and are gone with it"
+            if said:
+                self._notice.say(said.strip(), about="stack")
             self._face.opened()
 
     def _is_there(self) -> bool:

@@ -193,10 +193,20 @@ class Selection:
         """The forward pass on the prompt, interventions included; None while there is no model or no tokens."""
         if self.key is None or self.tokens is None:
             return None
-        changes = self.changes
-        if self.contrast == "base" and changes:
-            changes = (jobs.Unchanged(changes),)
-        return jobs.Run(self.key, self.tokens.ids, self.tokens.bos, () if self.contrast == "clean" else changes)
+        return jobs.Run(self.key, self.tokens.ids, self.tokens.bos, self.in_force)
+
+    @property
+    def prompts(self) -> jobs.Prompts | None:
+        """The open file, interventions included; None while there is none or it is not tokenized."""
+        prepared = self.file.prepared if self.file is not None else None
+        return prepared and replace(prepared, changes=self.in_force)
+
+    @property
+    def in_force(self) -> tuple[jobs.Change, ...]:
+        """What is changed in the model whose results are shown."""
+        if self.contrast == "clean" or not self.changes:
+            return ()
+        return (jobs.Unchanged(self.changes),) if self.contrast == "base" else self.changes
 
     @property
     def changes(self) -> tuple[jobs.Change, ...]:

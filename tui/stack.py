@@ -27,6 +27,8 @@ class StackLook(Look):
     travels: ClassVar[bool] = False
     how: jobs.How = "zero"
     marked: tuple[str, ...] = ()
+    edited: int | None = None
+    """Which one is being written anew; None: the last."""
 
 
 def part_here(here: Here, listed: str = "") -> str:
@@ -71,11 +73,11 @@ def _ablation(s: Selection, name: str, how: jobs.How) -> jobs.Ablation | Say:
     return jobs.Ablation(name, how, amount=0.5 if how == "scale" else 1.0, weights=s.weights)
 
 
-def kind(s: Selection) -> Selection | Say:
-    """The next kind of knock-out: of the last one on the stack, and of those that come."""
+def kind(s: Selection, entry: int | None = None) -> Selection | Say:
+    """The next kind of knock-out: of the change that is meant, and of those that come."""
     kinds = get_args(jobs.How)
-    look = s.look(StackLook)
-    last = s.stack[-1] if s.stack and _is_ablation(s.stack[-1]) else None
+    look, at = s.look(StackLook), _meant(s, entry)
+    last = s.stack[at] if s.stack and _is_ablation(s.stack[at]) else None
     now = last.change.how if last is not None and isinstance(last.change, jobs.Ablation) else look.how
     for step in range(1, len(kinds) + 1):
         how = kinds[(kinds.index(now) + step) % len(kinds)]
@@ -86,7 +88,7 @@ def kind(s: Selection) -> Selection | Say:
         s = s.put(replace(look, how=how))
         if last is None:
             return s
-        return replace(s, stack=(*s.stack[:-1], replace(last, change=made)))
+        return _put(s, at, replace(last, change=replace(made, positions=last.change.positions)))  # type: ignore[attr-defined]
     return s
 
 
@@ -122,9 +124,52 @@ def _sees(here: Here, query: int, key: int) -> bool:
     return values is not None and bool(values[query, key] == values[query, key])
 
 
-def undo(s: Selection) -> Selection | Say:
-    """Take the last intervention off."""
-    return replace(s, stack=s.stack[:-1]) if s.stack else EMPTY
+def _meant(s: Selection, entry: int | None) -> int:
+    """The change that a key is about: that under the cursor of their list, else the last."""
+    return len(s.stack) - 1 if entry is None else min(entry, len(s.stack) - 1)
+
+
+def _put(s: Selection, at: int, *entries: Entry) -> Selection:
+    """Others in the place of one."""
+    return replace(s, stack=(*s.stack[:at], *entries, *s.stack[at + 1 :]))
+
+
+def undo(s: Selection, entry: int | None = None) -> Selection | Say:
+    """Take an intervention off."""
+    return _put(s, _meant(s, entry)) if s.stack else EMPTY
+
+
+def shift(s: Selection, entry: int | None = None) -> Selection | Say:
+    """The change under the cursor of the list one further up, the first one to the bottom."""
+    if not s.stack:
+        return EMPTY
+    if entry is None:
+        return Say("^ moves the change under the cursor of their list: p shows it, tab gives it the keys")
+    at = _meant(s, entry)
+    rest = (*s.stack[:at], *s.stack[at + 1 :])
+    to = shifted(s, at)
+    return replace(s, stack=(*rest[:to], s.stack[at], *rest[to:]))
+
+
+def shifted(s: Selection, entry: int) -> int:
+    """Where ``shift`` puts a change."""
+    return (entry - 1) % len(s.stack)
+
+
+def place(s: Selection, entry: int | None = None) -> Selection | Say:
+    """Where a change is made: everywhere, at the cursor's position, from there on, up to there."""
+    if not s.stack:
+        return EMPTY
+    if s.tokens is None:
+        return Say("no tokens yet: press i and type a prompt")
+    at = _meant(s, entry)
+    change, here, n = s.stack[at].change, s.position, len(s.tokens)
+    if not isinstance(change, jobs.Ablation | jobs.Patch | jobs.AddVector):
+        return Say("an edge is one cell of a pattern: x cuts the one under the cursor")
+    spans: list[jobs.Span] = [None, (here,), tuple(range(here, n)), tuple(range(here + 1))]
+    spans = list(dict.fromkeys(span for span in spans if span is None or len(span) < n or n == 1))
+    now = spans.index(change.positions) if change.positions in spans else -1
+    return _put(s, at, replace(s.stack[at], change=replace(change, positions=spans[(now + 1) % len(spans)])))
 
 
 def contrast(s: Selection) -> Selection | Say:
@@ -137,13 +182,29 @@ def contrast(s: Selection) -> Selection | Say:
     return replace(s, contrast=order[(order.index(s.contrast) + 1) % len(order)])
 
 
+def write(s: Selection, entry: int | None) -> Selection | Say:
+    """Write one anew, or the last."""
+    if entry is not None and entry < len(s.stack) and not notation.written(s.stack[entry].change):
+        return Say(f"{s.stack[entry].change} cannot be written anew: backspace takes it off, I adds another direction")
+    return s.put(replace(s.look(StackLook), edited=entry))
+
+
 KEYS: dict[str, Callable[[Here, str], Selection | Say]] = {
-    "toggle": toggle, "mark": mark, "cut": lambda here, listed: cut(here), "kind": lambda here, listed: kind(here.s),
-    "undo": lambda here, listed: undo(here.s), "contrast": lambda here, listed: contrast(here.s),
+    "toggle": toggle, "mark": mark, "cut": lambda here, listed: cut(here),
+    "contrast": lambda here, listed: contrast(here.s),
     "circuit": lambda here, listed: chosen(here.s, pages.of(here.s).edge(here, listed) or part_here(here, listed)),
     "continue": lambda here, listed: continued(here.s),
 }  # fmt: skip
 """What the explorer's keys do; they get the name under the cursor of a list, where that has the keys."""
+OF_ENTRY: dict[str, Callable[[Selection, int | None], Selection | Say]] = {
+    "kind": kind, "undo": undo, "shift": shift, "place": place, "write": write,
+}  # fmt: skip
+"""Those about one change: the one under the cursor of the list of changes, where that has the keys, else the last."""
+
+
+def pressed(name: str, here: Here, listed: str, entry: int | None) -> Selection | Say:
+    """What a key makes of the selection."""
+    return OF_ENTRY[name](here.s, entry) if name in OF_ENTRY else KEYS[name](here, listed)
 
 
 def in_tree(s: Selection) -> dict[jobs.HeadAt, str]:
@@ -163,15 +224,15 @@ def in_tree(s: Selection) -> dict[jobs.HeadAt, str]:
 # --- a change that is written ---
 
 
-def _last(s: Selection) -> str:
-    return notation.written(s.stack[-1].change) if s.stack else ""
+def _edited(s: Selection) -> str:
+    return notation.written(s.stack[_meant(s, s.look(StackLook).edited)].change) if s.stack else ""
 
 
 def _answered(s: Selection, text: str) -> Selection | Lookup | Problem:
-    """What is written takes the place of the last change; nothing takes it away."""
-    before = s.stack[:-1] if _last(s) else s.stack
+    """What is written takes the place of the change that was meant; nothing takes it away."""
+    at = _meant(s, s.look(StackLook).edited) if _edited(s) else len(s.stack)
     if not text.strip():
-        return replace(s, stack=before)
+        return _put(s, at)
     reference = s.file.prepared if s.file is not None else None
     made = []
     for item in text.split(";"):
@@ -180,12 +241,12 @@ def _answered(s: Selection, text: str) -> Selection | Lookup | Problem:
             steps = {"none is open": ": O opens one", "no other prompt": ": P takes one"}
             return Problem(change + next((step for said, step in steps.items() if said in change), ""))
         made.append(Entry(change))
-    return replace(s, stack=(*before, *made), contrast="changed")
+    return replace(_put(s, at, *made), contrast="changed")
 
 
 QUESTION = Question(
     "change", "Change", "L1H3 · L2.mlp mean · L1H3@4-6 scale 0.5 · L1H3 5>3 drop · several with ; · empty: none",
-    _answered, _last,
+    _answered, _edited,
 )  # fmt: skip
 
 
@@ -204,12 +265,27 @@ def _effect(here: Here) -> jobs.Job | Nothing:
 
 def _switched(here: Here, table: Table, row: int) -> Selection | Say:
     """Switch a change off or on."""
-    s = here.s
-    at = row - (len(table.rows) - len(s.stack))
-    if not 0 <= at < len(s.stack):
-        return Say("enter on a change switches it off and on; backspace takes the last one away")
-    entry = s.stack[at]
-    return replace(s, stack=(*s.stack[:at], replace(entry, on=not entry.on), *s.stack[at + 1 :]))
+    at = listed_at(table, row)
+    if at is None or at >= len(here.s.stack):
+        return Say("enter on a change switches it off and on, backspace takes it away, J moves it, @ says where it is")
+    entry = here.s.stack[at]
+    return _put(here.s, at, replace(entry, on=not entry.on))
+
+
+def listed_at(table: Table, row: int) -> int | None:
+    """Which change a row of their list is; None: it is a run."""
+    at = row - _runs(table)
+    return None if at < 0 else at
+
+
+def row_of(table: Table, entry: int) -> int:
+    """The inverse of ``listed_at``."""
+    return entry + _runs(table)
+
+
+def _runs(table: Table) -> int:
+    """Rows before the changes: the clean run, and all of them where there are several."""
+    return 2 if len(table.rows) > 1 and table.rows[1][0] == jobs.TOGETHER else 1
 
 
 CHANGES = Panel(

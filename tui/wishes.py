@@ -65,6 +65,11 @@ class Wishes:
         result: Result | None = self._engine.cached(job)
         return self._partial.get(job) if result is None else result
 
+    def finished(self, job: Job) -> Result | None:
+        """The job's whole result."""
+        result: Result | None = self._engine.cached(job)
+        return result
+
     def why(self, job: Job | None) -> str:
         """What went wrong with a job, and what to do about it; "" if nothing did."""
         failed = self._failures.get(job) if job is not None else None

@@ -74,6 +74,7 @@ from tui.engine.jobs import (
     Words,
     WriteCosines,
 )
+from tui.engine.jobs import interventions_of as changes_of
 from tui.names import Edge, edge_at, state_names
 from tui.pages.scores import COPYING_SCORES, PATTERN_SCORES
 from tui.results import (
@@ -521,8 +522,7 @@ class RecordedBench:
 
 
 def interventions_of(job: Any) -> tuple[Any, ...]:
-    run = getattr(job, "run", None)
-    return () if run is None else run.interventions
+    return changes_of(job)
 
 
 def changed(result: Any, count: int) -> Any:

@@ -212,13 +212,13 @@ async def test_edges_and_names_by_keys(tmp_path: Path, monkeypatch: pytest.Monke
         rows = explorer.panel.bars.table
         assert rows is not None
         assert [row[0] for row in rows.rows][-2:] == ["L0H1 → L1H1.q", "L1H1 → logits"]
-        await pressed(explorer, pilot, "Z", *"mine", "enter")
+        await pressed(explorer, pilot, "quotation_mark", *"mine", "enter")
         assert "circuit mine: L0H1, L1H1, L0H1 -> L1H1.q, L1H1 -> logits · kept in" in notice(explorer)
-        await pressed(explorer, pilot, "Z", *"other", "enter")
+        await pressed(explorer, pilot, "quotation_mark", *"other", "enter")
         assert "circuit other of 0 parts" in str(explorer.panel.border_title)
         await pressed(explorer, pilot, "6", "c")
         assert explorer.selection.look(ChosenLook).all.keys() == {"other", "mine"}
-        await pressed(explorer, pilot, "Z", "backspace", "enter")
+        await pressed(explorer, pilot, "quotation_mark", "backspace", "enter")
         assert "circuit other is gone; it was L0H1" in notice(explorer)
         assert explorer.selection.look(ChosenLook).name == "mine"
     assert kept.path_of(KEY, "demo").read_text().splitlines()[1:] == [

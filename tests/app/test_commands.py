@@ -16,7 +16,9 @@ NAMED = {"up", "down", "left", "right", "home", "end", "pageup", "pagedown", "en
 PUNCTUATION = {
     "question_mark", "colon", "comma", "full_stop", "left_square_bracket", "right_square_bracket",
     "left_curly_bracket", "right_curly_bracket", "left_parenthesis", "right_parenthesis", "less_than_sign",
-    "greater_than_sign", "slash", "semicolon", "plus", "vertical_line",
+    "greater_than_sign", "slash", "semicolon", "plus", "vertical_line", "at", "equals_sign",
+    "percent_sign", "tilde", "circumflex_accent", "quotation_mark", "apostrophe", "minus", "asterisk", "number_sign",
+    "underscore", "exclamation_mark",
 }  # fmt: skip
 
 
@@ -55,7 +57,7 @@ def test_every_argument_of_an_action_is_known() -> None:
         elif action == "move":
             moves.move(Selection(), name, 1)
         else:
-            assert not rest or name in stack.KEYS, command.id
+            assert not rest or name in {**stack.KEYS, **stack.OF_ENTRY}, command.id
 
 
 def test_every_command_is_explained() -> None:

@@ -71,10 +71,10 @@ def test_a_mean_needs_a_file() -> None:
 
 def test_a_file_of_changes() -> None:
     text = "# the circuit\nL1H3  # a head\n\nL2.mlp scale 0\n"
-    assert notation.read_file(text, None, "raw") == (
+    assert notation.read_file(text, None, "raw", str) == (
         Ablation("L1H3", weights="raw"), Ablation("L2.mlp", "scale", amount=0.0, weights="raw"),
     )  # fmt: skip
-    assert notation.read_file("L1H3\n\nnonsense", None, "raw") == (3, notation.read("nonsense", None, "raw"))
+    assert notation.read_file("L1H3\n\nnonsense", None, "raw", str) == (3, notation.read("nonsense", None, "raw"))
 
 
 def test_the_question_edits_the_last_change() -> None:

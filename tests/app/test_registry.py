@@ -25,7 +25,7 @@ def no_job(ask: object) -> Job:
 class Made(Page):
     """A page that claims nothing that is another's."""
 
-    name, title, key, help, says = "made", "Made", "Q", "A page.", ("cell", "nothing")
+    name, title, key, help, says = "made", "Made", "J", "A page.", ("cell", "nothing")
     exports: ClassVar = (Export("made", no_job),)
 
 
@@ -52,7 +52,7 @@ CLAIMS = [
     {"key": "5"},
     {"key": "n"},  # QK's, for its normalisation
     {"commands": (Command("again", ("U",), "open", "again", "Again.", "Go"),)},  # the key of Neurons
-    {"commands": (Command("basis", ("Q",), "open", "basis", "Again.", "Go"),)},
+    {"commands": (Command("basis", ("J",), "open", "basis", "Again.", "Go"),)},
     {"moves": {"direct": lambda s: s}},
     {"exports": (Export("scores", no_job),)},
     {"exports": (Export("nearest", no_job),)},  # of a side panel

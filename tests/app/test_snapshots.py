@@ -131,7 +131,7 @@ def test_a_circuit_as_a_graph(
     if colour == "none":
         monkeypatch.setitem(os.environ, "NO_COLOR", "1")
     app = recorded_app(color=colour)
-    keys = ("6", "c", "l", "c", "j", "c", "j", "c", "P", *"The capital of England is", "enter", "J", "j", "j")
+    keys = ("6", "c", "l", "c", "j", "c", "j", "c", "P", *"The capital of England is", "enter", "Q", "j", "j")
     keys = tuple({" ": "space"}.get(key, key) for key in keys)
     assert snap_compare(app, run_before=press(app, keys), terminal_size=size)
 

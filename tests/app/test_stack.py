@@ -156,8 +156,8 @@ async def test_what_the_model_says_next_stands_beside_the_picture() -> None:
         assert [row[1] for row in table.rows][:2] == [" Paris", " London"]
         await pressed(explorer, pilot, "a")
         table = explorer.panel.picture.table  # type: ignore[union-attr]
-        assert table.columns == ("position", "clean", "changed", "probability")
-        assert table.rows[1][1:3] == (" London", " capital")
+        assert table.columns == ("clean", "p", "changed", "p'")
+        assert table.rows[1] == (" London", 0.45, " capital", 0.45)
         assert "clean and changed" in str(explorer.panel.border_title)
         explorer.panel.picture.focus()
         await pressed(explorer, pilot, "down", "enter")

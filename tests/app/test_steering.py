@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tests.app.driving import driven, pressed, text_of
 from tests.app.recorded import KEY
 from tests.app.selected import loaded
-from tui import questions
+from tui import notation, questions, steering
 from tui.engine.jobs import AddVector, FindTarget, SteeringDirection
 from tui.page import Problem
 from tui.results import Found, Tokens
@@ -84,6 +86,44 @@ def test_directions_that_need_no_look_up(tmp_path: Path) -> None:
     got = answer(s, str(tmp_path / "v.npy"))
     assert isinstance(got, Problem)
     assert "has shape [5]" in got.sentence
+
+
+def test_a_tensor_of_a_safetensors_file(tmp_path: Path) -> None:
+    s, path = loaded(layer=1, row=2), tmp_path / "found.safetensors"
+    vectors = {"mean": torch.arange(128).bfloat16(), "short": torch.ones(5), "none": torch.full((128,), torch.nan)}
+    save_file(vectors, path)
+    for typed in (f"0.5 L2 @all: {path}:mean", f"{path}:mean"):
+        made = answer(s, typed)
+        assert isinstance(made, Selection)
+        change = made.stack[0].change
+        assert isinstance(change, AddVector)
+        assert (change.direction.name, change.unit) == ("found.safetensors:mean", False)
+        assert change.direction.numbers[:3] == (0.0, 1.0, 2.0)
+    for typed, sentence in (
+        (f"1: {path}", f"has 3 tensors: mean, none, short; write {path}:mean"), (f"1: {path}:other", "has 3 tensors"),
+        (f"1: {path}:short", "has shape [5]"), (f"1: {path}:none", "128 finite numbers"),
+        ("1: nowhere.safetensors", "there is no such file"),
+    ):  # fmt: skip
+        got = answer(s, typed)
+        assert isinstance(got, Problem)
+        assert sentence in got.sentence
+    save_file({"only": torch.ones(128)}, path)
+    made = answer(s, f"-1: {path}")
+    assert isinstance(made, Selection)
+    assert str(made.stack[0].change) == "-1 · found.safetensors before L1 @2"
+    path.write_text("not one")
+    got = answer(s, f"1: {path}")
+    assert isinstance(got, Problem)
+    assert "is no .safetensors file" in got.sentence
+
+
+def test_vectors_are_read_from_a_file_of_changes(tmp_path: Path) -> None:
+    text = "4 L2 @-1: Paris - London  # toward\n# 1 L2: x\nL1H3\n"
+    lines = notation.read_file(text, None, "raw", lambda line: f"({line})")
+    assert lines == (1, "(4 L2 @-1: Paris - London)"), "a comment is none of it"
+    assert steering.is_placed("4 L2 @-1: #258")
+    assert not steering.is_placed("4 @-1: Paris")
+    assert not steering.is_placed("4 L2: Paris")
 
 
 async def test_by_keys() -> None:

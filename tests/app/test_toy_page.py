@@ -83,7 +83,7 @@ def _exported(ask: Asked) -> Job:
 class ToyPage(Page):
     name = "toy"
     title = "Toy"
-    key = "Q"
+    key = "J"
     help = "Numbers to play with."
     says = ("row × column", "numbers to play with")
     options = (Option("mode", ToyLook, "kind", KINDS, "plain or squared numbers"),)
@@ -121,7 +121,7 @@ def _offered() -> Iterator[None]:
 async def test_its_key_shows_it_with_its_tab_title_side_panel_and_line() -> None:
     async with driven(bench=ToyBench()) as (explorer, pilot):
         assert "Toy" not in words_of(explorer.main)
-        await pressed(explorer, pilot, "Q")
+        await pressed(explorer, pilot, "J")
         assert explorer.selection.page == "toy"
         assert explorer.main.heatmap.grid is not None
         assert explorer.main.heatmap.grid.values.tolist() == np.arange(6.0).reshape(2, 3).tolist()
@@ -137,7 +137,7 @@ async def test_its_key_shows_it_with_its_tab_title_side_panel_and_line() -> None
 async def test_its_option_is_cycled_by_the_key_that_all_pages_share() -> None:
     bench = ToyBench()
     async with driven(bench=bench) as (explorer, pilot):
-        await pressed(explorer, pilot, "Q", "m")
+        await pressed(explorer, pilot, "J", "m")
         assert explorer.selection.look(ToyLook) == ToyLook("squared")
         assert explorer.main.heatmap.grid is not None
         assert explorer.main.heatmap.grid.values[1, 2] == 25
@@ -150,7 +150,7 @@ async def test_its_option_is_cycled_by_the_key_that_all_pages_share() -> None:
 
 async def test_cursor_enter_and_back() -> None:
     async with driven(bench=ToyBench()) as (explorer, pilot):
-        await pressed(explorer, pilot, "Q")
+        await pressed(explorer, pilot, "J")
         await pressed(explorer, pilot, *["up"] * 4, *["left"] * 4, "right")
         assert PAGE.cell(explorer.selection) == (0, 1)
         assert "r0 · c1" in text_of(explorer, "#inspector")
@@ -187,14 +187,14 @@ async def test_the_palette_finds_it() -> None:
 async def test_what_it_shows_is_written_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     async with driven(bench=ToyBench()) as (explorer, pilot):
-        await pressed(explorer, pilot, "Q", "e")
+        await pressed(explorer, pilot, "J", "e")
         await until(pilot, lambda: (tmp_path / "circuit-tui-toy-L0H0.json").is_file())
         assert json.loads((tmp_path / "circuit-tui-toy-L0H0.json").read_text())["view"] == "toy"
 
 
 def test_keys_and_help_of_shared_keys_speak_of_it() -> None:
     listed = {command.id: command for command in commands.every()}
-    assert (listed["toy"].keys, listed["toy"].help) == (("Q",), "Numbers to play with.")
+    assert (listed["toy"].keys, listed["toy"].help) == (("J",), "Numbers to play with.")
     assert "Toy: plain or squared numbers." in listed["mode"].help
     assert "| `Q` | Toy | Numbers to play with. |" in commands.key_table()
     moved = moves.cycle(loaded(page="qk"), "unit", "unit")[1]

@@ -79,7 +79,7 @@ def test_the_cursor_is_on_a_node() -> None:
 async def test_by_keys(size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     async with driven(size) as (explorer, pilot):
-        await pressed(explorer, pilot, "6", "c", "j", "l", "c", "J")
+        await pressed(explorer, pilot, "6", "c", "j", "l", "c", "Q")
         assert "composition, z" in text_of(explorer, "#title")
         graph = explorer.main.graph
         assert explorer.main.picture is graph

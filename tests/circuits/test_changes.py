@@ -378,3 +378,13 @@ def test_plain_forward_and_hooks_agree(
     assert (plain.resid_pre - hooked.resid_pre).abs().max() < 1e-5 * hooked.resid_pre.abs().max()
     assert (plain.logits - traced(desk, ids=ids).logits).abs().max() > 1e-3 * size
     assert len(desk.get(NextTokens(run, -1)).rows) == 10
+
+
+def test_a_change_that_cannot_be_stays_on_the_list_with_the_reason(pair: Pair) -> None:
+    desk = pair.desk
+    changes = ((Ablation("L0H1"), True), (Ablation("L0H1", positions=(40,)), False))
+    table = desk.get(StackEffect(desk.run(*IDS), changes, -1, Target((70,), (65,))))
+    assert [row[0] for row in table.rows] == ["clean", "all of them", "L0H1 zero", "L0H1 zero @40 (off)"]
+    assert table.rows[3][1:] == (None,) * 5
+    assert "Position 40 is not in the prompt" in str(table.header.details["L0H1 zero @40 (off)"])
+    assert table.rows[1][1:] == table.rows[2][1:]

@@ -15,7 +15,17 @@ from tests.models import folders
 from tests.models.conftest import ARCHITECTURES
 from tui.circuits import scores
 from tui.circuits.errors import Refusal
-from tui.engine.jobs import HeadScores, NextTokens, PreparePrompts, PromptRow, Prompts, Repeats, Run
+from tui.engine.jobs import (
+    Ablation,
+    CutEdge,
+    HeadScores,
+    Patch,
+    PreparePrompts,
+    PromptRow,
+    Prompts,
+    Repeats,
+    Run,
+)
 from tui.engine.jobs.parts import Forward, PatternSums
 from tui.models.errors import ModelError
 from tui.results import Grid
@@ -281,9 +291,10 @@ def test_refusals(pair: Pair) -> None:
         desk.get(HeadScores(desk.key, desk.run(1, 2, 270)))
     with pytest.raises(ModelError, match="at most 32"):
         desk.get(HeadScores(desk.key, desk.run(*range(33))))
-    changed = Run(desk.key, (1, 2, 3), False, (NextTokens(desk.run(1), 0),))
-    with pytest.raises(Refusal, match="Interventions"):
-        desk.get(HeadScores(desk.key, changed))
+    for change in (Ablation("L0H1", positions=(3,)), CutEdge("L0H1", 3, 1), Patch("L0H1", desk.run(1, 2))):
+        with pytest.raises(Refusal, match="places of the prompt") as refused:
+            desk.get(HeadScores(desk.key, Repeats(), (change,)))
+        assert refused.value.hint.startswith("u scores")
 
 
 def test_the_demo_s_card() -> None:

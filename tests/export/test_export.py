@@ -631,7 +631,8 @@ def test_views_of_a_changed_run(gpt2: Path, desk: Desk, tmp_path: Path, capsys: 
     assert len(json.loads(out.read_text())["values"]) == 3
     for arguments, code, sentence in (
         (["qk", "--head", "L0H0", "--prompt", PROMPT], 2, "does not depend on a run"),
-        (["lens", "--prompts", str(changes)], 2, "--stack is for"),
+        (["ablation", "--prompts", str(changes)], 2, "--stack is for"),
+        (["copying"], 2, "does not depend on a run"),
     ):
         assert run(gpt2, *arguments, "--stack", str(changes)) == code
         assert sentence in capsys.readouterr().err

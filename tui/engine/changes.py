@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from ..models.trace import Hook
 from ..names import layer_at, neuron_at, part_at
 from ..results import head_name
 from .bench import Context
-from .jobs import Ablation, AddVector, Change, CutEdge, Patch, Run, SteeringDirection, Unchanged
+from .jobs import Ablation, AddVector, Change, CutEdge, Job, Patch, Run, SteeringDirection, Unchanged
 from .jobs.changes import kind_of
 from .jobs.parts import Forward
 from .opened import OpenModel
@@ -45,6 +46,28 @@ def forward(job: Forward, bench: OpenModel, ctx: Context) -> Trace:
         return _changed(job.run, job.layer, layers, bench, ctx)
     ctx.progress("forward pass")
     return bench.live.trace(job.run.ids, layers, ctx.check)
+
+
+class Alone:
+    """A context for one prompt among many: its forward passes are kept as long as this is, and not cached."""
+
+    def __init__(self, run: Run, bench: OpenModel, ctx: Context) -> None:
+        self._run, self._bench, self._ctx = run.clean, bench, ctx
+        self._kept: dict[Job, Trace] = {}
+
+    def get(self, job: Job) -> Any:
+        if not isinstance(job, Forward) or job.run.clean != self._run:
+            return self._ctx.get(job)
+        if job not in self._kept:
+            self._kept[job] = forward(job, self._bench, self)
+        return self._kept[job]
+
+    def check(self) -> None:
+        self._ctx.check()
+
+    def progress(self, stage: str, done: int = 0, total: int = 0) -> None: ...
+
+    def partial(self, result: Any) -> None: ...
 
 
 def _changed(run: Run, layer: int | None, layers: Sequence[int], bench: OpenModel, ctx: Context) -> Trace:

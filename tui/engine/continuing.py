@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -12,37 +11,18 @@ from ..circuits.tensors import Trace
 from ..results import Scalar, Table
 from . import words
 from .bench import Context
-from .changes import forward, positions
-from .jobs import Change, Continuation, Job, Run
+from .changes import Alone, positions
+from .jobs import MOST_TOKENS, Change, Continuation, Run
 from .jobs.parts import Forward
 from .opened import OpenModel
-
-MOST = 256
-
-
-class _Passing:
-    """A context that keeps no forward pass: each is read once."""
-
-    def __init__(self, bench: OpenModel, ctx: Context) -> None:
-        self._bench, self._ctx = bench, ctx
-
-    def get(self, job: Job) -> Any:
-        return forward(job, self._bench, self) if isinstance(job, Forward) else self._ctx.get(job)
-
-    def check(self) -> None:
-        self._ctx.check()
-
-    def progress(self, stage: str, done: int = 0, total: int = 0) -> None: ...
-
-    def partial(self, result: Any) -> None: ...
 
 
 def continuation(job: Continuation, bench: OpenModel, ctx: Context) -> Table:
     info = bench.info
     if info.classes:
         raise Refusal("This model puts out classes, not tokens that could go on a text.")
-    if not 1 <= job.n <= MOST:
-        raise Refusal(f"{job.n} tokens cannot be asked for at once.", f"Ask for 1 to {MOST}.")
+    if not 1 <= job.n <= MOST_TOKENS:
+        raise Refusal(f"{job.n} tokens cannot be asked for at once.", f"Ask for 1 to {MOST_TOKENS}.")
     n = min(job.n, info.n_ctx - len(job.run.ids))
     if n < 1:
         raise Refusal(f"The prompt has {len(job.run.ids)} tokens, as many as {info.name} reads: nothing can follow it.",
@@ -74,7 +54,7 @@ def _pinned(run: Run) -> Run:
 
 
 def _next(run: Run, temperature: float, drawn: torch.Generator, bench: OpenModel, ctx: Context) -> tuple[int, float]:
-    trace: Trace = forward(Forward(run), bench, _Passing(bench, ctx))
+    trace: Trace = Alone(run, bench, ctx).get(Forward(run))
     logits = trace.logits[-1].double().cpu()
     shares = logits.softmax(0)
     if temperature == 0:

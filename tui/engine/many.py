@@ -23,6 +23,7 @@ from ..results import Axis, Grid, Header, Result, Scalar, Split, Table, head_nam
 from ..text import shorten, visible
 from . import attributions, lenses, states, targets, words
 from .bench import Context
+from .changes import Alone
 from .grids import grid
 from .jobs import (
     AttributionOver,
@@ -36,6 +37,7 @@ from .jobs import (
     Run,
     Target,
 )
+from .jobs.parts import Forward
 from .opened import OpenModel
 
 TOKENS, PROMPTS, LOGITS = 512, 32, 128 << 20
@@ -104,9 +106,9 @@ def attribution_over(job: AttributionOver, bench: OpenModel, ctx: Context) -> Gr
     names: tuple[str, ...] = ()
     worst = 0.0
 
-    def add(index: int, trace: Trace) -> None:
+    def add(index: int, trace: Trace, clean: Trace) -> None:
         nonlocal parts, values, names, worst
-        found = attributions.by_part(bench, trace, 0, _target(prompts, index, trace), job.unit, ctx.check)
+        found = attributions.by_part(bench, trace, _last(trace), _target(prompts, index, clean), job.unit, ctx.check)
         names, worst = found.names, max(worst, found.checks["error"])
         parts, values = parts.add(found.values), values.add(torch.tensor(found.value, dtype=torch.float64))
 
@@ -143,7 +145,7 @@ def _attribution_header(job: AttributionOver, bench: OpenModel) -> Header:
         f"the means sum to {whole}",
         convention=words.convention(
             bench.info,
-            prompts.runs[0],
+            prompts.run(0),
             weights="any",
             unit=job.unit,
             **about(prompts),
@@ -163,17 +165,17 @@ def lens_over(job: LensOver, bench: OpenModel, ctx: Context) -> Table:
         explanation="if the model stopped at a state: the answer's probability and rank (1 = likeliest), entropy and "
         "KL(final ‖ lens) in nats; ± is the spread over the prompts",
         convention=lenses.lens_convention(
-            bench, prompts.runs[0], **about(prompts), position="last", **aims(prompts, bench, distractors=False)
+            bench, prompts.run(0), **about(prompts), position="last", **aims(prompts, bench, distractors=False)
         ),
     )
     columns = ("state", *(name for measure in MEASURES for name in (measure, f"{measure} ±")))
     measures = Running()
     gap = 0.0
 
-    def add(index: int, trace: Trace) -> None:
+    def add(index: int, trace: Trace, clean: Trace) -> None:
         nonlocal measures, gap
-        answers = _target(prompts, index, trace).answers
-        reading = lenses.at_position(bench, trace, 0, names, answers, ctx)
+        answers = _target(prompts, index, clean).answers
+        reading = lenses.at_position(bench, trace, _last(trace), names, answers, ctx)
         gap = max(gap, float(reading.gap[-1]))
         chances, ranks = double(reading.answers).mean(1), double(reading.ranks).mean(1)
         measures = measures.add(torch.stack([chances, ranks, double(reading.entropy), double(reading.divergence)], 1))
@@ -203,7 +205,7 @@ def pattern_over(job: PatternOver, bench: OpenModel, ctx: Context) -> Grid:
         explanation=f"row = query, column = key: share of the query's attention, {job.statistic} over the prompts",
         convention=words.convention(
             bench.info,
-            prompts.runs[0],
+            prompts.run(0),
             kind="pattern",
             weights="any",
             statistic=job.statistic,
@@ -213,7 +215,7 @@ def pattern_over(job: PatternOver, bench: OpenModel, ctx: Context) -> Grid:
     )
     cells = Running()
 
-    def add(index: int, trace: Trace) -> None:
+    def add(index: int, trace: Trace, clean: Trace) -> None:
         nonlocal cells
         pattern = trace.patterns[job.layer][job.head][-shortest:, -shortest:]
         seen = attention.visible(trace, job.layer, job.head)[-shortest:, -shortest:]
@@ -252,12 +254,12 @@ def contexts(job: Contexts, bench: OpenModel, ctx: Context) -> Table:
         unit="probability",
         head=name,
         explanation=f"share of the query's attention on «{visible(token)}», strongest first",
-        convention=words.convention(bench.info, prompts.runs[0], token=token, **about(prompts)),
+        convention=words.convention(bench.info, prompts.run(0), token=token, **about(prompts)),
         details={"prompts with the token": len(found)},
     )
     best: list[tuple[float, int, int, int]] = []
 
-    def add(index: int, trace: Trace) -> None:
+    def add(index: int, trace: Trace, clean: Trace) -> None:
         keys = [place for place, other in enumerate(prompts.runs[index].ids) if other == job.token]
         seen = attention.visible(trace, job.layer, job.head)[:, keys]
         shares, order = trace.patterns[job.layer][job.head][:, keys][seen].sort(descending=True, stable=True)
@@ -295,23 +297,53 @@ def _stream(
     layers: tuple[int, ...],
     bench: OpenModel,
     ctx: Context,
-    add: Callable[[int, Trace], None],
+    add: Callable[[int, Trace, Trace], None],
     result: Callable[[Facts], R],
 ) -> R:
-    """The trace of every prompt of ``which`` to ``add``, with the stream at its last position; ``result`` at the end,
-    and after each pass before, with a word on how far it is."""
+    """The trace of every prompt of ``which`` to ``add``, with the stream at its last position at least, and that of
+    the clean model; ``result`` at the end, and after each pass before, with a word on how far it is."""
     done = 0
+    if prompts.changes:
+        which = sorted(which, key=lambda index: len(prompts.runs[index].ids))  # a position that one lacks is said first
     ctx.progress(STAGE, 0, len(which))
     for batch in _batches(prompts, which, bench.live.outputs.d_vocab):
-        ids = [prompts.runs[index].ids for index in batch]
-        for index, trace in zip(batch, bench.live.traces(ids, layers, ctx.check, positions=LAST), strict=True):
+        for index, trace, clean in _traces(prompts, batch, layers, bench, ctx):
             ctx.check()
-            add(index, trace)
+            add(index, trace, clean)
         done += len(batch)
         ctx.progress(STAGE, done, len(which))
         if done < len(which):
             ctx.partial(result({"so far": f"{done} of {len(which)} prompts"}))
     return result({})
+
+
+def _traces(
+    prompts: Prompts, batch: Sequence[int], layers: tuple[int, ...], bench: OpenModel, ctx: Context
+) -> Iterator[tuple[int, Trace, Trace]]:
+    """Prompts of one length, each with its trace and the clean one. What changes do may depend on the prompt, so that
+    those of a changed model run one by one."""
+    if not prompts.changes:
+        ids = [prompts.runs[index].ids for index in batch]
+        traces = bench.live.traces(ids, layers, ctx.check, positions=LAST)
+        yield from zip(batch, traces, traces, strict=True)
+        return
+    layer = layers[0] if layers else None
+    for index in batch:
+        run = prompts.run(index)
+        alone = Alone(run, bench, ctx)
+        try:
+            yield index, alone.get(Forward(run, layer)), alone.get(Forward(run.clean, layer))
+        except Refusal as error:
+            start = shorten(" ".join(map(visible, prompts.texts[index].split())), 40)
+            raise Refusal(
+                f"Prompt {index + 1} of {prompts.name} (“{start}”): {error.message}",
+                error.hint or "d shows the clean model, F one prompt.",
+            ) from None
+
+
+def _last(trace: Trace) -> int:
+    """The last position at which the stream is kept."""
+    return trace.resid_pre.shape[1] - 1
 
 
 def _batches(prompts: Prompts, which: Sequence[int], d_vocab: int) -> Iterator[list[int]]:

@@ -19,8 +19,9 @@ from ..circuits.errors import Refusal
 from ..results import Axis, Grid, Header, Scalar, frozen
 from . import words
 from .bench import Context
+from .changes import Alone
 from .grids import grid, head_axis, ov_details
-from .jobs import CopyingScores, HeadScores, Prompts, Repeats, Run
+from .jobs import CopyingScores, HeadScores, Prompts, Repeats, Run, bound
 from .jobs.parts import EndsProduct, HeadCopying, PatternSums
 from .many import PROMPTS, TOKENS, about
 from .opened import OpenModel
@@ -56,7 +57,7 @@ def head_scores(job: HeadScores, bench: OpenModel, ctx: Context) -> Grid:
     total, counts = torch.zeros(()), torch.zeros(())
     done = 0
     ctx.progress(STAGE, done, len(runs))
-    for batch in _batches(runs):
+    for batch in _batches(runs, 1 if job.interventions else PROMPTS):
         of_batch, destinations = ctx.get(PatternSums(job.model, batch))
         total, counts = total + of_batch, counts + destinations
         done += len(batch)
@@ -75,13 +76,27 @@ def _scored(header: Header, means: Tensor, rows: Axis, cols: Axis) -> Grid:
 
 
 def pattern_sums(job: PatternSums, bench: OpenModel, ctx: Context) -> tuple[Tensor, Tensor]:
-    if any(run.interventions for run in job.runs):
-        raise Refusal("Interventions are not offered yet.")
+    if job.runs[0].interventions:
+        return _changed_sums(job.runs, bench, ctx)
     ids = [run.ids for run in job.runs]
     at = patterns.places(torch.tensor(ids, device=bench.live.device), int(job.runs[0].bos))
     sums: list[Tensor] = []
     bench.live.patterns(ids, lambda layer, pattern: sums.append(patterns.sums(pattern, at)), ctx.check)
     return torch.stack(sums), at.counts
+
+
+def _changed_sums(runs: Sequence[Run], bench: OpenModel, ctx: Context) -> tuple[Tensor, Tensor]:
+    """One prompt after another: what changes do may depend on it."""
+    total, counts = torch.zeros(()), torch.zeros(())
+    for run in runs:
+        at = patterns.places(torch.tensor([run.ids], device=bench.live.device), int(run.bos))
+        alone = Alone(run, bench, ctx)
+        sums = [
+            patterns.sums(bench.trace(run, layer, alone).patterns[layer][None], at)
+            for layer in range(bench.info.n_layers)
+        ]
+        total, counts = total + torch.stack(sums), counts + at.counts
+    return total, counts
 
 
 def _rows_of(job: HeadScores, bench: OpenModel) -> tuple[tuple[Run, ...], Header]:
@@ -99,7 +114,7 @@ def _rows_of(job: HeadScores, bench: OpenModel) -> tuple[tuple[Run, ...], Header
             if len({*(ids := job.on.ids[int(job.on.bos) :])}) == len(ids):
                 details["repeats"] = "no token comes twice: there is nothing to read duplicate token and induction from"
         case Prompts():
-            runs, rows = job.on.runs, about(job.on)
+            runs, rows = tuple(map(job.on.run, range(len(job.on)))), about(job.on)
             on, explanation = "a file of prompts", "the prompts, every destination of any of them counted alike"
     header = words.header(
         "head-scores",
@@ -121,6 +136,9 @@ def _repeats(
     left_out = {*tokens.special_ids, info.bos_id}
     drawn = torch.tensor([token for token in range(min(tokens.size, info.d_vocab)) if token not in left_out])
     room = (info.n_ctx - (bos is not None)) // 2
+    if (own := next(filter(bound, job.changes), None)) is not None:
+        raise Refusal(f"{own} is at places of the prompt, which random tokens do not have.",
+                      "u scores heads on the prompt, d shows the clean model.")  # fmt: skip
     if on.rows < 1 or (on.length is not None and on.length < 1):
         raise Refusal("Pattern scores need a row or more of a token or more.", "Ask for 8 rows of 50 tokens.")
     if room < 1 or not len(drawn):
@@ -138,20 +156,20 @@ def _repeats(
         notes["length"] = f"{length}, not {min(asked, room)}: the vocabulary has no more tokens to draw from"
     if on.bos and bos is None:
         notes["bos"] = "this model has none"
-    runs = tuple(Run(job.model, tuple(row), bos is not None) for row in ids.tolist())
+    runs = tuple(Run(job.model, tuple(row), bos is not None, job.changes) for row in ids.tolist())
     rows: dict[str, Scalar] = {
         "seed": on.seed, "length": length, "rows": on.rows, "tokens": "drawn without replacement, no special ones",
     }  # fmt: skip
     return runs, rows, notes
 
 
-def _batches(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
-    """Rows of one length, with a BOS or without, as many as one forward pass takes."""
+def _batches(runs: Sequence[Run], most: int) -> Iterator[tuple[Run, ...]]:
+    """Rows of one length, with a BOS or without, as many as one forward pass takes, and no more than ``most``."""
     alike: dict[tuple[int, bool], list[Run]] = {}
     for run in runs:
         alike.setdefault((len(run.ids), run.bos), []).append(run)
     for (n, _), group in alike.items():
-        size = max(1, min(PROMPTS, TOKENS // max(1, n)))
+        size = max(1, min(most, TOKENS // max(1, n)))
         yield from (tuple(group[start : start + size]) for start in range(0, len(group), size))
 
 

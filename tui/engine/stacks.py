@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from ..circuits import metrics
+from ..circuits.errors import Refusal
 from ..circuits.tensors import Trace
 from ..results import Scalar, Table
 from . import targets, words
 from .bench import Context
-from .jobs import Run, StackEffect
+from .jobs import TOGETHER, Run, StackEffect
 from .jobs.parts import Forward
 from .opened import OpenModel, place
 
-CLEAN, TOGETHER = "clean", "all of them"
+CLEAN = "clean"
 SHOWN = ("logit difference", "probability", "rank", "KL")
 
 
@@ -34,9 +35,14 @@ def stack_effect(job: StackEffect, bench: OpenModel, ctx: Context) -> Table:
     named = [(TOGETHER, job.together)] if len(job.changes) > 1 else []
     named += [(_name(change, on), run) for (change, on), run in zip(job.changes, job.alone, strict=True)]
     rows: list[tuple[Scalar, ...]] = [(CLEAN, base[0], 0.0, *base[1:])]
+    refused: dict[str, Scalar] = {}
     for name, run in named:
-        found = measured(run)
-        rows.append((name, found[0], found[0] - base[0], *found[1:]))
+        try:
+            found = measured(run)
+            rows.append((name, found[0], found[0] - base[0], *found[1:]))
+        except Refusal as error:  # the list stays: what cannot be is taken off or written anew there
+            rows.append((name, *[None] * (1 + len(SHOWN))))
+            refused[name] = error.message
     header = words.header(
         "ablation",
         "what is changed, and what it does to the answer",
@@ -44,6 +50,7 @@ def stack_effect(job: StackEffect, bench: OpenModel, ctx: Context) -> Table:
         unit="logit",
         explanation="each change by itself; a lower bound on what the part does: later parts make up for it",
         convention=words.convention(bench.info, job.run, position=at, weights="any"),
+        details=refused,
     )
     return Table(header, ("change", "logit difference", "effect", *SHOWN[1:]), tuple(rows), bar="effect")
 

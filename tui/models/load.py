@@ -120,6 +120,7 @@ def load(
         d_mlp=0 if capabilities.neurons or (mlp := live.mlp(0)) is None else len(mlp.W_out),
         classes=() if outputs is tokens else outputs.all_texts,
         notes=notes,
+        vocabulary=tokens.digest(),
     )
     return live.describe(info)
 

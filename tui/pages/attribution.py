@@ -75,7 +75,7 @@ def _exported(ask: Asked) -> jobs.Job:
     o = ask.options
     if o.prompts is not None:
         unit: jobs.Unit = o.unit or "head"
-        return jobs.AttributionOver(ask.model.key, ask.prompts(), unit)
+        return jobs.AttributionOver(ask.model.key, ask.changed_prompts(), unit)
     return jobs.Attribution(ask.run, ask.place(), ask.target(), o.unit or "head", ask.layer)
 
 

@@ -84,10 +84,10 @@ REPEATS = Question(
 def _exported_scores(ask: Asked) -> jobs.Job:
     o, key = ask.options, ask.model.key
     if o.prompts is not None:
-        return jobs.HeadScores(key, ask.prompts())
+        return jobs.HeadScores(key, ask.changed_prompts())
     if ask.tokens is not None:
         return jobs.HeadScores(key, ask.run)
-    return jobs.HeadScores(key, jobs.Repeats(o.seed or 0, o.rows or 8, o.length, ask.with_bos))
+    return jobs.HeadScores(key, jobs.Repeats(o.seed or 0, o.rows or 8, o.length, ask.with_bos), ask.stack)
 
 
 def _refused_scores(o: Any) -> str:

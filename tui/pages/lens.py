@@ -51,7 +51,7 @@ def _exported(ask: Asked) -> jobs.Job:
     o = ask.options
     measure: jobs.LensMeasure = o.measure or "probability"
     if o.prompts is not None:
-        return jobs.LensOver(ask.model.key, ask.prompts(), o.mids)
+        return jobs.LensOver(ask.model.key, ask.changed_prompts(), o.mids)
     if o.state is not None:
         return jobs.LensTop(ask.run, o.state, ask.place())
     if o.position is not None:
@@ -92,6 +92,8 @@ class LensPage(Page):
         Export("lens", _exported, ("measure", "position", "answer", "distractor", "mids", "state", "prompts"),
                {"measure": get_args(jobs.LensMeasure)}, refuses=_refused),
     )  # fmt: skip
+
+    ranked = False
 
     def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.run is None:

@@ -41,9 +41,9 @@ def plain(s: Selection) -> Selection:
 def contexts(here: Here) -> jobs.Contexts | Nothing:
     """Where in the file the head attends most to the token under the cursor."""
     s = here.s
-    if s.key is None or s.head is None or s.file is None or s.file.prepared is None or s.tokens is None:
+    if s.key is None or s.head is None or s.prompts is None or s.tokens is None:
         return NO_HEAD
-    return jobs.Contexts(s.key, s.file.prepared, s.layer, s.head, s.tokens.ids[s.prompt_cell[1]])
+    return jobs.Contexts(s.key, s.prompts, s.layer, s.head, s.tokens.ids[s.prompt_cell[1]])
 
 
 def _to_context(here: Here, table: Table, row: int) -> Selection | None:
@@ -68,7 +68,7 @@ CONTEXTS = Panel(
 def _exported(ask: Asked) -> jobs.Job:
     o, (layer, head) = ask.options, ask.layer_and_head
     if o.prompts is not None:
-        return jobs.PatternOver(ask.model.key, ask.prompts(), *ask.head, o.statistic)
+        return jobs.PatternOver(ask.model.key, ask.changed_prompts(), *ask.head, o.statistic)
     return (
         jobs.LayerPatterns(ask.run, layer) if head is None else jobs.Pattern(ask.run, layer, head, o.kind or "pattern")
     )
@@ -95,7 +95,7 @@ class PatternPage(Page):
                head="layer", refuses=lambda o: "--statistic is for --prompts: one prompt has one pattern"
                if o.statistic != "mean" and o.prompts is None else ""),
         Export("scores", lambda ask: jobs.Pattern(ask.run, *ask.head, "scores"), head="needed"),
-        Export("contexts", lambda ask: jobs.Contexts(ask.model.key, ask.prompts(), *ask.head, ask.token()),
+        Export("contexts", lambda ask: jobs.Contexts(ask.model.key, ask.changed_prompts(), *ask.head, ask.token()),
                ("token", "answer", "distractor", "prompts"), reads="prompts", head="needed",
                refuses=lambda o: "" if o.token is not None
                else "contexts needs --token WORD, the token that is attended to"),

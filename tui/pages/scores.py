@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from ..engine import jobs
-from ..results import Grid, Pairs
+from ..results import Grid, ModelKey, Pairs
 from ..selection import Look, Selection
 from . import circuit
 
@@ -69,17 +69,22 @@ def job(s: Selection, name: str) -> jobs.Job | None:
         return jobs.PairSearch(s.key, ids, PAIRS[name], s.weights, basis, circuit.offset(s)) if ids else None
     if name not in PATTERN_SCORES:
         return jobs.CopyingScores(s.key, s.weights, look.sample)
-    if look.on == "file" and s.file is not None and s.file.prepared is not None:
-        return jobs.HeadScores(s.key, s.file.prepared)
+    if look.on == "file" and s.prompts is not None:
+        return jobs.HeadScores(s.key, s.prompts)
     if look.on == "prompt":
         return jobs.HeadScores(s.key, s.run) if s.run is not None else None
-    return on_repeats(s)
+    return _on_repeats(s, s.key)
+
+
+def _on_repeats(s: Selection, key: ModelKey) -> jobs.HeadScores:
+    """On repeated random tokens, with a BOS if the prompt has one."""
+    return jobs.HeadScores(key, replace(s.look(ScoresLook).repeats, bos=s.with_bos), s.in_force)
 
 
 def on_repeats(s: Selection) -> jobs.HeadScores | None:
-    """The scores that label the heads of the tree: those on repeated random tokens, with a BOS if the prompt has
-    one."""
-    return jobs.HeadScores(s.key, replace(s.look(ScoresLook).repeats, bos=s.with_bos)) if s.key else None
+    """The scores that label the heads of the tree: on repeated random tokens; of the clean model where a change is of
+    the prompt, which these have nothing of."""
+    return _on_repeats(s.clean if any(map(jobs.bound, s.changes)) else s, s.key) if s.key else None
 
 
 def copying(s: Selection) -> jobs.CopyingScores | None:

@@ -78,7 +78,7 @@ def _refused(o: Any) -> str:
 class CircuitPage(Page):
     name = "wiring"
     title = "Circuit"
-    key = "J"
+    key = "Q"
     help = "The circuit as a graph: how its heads and MLPs are joined, up and down walk them, enter opens one."
     says = ("node × lane of a sender", "the circuit that `c` puts together: a line for each part, a lane for what each "
             "sends, a mark where another receives it, by its effect: the share of the answer that comes back along "

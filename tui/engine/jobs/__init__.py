@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .base import Tokenize as Tokenize
     from .base import Words as Words
     from .changes import FOLDED as FOLDED
+    from .changes import MOST_TOKENS as MOST_TOKENS
+    from .changes import TOGETHER as TOGETHER
     from .changes import Ablation as Ablation
     from .changes import AddVector as AddVector
     from .changes import Continuation as Continuation
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from .changes import StackEffect as StackEffect
     from .changes import SteeringDirection as SteeringDirection
     from .changes import Unchanged as Unchanged
+    from .changes import bound as bound
     from .circuit import CircuitComposition as CircuitComposition
     from .circuit import CircuitPaths as CircuitPaths
     from .circuit import CircuitScores as CircuitScores
@@ -98,6 +101,7 @@ if TYPE_CHECKING:
     from .many import PreparePrompts as PreparePrompts
     from .many import PromptRow as PromptRow
     from .many import Prompts as Prompts
+    from .many import interventions_of as interventions_of
     from .patching import PatchedCells as PatchedCells
     from .patching import Patching as Patching
     from .patching import PatchingEstimate as PatchingEstimate

@@ -16,6 +16,10 @@ from .kinds import Cut, How, Span, Weights
 from .many import Prompts
 from .parts import Forward
 
+MOST_TOKENS = 256
+"""Of a continuation."""
+TOGETHER = "all of them"
+"""The row of ``StackEffect`` that is no single change."""
 FOLDED: How = "zero, value biases folded"
 OF_REFERENCE: tuple[How, ...] = ("mean", "resample", "noise")
 """Kinds that read a reference file."""
@@ -189,6 +193,7 @@ class Continuation(Job):
 
     run: Run
     n: int = 20
+    """1 to ``MOST_TOKENS``."""
     temperature: float = 0.0
     seed: int = 0
 
@@ -207,8 +212,25 @@ class ReferenceMoments(Job):
 
 
 def _places(positions: Span) -> str:
-    """`` @4,5``; nothing where a change is made everywhere."""
-    return "" if positions is None else f" @{','.join(map(str, positions))}"
+    """`` @4``, `` @2,5``, `` @4-9``; nothing where a change is made everywhere."""
+    if positions is None:
+        return ""
+    first, last = positions[0], positions[-1]
+    if len(positions) > 2 and positions == tuple(range(first, last + 1)):
+        return f" @{first}-{last}"
+    return f" @{','.join(map(str, positions))}"
+
+
+def bound(change: Change) -> bool:
+    """Whether a change belongs to one prompt: it is at positions counted from its beginning, or another prompt's."""
+    match change:
+        case Ablation(positions=places) | AddVector(positions=places):
+            return places is not None and any(place >= 0 for place in places)
+        case CutEdge(query=query, key=key):
+            return query >= 0 or key >= 0
+        case Unchanged(like=like):
+            return any(map(bound, like))
+    return True
 
 
 def points_of(part: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ...results import ModelKey
-from .base import Job, OfHead, Run
+from .base import Change, Job, OfHead, Run
 from .kinds import (
     ANY_TOKEN,
     EVERY_PAIR,
@@ -37,6 +37,15 @@ class HeadScores(Job):
 
     model: ModelKey
     on: Repeats | Run | Prompts
+    changes: tuple[Change, ...] = ()
+    """What is changed in the model on repeated tokens; a prompt and a file bring their own."""
+
+    @property
+    def interventions(self) -> tuple[Change, ...]:
+        """What is changed in the model whose scores these are."""
+        if isinstance(self.on, Run):
+            return self.on.interventions
+        return self.on.changes if isinstance(self.on, Prompts) else self.changes
 
 
 @dataclass(frozen=True)

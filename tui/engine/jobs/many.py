@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from ...results import ModelKey
-from .base import Job, Run, Target
+from .base import Change, Job, Run, Target
 from .kinds import Unit
 
 
@@ -40,7 +40,8 @@ class Prompts:
     """Tokenized prompts and their targets: result of ``PreparePrompts``, and a part of other jobs' keys."""
 
     key: str
-    """Digest of everything below: what equality and hashing look at, so that a thousand prompts are a cheap key."""
+    """Digest of everything below but the changes: what equality and hashing look at beside them, so that a thousand
+    prompts are a cheap key."""
     name: str = field(compare=False)
     runs: tuple[Run, ...] = field(compare=False, repr=False)
     targets: tuple[Target | None, ...] = field(compare=False, repr=False)
@@ -50,6 +51,12 @@ class Prompts:
     """The targets in words, as in ``Found.label``; "" where there is none."""
     with_own_bos: int = field(default=0, compare=False, repr=False)
     """Prompts that bring a BOS themselves: they have no second."""
+    changes: tuple[Change, ...] = ()
+    """What is changed in the model on every prompt; ``run`` puts it in, ``runs`` are clean."""
+
+    def run(self, index: int) -> Run:
+        """The forward pass on a prompt, changes included."""
+        return replace(self.runs[index], interventions=self.changes)
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -61,6 +68,14 @@ class Prompts:
     @cached_property
     def _lengths(self) -> set[int]:
         return {len(run.ids) for run in self.runs}
+
+
+def interventions_of(job: Any) -> tuple[Change, ...]:
+    """What is changed in the model whose numbers a job gives, on one prompt or on many."""
+    run, prompts = getattr(job, "run", None), getattr(job, "prompts", None)
+    if run is None and prompts is None:
+        return getattr(job, "interventions", ())
+    return prompts.changes if run is None else run.interventions  # type: ignore[no-any-return, union-attr]
 
 
 @dataclass(frozen=True)
