@@ -5,6 +5,7 @@ What was arranged is kept for a while: an equal object would be drawn again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -25,6 +26,7 @@ PAIRS = 200
 """Pairs in a ranked list: the rest are too small to be of use."""
 KEPT = 4
 """Arrangements of a kind that are kept."""
+_NODE = re.compile(r"(L\d+)(.+)")
 
 
 @lru_cache(KEPT)
@@ -121,6 +123,27 @@ def patched(grid: Grid, estimate: Grid | None) -> Table:
 
 
 @lru_cache(KEPT)
+def nodes_by_layer(grid: Grid) -> Grid:
+    """Heads or layers patched over pairs, of the first column, as layer × head, or as a column of layers."""
+    cells = [_NODE.fullmatch(label) for label in grid.rows.labels]
+    layers, nodes = (list(dict.fromkeys(cell[i] for cell in cells if cell)) for i in (1, 2))
+    heads = nodes[0].startswith("H")
+    name = "head" if not heads or "–" not in nodes[0] else "key/value head"
+    cols = Axis(name if heads else "part", tuple(nodes))
+    return replace(grid, values=frozen(grid.values[:, 0].reshape(len(layers), len(nodes))),
+                   rows=Axis("layer", tuple(layers)), cols=cols, column_limits=())  # fmt: skip
+
+
+@lru_cache(KEPT)
+def patched_over(grid: Grid) -> Table:
+    """Nodes patched over pairs, the largest effect first."""
+    unchanged = 0.0 if grid.diverging else 1.0
+    order = np.argsort(-np.abs(grid.values[:, 0] - unchanged), kind="stable").tolist()
+    return Table(grid.header, (grid.rows.name, "ratio", *grid.cols.labels[1:]),
+                 tuple((grid.rows.labels[i], *grid.values[i].tolist()) for i in order), bar="ratio")  # fmt: skip
+
+
+@lru_cache(KEPT)
 def with_words(grid: Grid, words: str) -> Grid:
     """The grid with more before its explanation."""
     return replace(grid, header=replace(grid.header, explanation=f"{words} · {grid.header.explanation}"))
@@ -131,7 +154,7 @@ def patched_name(grid: Grid, row: int, col: int) -> str:
     first, second = grid.rows.labels[row], grid.cols.labels[col]
     if grid.cols.name == "position":
         return f"{first} at {second} ({col})"
-    return f"{first}{second}" if grid.cols.name.endswith("head") else first
+    return f"{first}{second}" if grid.cols.name.endswith("head") or grid.cols.name == "part" else first
 
 
 @lru_cache(KEPT)

@@ -74,6 +74,8 @@ def toggle_over(s: Selection) -> Selection | Say:
         over = pages.over_files()
         names = f"{', '.join(page.title for page in over[:-1])} and {over[-1].title}"
         return Say(f"{names} can be shown over all prompts: {', '.join(page.key for page in over)}")
+    if why := pages.of(s).over_refused(s):
+        return Say(why)
     return replace(s, file=replace(s.file, over=not s.file.over))
 
 

@@ -145,7 +145,7 @@ def failed(s: Selection, job: jobs.Job) -> Selection:
         return replace(s, open=s.opened)
     if isinstance(job, jobs.PreparePrompts) and s.file is not None and job == preparing(s):
         before = s.file.before
-        return without_file(s) if before is None else at_prompt(replace(s, file=before), before.at)
+        return without_file(s) if before is None else at_prompt(replace(s, file=before, pair=before.pair), before.at)
     if s.pair is not None and job == pairing(s) and s.pair.tokens_of != job:
         s = replace(s, pair=None)
     return pages.of(s).told(s, job, None)

@@ -237,6 +237,10 @@ class Page:
     """Whether the picture is about the selected head: an exported file is named after it."""
     long: ClassVar[bool] = False
     """Whether its job is a search that nobody wants computed for the neighbouring heads."""
+    of_pairs: ClassVar[bool] = False
+    """Whether it exists over a file of pairs alone."""
+    modes_over: ClassVar[bool] = False
+    """Whether its modes are apart over a file of prompts too; else all of them are there at once."""
     marks: ClassVar[bool] = False
     """Whether rows and columns are both tokens of the prompt, so that the token strip marks two."""
     back_to: ClassVar[str] = ""
@@ -251,6 +255,12 @@ class Page:
     def over(self, s: Selection, prompts: jobs.Prompts) -> jobs.Job | Nothing | None:
         """What it draws over a file of prompts; None: it does not exist over one."""
         return None
+
+    def over_refused(self, s: Selection) -> str:
+        """Why it does not exist over the file that is open, or ""."""
+        if s.file is None or s.file.pairs or not self.of_pairs:
+            return ""
+        return f"{s.file.name} has no pairs for {self.title}: P takes a file of clean, corrupted, answer, distractor"
 
     def shape(self, s: Selection, result: Result) -> Result:
         """The result in the shape in which it is drawn: the same numbers, other rows and columns."""
@@ -331,7 +341,7 @@ class Page:
 
     def is_over(self, s: Selection) -> bool:
         """Whether it shows a file of prompts instead of one."""
-        return self.has_over and s.file is not None and s.file.over
+        return self.has_over and s.file is not None and s.file.over and not self.over_refused(s)
 
     def shown(self, s: Selection) -> jobs.Job | Nothing:
         """The job whose result it draws now."""
@@ -345,14 +355,14 @@ class Page:
         return self.job(s)
 
     def option(self, key: str, s: Selection) -> Option | None:
-        """The option that a key cycles here; over a file a page has all its modes at once."""
-        if key == "mode" and self.is_over(s):
+        """The option that a key cycles here."""
+        if key == "mode" and not self.modes_over and self.is_over(s):
             return None
         return next((option for option in self.options if option.key == key), None)
 
     def refusal(self, key: str, s: Selection) -> str:
         """What to press instead of the key of an option that it does not have; "" where that is for others to say."""
-        if key == "mode" and self.is_over(s):
+        if key == "mode" and not self.modes_over and self.is_over(s):
             return "mean and spread stand side by side here; F shows one prompt"
         return self.refuses.get(key, "")
 

@@ -16,6 +16,7 @@ from tui.circuits.errors import Refusal
 from tui.engine.jobs import (
     Ablation,
     PatchedCells,
+    PatchedPair,
     Patching,
     PatchingEstimate,
     PatchingGrid,
@@ -255,9 +256,9 @@ ROWS = (("the capital of France is", "the capital of Paris is", "Paris"),
 
 
 def over(desk: Desk, rows: tuple[tuple[str, str, str], ...] = ROWS, **changes: Any) -> PatchingOver:
-    clean = desk.get(PreparePrompts(desk.key, "pairs.jsonl", tuple(PromptRow(c, a) for c, _, a in rows), False))
-    other = desk.get(PreparePrompts(desk.key, "pairs.jsonl", tuple(PromptRow(c) for _, c, _ in rows), False))
-    return replace(PatchingOver(desk.key, clean, other), **changes)
+    read = tuple(PromptRow(clean, answer, "", corrupted) for clean, corrupted, answer in rows)
+    pairs = desk.get(PreparePrompts(desk.key, "pairs.jsonl", read, False))
+    return replace(PatchingOver(desk.key, pairs), **changes)
 
 
 @pytest.mark.parametrize("toward", ["denoise", "noise"])
@@ -266,7 +267,7 @@ def test_over_pairs_it_is_the_ratio_of_means(pair: Models, toward: str) -> None:
     grid: Grid = desk.get(made)
     assert grid.cols.labels == ("ratio of means", "spread", "same sign")
     effects, scales = [], []
-    for clean, corrupted, target in zip(made.clean.runs, made.corrupted.runs, made.clean.targets, strict=True):
+    for clean, corrupted, target in zip(made.pairs.runs, made.pairs.corrupted, made.pairs.targets, strict=True):
         if target is None:
             best = [int(desk.get(Forward(run)).logits[-1].argmax()) for run in (clean, corrupted)]
             target = Target((best[0],), (best[1],) if best[1] != best[0] else ())
@@ -279,6 +280,19 @@ def test_over_pairs_it_is_the_ratio_of_means(pair: Models, toward: str) -> None:
     assert grid.values[:, 0] == pytest.approx(want, abs=1e-4)
     assert grid.values[:, 1] == pytest.approx(np.std(effects, 0) / abs(np.mean(scales)), abs=1e-4)
     assert grid.values[:, 2] == pytest.approx((np.sign(effects) == np.sign(mean)).mean(0))
+
+
+def test_over_pairs_it_goes_on_where_it_was_stopped(pair: Models) -> None:
+    desk, made = pair.desk, over(pair.desk, site="v")
+    first = desk.get(PatchedPair(made, 0))
+    desk.computed.clear()
+    grid: Grid = desk.get(made)
+    assert [job for job in desk.computed if isinstance(job, PatchedPair)] == [PatchedPair(made, 1)]
+    assert len(first) == 1 + len(grid.rows)
+    assert grid.diverging
+    assert not desk.get(replace(made, toward="noise")).diverging
+    other = over(desk, ((*ROWS[0],), ("the king of London is", "the king of France is", "")))
+    assert other.pairs != made.pairs, "other corrupted prompts are other pairs"
 
 
 def test_over_pairs_estimated_and_refused(pair: Models) -> None:

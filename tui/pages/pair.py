@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from .. import prompts
 from ..engine import jobs
 from ..page import NO_TOKENS, Lookup, Nothing, Problem, Question
 from ..phrases import aim, token
 from ..results import Tokens
-from ..selection import Pair, Selection
+from ..selection import File, Pair, Selection, one_prompt, with_file, without_file
 from ..text import in_words, visible
 
 PAGES = ("patching", "paths")
 """The pages that show a pair; the first is where one is shown that was typed elsewhere."""
+CHANGED = Nothing(
+    "patching is between two runs of the unchanged model: d goes on to the clean one, backspace takes a change away"
+)
 NO_PAIR = Nothing(
     "no other prompt yet: press P and type one as long as this one, or capital, induction, indirect object"
 )
@@ -28,19 +32,30 @@ PAIRS = {
 
 def _pair_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
     if not text:
-        return replace(s, pair=None)
+        return without_file(s) if s.file is not None and s.file.pairs else replace(s, pair=None)
     if text.lower() in PAIRS:
         clean, corrupted = PAIRS[text.lower()]
         return replace(s, text=clean, pair=Pair(corrupted), answer=None, page=_page(s), file=None)
+    if prompts.is_file(text):
+        return _opened(s, text)
     if s.key is None:
         return Problem("the model is still loading; press enter again when it is there")
     return jobs.Tokenize(s.key, text, s.with_bos)
 
 
+def _opened(s: Selection, path: str) -> Selection | Problem:
+    """On a file of pairs: the first in the prompt line, the picture over all of them."""
+    try:
+        read = prompts.read_pairs(path)
+    except prompts.PromptsError as error:
+        return Problem(f"{error.message} {error.hint}".strip())
+    return replace(with_file(s, File(path, read.rows, notes=read.notes)), page=_page(s))
+
+
 def _pair_found(s: Selection, job: Lookup, result: Any) -> Selection:
     assert isinstance(job, jobs.Tokenize)
     assert isinstance(result, Tokens)
-    return replace(s, pair=Pair(job.text, result, job), page=_page(s))
+    return replace(one_prompt(s), pair=Pair(job.text, result, job), page=_page(s))
 
 
 def _page(s: Selection) -> str:
@@ -48,6 +63,8 @@ def _page(s: Selection) -> str:
 
 
 def _pair_before(s: Selection) -> str:
+    if s.file is not None and s.file.pairs and s.file.over:
+        return s.file.path
     return s.pair.text if s.pair is not None else offered(s)
 
 
@@ -57,8 +74,9 @@ def offered(s: Selection) -> str:
 
 
 PAIR = Question(
-    "pair", "The other prompt", "as long as this one · or capital, induction, indirect object: both prompts · empty: "
-                                "none", _pair_answered, _pair_before, _pair_found,
+    "pair", "The other prompt", "as long as this one · or capital, induction, indirect object: both prompts · or a "
+                                "file: clean, corrupted, answer, distractor · empty: none",
+    _pair_answered, _pair_before, _pair_found,
 )  # fmt: skip
 
 
@@ -122,8 +140,8 @@ def refused(s: Selection) -> Nothing | None:
     """Why nothing can be patched between the prompts yet, or None."""
     if s.run is None:
         return NO_TOKENS
-    if s.stack:
-        return Nothing("patching is between two runs of the unchanged model: take the interventions away")
+    if s.run.interventions:
+        return CHANGED
     if s.pair is None:
         return NO_PAIR
     if why := misaligned(s):

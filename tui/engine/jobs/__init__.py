@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from .many import PromptRow as PromptRow
     from .many import Prompts as Prompts
     from .patching import PatchedCells as PatchedCells
+    from .patching import PatchedPair as PatchedPair
     from .patching import Patching as Patching
     from .patching import PatchingEstimate as PatchingEstimate
     from .patching import PatchingGrid as PatchingGrid

@@ -19,6 +19,8 @@ class PromptRow:
     answer: str = ""
     """As in ``FindTarget``; empty: the model's top next token."""
     distractor: str = ""
+    corrupted: str = ""
+    """The other prompt of a pair; then the one above is the clean one."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Prompts:
     """The targets in words, as in ``Found.label``; "" where there is none."""
     with_own_bos: int = field(default=0, compare=False, repr=False)
     """Prompts that bring a BOS themselves: they have no second."""
+    corrupted: tuple[Run, ...] = field(default=(), compare=False, repr=False)
+    """The other prompts, where all of them are pairs."""
 
     def __len__(self) -> int:
         return len(self.runs)

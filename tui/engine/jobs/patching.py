@@ -101,16 +101,27 @@ class Recorded(Job):
 
 @dataclass(frozen=True)
 class PatchingOver(Job):
-    """Heads or layers patched in every pair of a file → ``Grid`` [node, (ratio of means, spread, same sign)]: the ratio
-    of the mean effects, the standard deviation of the pairs' own ratios, and the share of pairs whose effect has the
-    sign of the mean. ``estimate``: by the backward pass alone."""
+    """Heads or layers patched in every pair of a file → ``Grid`` [node, (ratio of means, spread, same sign)]: the mean
+    effect over the mean difference between the prompts, the standard deviation of the effects over the same, and the
+    share of pairs whose effect has the sign of the mean. ``estimate``: by the backward pass alone."""
 
     model: ModelKey
-    clean: Prompts
-    """With the pairs' answers and distractors."""
-    corrupted: Prompts
+    pairs: Prompts
     site: Site = "z"
     metric: Metric = "logit difference"
     toward: Toward = "denoise"
     estimate: bool = False
     memory: int = 1 << 30
+
+
+@dataclass(frozen=True)
+class PatchedPair(Job):
+    """One pair of a file → floats: the metric's difference between its prompts, then what each node's patch changes. A
+    job of its own, so that a file goes on where it was stopped."""
+
+    of: PatchingOver
+    index: int
+
+    @property
+    def model(self) -> ModelKey:
+        return self.of.model
