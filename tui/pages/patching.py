@@ -179,7 +179,8 @@ class PatchingPage(Page):
             "becomes that of the clean one (`P` types the other prompt, `r` turns the direction round): z, q, k, v or "
             "pattern of heads, states and writes by position, neurons (`u`); `m` the metric. All cells are there at "
             "once as estimates (≈) from one backward pass and become exact, the strongest first; esc stops and "
-            "keeps. Over a file of pairs (`P`): ratio of means, beside it spread and share of pairs of the same sign")  # fmt: skip
+            "keeps. Over a file of pairs (`P`): ratio of means, beside it spread and share of pairs of the same "
+            "sign")  # fmt: skip
     group = "Find"
     options = (
         Option("mode", PatchingLook, "measured", jobs.METRICS, "the metric"),
