@@ -26,6 +26,8 @@ PAIRS = 200
 """Pairs in a ranked list: the rest are too small to be of use."""
 KEPT = 4
 """Arrangements of a kind that are kept."""
+SHORT = {"logit difference": "logit diff", "log-probability": "log-prob", "probability": "prob"}
+"""Metrics as they stand over columns."""
 _NODE = re.compile(r"(L\d+)(.+)")
 
 
@@ -109,7 +111,8 @@ def ranked_heads(grid: Grid, column: int) -> Table:
 
 @lru_cache(KEPT)
 def patched(grid: Grid, estimate: Grid | None) -> Table:
-    """Cells of a grid of patches, the largest effect first: each exactly, where it is known, and as estimated."""
+    """Cells of a grid of patches, the largest effect first: each exactly, where it is known, and as estimated; then by
+    the other metrics."""
     known = np.array([[not mark for mark in row] for row in grid.text]) if grid.text else np.isfinite(grid.values)
     unchanged = 0.0 if grid.diverging else 1.0
     order = np.argsort(-np.nan_to_num(np.abs(grid.values - unchanged)).ravel(), kind="stable")[:PAIRS].tolist()
@@ -118,8 +121,10 @@ def patched(grid: Grid, estimate: Grid | None) -> Table:
         value = float(grid.values[row, col])
         if value == value:
             guess = None if estimate is None else float(estimate.values[row, col])
-            rows.append((patched_name(grid, row, col), value, "exact" if known[row, col] else "≈", guess))
-    return Table(grid.header, ("part", "recovered", "is", "estimate"), tuple(rows), bar="recovered")
+            others = (float(values[row, col]) for values in grid.beside.values())
+            rows.append((patched_name(grid, row, col), "exact" if known[row, col] else "≈", value, guess, *others))
+    columns = ("part", "is", "recovered", "≈", *(SHORT.get(name, name) for name in grid.beside))
+    return Table(grid.header, columns, tuple(rows), bar="recovered")
 
 
 @lru_cache(KEPT)

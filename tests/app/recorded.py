@@ -419,8 +419,12 @@ class RecordedBench:
         }[job.by]  # fmt: skip
         values = numbers(len(job.site), len(job.metric), len(rows), len(cols)) / 3 + off
         kind = f"{job.site} by {job.by}, {job.toward}"
+        beside = {} if off else {
+            name: frozen(values * factor) for name, factor in (("logit difference", 1.1), ("log-probability", 0.9),
+                                                               ("KL", 0.8)) if name != job.metric
+        }  # fmt: skip
         return Grid(head("patching", f"activation patching: {kind}", "m"), frozen(values), rows, cols,
-                    job.toward == "denoise")  # fmt: skip
+                    job.toward == "denoise", beside=beside)  # fmt: skip
 
     def _patchingover(self, job: PatchingOver) -> Grid:
         stream = {"resid_pre": ".pre", "resid_mid": ".mid", "attn_out": ".attn", "mlp_out": ".mlp"}.get(job.site)

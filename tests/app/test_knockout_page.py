@@ -70,13 +70,13 @@ async def test_the_ranked_list_has_measured_beside_predicted() -> None:
         await pressed(explorer, pilot, "K")
         table = explorer.panel.bars.table
         assert table is not None
-        assert table.columns == ("part", "measured", "predicted", "scale")
+        assert table.columns == ("part", "measured", "predicted", "scale", "log-prob", "prob", "rank", "KL")
         sizes = [abs(float(row[1] or 0)) for row in table.rows]
         assert sizes == sorted(sizes, reverse=True)
         assert len(sizes) == LAYERS * (HEADS + 1)
         await pressed(explorer, pilot, "m")
         assert explorer.panel.bars.table is not None
-        assert explorer.panel.bars.table.columns == ("part", "change")
+        assert explorer.panel.bars.table.columns == ("part", "change", "logit diff", "prob", "rank", "KL")
         await pressed(explorer, pilot, "p")
         assert "as tokens" in str(explorer.panel.border_title)
 

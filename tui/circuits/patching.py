@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from .forward import Block, Forward, Past, Tape, moved, never, scores_of
-from .metrics import measure
+from .metrics import every, measure
 from .tensors import MLP
 
 STREAM = ("resid_pre", "resid_mid", "attn_out", "mlp_out")
@@ -75,6 +75,33 @@ class Measured:
         if ends.b_U is not None:
             out = out + ends.b_U[at]
         return out if ends.logit_cap is None else ends.logit_cap * torch.tanh(out / ends.logit_cap)
+
+
+@dataclass(frozen=True, eq=False)
+class Everything:
+    """All metrics of the final stream at the last position, from one unembedding."""
+
+    difference: Measured
+    """The logit difference, with the logits that KL compares with."""
+
+    @property
+    def forward(self) -> Forward:
+        return self.difference.forward
+
+    @property
+    def metric(self) -> str:
+        return "all"
+
+    def __call__(self, final: Tensor) -> Tensor:
+        """``[b, d_model]`` → ``[b, metrics]`` in the order of ``METRICS``."""
+        one, y = self.difference, self.forward.ends.final_norm(final)
+        assert one.clean is not None, "KL compares with the clean run"
+        answers, distractors = (
+            torch.tensor(ids, dtype=torch.long, device=y.device).expand(len(y), -1)
+            for ids in (one.answers, one.distractors)
+        )
+        found = every(self.forward.unembedded(y), answers, distractors, one.clean[None])
+        return torch.cat([one.normed(y)[:, None], found[:, 1:]], 1)
 
 
 def record(forward: Forward, ids: Tensor, reach: Sequence[Tensor], check: Callable[[], None] = never) -> Tape:
@@ -158,8 +185,9 @@ class Pair:
 class Sweep:
     """Exact values of a metric under patches."""
 
-    def __init__(self, pair: Pair, value: Measured, memory: int = 1 << 30) -> None:
-        """``memory``: bytes that a batch of variants may take beside the model."""
+    def __init__(self, pair: Pair, value: Measured | Everything, memory: int = 1 << 30) -> None:
+        """``value``: what is measured, a number or several a variant; ``memory``: bytes that a batch of variants may
+        take beside the model."""
         self.pair, self.value = pair, value
         self.most = self._tokens(memory)
         """Tokens of a batch."""
@@ -176,7 +204,7 @@ class Sweep:
 
     @torch.no_grad()
     def ends(self, check: Callable[[], None] = never) -> tuple[Tensor, Tensor]:
-        """The metric of the base run and of the other: scalars, bit for bit what a patch of nothing and of everything
+        """What is measured of the base run and of the other: bit for bit what a patch of nothing and of everything
         gives, since they are computed alike."""
         pair, last = self.pair, self.pair.forward.n_layers - 1
         base, other = (
@@ -225,10 +253,11 @@ class Sweep:
 
     @torch.no_grad()
     def values(self, site: str, cells: Sequence[Cell], check: Callable[[], None] = never) -> Tensor:
-        """``[cells]``: the metric with each cell patched alone. The cells are one of ``batches``."""
+        """``[cells, …]``: what is measured with each cell patched alone. The cells are one of ``batches``."""
         starts = [self.start(site, cell) for cell in cells]
         if starts[0] is None:
-            return self.ends(check)[0].expand(len(cells))
+            own = self.ends(check)[0]
+            return own.expand(len(cells), *own.shape)
         pair, layer, first = self.pair, cells[0].layer, min(start for start in starts if start is not None)
         if pair.is_other(site, cells[0]):
             first = 0

@@ -14,7 +14,7 @@ from ..circuits.errors import Refusal
 from ..circuits.estimate import estimates, slopes
 from ..circuits.forward import Tape
 from ..circuits.metrics import DIFFERENTIABLE, METRICS, measure
-from ..circuits.patching import STREAM, Cell, Measured, Pair, Sweep, record
+from ..circuits.patching import STREAM, Cell, Everything, Measured, Pair, Sweep, record
 from ..results import Axis, Grid, Header, Scalar, frozen, head_name
 from ..text import visible
 from . import changes, targets, words
@@ -156,32 +156,32 @@ def _tapes(job: Patching, ctx: Context) -> tuple[Tape, Tape]:
 
 
 def measured(target: Target, metric: str, clean: Tape, bench: OpenModel) -> Measured:
-    """The metric; KL alone reads the clean run."""
+    """The metric."""
     if metric not in METRICS:
         raise Refusal(f"{metric} is not measured here.", f"Metrics are {', '.join(METRICS)}.")
     forward = bench.live.forward
     bench.output_index((*target.answers, *target.distractors))
-    own = forward.logits(clean.pre[-1][-1]) if metric == "KL" else None
+    own = forward.logits(clean.pre[-1][-1])
     return Measured(forward, metric, target.answers, target.distractors, own)
 
 
-def sweep_of(job: Patching, bench: OpenModel, ctx: Context) -> Sweep:
-    """The pair's runs, ready to be patched."""
+def sweep_of(job: Patching, bench: OpenModel, ctx: Context, every: bool = False) -> Sweep:
+    """The pair's runs, ready to be patched; ``every``: all metrics are measured."""
     base, other = _tapes(job, ctx)
-    value = measured(job.target, job.metric, base if job.toward == "noise" else other, bench)
+    value = measured(job.target, METRICS[0] if every else job.metric, base if job.toward == "noise" else other, bench)
     pair = Pair(bench.live.forward, base, other, bench.live.reach(len(job.base.ids)), bench.mlp)
-    return Sweep(pair, value, job.memory)
+    return Sweep(pair, Everything(value) if every else value, job.memory)
 
 
-def patched_cells(job: PatchedCells, bench: OpenModel, ctx: Context) -> tuple[float, ...]:
+def patched_cells(job: PatchedCells, bench: OpenModel, ctx: Context) -> tuple[tuple[float, ...], ...]:
     of, cells = job.of, [Cell(*cell) for cell in job.cells]
     if bench.info.capabilities.plain:
         return tuple(_hooked(of, cell, bench, ctx) for cell in cells)
-    return tuple(sweep_of(of, bench, ctx).values(of.site, cells, ctx.check).tolist())
+    return tuple(map(tuple, sweep_of(of, bench, ctx, every=True).values(of.site, cells, ctx.check).tolist()))
 
 
-def _hooked(job: Patching, cell: Cell | None, bench: OpenModel, ctx: Context) -> float:
-    """The metric by the model's own forward pass with hooks; ``cell`` None: with nothing patched."""
+def _hooked(job: Patching, cell: Cell | None, bench: OpenModel, ctx: Context) -> tuple[float, ...]:
+    """Every metric by the model's own forward pass with hooks; ``cell`` None: with nothing patched."""
     run = job.base
     if cell is not None:
         size = bench.info.n_heads // bench.info.n_key_value_heads if job.site in ("k", "v") else 1
@@ -190,24 +190,37 @@ def _hooked(job: Patching, cell: Cell | None, bench: OpenModel, ctx: Context) ->
         at = None if cell.position is None else (cell.position,)
         run = replace(run, interventions=(Patch(part, job.other, at),))
     logits = changes.forward(Forward(run), bench, ctx).logits[-1:]
-    clean = ctx.get(Forward(job.clean)).logits[-1] if job.metric == "KL" else None
-    return float(measure(job.metric, logits, job.target.answers, job.target.distractors, clean)[0])
+    clean = ctx.get(Forward(job.clean)).logits[-1]
+    aim = job.target
+    return tuple(float(measure(metric, logits, aim.answers, aim.distractors, clean)[0]) for metric in METRICS)
 
 
 def ends_of(job: Patching, bench: OpenModel, ctx: Context) -> tuple[float, float]:
     """The metric of the clean and of the corrupted run. Refusal where they hardly differ."""
-    if bench.info.capabilities.plain:
-        turned = replace(job, toward="noise" if job.toward == "denoise" else "denoise")
-        base, other = _hooked(job, None, bench, ctx), _hooked(turned, None, bench, ctx)
-    else:
-        base, other = (float(value) for value in sweep_of(job, bench, ctx).ends(ctx.check))
-    clean, corrupted = (other, base) if job.toward == "denoise" else (base, other)
-    if abs(clean - corrupted) <= NEAR * max(abs(clean), abs(corrupted)):
+    if job.metric not in METRICS:
+        raise Refusal(f"{job.metric} is not measured here.", f"Metrics are {', '.join(METRICS)}.")
+    clean, corrupted = (end[METRICS.index(job.metric)] for end in _all_ends(job, bench, ctx))
+    if not _apart(clean, corrupted):
         raise Refusal(
             f"The {job.metric} is {clean:.4g} in the clean and {corrupted:.4g} in the corrupted prompt: there is no "
             "effect to recover.", "Choose an answer that only one of them has, or another metric.",
         )  # fmt: skip
     return clean, corrupted
+
+
+def _apart(clean: float, corrupted: float) -> bool:
+    """Whether the prompts differ by enough to be a scale."""
+    return abs(clean - corrupted) > NEAR * max(abs(clean), abs(corrupted))
+
+
+def _all_ends(job: Patching, bench: OpenModel, ctx: Context) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Every metric of the clean and of the corrupted run."""
+    if bench.info.capabilities.plain:
+        turned = replace(job, toward="noise" if job.toward == "denoise" else "denoise")
+        base, other = _hooked(job, None, bench, ctx), _hooked(turned, None, bench, ctx)
+    else:
+        base, other = (tuple(end.tolist()) for end in sweep_of(job, bench, ctx, every=True).ends(ctx.check))
+    return (other, base) if job.toward == "denoise" else (base, other)
 
 
 def estimate(job: PatchingEstimate, bench: OpenModel, ctx: Context) -> Grid:
@@ -243,16 +256,19 @@ def sweep(job: PatchingGrid, bench: OpenModel, ctx: Context) -> Grid:
     check_pair(job.clean, job.corrupted, bench)
     plan = plan_of(job, bench)
     clean, corrupted = ends_of(job, bench, ctx)
+    best, worst = (np.array(end) for end in _all_ends(job, bench, ctx))
+    measurable = [k for k, name in enumerate(METRICS) if name == job.metric or _apart(best[k], worst[k])]
     unchanged = 0.0 if job.toward == "denoise" else 1.0
     guessed = np.full(len(plan.cells), np.nan)
     if not why_no_estimate(job, bench):
         guessed = ctx.get(job.estimate).values.astype(np.float64).ravel()
-    exact = np.full(len(plan.cells), np.nan)
+    every = np.full((len(plan.cells), len(METRICS)), np.nan)
+    exact = every[:, METRICS.index(job.metric)]
     places = {cell: i for i, cell in enumerate(plan.cells)}
     if bench.info.capabilities.plain:
         batches = [[cell] for cell in plan.cells]
     else:
-        batches = sweep_of(job, bench, ctx).batches(job.site, plan.cells)
+        batches = sweep_of(job, bench, ctx, every=True).batches(job.site, plan.cells)
         strength = np.nan_to_num(np.abs(guessed - unchanged))
         batches.sort(key=lambda batch: -max(strength[places[cell]] for cell in batch))
 
@@ -265,15 +281,20 @@ def sweep(job: PatchingGrid, bench: OpenModel, ctx: Context) -> Grid:
         if done < len(plan.cells):
             marks = np.where(known | np.isnan(guessed), "", ESTIMATE).reshape(len(plan.rows), len(plan.cols))
             text = tuple(tuple(row) for row in marks.tolist())
-        return _grid(replace(header, details=details, partial=done < len(plan.cells)), values, plan, text)
+        made = _grid(replace(header, details=details, partial=done < len(plan.cells)), values, plan, text)
+        others = (k for k in measurable if METRICS[k] != job.metric)
+        return replace(made, beside={METRICS[k]: frozen(every[:, k].reshape(made.values.shape)) for k in others})
 
     done, shown = 0, time.monotonic()
     ctx.partial(result(0))
     ctx.progress("patches", 0, len(plan.cells))
     for batch in batches:
         ctx.check()
-        values = np.array(ctx.get(PatchedCells(job, tuple((cell.layer, cell.node, cell.position) for cell in batch))))
-        exact[[places[cell] for cell in batch]] = (values - corrupted) / (clean - corrupted)
+        cells = tuple((cell.layer, cell.node, cell.position) for cell in batch)
+        values = np.array(ctx.get(PatchedCells(job.unmeasured, cells)))
+        at = np.array([places[cell] for cell in batch])
+        shares = (values - worst) / np.where(best == worst, 1.0, best - worst) + 0.0  # no −0
+        every[at[:, None], measurable] = shares[:, measurable]
         done += len(batch)
         ctx.progress("patches", done, len(plan.cells))
         if time.monotonic() - shown > PAUSE and done < len(plan.cells):

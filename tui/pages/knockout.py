@@ -48,15 +48,17 @@ def _job(here: Here) -> jobs.Job | Nothing:
 
 
 def _ranked(here: Here, result: Result) -> Result:
-    """Parts by the size of the change; of the logit difference with what was predicted, which leaves no room for
-    bars."""
+    """Parts by the size of the change, the other metrics' after it where there is room; of the logit difference with
+    what was predicted, which leaves none for bars."""
     if not isinstance(result, Grid):
         return result
     metric = here.s.look(KnockoutLook).metric
     table = arrange.ranked(result, result.cols.labels.index(metric))
-    if metric != "logit difference":
-        return arrange.picked(table, (("part", "part"), (metric, "change")), "change")
-    return arrange.picked(table, (("part", "part"), (metric, "measured"), *((name, name) for name in BESIDE)))
+    others = tuple((name, arrange.SHORT.get(name, name)) for name in jobs.METRICS if name != metric)
+    if metric != jobs.METRICS[0]:
+        return arrange.picked(table, (("part", "part"), (metric, "change"), *others), "change")
+    predicted = ((name, name) for name in BESIDE)
+    return arrange.picked(table, (("part", "part"), (metric, "measured"), *predicted, *others))
 
 
 def _part(here: Here) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...results import ModelKey
 from .base import Job, Run, Target
-from .kinds import By, Metric, Site, Toward
+from .kinds import METRICS, By, Metric, Site, Toward
 from .many import Prompts
 
 Cells = tuple[tuple[int, int | None, int | None], ...]
@@ -53,6 +53,12 @@ class Patching(Job):
         """The run that activations are taken from."""
         return self.clean if self.toward == "denoise" else self.corrupted
 
+    @property
+    def unmeasured(self) -> Patching:
+        """The same whatever is measured: what ``PatchedCells`` are of, since they have every metric."""
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Patching)}
+        return Patching(**values | {"metric": METRICS[0]})
+
     def needs(self) -> frozenset[Job]:
         return frozenset({Recorded(self.clean), Recorded(self.corrupted)})
 
@@ -65,7 +71,8 @@ class PatchingEstimate(Patching):
 @dataclass(frozen=True)
 class PatchingGrid(Patching):
     """Every cell exactly → ``Grid``; on the way there the whole grid as ``PatchingEstimate`` has it, with exact values
-    where they are known already, the strongest estimates first. Its text layer marks what is an estimate."""
+    where they are known already, the strongest estimates first. Its text layer marks what is an estimate; beside it are
+    the other metrics that both prompts tell apart, where cells are exact."""
 
     @property
     def estimate(self) -> PatchingEstimate:
@@ -79,7 +86,7 @@ class PatchingGrid(Patching):
 
 @dataclass(frozen=True)
 class PatchedCells(Job):
-    """Some cells exactly → floats: the metric itself. One batch, so that a sweep goes on where it was stopped."""
+    """Some cells exactly → every metric of each, as it is. One batch, so that a sweep goes on where it was stopped."""
 
     of: Patching
     cells: Cells
