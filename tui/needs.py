@@ -107,7 +107,7 @@ def told(s: Selection, job: jobs.Job, result: Any) -> Selection:
     if isinstance(result, ModelInfo):
         return with_model(s, s.open, result) if job == s.open and s.opened != job else s
     if s.pair is not None and job == pairing(s) != s.pair.tokens_of and isinstance(result, Tokens):
-        s = replace(s, pair=replace(s.pair, tokens=result, tokens_of=pairing(s), likeliest=None))
+        s = replace(s, pair=replace(s.pair, tokens=result, tokens_of=pairing(s), likeliest=None, before=None))
     if s.pair is not None and job == after_pair(s):
         s = replace(s, pair=replace(s.pair, likeliest=_best(result)))
     if isinstance(job, jobs.Tokenize):
@@ -147,5 +147,5 @@ def failed(s: Selection, job: jobs.Job) -> Selection:
         before = s.file.before
         return without_file(s) if before is None else at_prompt(replace(s, file=before, pair=before.pair), before.at)
     if s.pair is not None and job == pairing(s) and s.pair.tokens_of != job:
-        s = replace(s, pair=None)
+        s = replace(s, pair=s.pair.before)
     return pages.of(s).told(s, job, None)

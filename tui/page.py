@@ -270,6 +270,10 @@ class Page:
         """The title's pieces: what is drawn, with every option that changes its numbers."""
         raise NotImplementedError
 
+    def aimed(self, s: Selection) -> str:
+        """The answer that it measures in words, where that is not the one that all pages share; else ""."""
+        return ""
+
     # --- the cursor ---
 
     def cell(self, s: Selection) -> tuple[int, int]:

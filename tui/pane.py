@@ -209,7 +209,7 @@ class Lines:
         self._status.activity = self._wishes.activity
         page = pages.of(s)
         over = page.is_over(s)  # then each prompt has an answer of its own
-        self._prompt.answer = "" if over else phrases.aim_in_line(s)
+        self._prompt.answer = "" if over else phrases.aim_in_line(s, page.aimed(s))
         self._prompt.file = f"{s.file.name} · {s.file.count}" if s.file and over else ""
         words = Content.assemble(*self._line(page, s))
         if self._inspector.content != words:

@@ -95,6 +95,8 @@ class Answer:
     """As it is shown: ``·Paris − ·Berlin``."""
     of_file: bool = False
     """Whether it came with the prompt from a file."""
+    sides: tuple[str, str] = ("", "")
+    """Of a pair's other prompt: answer and distractor in words, each by itself."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,10 @@ class Pair:
     """The job that ``tokens`` answers."""
     likeliest: Likeliest | None = None
     """The top token after it: the distractor while the user has set no answer."""
+    answer: Answer | None = None
+    """The answer of this prompt, and its distractor, where somebody gave them."""
+    before: Pair | None = None
+    """The pair that was there, until this one is tokenized."""
 
 
 @dataclass(frozen=True)

@@ -131,11 +131,8 @@ def _fitting(bar: int, numbers: Sequence[int], sizes: dict[int, int], room: int)
     room -= 8 if bar >= 0 and room >= 16 else 0  # the bars' share
     kept: list[int] = []
     for i in sorted(numbers, key=lambda i: (i != bar, i)):
-        if i not in sizes:
-            continue
-        if sum(sizes[k] + 1 for k in kept) + sizes[i] + 1 > room:
-            break
-        kept.append(i)
+        if i in sizes and sum(sizes[k] + 1 for k in kept) + sizes[i] + 1 <= room:
+            kept.append(i)
     return sorted(kept)
 
 
