@@ -8,7 +8,7 @@ else - tabs, keys, help, palette, the export's arguments, the README's tables - 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
@@ -134,6 +134,10 @@ class Question:
     """What the worker's answer to a look-up makes of the selection."""
     refuses: Callable[[Selection], str] = field(default=lambda s: "")
     """Why it is not asked here."""
+    tries: Callable[[Selection, str], Lookup | None] = field(default=lambda s, text: None)
+    """What the worker is asked while the text is typed, to show below the field what it is; None: nothing is."""
+    shows: Callable[[Selection, Any], Sequence[Segments]] = field(default=lambda s, result: ())
+    """Its answer, in lines."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from tests.app.recorded import KEY, RecordedBench, tokens
 from tests.app.selected import PARIS, here, loaded
 from tui import moves, needs, pages, questions
 from tui.arrange import patched
-from tui.engine.jobs import Ablation, FindTarget, NextTokens, PatchingEstimate, PatchingGrid, Run, Target, Tokenize
-from tui.page import Nothing, Problem, Say
+from tui.engine.jobs import Ablation, NextTokens, PatchingEstimate, PatchingGrid, Run, Target, Tokenize
+from tui.page import Nothing, Say
 from tui.pages.pair import PAIRS, both
 from tui.pages.patching import GRIDS, PatchingLook
 from tui.results import Grid
@@ -61,53 +61,6 @@ def test_the_job_names_both_runs_and_everything_chosen() -> None:
     asked = paired(answer=Answer(Target((6,), (9,)), "Paris - queen"))
     assert job_of(asked).target == Target((6,), (9,)), "the user's answer"
     assert job_of(asked).base == corrupted
-
-
-@pytest.mark.parametrize(
-    ("own", "other", "target", "words"),
-    [
-        (None, "king - queen", Target((9,), (8,)), "·queen − ·king"),  # changed round
-        (None, "king", Target((6,), (8,)), "·Paris − ·king"),
-        (None, "Paris", Target((6,)), "·Paris"),
-        ((9,), "king - Paris", Target((9,), (8,)), "·queen − ·king"),  # the answer that A set stays
-        ((9, 7), "king - Paris", Target((9,), (7,)), "·queen − ·London"),
-    ],
-)  # fmt: skip
-def test_the_other_prompt_may_have_an_answer_of_its_own(
-    own: tuple[int, ...] | None, other: str, target: Target, words: str
-) -> None:
-    """One metric for both prompts, the clean one's: what it lacks is the other prompt's changed round."""
-    answer = None
-    if own is not None:
-        text = "·queen" if len(own) == 1 else "·queen − ·London"
-        answer = Answer(Target(own[:1], own[1:]), text, text)
-    s, question = paired(answer=answer), questions.named("pair", paired())
-    asked = question.answered(s, f"{CORRUPTED} | {other}")
-    assert asked == FindTarget(KEY, other, f"{CORRUPTED} | ")
-    found = question.found(s, asked, RecordedBench().compute(asked, None))
-    assert found.pair is not None
-    assert found.pair.text == CORRUPTED
-    assert found.pair.before == s.pair
-    assert question.before(found) == f"{CORRUPTED} | {other}"
-    job = needs.pairing(found)
-    assert job is not None
-    told = needs.told(found, job, tokens(["<|bos|>", *(f" {word}" for word in CORRUPTED.split())], True))
-    assert told.pair is not None
-    assert told.pair.before is None
-    assert pages.of(told).shown(told).target == target  # type: ignore[union-attr]
-    assert pages.of(told).aimed(told) == words
-    own_side = " − ".join(f"·{word}" for word in other.split(" - "))
-    assert both(told) == f"The capital of [France|Rome] is → [{words}|{own_side}]"
-    assert needs.failed(found, job).pair == s.pair, "a prompt that cannot be leaves the pair that was there"
-
-
-def test_an_answer_without_a_prompt_is_the_other_prompts() -> None:
-    question = questions.named("pair", paired())
-    assert question.answered(paired(), "| king") == FindTarget(KEY, "king", f"{CORRUPTED} | ")
-    for text in ("The capital |", "|"):
-        answer = question.answered(paired(), text)
-        assert isinstance(answer, Problem)
-        assert "then | and its answer" in answer.sentence
 
 
 def test_the_same_prediction_is_no_distractor() -> None:
@@ -332,19 +285,6 @@ async def test_its_options_and_its_panel_by_keys() -> None:
         assert explorer.selection.page == "pattern"
         assert any(isinstance(job, PatchingEstimate) for job in bench.computed)
         assert np.isfinite(explorer.selection.layer)
-
-
-async def test_an_answer_of_the_other_prompt_by_keys() -> None:
-    async with driven() as (explorer, pilot):
-        for text, said in ((f"{CORRUPTED} | king - queen", "·queen − ·king"), ("| Rome", "·Paris − ·Rome")):
-            await pilot.press("P")
-            await until(pilot, lambda: isinstance(explorer.app.screen, Ask))
-            explorer.app.screen.query_one(Input).value = text
-            await pilot.press("enter")
-            await settled(explorer, pilot)
-            assert f"logit difference {said}" in text_of(explorer, "#title")
-            assert text_of(explorer, "#prompt-answer") == f"answer {said}"
-            assert f"[France|Rome] is → [{said}|" in text_of(explorer, "#explanation")
 
 
 async def test_a_prompt_that_cannot_be_leaves_the_pair_that_was_there() -> None:

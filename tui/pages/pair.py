@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 from .. import prompts
 from ..engine import jobs
-from ..page import NO_TOKENS, Lookup, Nothing, Problem, Question
-from ..phrases import aim, token
+from ..page import NO_TOKENS, Lookup, Nothing, Problem, Question, Segments
+from ..phrases import GOOD, LABEL, VALUE, aim, token
 from ..results import Found, Tokens
 from ..selection import Answer, File, Pair, Selection, one_prompt, with_file, without_file
-from ..text import against, in_words, visible
+from ..text import against, in_words, visible, width
 
 PAGES = ("patching", "paths")
 """The pages that show a pair; the first is where one is shown that was typed elsewhere."""
@@ -89,11 +91,49 @@ def offered(s: Selection) -> str:
     return next((corrupted for clean, corrupted in PAIRS.values() if clean == s.text), "")
 
 
+ROOM = 50
+"""Columns before the first difference: there is room for what follows on any screen."""
+
+
+def _tried(s: Selection, text: str) -> Lookup | None:
+    """The tokens of the prompt that is being typed."""
+    prompt = (text.rpartition("|")[0] or text).strip()
+    if not prompt or s.key is None or prompt.lower() in PAIRS or prompts.is_file(prompt):
+        return None
+    return jobs.Tokenize(s.key, prompt, s.with_bos)
+
+
+def _aligned(s: Selection, other: Any) -> Sequence[Segments]:
+    """Both prompts, token under token, differences marked; what is wrong with their lengths below."""
+    if s.tokens is None or not isinstance(other, Tokens):
+        return ()
+    columns = list(zip_longest(*([visible(t, special) for t, special in zip(side.texts, side.special, strict=True)]
+                                 for side in (s.tokens, other)), fillvalue=""))  # fmt: skip
+    differ = {*apart(replace(s, pair=Pair("", other))), *range(min(len(s.tokens), len(other)), len(columns))}
+    sizes = [max(map(width, column)) + 1 for column in columns]
+    first = 0
+    while sum(sizes[first : min(differ, default=0)]) > ROOM:
+        first += 1
+    lines: list[Segments] = []
+    for name, row in (("clean", 0), ("corrupted", 1)):
+        line: Segments = [(f"{name:10}{'… ' if first else ''}", LABEL)]
+        for at in range(first, len(columns)):
+            word, style = columns[at][row], "bold underline $text" if at in differ else VALUE
+            line += [(word, style), (" " * (sizes[at] - width(word)), VALUE)]
+        lines.append(line)
+    if not differ:
+        said = "both prompts are the same"
+    elif len(s.tokens) == len(other):
+        return [*lines, [(f"{len(other)} tokens, {len(differ)} of them another", GOOD)]]
+    else:
+        said = f"{len(s.tokens)} tokens against {len(other)}: not aligned from position {min(differ)} on"
+    return [*lines, [(said, "$text-error")]]
+
+
 PAIR = Question(
-    "pair", "The other prompt", "as long as this one, then | Berlin - Paris, its answer, where it has one of its own · "
-                                "or capital, induction, indirect object: both prompts · or a file: clean, corrupted, "
-                                "answer, distractor · empty: none",
-    _pair_answered, _pair_before, _pair_found,
+    "pair", "The other prompt", "as long as this one; behind it | Berlin - Paris: its answer · or capital, induction, "
+                                "indirect object: both prompts · or a file of pairs · empty: none",
+    _pair_answered, _pair_before, _pair_found, tries=_tried, shows=_aligned,
 )  # fmt: skip
 
 
