@@ -8,7 +8,7 @@ from functools import partial
 
 from . import pages, questions
 from .names import HeadAt, jump_at, neuron_at
-from .page import Here, Problem, Say, offered, panel_of
+from .page import Here, Problem, Say, offered, over_refused, panel_of
 from .pages import going, residual
 from .results import Table, head_name
 from .selection import Selection, at_prompt, on_head, one_prompt
@@ -74,7 +74,7 @@ def toggle_over(s: Selection) -> Selection | Say:
         over = pages.over_files()
         names = f"{', '.join(page.title for page in over[:-1])} and {over[-1].title}"
         return Say(f"{names} can be shown over all prompts: {', '.join(page.key for page in over)}")
-    if why := pages.of(s).over_refused(s):
+    if why := over_refused(pages.of(s), s):
         return Say(why)
     return replace(s, file=replace(s.file, over=not s.file.over))
 

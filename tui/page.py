@@ -260,12 +260,6 @@ class Page:
         """What it draws over a file of prompts; None: it does not exist over one."""
         return None
 
-    def over_refused(self, s: Selection) -> str:
-        """Why it does not exist over the file that is open, or ""."""
-        if s.file is None or s.file.pairs or not self.of_pairs:
-            return ""
-        return f"{s.file.name} has no pairs for {self.title}: P takes a file of clean, corrupted, answer, distractor"
-
     def shape(self, s: Selection, result: Result) -> Result:
         """The result in the shape in which it is drawn: the same numbers, other rows and columns."""
         return result
@@ -273,10 +267,6 @@ class Page:
     def words(self, s: Selection) -> list[str]:
         """The title's pieces: what is drawn, with every option that changes its numbers."""
         raise NotImplementedError
-
-    def aimed(self, s: Selection) -> str:
-        """The answer that it measures in words, where that is not the one that all pages share; else ""."""
-        return ""
 
     # --- the cursor ---
 
@@ -305,6 +295,10 @@ class Page:
     def line(self, here: Here) -> Segments:
         """The inspector line."""
         raise NotImplementedError
+
+    def apart(self, changed: Here, clean: Here) -> Segments:
+        """What the inspector adds where the picture is the difference of the changed model and the clean one."""
+        return []
 
     def part(self, here: Here) -> str:
         """The part, neuron or state that the cell under the cursor names; "" where it names none."""
@@ -349,7 +343,7 @@ class Page:
 
     def is_over(self, s: Selection) -> bool:
         """Whether it shows a file of prompts instead of one."""
-        return self.has_over and s.file is not None and s.file.over and not self.over_refused(s)
+        return self.has_over and s.file is not None and s.file.over and not over_refused(self, s)
 
     def shown(self, s: Selection) -> jobs.Job | Nothing:
         """The job whose result it draws now."""
@@ -373,6 +367,13 @@ class Page:
         if key == "mode" and not self.modes_over and self.is_over(s):
             return "mean and spread stand side by side here; F shows one prompt"
         return self.refuses.get(key, "")
+
+
+def over_refused(page: Page, s: Selection) -> str:
+    """Why a page does not exist over the file that is open, or ""."""
+    if s.file is None or s.file.pairs or not page.of_pairs:
+        return ""
+    return f"{s.file.name} has no pairs for {page.title}: P takes a file of clean, corrupted, answer, distractor"
 
 
 _EVERYWHERE: list[Panel] = []

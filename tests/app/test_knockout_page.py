@@ -11,7 +11,7 @@ import pytest
 from tests.app.driving import drawn, driven, notice, pressed, text_of, until
 from tests.app.recorded import HEADS, KEY, LAYERS, RecordedBench
 from tests.app.selected import FILE, PARIS, here, loaded
-from tui import moves, pages
+from tui import moves, needs, pages
 from tui.engine.jobs import AddVector, Effects, SteeringDirection, Target
 from tui.page import Nothing, Say
 from tui.pages.knockout import KnockoutLook
@@ -147,3 +147,16 @@ def test_other_metrics_stand_beside_the_logit_difference(metric: str) -> None:
     assert f"  {metric} " in said
     assert "  logit difference " in said
     assert s.key == KEY
+
+
+async def test_the_difference_of_two_models_has_the_predictions_difference_too() -> None:
+    async with driven() as (explorer, pilot):
+        await pressed(explorer, pilot, "a", "K", "j", "l", "d", "d")
+        line = text_of(explorer, "#inspector")
+        assert explorer.selection.contrast == "difference"
+        s, cached = explorer.selection, explorer.scene.wishes.cached
+        grids = [cached(needs.shown(there)) for there in (s.changed, s.base)]
+        for name in ("predicted", "scale"):
+            values = [grid.values[grid.rows.labels.index("L1H1"), grid.cols.labels.index(name)] for grid in grids]  # type: ignore[union-attr]
+            assert f"Δ {name} {values[0] - values[1]:.3f}".replace("-", "−") in line
+        assert line.startswith(" L1 · H1   changed ")

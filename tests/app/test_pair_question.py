@@ -11,7 +11,7 @@ from tests.app.test_patching_page import CLEAN, CORRUPTED, paired
 from tui import needs, pages, questions
 from tui.engine.jobs import FindTarget, Target
 from tui.page import Problem
-from tui.pages.pair import PAIR, both
+from tui.pages.pair import PAIR, aimed, both
 from tui.selection import Answer
 from tui.views.ask import Ask
 
@@ -48,7 +48,7 @@ def test_the_other_prompt_may_have_an_answer_of_its_own(
     assert told.pair is not None
     assert told.pair.before is None
     assert pages.of(told).shown(told).target == target  # type: ignore[union-attr]
-    assert pages.of(told).aimed(told) == words
+    assert aimed(told) == words
     own_side = " − ".join(f"·{word}" for word in other.split(" - "))
     assert both(told) == f"The capital of [France|Rome] is → [{words}|{own_side}]"
     assert needs.failed(found, job).pair == s.pair, "a prompt that cannot be leaves the pair that was there"

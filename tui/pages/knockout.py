@@ -186,13 +186,24 @@ class KnockoutPage(Page):
     def line(self, here: Here) -> Segments:
         metric, part = here.s.look(KnockoutLook).metric, _part(here)
         out = cell_line(here, self.cell(here.s), f"{part} out {where(here.s)}", metric)
+        for name in BESIDE if metric == jobs.METRICS[0] else (jobs.METRICS[0], *BESIDE):
+            if (value := self._value(here, part, name)) is not None:
+                out += field(name, number(value, 3))
+        return out
+
+    def _value(self, here: Here, part: str, name: str) -> float | None:
+        """One number of a part; None while it is not known."""
         whole = here.result(self.shown(here.s))
-        difference = here.s.contrast == "difference" and here.s.changes  # of two runs: each has its own prediction
-        if difference or not isinstance(whole, Grid) or part not in whole.rows.labels:
-            return out
-        row = whole.rows.labels.index(part)
-        for name in BESIDE if metric == "logit difference" else ("logit difference", *BESIDE):
-            out += field(name, number(value_at(whole, row, whole.cols.labels.index(name)), 3))
+        if not isinstance(whole, Grid) or part not in whole.rows.labels:
+            return None
+        return value_at(whole, whole.rows.labels.index(part), whole.cols.labels.index(name))
+
+    def apart(self, changed: Here, clean: Here) -> Segments:
+        out: Segments = []
+        for name in BESIDE:
+            one, other = (self._value(here, _part(changed), name) for here in (changed, clean))
+            if one is not None and other is not None:
+                out += field(f"Δ {name}", number(one - other, 3))
         return out
 
     def part(self, here: Here) -> str:

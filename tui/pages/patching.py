@@ -250,9 +250,6 @@ class PatchingPage(Page):
         measured = look.measured if look.measured == "KL" else f"{look.measured} {pair.aimed(s)}"
         return [look.of, layer, at, measured, TOWARD[look.toward]]
 
-    def aimed(self, s: Selection) -> str:
-        return pair.aimed(s)
-
     # --- the cursor ---
 
     def cell(self, s: Selection) -> tuple[int, int]:

@@ -202,9 +202,6 @@ class PathsPage(Page):
         measured = how.measured if how.measured == "KL" else f"{how.measured} {pair.aimed(s)}"
         return [f"to {s.look(PathsLook).receiver}", VARIANTS[how.variant], measured, pair.both(s)]
 
-    def aimed(self, s: Selection) -> str:
-        return pair.aimed(s)
-
     # --- the cursor ---
 
     def cell(self, s: Selection) -> tuple[int, int]:
