@@ -9,7 +9,7 @@ from functools import partial
 from . import pages, questions
 from .names import HeadAt, jump_at, neuron_at
 from .page import Here, Problem, Say, offered, over_refused, panel_of
-from .pages import going, residual
+from .pages import going, loss, residual
 from .results import Table, head_name
 from .selection import Selection, at_prompt, on_head, one_prompt
 from .tree import toggle_order
@@ -139,7 +139,18 @@ def typed(s: Selection, text: str) -> list[tuple[str, str, Callable[[], Selectio
     command, _, path = text.strip().partition(" ")
     if command.lower() == "prompts" and path.strip():
         out.append((f"open {path.strip()}", "A file of prompts.", partial(to_prompts, s, path.strip())))
+    if command.lower() == "continuation":
+        out.append((f"continuation {path.strip()}".strip(), "The text after the prompt whose loss is measured; empty: "
+                    "none.", partial(to_continuation, s, path.strip())))  # fmt: skip
     return out
+
+
+def to_continuation(s: Selection, text: str) -> Selection | Say:
+    """The text whose loss is measured, and its loss on a page that can."""
+    there, option = loss.given(s, text), pages.of(s).option("mode", s)
+    if option is None or loss.LOSS not in option.choices(s):
+        return there if not text else Say("the loss on a text is measured in Patching (9): press 9 first")
+    return option.put(there, loss.LOSS if text else option.choices(s)[0])
 
 
 def to_prompts(s: Selection, path: str) -> Selection | Say:

@@ -110,9 +110,7 @@ def told(s: Selection, job: jobs.Job, result: Any) -> Selection:
         s = replace(s, pair=replace(s.pair, tokens=result, tokens_of=pairing(s), likeliest=None, before=None))
     if s.pair is not None and job == after_pair(s):
         s = replace(s, pair=replace(s.pair, likeliest=_best(result)))
-    if isinstance(job, jobs.Tokenize):
-        if job != tokenizing(s) or s.tokens_of == job or not isinstance(result, Tokens):
-            return s
+    if job == tokenizing(s) != s.tokens_of and isinstance(result, Tokens) and isinstance(job, jobs.Tokenize):
         row, col = s.arriving or (-1, -1)
         return replace(s, tokens=result, tokens_of=job, row=row, col=col, arriving=None, likeliest=None)
     if isinstance(job, jobs.PreparePrompts):

@@ -13,6 +13,7 @@ from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Option, Page, Panel,
 from ..phrases import aim, cell_line, field, number, value_at, where
 from ..results import Grid, Result
 from ..selection import Selection
+from . import loss
 from .columns import PartColumn
 from .going import follow, to_part
 from .panels import directions, part_write
@@ -107,6 +108,8 @@ def _refused(o: Any) -> str:
                  "--continuation": o.continuation}  # fmt: skip
         given = next((flag for flag, value in named.items() if value is not None), "")
         return f"{given} needs --ablate, such as --ablate L1H3,L2.mlp: which parts" if given else _refused_kind(o, how)
+    if o.metric == loss.LOSS and o.continuation is None:
+        return "--metric loss needs --continuation TEXT: the text whose loss is measured"
     if o.position is not None and o.prompts is not None:
         return "--position is for one prompt; over --prompts the last one is read"
     return _refused_kind(o, how)
@@ -152,7 +155,7 @@ class KnockoutPage(Page):
         Export("ablation", _exported,
                ("ablate", "kind", "sigma", "alpha", "reference", "fold_value_biases", "each", "metric", "seed",
                 "memory", "continuation", "position", "answer", "distractor", "prompts"),
-               {"kind": KINDS, "metric": jobs.METRIC_WORDS}, refuses=_refused),
+               {"kind": KINDS, "metric": loss.WORDS}, refuses=_refused),
     )  # fmt: skip
     long = True
 

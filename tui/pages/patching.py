@@ -24,7 +24,7 @@ from ..page import (
 from ..phrases import GOOD, STRONG, VALUE, field, number, over_file, row_of, value_at, waiting, where
 from ..results import Grid, Result, Table
 from ..selection import Look, Selection, clamp
-from . import pair
+from . import loss, pair
 from .going import to_head, to_mlp, to_neuron
 
 TOWARD = {"denoise": "denoise: clean into corrupted", "noise": "noise: corrupted into clean"}
@@ -60,7 +60,15 @@ class PatchingLook(Look):
         return GRIDS[self.of][1]
 
     def settled(self, s: Selection) -> Self:
-        return replace(self, of="z by head") if of_refused(s, self.of) else self
+        look = replace(self, measured=jobs.METRICS[0]) if measured_refused(s, self.measured) else self
+        return replace(look, of="z by head") if of_refused(s, look.of) else look
+
+
+def measured_refused(s: Selection, value: str) -> str:
+    """Why a metric cannot be measured, or ""."""
+    if value == loss.LOSS and PAGE.is_over(s):
+        return "over pairs there is no one text whose loss could be measured: F shows one pair"
+    return loss.refused(s, value)
 
 
 def of_refused(s: Selection, value: str) -> str:
@@ -142,11 +150,13 @@ def _exported(ask: Asked) -> jobs.Job:
         jobs.Run(key, tokens.ids, tokens.bos)
         for tokens in (ask.get(jobs.Tokenize(key, text, ask.with_bos)) for text in (o.clean, o.corrupted))
     )
+    after = () if o.continuation is None else ask.words_after(o.continuation)
+    target = ask.given_target() or likeliest_of(ask, one, other)
+    one, other = (replace(run, ids=(*run.ids, *after)) for run in (one, other))
     kind = jobs.PatchingEstimate if o.estimate else jobs.PatchingGrid
     by: jobs.By = o.by or ("neuron" if site == "neuron" else "head" if site in ("z", "q", "k", "v", "pattern") else
                            "position")  # fmt: skip
-    return kind(one, other, ask.given_target() or likeliest_of(ask, one, other), site, by, metric, toward,
-                o.position, ask.layer, memory)  # fmt: skip
+    return kind(one, other, target, site, by, metric, toward, o.position, ask.layer, memory, after)
 
 
 def likeliest_of(ask: Asked, *runs: jobs.Run) -> jobs.Target:
@@ -163,6 +173,10 @@ def _refused(o: Any) -> str:
         return "patching needs --clean TEXT and --corrupted TEXT, or --pairs FILE"
     if o.pairs is not None and any(value is not None for value in (o.by, o.position, o.answer, o.layer)):
         return "--pairs is one number a head or layer, with the file's answers: leave --by, --position, --answer out"
+    if o.pairs is not None and (o.continuation is not None or o.metric == loss.LOSS):
+        return "--pairs has no one text whose loss could be measured: leave --continuation out"
+    if o.metric == loss.LOSS and o.continuation is None:
+        return "--metric loss needs --continuation TEXT: the text whose loss is measured"
     if (o.site == "neuron") != (o.layer is not None):
         return "--site neuron and --layer go together: the neurons of one layer's MLP"
     if o.position is not None and o.by in ("position", "head-position"):
@@ -183,7 +197,8 @@ class PatchingPage(Page):
             "sign")  # fmt: skip
     group = "Find"
     options = (
-        Option("mode", PatchingLook, "measured", jobs.METRICS, "the metric"),
+        Option("mode", PatchingLook, "measured", loss.MEASURED, "the metric",
+               why_not=measured_refused),
         Option("unit", PatchingLook, "of", tuple(GRIDS), "what is patched", why_not=of_refused),
         Option("toward", PatchingLook, "toward", tuple(TOWARD), "clean into corrupted, or corrupted into clean"),
         Option("span", PatchingLook, "here", (False, True), "at all positions at once, or at this one",
@@ -204,9 +219,9 @@ class PatchingPage(Page):
     )  # fmt: skip
     exports = (
         Export("patching", _exported, ("clean", "corrupted", "pairs", "site", "by", "metric", "estimate", "noise",
-                                       "position", "layer", "answer", "distractor", "memory", "bos"),
+                                       "position", "layer", "answer", "distractor", "memory", "continuation", "bos"),
                {"site": get_args(jobs.Site), "by": get_args(jobs.By),
-                "metric": jobs.METRIC_WORDS},
+                "metric": loss.WORDS},
                "pair", ignores=("weights",), refuses=_refused),
     )  # fmt: skip
     long = True
@@ -220,7 +235,17 @@ class PatchingPage(Page):
         assert wanted is not None
         at = s.position if look.here and look.by in ("head", "neuron") else None
         layer = s.layer if look.by == "neuron" else None
-        return jobs.PatchingGrid(s.run, s.corrupted, wanted, look.site, look.by, look.measured, look.toward, at, layer)
+        if loss.wanted(s):
+            return Nothing()
+        runs = loss.after(s.run, s), loss.after(s.corrupted, s)
+        return jobs.PatchingGrid(*runs, wanted, look.site, look.by, look.measured, look.toward, at, layer,
+                                 continuation=loss.ids(s))  # fmt: skip
+
+    def asks(self, s: Selection) -> tuple[jobs.Job, ...]:
+        return loss.wanted(s)
+
+    def told(self, s: Selection, job: jobs.Job, result: Any) -> Selection:
+        return loss.told(s, job, result)
 
     def over(self, s: Selection, prompts: jobs.Prompts) -> jobs.Job | Nothing:
         if s.changes and s.contrast != "clean":
@@ -248,6 +273,7 @@ class PatchingPage(Page):
             of = look.of if look.by == "head" else f"{look.site} by layer"
             return [of, f"{look.measured}, {STATISTICS[0]}", TOWARD[look.toward], over_file(s)]
         measured = look.measured if look.measured == "KL" else f"{look.measured} {pair.aimed(s)}"
+        measured = loss.words(s) if look.measured == loss.LOSS else measured
         return [look.of, layer, at, measured, TOWARD[look.toward]]
 
     # --- the cursor ---

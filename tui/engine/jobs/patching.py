@@ -38,6 +38,18 @@ class Patching(Job):
     """Whose neurons."""
     memory: int = 1 << 30
     """Bytes that a batch of runs may take beside the model."""
+    continuation: tuple[int, ...] = ()
+    """Tokens that both runs end with, after the prompts: what the loss is of. Empty: there is none."""
+
+    @property
+    def length(self) -> int:
+        """Tokens of a prompt."""
+        return len(self.clean.ids) - len(self.continuation)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is measured of every cell."""
+        return (*METRICS, "loss") if self.continuation else METRICS
 
     @property
     def model(self) -> ModelKey:
