@@ -28,8 +28,8 @@ SHARED: tuple[Command, ...] = (
     Command("help", ("question_mark", "f1"), "help", "help", "This list; type to search it, enter runs the entry.",
             "App", footer="help"),
     Command("palette", ("colon", "ctrl+p"), "palette", "commands",
-            "Command palette; L10H2 jumps to that head, L2N17 to that neuron, prompts FILE opens a file of prompts.",
-            "App", footer="commands"),
+            "Command palette; L10H2 jumps to that head, L2N17 to that neuron, prompts FILE opens a file of prompts, "
+            "continuation TEXT is what the metric loss is of.", "App", footer="commands"),
     Command("prompt", ("i",), "edit_prompt", "prompt",
             "Edit the prompt; results follow as you type. Up and down walk the history, esc or enter leaves.",
             "Prompt", footer="prompt"),
