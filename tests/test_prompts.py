@@ -10,7 +10,7 @@ import pytest
 
 from tui import prompts, samples
 from tui.engine.jobs import PromptRow
-from tui.prompts import PromptFile, PromptsError, parse_fields, read, split_fields
+from tui.prompts import PromptFile, PromptsError, is_file, parse_fields, read, read_pairs, split_fields
 
 
 @pytest.fixture
@@ -172,13 +172,32 @@ def test_pairs_for_patching(tmp_path: Path, form: str, clean: str, corrupted: st
     pair = {corrupted: "The capital of Italy is", clean: "The capital of France is", "answer": "Paris"}
     lines = [",".join(pair), ",".join(pair.values())]
     path.write_text({"jsonl": json.dumps(pair), "json": json.dumps([pair])}.get(form, "\n".join(lines)))
-    error = refused(path, f"{path} has clean and corrupted prompts ('{clean}', '{corrupted}'): pairs for patching,")
-    # The step that is said works.
-    fields = parse_fields(error.hint.removesuffix(".").partition("--fields ")[2])
-    file = read(path, fields)
-    assert file.rows == (PromptRow("The capital of France is", "Paris"),)
+    file = read(path)
+    assert file.rows == (PromptRow("The capital of France is", "Paris", "", "The capital of Italy is"),)
     (note,) = file.notes
-    assert note.startswith(f"pairs.{form} has corrupted prompts too ('{corrupted}'): they are for patching, which")
+    assert note.startswith(f"pairs.{form} has pairs: Patching (9) and Paths (Y) take both prompts")
+    assert read_pairs(path) == file
+    alone = read(path, parse_fields(f"prompt={clean}"))
+    assert alone.rows == (PromptRow("The capital of France is", "Paris"),)
+    (note,) = alone.notes
+    assert note.startswith(f"pairs.{form} has corrupted prompts too ('{corrupted}')")
+
+
+def test_pairs_that_are_none(written: Path) -> None:
+    written.write_text('{"clean": "x", "corrupted": "y"}\n{"clean": "x"}')
+    refused(written, f"Line 2 of {written} has no corrupted prompt.")
+    written.write_text('{"prompt": "x"}')
+    with pytest.raises(PromptsError, match="has no clean and corrupted prompts"):
+        read_pairs(written)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("pairs.jsonl", True), ("/tmp/a b/pairs.CSV", True), ("The capital of Italy is", False), ("x.txt", False),
+     ("first\nsecond.json", False)],
+)  # fmt: skip
+def test_a_path_is_told_from_a_prompt(text: str, is_one: bool) -> None:
+    assert is_file(text) == is_one
 
 
 def test_prompts_with_corrupted_ones_beside_them(written: Path) -> None:

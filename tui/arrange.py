@@ -5,6 +5,7 @@ What was arranged is kept for a while: an equal object would be drawn again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -40,6 +41,9 @@ PAIRS = 200
 """Pairs in a ranked list: the rest are too small to be of use."""
 KEPT = 4
 """Arrangements of a kind that are kept."""
+SHORT = {"logit difference": "logit diff", "log-probability": "log-prob", "probability": "prob"}
+"""Metrics as they stand over columns."""
+_NODE = re.compile(r"(L\d+)(.+)")
 
 
 @lru_cache(KEPT)
@@ -122,7 +126,8 @@ def ranked_heads(grid: Grid, column: int) -> Table:
 
 @lru_cache(KEPT)
 def patched(grid: Grid, estimate: Grid | None) -> Table:
-    """Cells of a grid of patches, the largest effect first: each exactly, where it is known, and as estimated."""
+    """Cells of a grid of patches, the largest effect first: each exactly, where it is known, and as estimated; then by
+    the other metrics."""
     known = np.array([[not mark for mark in row] for row in grid.text]) if grid.text else np.isfinite(grid.values)
     unchanged = 0.0 if grid.diverging else 1.0
     order = np.argsort(-np.nan_to_num(np.abs(grid.values - unchanged)).ravel(), kind="stable")[:PAIRS].tolist()
@@ -131,8 +136,31 @@ def patched(grid: Grid, estimate: Grid | None) -> Table:
         value = float(grid.values[row, col])
         if value == value:
             guess = None if estimate is None else float(estimate.values[row, col])
-            rows.append((patched_name(grid, row, col), value, "exact" if known[row, col] else "≈", guess))
-    return Table(grid.header, ("part", "recovered", "is", "estimate"), tuple(rows), bar="recovered")
+            others = (float(values[row, col]) for values in grid.beside.values())
+            rows.append((patched_name(grid, row, col), "exact" if known[row, col] else "≈", value, guess, *others))
+    columns = ("part", "is", "recovered", "≈", *(SHORT.get(name, name) for name in grid.beside))
+    return Table(grid.header, columns, tuple(rows), bar="recovered")
+
+
+@lru_cache(KEPT)
+def nodes_by_layer(grid: Grid) -> Grid:
+    """Heads or layers patched over pairs, of the first column, as layer × head, or as a column of layers."""
+    cells = [_NODE.fullmatch(label) for label in grid.rows.labels]
+    layers, nodes = (list(dict.fromkeys(cell[i] for cell in cells if cell)) for i in (1, 2))
+    heads = nodes[0].startswith("H")
+    name = "head" if not heads or "–" not in nodes[0] else "key/value head"
+    cols = Axis(name if heads else "part", tuple(nodes))
+    return replace(grid, values=frozen(grid.values[:, 0].reshape(len(layers), len(nodes))),
+                   rows=Axis("layer", tuple(layers)), cols=cols, column_limits=())  # fmt: skip
+
+
+@lru_cache(KEPT)
+def patched_over(grid: Grid) -> Table:
+    """Nodes patched over pairs, the largest effect first."""
+    unchanged = 0.0 if grid.diverging else 1.0
+    order = np.argsort(-np.abs(grid.values[:, 0] - unchanged), kind="stable").tolist()
+    return Table(grid.header, (grid.rows.name, "ratio", *grid.cols.labels[1:]),
+                 tuple((grid.rows.labels[i], *grid.values[i].tolist()) for i in order), bar="ratio")  # fmt: skip
 
 
 @lru_cache(KEPT)
@@ -146,7 +174,7 @@ def patched_name(grid: Grid, row: int, col: int) -> str:
     first, second = grid.rows.labels[row], grid.cols.labels[col]
     if grid.cols.name == "position":
         return f"{first} at {second} ({col})"
-    return f"{first}{second}" if grid.cols.name.endswith("head") else first
+    return f"{first}{second}" if grid.cols.name.endswith("head") or grid.cols.name == "part" else first
 
 
 @lru_cache(KEPT)

@@ -31,7 +31,8 @@ SHARED: tuple[Command, ...] = (
             "App", footer="help"),
     Command("palette", ("colon", "ctrl+p"), "palette", "commands",
             "Command palette; L10H2 jumps to that head, L2N17 to that neuron, prompts FILE opens a file of prompts, "
-            "continue 20 0.8 seed 3 says what comes next.", "App", footer="commands"),
+            "continue 20 0.8 seed 3 says what comes next, continuation TEXT is what the metric loss is of.", "App",
+            footer="commands"),
     Command("prompt", ("i",), "edit_prompt", "prompt",
             "Edit the prompt; results follow as you type. Up and down walk the history, esc or enter leaves.",
             "Prompt", footer="prompt"),

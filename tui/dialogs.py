@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from textual.screen import Screen
 
 from . import questions
 from .engine.jobs import Job
-from .page import Lookup, Problem, Question
+from .page import Lookup, Problem, Question, Segments
 from .questions import Choice
 from .results import Split
 from .scene import Says, Scene
@@ -25,10 +26,13 @@ class Dialogs:
         scene.listen(self.looked_up, self.not_found)
         self._lookups: dict[str, Lookup] = {}
         """Question → the job that checks its answer."""
+        self._tried: tuple[str, Lookup] | None = None
+        """Question, and the job that says what the text is that is typed."""
 
     def needs(self) -> list[Job]:
         """Look-ups that somebody waits for."""
-        return list(self._lookups.values())
+        tried = [] if self._tried is None or self._asked(self._tried[0]) is None else [self._tried[1]]
+        return [*self._lookups.values(), *tried]
 
     def ask(self, id: str) -> str:
         """Ask; or the sentence why not."""
@@ -44,8 +48,22 @@ class Dialogs:
         """An answer was typed, or picked."""
         self._take(id, self._question(id).answered(self._scene.selection, text.strip()))
 
+    def typed(self, id: str, text: str) -> None:
+        """Show what the text is that stands in the field now."""
+        asked, job = self._asked(id), self._question(id).tries(self._scene.selection, text.strip())
+        self._tried = None if job is None else (id, job)
+        if asked is not None:
+            asked.show(())
+            self._scene.want()
+
+    def _show(self, job: Job, lines: Sequence[Segments]) -> None:
+        if self._tried is not None and self._tried[1] == job and (asked := self._asked(self._tried[0])) is not None:
+            asked.show(lines)
+
     def looked_up(self, job: Job, result: Any) -> bool:
         """The worker has looked an answer up. False: nobody had asked for that."""
+        if self._tried is not None and self._tried[1] == job:
+            self._show(job, self._question(self._tried[0]).shows(self._scene.selection, result))
         asked = [id for id, lookup in self._lookups.items() if lookup == job]
         for id in asked:
             lookup = self._lookups[id]
@@ -60,6 +78,9 @@ class Dialogs:
         asked = next((id for id, lookup in self._lookups.items() if lookup == job), None)
         if asked is not None:
             self._problem(asked, sentence)
+        elif self._tried is not None and self._tried[1] == job:
+            self._show(job, [[(sentence, "$text-error")]])
+            return True
         return asked is not None
 
     def _question(self, id: str) -> Question:

@@ -167,9 +167,13 @@ class Explorer(Screen[None]):
 
     @on(Ask.Answered)
     @on(Ask.Picked)
-    def _answered(self, message: Ask.Answered | Ask.Picked) -> None:
-        text = message.text if isinstance(message, Ask.Answered) else message.value
-        self.cards.keeping(lambda: self._dialogs.answered(message.question, text))
+    @on(Ask.Typed)
+    def _answered(self, message: Ask.Answered | Ask.Picked | Ask.Typed) -> None:
+        id, text = message.question, message.value if isinstance(message, Ask.Picked) else message.text
+        if isinstance(message, Ask.Typed):
+            self.pace.later("answer", self.pace.typing_pause, lambda: self._dialogs.typed(id, text))
+        else:
+            self.cards.keeping(lambda: self._dialogs.answered(id, text))
 
     @on(HeadCard.Closed)
     @on(HeadCard.Noted)

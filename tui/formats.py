@@ -86,6 +86,8 @@ def document(result: Result, model: ModelInfo, tokens: Tokens | None, prompt: st
         out |= {"rows": _axis(result.rows), "cols": _axis(result.cols), "values": _matrix(result.values)}
         if result.text is not None:
             out["text"] = [list(row) for row in result.text]
+        if result.beside:
+            out["beside"] = {name: _matrix(values) for name, values in result.beside.items()}
     elif isinstance(result, Gallery):
         out["grids"] = [
             {
@@ -171,6 +173,7 @@ def _npz(result: Result, model: ModelInfo, tokens: Tokens | None, prompt: str) -
         arrays = {"values": result.values, "rows": _words(result.rows.labels), "cols": _words(result.cols.labels)}
         if result.text is not None:
             arrays["text"] = np.array([_words(row) for row in result.text])
+        arrays |= {f"beside {name}": values for name, values in result.beside.items()}
     elif isinstance(result, Gallery) and result.grids:
         first = result.grids[0]
         arrays = {
@@ -189,7 +192,7 @@ def _npz(result: Result, model: ModelInfo, tokens: Tokens | None, prompt: str) -
         ids = np.array(result.ids, dtype=np.int64)[:, None]
         arrays = {"values": ids, "rows": _words(result.texts), "cols": _words(ID.labels)}
     meta = document(result, model, tokens, prompt)
-    for name in ("values", "text", "grids", "x"):
+    for name in ("values", "text", "beside", "grids", "x"):
         meta.pop(name, None)
     if isinstance(result, Curve):
         meta["series"] = list(result.series)

@@ -8,8 +8,8 @@ from functools import partial
 
 from . import pages, questions
 from .names import HeadAt, jump_at, neuron_at
-from .page import Here, Problem, Say, offered, panel_of
-from .pages import continuing, going, residual
+from .page import Here, Problem, Say, offered, over_refused, panel_of
+from .pages import continuing, going, loss, residual
 from .results import Table, head_name
 from .selection import Selection, at_prompt, on_head, one_prompt
 from .tree import toggle_order
@@ -74,6 +74,8 @@ def toggle_over(s: Selection) -> Selection | Say:
         over = pages.over_files()
         names = f"{', '.join(page.title for page in over[:-1])} and {over[-1].title}"
         return Say(f"{names} can be shown over all prompts: {', '.join(page.key for page in over)}")
+    if why := over_refused(pages.of(s), s):
+        return Say(why)
     return replace(s, file=replace(s.file, over=not s.file.over))
 
 
@@ -138,14 +140,25 @@ def typed(s: Selection, text: str) -> list[tuple[str, str, Callable[[], Selectio
     if command.lower() == "prompts" and path.strip():
         out.append((f"open {path.strip()}", "A file of prompts.", partial(to_prompts, s, path.strip())))
     if command.lower() == "continue" and path.strip():
-        out.append((f"continue {path.strip()}", "What the model says next.", partial(to_continuation, s, path.strip())))
+        out.append((f"continue {path.strip()}", "What the model says next.", partial(to_continuing, s, path.strip())))
+    if command.lower() == "continuation":
+        out.append((f"continuation {path.strip()}".strip(), "The text after the prompt whose loss is measured; empty: "
+                    "none.", partial(to_continuation, s, path.strip())))  # fmt: skip
     return out
 
 
-def to_continuation(s: Selection, how: str) -> Selection | Say:
+def to_continuing(s: Selection, how: str) -> Selection | Say:
     """What the model says next, or what is wrong with how it is asked for."""
     answer = continuing.answered(s, how)
     return answer if isinstance(answer, Selection) else Say(getattr(answer, "sentence", ""))
+
+
+def to_continuation(s: Selection, text: str) -> Selection | Say:
+    """The text whose loss is measured, and its loss on a page that can."""
+    there, option = loss.given(s, text), pages.of(s).option("mode", s)
+    if option is None or loss.LOSS not in option.choices(s):
+        return there if not text else Say("the loss on a text is measured in Patching (9): press 9 first")
+    return option.put(there, loss.LOSS if text else option.choices(s)[0])
 
 
 def to_prompts(s: Selection, path: str) -> Selection | Say:

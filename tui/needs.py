@@ -107,12 +107,10 @@ def told(s: Selection, job: jobs.Job, result: Any) -> Selection:
     if isinstance(result, ModelInfo):
         return with_model(s, s.open, result) if job == s.open and s.opened != job else s
     if s.pair is not None and job == pairing(s) != s.pair.tokens_of and isinstance(result, Tokens):
-        s = replace(s, pair=replace(s.pair, tokens=result, tokens_of=pairing(s), likeliest=None))
+        s = replace(s, pair=replace(s.pair, tokens=result, tokens_of=pairing(s), likeliest=None, before=None))
     if s.pair is not None and job == after_pair(s):
         s = replace(s, pair=replace(s.pair, likeliest=_best(result)))
-    if isinstance(job, jobs.Tokenize):
-        if job != tokenizing(s) or s.tokens_of == job or not isinstance(result, Tokens):
-            return s
+    if job == tokenizing(s) != s.tokens_of and isinstance(result, Tokens) and isinstance(job, jobs.Tokenize):
         row, col = s.arriving or (-1, -1)
         return replace(s, tokens=result, tokens_of=job, row=row, col=col, arriving=None, likeliest=None)
     if isinstance(job, jobs.PreparePrompts):
@@ -145,7 +143,7 @@ def failed(s: Selection, job: jobs.Job) -> Selection:
         return replace(s, open=s.opened)
     if isinstance(job, jobs.PreparePrompts) and s.file is not None and job == preparing(s):
         before = s.file.before
-        return without_file(s) if before is None else at_prompt(replace(s, file=before), before.at)
+        return without_file(s) if before is None else at_prompt(replace(s, file=before, pair=before.pair), before.at)
     if s.pair is not None and job == pairing(s) and s.pair.tokens_of != job:
-        s = replace(s, pair=None)
+        s = replace(s, pair=s.pair.before)
     return pages.of(s).told(s, job, None)

@@ -8,7 +8,7 @@ else - tabs, keys, help, palette, the export's arguments, the README's tables - 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
@@ -137,6 +137,10 @@ class Question:
     """Why it is not asked here."""
     lists: Callable[[Selection], str] = field(default=lambda s: "")
     """What there is to choose from, before the hint."""
+    tries: Callable[[Selection, str], Lookup | None] = field(default=lambda s, text: None)
+    """What the worker is asked while the text is typed, to show below the field what it is; None: nothing is."""
+    shows: Callable[[Selection, Any], Sequence[Segments]] = field(default=lambda s, result: ())
+    """Its answer, in lines."""
 
 
 @dataclass(frozen=True)
@@ -243,6 +247,10 @@ class Page:
     """Whether the picture is about the selected head: an exported file is named after it."""
     long: ClassVar[bool] = False
     """Whether its job is a search that nobody wants computed for the neighbouring heads."""
+    of_pairs: ClassVar[bool] = False
+    """Whether it exists over a file of pairs alone."""
+    modes_over: ClassVar[bool] = False
+    """Whether its modes are apart over a file of prompts too; else all of them are there at once."""
     marks: ClassVar[bool] = False
     """Whether rows and columns are both tokens of the prompt, so that the token strip marks two."""
     list_first: ClassVar[bool] = False
@@ -298,6 +306,10 @@ class Page:
         """The inspector line."""
         raise NotImplementedError
 
+    def apart(self, changed: Here, clean: Here) -> Segments:
+        """What the inspector adds where the picture is the difference of the changed model and the clean one."""
+        return []
+
     def part(self, here: Here) -> str:
         """The part, neuron or state that the cell under the cursor names; "" where it names none."""
         return ""
@@ -346,7 +358,7 @@ class Page:
 
     def is_over(self, s: Selection) -> bool:
         """Whether it shows a file of prompts instead of one."""
-        return self.has_over and s.file is not None and s.file.over
+        return self.has_over and s.file is not None and s.file.over and not over_refused(self, s)
 
     def shown(self, s: Selection) -> jobs.Job | Nothing:
         """The job whose result it draws now."""
@@ -357,16 +369,23 @@ class Page:
         return self.job(s)
 
     def option(self, key: str, s: Selection) -> Option | None:
-        """The option that a key cycles here; over a file a page has all its modes at once."""
-        if key == "mode" and self.is_over(s):
+        """The option that a key cycles here."""
+        if key == "mode" and not self.modes_over and self.is_over(s):
             return None
         return next((option for option in self.options if option.key == key), None)
 
     def refusal(self, key: str, s: Selection) -> str:
         """What to press instead of the key of an option that it does not have; "" where that is for others to say."""
-        if key == "mode" and self.is_over(s):
+        if key == "mode" and not self.modes_over and self.is_over(s):
             return "mean and spread stand side by side here; F shows one prompt"
         return self.refuses.get(key, "")
+
+
+def over_refused(page: Page, s: Selection) -> str:
+    """Why a page does not exist over the file that is open, or ""."""
+    if s.file is None or s.file.pairs or not page.of_pairs:
+        return ""
+    return f"{s.file.name} has no pairs for {page.title}: P takes a file of clean, corrupted, answer, distractor"
 
 
 _EVERYWHERE: list[Panel] = []

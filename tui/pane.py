@@ -19,7 +19,7 @@ from .names import head_at
 from .notes import Note
 from .pace import AWAITED, Pace
 from .page import NO_TOKENS, Nothing, Page, Panel, Segments, panel_of
-from .pages import scores
+from .pages import pair, scores
 from .pages.scores import ScoresLook
 from .results import Curve, Gallery, Graph, Grid, Header, Limits, Result, Table
 from .selection import Selection
@@ -229,7 +229,7 @@ class Lines:
         self._status.activity = self._wishes.activity
         page = pages.of(s)
         over = page.is_over(s)  # then each prompt has an answer of its own
-        self._prompt.answer = "" if over else phrases.aim_in_line(s)
+        self._prompt.answer = "" if over else phrases.aim_in_line(s, pair.aimed(s) if page.name in pair.PAGES else "")
         self._prompt.file = f"{s.file.name} · {s.file.count}" if s.file and over else ""
         room = self._inspector.size.width
         words = Content.assemble(*(phrases.in_room(self._line(page, s), room) if room else self._line(page, s)))
@@ -242,7 +242,7 @@ class Lines:
         if s.contrast != "difference" or not differs(page.shown, s):
             return page.line(here_on(page, s, cached))
         here, changed, clean = (here_on(page, there, cached) for there in (s, s.changed, s.base))
-        return phrases.difference_line(here, changed, clean, page.cell(s))
+        return phrases.difference_line(here, changed, clean, page.cell(s)) + page.apart(changed, clean)
 
     def draw_strip(self, s: Selection) -> None:
         """The tokens and what comes after the cursor's."""

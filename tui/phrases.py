@@ -121,9 +121,9 @@ def aim(s: Selection) -> str:
     return "the likeliest token"
 
 
-def aim_in_line(s: Selection) -> str:
-    """What stands at the right of the prompt; nothing while there is no prediction yet."""
-    return f"answer {aim(s)}" if s.target is not None else ""
+def aim_in_line(s: Selection, own: str = "") -> str:
+    """What stands at the right of the prompt; nothing while there is no prediction yet. ``own``: the page's answer."""
+    return f"answer {own or aim(s)}" if s.target is not None else ""
 
 
 def token(tokens: Tokens | None, index: int) -> str:

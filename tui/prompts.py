@@ -2,9 +2,10 @@
 
 What parses as one of these is read so: objects and rows have ``prompt``, ``answer`` and ``distractor``, or other keys
 that ``fields`` maps to them; an array may hold the prompts alone. ``answer`` and ``distractor`` are a word or a list of
-words and may be left out. In plain text every line that is not blank is a prompt, as it stands, also one that begins
-with a bracket. What is clearly something else, or one of these with a mistake in it, is refused. A name of
-``samples.PROMPTS`` is read as the prompts that come with the app, unless there is a file of that name.
+words and may be left out. Pairs for patching have ``clean`` and ``corrupted`` for a prompt. In plain text every line
+that is not blank is a prompt, as it stands, also one that begins with a bracket. What is clearly something else, or one
+of these with a mistake in it, is refused. A name of ``samples.PROMPTS`` is read as the prompts that come with the app,
+unless there is a file of that name.
 """
 
 from __future__ import annotations
@@ -42,7 +43,6 @@ _OTHERS = (
     (r"\s*<(?:!doctype\s|html[\s>]|\?xml\s)", "is a web page or other markup", "Save the raw file itself."),
     (r"version https://git-lfs", "is a pointer of git-lfs, not the file itself", "Fetch it with `git lfs pull`."),
 )
-_NO_PAGE = "which export patching --pairs reads"
 _TEXT = "(?:prompt|text|input|sentence|string)s?"
 _CLEAN, _CORRUPTED = (
     re.compile(f"(?:{_TEXT}[ _.-]?)?(?:{words})(?:[ _.-]?{_TEXT})?", re.IGNORECASE)
@@ -98,18 +98,18 @@ def read(path: str | Path, fields: Mapping[str, str] = _AS_NAMED) -> PromptFile:
     return PromptFile(tuple(jobs.PromptRow(line) for _, line in lines))
 
 
-def read_pairs(path: str | Path) -> tuple[tuple[jobs.PromptRow, ...], tuple[jobs.PromptRow, ...]]:
-    """The clean prompts of a file of pairs, with the pairs' answers, and the corrupted ones. PromptsError as `read`."""
-    records, *_ = _records(path, {})
-    names = _pairs(records.names) if records is not None else []
-    if records is None or not names:
+def read_pairs(path: str | Path) -> PromptFile:
+    """The pairs of a file. PromptsError as `read`, and where it has none."""
+    file = read(path)
+    if not file.rows[0].corrupted:
         hint = 'Write {"clean": "…", "corrupted": "…", "answer": "…", "distractor": "…"}, one a line.'
         raise PromptsError(f"{path} has no clean and corrupted prompts.", hint)
-    corrupted = next(filter(_CORRUPTED.fullmatch, names))
-    fields = {"prompt": names[0]} | {field: _named(field, records.names, {}) for field in FIELDS[1:]}
-    alone = {"prompt": corrupted, "answer": "", "distractor": ""}
-    clean, other = ([_row(where, row, keys) for where, row in records.rows] for keys in (fields, alone))
-    return tuple(clean), tuple(other)
+    return file
+
+
+def is_file(text: str) -> bool:
+    """Whether a text that may be a prompt is the path of a file instead."""
+    return Path(text).suffix.lower() in (".json", *_JSON_LINES, *_TABLES) and "\n" not in text
 
 
 def _records(path: str | Path, fields: Mapping[str, str]) -> tuple[_Records | None, list[tuple[int, str]], int]:
@@ -320,14 +320,11 @@ def _lines_of(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 def _mapped(path: str | Path, records: _Records, fields: Mapping[str, str]) -> PromptFile:
     """The rows, with a note on what is not read of them."""
     names = {field: _named(field, records.names, fields) for field in FIELDS}
+    pairs = _pairs(records.names) if names["prompt"] not in records.names and "prompt" not in fields else []
+    if pairs:
+        names |= {"prompt": pairs[0], "corrupted": next(filter(_CORRUPTED.fullmatch, pairs))}
     of = f"the {records.noun}{'s' * (len(records.names) != 1)} {_quoted(records.names)}"
     has = f"it has {of if records.names else 'nothing'}"
-    pairs = _pairs(records.names)
-    if pairs and names["prompt"] not in records.names and "prompt" not in fields:
-        raise PromptsError(
-            f"{path} has clean and corrupted prompts ({_quoted(pairs)}): pairs for patching, {_NO_PAGE}.",
-            f"Read the clean ones alone: --fields prompt={pairs[0]}.",
-        )
     for field in fields:
         if names[field] not in records.names:
             raise PromptsError(f"{path} has no {records.noun} {_quoted([names[field]])}: {has}.", "Map one of those.")
@@ -339,9 +336,11 @@ def _mapped(path: str | Path, records: _Records, fields: Mapping[str, str]) -> P
 
 def _notes(file: str, records: _Records, names: Mapping[str, str]) -> Iterator[str]:
     unused = [name for name in records.names if name not in names.values()]
+    if "corrupted" in names:
+        yield f"{file} has pairs: Patching (9) and Paths (Y) take both prompts, everything else the clean ones."
     corrupted = list(filter(_CORRUPTED.fullmatch, unused))
     if corrupted:
-        yield f"{file} has corrupted prompts too ({_quoted(corrupted)}): they are for patching, {_NO_PAGE}."
+        yield f"{file} has corrupted prompts too ({_quoted(corrupted)}): they are read beside a key “clean”."
     if others := [name for name in unused if name not in corrupted]:
         guess = "" if names["answer"] in records.names else _likely("answer", others)
         maps = f"; --fields answer={guess} reads answers from there" if guess else ""
@@ -381,10 +380,13 @@ def _row(where: str, values: Mapping[str, object], names: Mapping[str, str]) -> 
     text = values.get(names["prompt"])
     if not isinstance(text, str) or not text:
         raise PromptsError(f"{where} has no prompt.", "Each has one, a text that is not empty.")
+    corrupted = values.get(names["corrupted"]) if "corrupted" in names else ""
+    if not isinstance(corrupted, str) or ("corrupted" in names and not corrupted):
+        raise PromptsError(f"{where} has no corrupted prompt.", "Each has one, as many tokens long as the clean one.")
     answer, distractor = (_words(where, field, values.get(names[field])) for field in FIELDS[1:])
     if distractor and not answer:
         raise PromptsError(f"{where} has a distractor and no answer.", "Give both, or the answer alone.")
-    return jobs.PromptRow(text, answer, distractor)
+    return jobs.PromptRow(text, answer, distractor, corrupted)
 
 
 def _words(where: str, field: str, value: object) -> str:

@@ -181,6 +181,8 @@ class Grid:
     """Ends of the colour scale where the quantity has them (a share: 0 and 1); None: those of the values."""
     column_limits: tuple[Limits | None, ...] = ()
     """The same for each column, where the columns are quantities of their own; empty: none of them has any."""
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Other quantities of the same cells, by name: as ``values``, not drawn."""
 
     @property
     def mask(self) -> np.ndarray:

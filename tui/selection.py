@@ -65,7 +65,8 @@ class File:
     notes: tuple[str, ...] = ()
     """What is in it and was not read."""
     typed: str = ""
-    """The prompt that was typed before the file: it comes back when the file closes."""
+    """The prompt that was typed before the file: it comes back when the file closes, as does ``pair``."""
+    pair: Pair | None = None
 
     @property
     def name(self) -> str:
@@ -73,9 +74,14 @@ class File:
         return self.path.rpartition("/")[2]
 
     @property
+    def pairs(self) -> bool:
+        """Whether each prompt has another one, for patching."""
+        return bool(self.rows[0].corrupted)
+
+    @property
     def count(self) -> str:
         """``2 prompts``."""
-        return f"{len(self.rows)} prompt{'s' if len(self.rows) != 1 else ''}"
+        return f"{len(self.rows)} {'pair' if self.pairs else 'prompt'}{'s' if len(self.rows) != 1 else ''}"
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,8 @@ class Answer:
     """As it is shown: ``·Paris − ·Berlin``."""
     of_file: bool = False
     """Whether it came with the prompt from a file."""
+    sides: tuple[str, str] = ("", "")
+    """Of a pair's other prompt: answer and distractor in words, each by itself."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,10 @@ class Pair:
     """The job that ``tokens`` answers."""
     likeliest: Likeliest | None = None
     """The top token after it: the distractor while the user has set no answer."""
+    answer: Answer | None = None
+    """The answer of this prompt, and its distractor, where somebody gave them."""
+    before: Pair | None = None
+    """The pair that was there, until this one is tokenized."""
 
 
 @dataclass(frozen=True)
@@ -291,8 +303,8 @@ def with_model(s: Selection, opened: jobs.Open, model: ModelInfo) -> Selection:
 def with_file(s: Selection, file: File) -> Selection:
     """A file of prompts has been opened: its first prompt is analysed, and pages that can show all of them do."""
     before = replace(s.file, before=None) if s.file and s.file.prepared else None
-    typed = s.file.typed if s.file else s.text
-    return at_prompt(replace(s, file=replace(file, before=before, typed=typed)), 0)
+    typed, pair = (s.file.typed, s.file.pair) if s.file else (s.text, s.pair)
+    return at_prompt(replace(s, file=replace(file, before=before, typed=typed, pair=pair), pair=pair), 0)
 
 
 def on_head(s: Selection, layer: int, head: int) -> Selection:
@@ -306,7 +318,13 @@ def without_file(s: Selection) -> Selection:
         return s
     answer = None if s.answer is not None and s.answer.of_file else s.answer
     typed = s.file.typed if s.text == s.file.rows[s.file.at].text else s.text  # it was edited since
-    return replace(s, text=typed, file=None, answer=answer, arriving=None)
+    pair = s.file.pair if _of_file(s) else s.pair
+    return replace(s, text=typed, file=None, answer=answer, arriving=None, pair=pair)
+
+
+def _of_file(s: Selection) -> bool:
+    """Whether the other prompt came with the prompt from the file."""
+    return s.file is not None and s.pair is not None and s.pair.text == s.file.rows[s.file.at].corrupted
 
 
 def one_prompt(s: Selection) -> Selection:
@@ -319,7 +337,8 @@ def at_prompt(s: Selection, index: int) -> Selection:
     assert s.file is not None
     index %= len(s.file.rows)
     row = s.file.rows[index]
-    return _with_own_answer(replace(s, text=row.text, file=replace(s.file, at=index), arriving=None))
+    pair = Pair(row.corrupted) if row.corrupted else s.pair
+    return _with_own_answer(replace(s, text=row.text, file=replace(s.file, at=index), arriving=None, pair=pair))
 
 
 def prepared(s: Selection, job: jobs.PreparePrompts, prompts: jobs.Prompts) -> Selection:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -13,13 +15,15 @@ from .selection import Selection
 
 NOTABLE = 0.05
 """Seconds from which a job beside the shown one is named in the status line."""
+SEEN = 5.0
+"""Seconds over which a rate is measured: what was cached goes by in no time and is soon forgotten."""
 NAMES = {
     "NextTokens": "next tokens", "OVRow": "OV row", "ResidualParts": "parts", "LayerPatterns": "patterns",
     "LensTop": "lens", "LensCurve": "lens", "LensOver": "lens", "AttributionOver": "attribution",
     "PatternOver": "patterns", "ScoreParts": "score parts", "SourceRow": "sources", "WriteCosines": "cosines",
     "NeuronTokens": "neuron", "Directions": "directions", "HeadScores": "head scores", "PairSearch": "search",
     "CopyingScores": "copying", "TopPairs": "top pairs", "SingularTokens": "SVD", "Spectrum": "SVD",
-    "PatchingGrid": "patching", "PatchingEstimate": "estimate",
+    "PatchingGrid": "patching", "PatchingOver": "patching", "PatchingEstimate": "estimate",
 }  # fmt: skip
 
 
@@ -34,7 +38,9 @@ class Asks(Protocol):
 class Wishes:
     """The wish list of a selection, and what has come of it."""
 
-    def __init__(self, engine: Asks, first: Callable[[], Iterable[Job]]) -> None:
+    def __init__(
+        self, engine: Asks, first: Callable[[], Iterable[Job]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """``first``: jobs that come before everything, such as the look-up of an answer that was just typed."""
         self.activity = "starting"
         self._engine = engine
@@ -45,6 +51,10 @@ class Wishes:
         """A search that the user has stopped: what was found so far stays."""
         self._counting = False
         """Whether ``activity`` says how far a job is."""
+        self._clock = clock
+        self._stage: tuple[Job, str] | None = None
+        self._steps: deque[tuple[float, int]] = deque()
+        """When how much of the stage was done, lately."""
 
     def want(self, s: Selection, with_panel: bool, pinned: Selection | None = None) -> dict[Job, Any]:
         """Replace the wish list; what of it is known already. ``pinned``: what is shown beside it."""
@@ -92,8 +102,25 @@ class Wishes:
 
     def counted(self, event: Progress) -> None:
         """How far a job is."""
-        share = f" {event.done}/{event.total}" if event.total else ""
-        self.activity, self._counting = event.stage + share, True
+        share, left = f"{event.done}/{event.total}" if event.total else "", self._left(event)
+        # The stage last: a narrow status line cuts what comes last.
+        self.activity = f"{share}, {left} left · {event.stage}" if left else f"{event.stage} {share}".rstrip()
+        self._counting = True
+
+    def _left(self, event: Progress) -> str:
+        """How long a stage still takes at the rate of the last seconds: ``12 s``; "" while there is none."""
+        now, steps = self._clock(), self._steps
+        if (event.job, event.stage) != self._stage or (steps and event.done < steps[-1][1]):
+            self._stage = event.job, event.stage
+            steps.clear()
+        steps.append((now, event.done))
+        while len(steps) > 2 and now - steps[0][0] > SEEN:
+            steps.popleft()
+        seconds, done = now - steps[0][0], event.done - steps[0][1]
+        if seconds < 1 or not done or event.done >= event.total:
+            return ""
+        left = (event.total - event.done) * seconds / done
+        return f"{left:.0f} s" if left < 100 else f"{left / 60:.0f} min" if left < 6000 else f"{left / 3600:.0f} h"
 
     def came(self, event: Done, shown: Job | None) -> None:
         """A result is there. What took time is named; the rest would change the status line with every cursor move."""

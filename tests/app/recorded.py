@@ -47,6 +47,7 @@ from tui.engine.jobs import (
     Patching,
     PatchingEstimate,
     PatchingGrid,
+    PatchingOver,
     PathEdges,
     PathEstimate,
     PathGrid,
@@ -337,7 +338,9 @@ class RecordedBench:
             targets.append(Target((WORDS.index(" " + row.answer),)) if row.answer else None)
         labels = tuple(" − ".join(f"·{word}" for word in (row.answer, row.distractor) if word) for row in job.rows)
         texts = tuple(row.text for row in job.rows)
-        return Prompts(str(hash(job)), job.name, tuple(runs), tuple(targets), texts, labels)
+        corrupted = [Run(job.model, self._tokenize(Tokenize(job.model, row.corrupted, job.bos)).ids, job.bos)
+                     for row in job.rows if row.corrupted]  # fmt: skip
+        return Prompts(str(hash(job)), job.name, tuple(runs), tuple(targets), texts, labels, 0, tuple(corrupted))
 
     def _attributionover(self, job: AttributionOver) -> Grid:
         return attribution_grid(job.unit, None, len(job.prompts), ("mean", "spread"))
@@ -420,8 +423,22 @@ class RecordedBench:
         }[job.by]  # fmt: skip
         values = numbers(len(job.site), len(job.metric), len(rows), len(cols)) / 3 + off
         kind = f"{job.site} by {job.by}, {job.toward}"
+        beside = {} if off else {
+            name: frozen(values * factor) for name, factor in (("logit difference", 1.1), ("log-probability", 0.9),
+                                                               ("KL", 0.8)) if name != job.metric
+        }  # fmt: skip
         return Grid(head("patching", f"activation patching: {kind}", "m"), frozen(values), rows, cols,
-                    job.toward == "denoise")  # fmt: skip
+                    job.toward == "denoise", beside=beside)  # fmt: skip
+
+    def _patchingover(self, job: PatchingOver) -> Grid:
+        stream = {"resid_pre": ".pre", "resid_mid": ".mid", "attn_out": ".attn", "mlp_out": ".mlp"}.get(job.site)
+        nodes = [stream] if stream else [f"H{head}" for head in range(HEADS)]
+        names = tuple(f"L{layer}{node}" for layer in range(LAYERS) for node in nodes)
+        values = numbers(len(job.site), len(job.metric), len(names), 3) / 3
+        values[:, 2] = (values[:, 2] > 0) / 2 + 0.5
+        return Grid(head("patching", f"activation patching over pairs: {job.site}", "mean m"), frozen(values),
+                    Axis("part", names), Axis("statistic", ("ratio of means", "spread", "same sign")),
+                    job.toward == "denoise", column_limits=(None, None, (0.0, 1.0)))  # fmt: skip
 
     def _pathgrid(self, job: PathGrid) -> Grid:
         return self._sent(job.receiver, f"{job.variant} {job.metric}", "recovered", 0.0)

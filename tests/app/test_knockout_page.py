@@ -11,7 +11,7 @@ import pytest
 from tests.app.driving import drawn, driven, notice, pressed, text_of, until
 from tests.app.recorded import HEADS, KEY, LAYERS, RecordedBench
 from tests.app.selected import FILE, PARIS, here, loaded
-from tui import moves, pages
+from tui import moves, needs, pages
 from tui.engine.jobs import AddVector, Effects, SteeringDirection, Target
 from tui.page import Nothing, Say
 from tui.pages.knockout import KnockoutLook
@@ -70,13 +70,13 @@ async def test_the_ranked_list_has_measured_beside_predicted() -> None:
         await pressed(explorer, pilot, "K")
         table = explorer.panel.bars.table
         assert table is not None
-        assert table.columns == ("part", "measured", "predicted", "scale")
+        assert table.columns == ("part", "measured", "predicted", "scale", "log-prob", "prob", "rank", "KL")
         sizes = [abs(float(row[1] or 0)) for row in table.rows]
         assert sizes == sorted(sizes, reverse=True)
         assert len(sizes) == LAYERS * (HEADS + 1)
         await pressed(explorer, pilot, "m")
         assert explorer.panel.bars.table is not None
-        assert explorer.panel.bars.table.columns == ("part", "change")
+        assert explorer.panel.bars.table.columns == ("part", "change", "logit diff", "prob", "rank", "KL")
         await pressed(explorer, pilot, "p")
         assert "as tokens" in str(explorer.panel.border_title)
 
@@ -147,3 +147,16 @@ def test_other_metrics_stand_beside_the_logit_difference(metric: str) -> None:
     assert f"  {metric} " in said
     assert "  logit difference " in said
     assert s.key == KEY
+
+
+async def test_the_difference_of_two_models_has_the_predictions_difference_too() -> None:
+    async with driven() as (explorer, pilot):
+        await pressed(explorer, pilot, "a", "K", "j", "l", "d", "d")
+        line = text_of(explorer, "#inspector")
+        assert explorer.selection.contrast == "difference"
+        s, cached = explorer.selection, explorer.scene.wishes.cached
+        grids = [cached(needs.shown(there)) for there in (s.changed, s.base)]
+        for name in ("predicted", "scale"):
+            values = [grid.values[grid.rows.labels.index("L1H1"), grid.cols.labels.index(name)] for grid in grids]  # type: ignore[union-attr]
+            assert f"Δ {name} {values[0] - values[1]:.3f}".replace("-", "−") in line
+        assert line.startswith(" L1 · H1   changed ")

@@ -188,13 +188,14 @@ def test_the_ranked_list_has_both() -> None:
     grid, guess = (RecordedBench().compute(job, None) for job in (job_of(s), job_of(s).estimate))
     marks = [["≈"] * 4, *[[""] * 4] * 3]
     table = patched(replace(grid, text=tuple(map(tuple, marks))), guess)
-    assert table.columns == ("part", "recovered", "is", "estimate")
-    sizes = [abs(float(row[1] or 0)) for row in table.rows]
+    assert table.columns == ("part", "is", "recovered", "≈", "log-prob", "KL"), "other metrics beside it"
+    sizes = [abs(float(row[2] or 0)) for row in table.rows]
     assert sizes == sorted(sizes, reverse=True)
     rows = {str(row[0]): row for row in table.rows}
-    assert rows["L0H1"][2] == "≈"
-    assert rows["L3H1"][2] == "exact"
-    assert rows["L3H1"][3] == pytest.approx(float(rows["L3H1"][1] or 0) + 0.05, abs=1e-6)
+    assert rows["L0H1"][1] == "≈"
+    assert rows["L3H1"][1] == "exact"
+    exact = float(rows["L3H1"][2] or 0)
+    assert rows["L3H1"][3:] == pytest.approx((exact + 0.05, 0.9 * exact, 0.8 * exact), abs=1e-6)
 
 
 def test_a_rank_has_no_estimate() -> None:
@@ -267,7 +268,7 @@ async def test_its_options_and_its_panel_by_keys() -> None:
         assert "The capital of [France|Germany] is" in text_of(explorer, "#explanation"), "a pair that the demo knows"
         rows = explorer.panel.bars.table
         assert rows is not None
-        assert rows.columns == ("part", "recovered", "is", "estimate")
+        assert rows.columns == ("part", "is", "recovered", "≈", "log-prob", "KL")
         await pressed(explorer, pilot, "m")
         assert explorer.selection.look(PatchingLook).measured == "log-probability"
         await pressed(explorer, pilot, "s")

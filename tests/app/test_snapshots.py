@@ -107,6 +107,15 @@ def test_over_a_file(snap_compare: Callable[..., bool], view: str, size: tuple[i
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_over_pairs(snap_compare: Callable[..., bool], size: tuple[int, int], tmp_path: Path) -> None:
+    """Patching over two pairs: ratio of means, spread, same sign."""
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"clean": "The king", "corrupted": "The queen"}\n{"clean": "France is", "corrupted": "Rome is"}\n')
+    app = recorded_app(prompts=str(path))
+    assert snap_compare(app, run_before=press(app, ("9", "j", "l", "escape")), terminal_size=size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_a_circuit(
     snap_compare: Callable[..., bool], size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,3 +167,11 @@ def test_lens_without_colour(
 def test_light_theme(snap_compare: Callable[..., bool]) -> None:
     app = recorded_app(theme="circuit-light")
     assert snap_compare(app, run_before=press(app, ("2",)), terminal_size=(120, 40))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_both_prompts_of_a_pair(snap_compare: Callable[..., bool], size: tuple[int, int]) -> None:
+    """The other prompt as it is typed, token under token."""
+    app = recorded_app(prompt="The capital of France is")
+    typed = ("P", "ctrl+u", *"The", "space", *"king", "space", *"of", "space", *"Rome", "space", *"is")
+    assert snap_compare(app, run_before=press(app, typed), terminal_size=size)

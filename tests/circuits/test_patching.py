@@ -1,5 +1,5 @@
 """Patches against the same change made by hand in the float64 reference, against TransformerLens, and against
-themselves; the estimate against finite differences."""
+themselves."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from tests.circuits.conftest import EVERY, IDS
 from tests.circuits.conftest import Pair as Models
 from tests.circuits.desk import Desk
 from tests.circuits.reference import Array
-from tui.circuits.estimate import estimates, slopes
-from tui.circuits.forward import Tape
 from tui.circuits.patching import HEADS, STREAM, Cell, Measured, Pair, Sweep, record
 
 OTHER = (65, 257, 259, 257, 70, 65, 3)
@@ -87,17 +85,32 @@ def by_hand(models: Models, site: str, cell: Cell) -> float:
     def with_side(point: str, layer: int, head: int, value: Array) -> Array:
         if point != "z" or layer != cell.layer or head not in sides:
             return value
-        q, k, v = (part.copy() for part in own[head])
-        place = "qkv".index(site)
-        (q, k, v)[place][at] = sides[head][place][at]
+        return attended(models, site, at, own[head], sides[head])
+
+    return difference(want.forward(list(IDS), with_side).logits)
+
+
+def attended(
+    models: Models, site: str, at: slice, own: tuple[Array, Array, Array], new: tuple[Array, Array, Array]
+) -> Array:
+    """A head's z with one of q, k and v (or q and k of a pattern's rows) those of the other run."""
+    want = models.want
+    scored = []
+    for sides in ((own, new) if site == "pattern" else (own,)):
+        q, k, v = (part.copy() for part in sides)
+        if site != "pattern":
+            (q, k, v)["qkv".index(site)][at] = new["qkv".index(site)][at]
         if want.rope is not None:
             q, k = want.rope(q, np.arange(len(q))), want.rope(k, np.arange(len(k)))
         scores = np.where(np.tril(np.ones((len(q), len(q)), dtype=bool)), q @ k.T / want.attn_scale, -np.inf)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
-        made: Array = weights / weights.sum(-1, keepdims=True) @ v
-        return made
-
-    return difference(want.forward(list(IDS), with_side).logits)
+        scored.append((weights / weights.sum(-1, keepdims=True), v))
+    pattern, v = scored[0]
+    if site == "pattern":
+        pattern = pattern.copy()
+        pattern[at] = scored[1][0][at]
+    made: Array = pattern @ v
+    return made
 
 
 def projections(models: Models, layer: int, head: int, stream: Array) -> tuple[Array, Array, Array]:
@@ -291,103 +304,3 @@ def test_transformer_lens_gives_the_same(pair: Models, function: str, site: str)
             place = [cell.layer, cell.position, cell.node]
         value = want[tuple(i for i in place if i is not None)]
         assert got == pytest.approx(float(value), abs=5e-6 * max(1.0, float(want.abs().max()))), cell
-
-
-# --- the estimate ---
-
-
-def estimated(desk: Desk, site: str, which: Sequence[Cell]) -> tuple[Tensor, Tape]:
-    live = desk.bench.live
-    pair = pair_of(desk)
-    value = Measured(live.forward, "logit difference", ANSWERS, DISTRACTORS)
-    tape, slope = slopes(live.forward, torch.tensor(IDS), pair.reach, value)
-    return estimates(pair, slope, site, which), tape
-
-
-@pytest.mark.parametrize("by_position", [False, True])
-@pytest.mark.parametrize("site", [*STREAM, "z", "v", "pattern"])
-def test_the_estimate_is_the_slope_of_the_patch(pair: Models, site: str, by_position: bool) -> None:
-    """A hundredth of the way to the other activation, exactly, times a hundred."""
-    desk, step = pair.desk, 1e-2
-    which = cells(desk, site, by_position)
-    got, _ = estimated(desk, site, which)
-    sweep = sweep_of(desk)
-    moved = Tape()
-    for name in ("pre", "mid", "attn_out", "mlp_out", "z", "v", "q", "k"):
-        own, new = getattr(sweep.pair.base, name), getattr(sweep.pair.other, name)
-        getattr(moved, name).extend(a + step * (b - a) for a, b in zip(own, new, strict=True))
-    if site in ("z", "v", *STREAM):
-        near = Sweep(Pair(sweep.pair.forward, sweep.pair.base, moved, sweep.pair.reach), sweep.value)
-        base = float(near.ends()[0]) if moved.pre else 0.0
-        want = {cell: (value - base) / step for cell, value in swept(near, site, which).items()}
-        size = max(map(abs, want.values()))
-        for cell, value in zip(which, got.tolist(), strict=True):
-            assert value == pytest.approx(want[cell], abs=0.05 * size + 1e-3), cell
-    else:
-        assert got.isfinite().all()
-
-
-def test_the_estimate_of_a_query_has_the_softmax_of_the_patched_score(pair: Models) -> None:
-    """It is the estimate of z for the z that the patched query makes."""
-    desk = pair.desk
-    which = cells(desk, "q", False)
-    got, _ = estimated(desk, "q", which)
-    built = pair_of(desk)
-    value = Measured(desk.bench.live.forward, "logit difference", ANSWERS, DISTRACTORS)
-    _, slope = slopes(desk.bench.live.forward, torch.tensor(IDS), built.reach, value)
-    for cell, effect in zip(which, got.tolist(), strict=True):
-        changed = built.z("q", cell.layer, None) - built.base.z[cell.layer]
-        want = (changed * slope.at["z", cell.layer])[:, cell.node].sum()
-        assert effect == pytest.approx(float(want), abs=1e-6)
-    exact = swept(sweep_of(desk), "q", which)
-    base = float(sweep_of(desk).ends()[0])
-    assert np.corrcoef(got.tolist(), [exact[cell] - base for cell in which])[0, 1] > 0.5
-
-
-def test_the_run_with_gradients_is_the_run_without(pair: Models) -> None:
-    _, tape = estimated(pair.desk, "z", [Cell(0, 0)])
-    want = pair_of(pair.desk).base
-    assert torch.equal(tape.pre[-1], want.pre[-1])
-    assert not tape.pre[-1].requires_grad
-    bridge = pair.desk.bench.live.bridge
-    assert all(parameter.grad is None for parameter in bridge.parameters())
-
-
-def test_it_is_cancelled_in_the_pass_back_too(pair: Models) -> None:
-    """Between layers, both ways; nothing of it is left behind."""
-
-    class Stopped(BaseException):
-        pass
-
-    live, calls = pair.desk.bench.live, 0
-    built = pair_of(pair.desk)
-    value = Measured(live.forward, "logit difference", ANSWERS, DISTRACTORS)
-
-    def stop() -> None:
-        nonlocal calls
-        calls += 1
-        if calls > live.n_layers + 1:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        slopes(live.forward, torch.tensor(IDS), built.reach, value, stop)
-    assert calls == live.n_layers + 2
-    whole, _ = estimated(pair.desk, "z", [Cell(0, 0)])
-    assert whole.isfinite().all()
-
-
-def test_transformer_lens_estimates_the_same(pair: Models) -> None:
-    from transformer_lens.tools.analysis import attribution_patching as theirs
-
-    bridge = pair.desk.bench.live.bridge
-    found = theirs.attribution_patch(
-        bridge, torch.tensor([OTHER]), torch.tensor([IDS]),
-        lambda logits: logits[0, -1, list(ANSWERS)].mean() - logits[0, -1, list(DISTRACTORS)].mean(),
-        config=theirs.EdgeAttributionConfig("node"),
-    )  # fmt: skip
-    heads = [node for node in found.node_scores if node.kind == "attn_head_out"]
-    mlps = [node for node in found.node_scores if node.kind == "mlp_out"]
-    for site, nodes in (("z", heads), ("mlp_out", mlps)):
-        got, _ = estimated(pair.desk, site, [Cell(node.layer or 0, node.head, node.position) for node in nodes])
-        want = torch.tensor([float(found.node_scores[node]) for node in nodes])
-        assert (got - want).abs().max() < 1e-5 * want.abs().max() + 1e-6

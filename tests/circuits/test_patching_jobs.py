@@ -16,6 +16,7 @@ from tui.circuits.errors import Refusal
 from tui.engine.jobs import (
     Ablation,
     PatchedCells,
+    PatchedPair,
     Patching,
     PatchingEstimate,
     PatchingGrid,
@@ -123,7 +124,8 @@ def test_the_strongest_estimates_are_exact_first(pair: Models) -> None:
     pair.desk.get(wanted)
     guess = pair.desk.get(wanted.estimate).values.ravel()
     count = pair.desk.info.n_key_value_heads
-    order = [made.cells[0] for made in pair.desk.computed if isinstance(made, PatchedCells) and made.of == wanted]
+    done = [made for made in pair.desk.computed if isinstance(made, PatchedCells)]
+    order = [made.cells[0] for made in done if made.of == wanted.unmeasured]
     strength = [abs(guess[(layer * count + head) * 7 + position]) for layer, head, position in order]
     assert strength == sorted(strength, reverse=True)
 
@@ -132,7 +134,7 @@ def test_a_sweep_that_was_stopped_goes_on(pair: Models) -> None:
     class Stopped(BaseException):
         pass
 
-    wanted, desk = job(pair.desk, by="head-position", metric="probability"), pair.desk
+    wanted, desk = job(pair.desk, site="q", by="head-position", metric="probability"), pair.desk
     before = desk.bench.compute
     done = 0
 
@@ -151,9 +153,63 @@ def test_a_sweep_that_was_stopped_goes_on(pair: Models) -> None:
         desk.bench.compute = before  # type: ignore[method-assign]
     desk.computed.clear()
     desk.get(wanted)
-    batches = [made for made in desk.values if isinstance(made, PatchedCells) and made.of == wanted]
+    batches = [made for made in desk.values if isinstance(made, PatchedCells) and made.of == wanted.unmeasured]
     again = [made for made in desk.computed if isinstance(made, PatchedCells)]
     assert len(again) == len(batches) - 2, "what was there is there"
+
+
+METRIC_NAMES = ("logit difference", "log-probability", "probability", "rank", "KL")
+
+
+@pytest.mark.parametrize("toward", ["denoise", "noise"])
+def test_every_metric_stands_beside_the_one_that_is_drawn(pair: Models, toward: str) -> None:
+    """Against the float64 reference: m of each metric, from the whole logits; and none of them costs a forward pass."""
+    desk = pair.desk
+    wanted = job(desk, toward=toward)
+    base, other = (wanted.base.ids, wanted.other.ids)
+    made = pair.want.forward(list(other))
+
+    def of(logits: Any) -> dict[str, float]:
+        logs = logits[-1] - np.log(np.exp(logits[-1] - logits[-1].max()).sum()) - logits[-1].max()
+        own = (made if toward == "denoise" else pair.want.forward(list(base))).logits[-1]
+        clean = own - np.log(np.exp(own - own.max()).sum()) - own.max()
+        answer, against = wanted.target.answers, wanted.target.distractors
+        chosen = logits[-1][list(answer)]
+        return {
+            "logit difference": chosen.mean() - logits[-1][list(against)].mean(),
+            "log-probability": logs[list(answer)].mean(), "probability": np.exp(logs[list(answer)]).mean(),
+            "rank": np.mean([1 + (logits[-1] > value).sum() for value in chosen]),
+            "KL": (np.exp(clean) * (clean - logs)).sum(),
+        }  # fmt: skip
+
+    ends = [of(pair.want.forward(list(ids)).logits) for ids in (wanted.clean.ids, wanted.corrupted.ids)]
+    grid: Grid = desk.get(wanted)
+    sizes = {name: max(abs(end[name]) for end in ends) for name in METRIC_NAMES}
+    apart = {name for name in METRIC_NAMES[1:] if abs(ends[0][name] - ends[1][name]) > 1e-3 * sizes[name]}
+    assert set(grid.beside) == apart
+    for layer, head in ((0, 1), (1, 2)):
+
+        def change(point: str, at: int, which: int, value: Any, layer: int = layer, head: int = head) -> Any:
+            return made.z[layer, head] if (point, at, which) == ("z", layer, head) else value
+
+        got = of(pair.want.forward(list(base), change).logits)
+        for name, values in {"logit difference": grid.values, **grid.beside}.items():
+            m = (got[name] - ends[1][name]) / (ends[0][name] - ends[1][name])
+            assert values[layer, head] == pytest.approx(m, abs=2e-4), name
+    desk.computed.clear()
+    for name in grid.beside:
+        again: Grid = desk.get(replace(wanted, metric=name))  # type: ignore[arg-type]
+        assert np.array_equal(again.values, grid.beside[name], equal_nan=True)
+        assert np.array_equal(again.beside["logit difference"], grid.values)
+    assert not any(isinstance(made, PatchedCells) for made in desk.computed), "the cells are there already"
+
+
+def test_a_metric_that_the_prompts_share_is_left_out(pair: Models) -> None:
+    grid: Grid = pair.desk.get(job(pair.desk))
+    ends = [pair.desk.get(Forward(run)).logits[-1] for run in (job(pair.desk).clean, job(pair.desk).corrupted)]
+    aim = job(pair.desk).target.answers
+    ranks = [np.mean([1 + int((end > end[a]).sum()) for a in aim]) for end in ends]
+    assert ("rank" in grid.beside) == (ranks[0] != ranks[1])
 
 
 def test_heads_that_share_keys_are_one_node(pair: Models) -> None:
@@ -255,9 +311,9 @@ ROWS = (("the capital of France is", "the capital of Paris is", "Paris"),
 
 
 def over(desk: Desk, rows: tuple[tuple[str, str, str], ...] = ROWS, **changes: Any) -> PatchingOver:
-    clean = desk.get(PreparePrompts(desk.key, "pairs.jsonl", tuple(PromptRow(c, a) for c, _, a in rows), False))
-    other = desk.get(PreparePrompts(desk.key, "pairs.jsonl", tuple(PromptRow(c) for _, c, _ in rows), False))
-    return replace(PatchingOver(desk.key, clean, other), **changes)
+    read = tuple(PromptRow(clean, answer, "", corrupted) for clean, corrupted, answer in rows)
+    pairs = desk.get(PreparePrompts(desk.key, "pairs.jsonl", read, False))
+    return replace(PatchingOver(desk.key, pairs), **changes)
 
 
 @pytest.mark.parametrize("toward", ["denoise", "noise"])
@@ -266,7 +322,7 @@ def test_over_pairs_it_is_the_ratio_of_means(pair: Models, toward: str) -> None:
     grid: Grid = desk.get(made)
     assert grid.cols.labels == ("ratio of means", "spread", "same sign")
     effects, scales = [], []
-    for clean, corrupted, target in zip(made.clean.runs, made.corrupted.runs, made.clean.targets, strict=True):
+    for clean, corrupted, target in zip(made.pairs.runs, made.pairs.corrupted, made.pairs.targets, strict=True):
         if target is None:
             best = [int(desk.get(Forward(run)).logits[-1].argmax()) for run in (clean, corrupted)]
             target = Target((best[0],), (best[1],) if best[1] != best[0] else ())
@@ -279,6 +335,19 @@ def test_over_pairs_it_is_the_ratio_of_means(pair: Models, toward: str) -> None:
     assert grid.values[:, 0] == pytest.approx(want, abs=1e-4)
     assert grid.values[:, 1] == pytest.approx(np.std(effects, 0) / abs(np.mean(scales)), abs=1e-4)
     assert grid.values[:, 2] == pytest.approx((np.sign(effects) == np.sign(mean)).mean(0))
+
+
+def test_over_pairs_it_goes_on_where_it_was_stopped(pair: Models) -> None:
+    desk, made = pair.desk, over(pair.desk, site="v")
+    first = desk.get(PatchedPair(made, 0))
+    desk.computed.clear()
+    grid: Grid = desk.get(made)
+    assert [job for job in desk.computed if isinstance(job, PatchedPair)] == [PatchedPair(made, 1)]
+    assert len(first) == 1 + len(grid.rows)
+    assert grid.diverging
+    assert not desk.get(replace(made, toward="noise")).diverging
+    other = over(desk, ((*ROWS[0],), ("the king of London is", "the king of France is", "")))
+    assert other.pairs != made.pairs, "other corrupted prompts are other pairs"
 
 
 def test_over_pairs_estimated_and_refused(pair: Models) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,19 @@ def test_without_an_answer_the_likeliest_tokens_tell_the_prompts_apart(folder: P
     assert got["convention"]["answer"]
 
 
+def test_the_loss_on_a_continuation(folder: Path, grid: tuple[Desk, PatchingGrid], tmp_path: Path) -> None:
+    got = document(folder, tmp_path, *ASKED, "--metric", "loss", "--continuation", " king of")
+    desk, job = grid
+    after = desk.bench.live.tokens.encode(" king of", False).ids
+    longer = replace(job, clean=replace(job.clean, ids=(*job.clean.ids, *after)), metric="loss", continuation=after,
+                     corrupted=replace(job.corrupted, ids=(*job.corrupted.ids, *after)))  # fmt: skip
+    made = desk.get(longer)
+    assert (np.array(got["values"], dtype=np.float32) == made.values).all()
+    assert (got["convention"]["metric"], got["convention"]["continuation"]) == ("loss", " king of")
+    for name, values in made.beside.items():
+        assert (np.array(got["beside"][name], dtype=np.float32) == values).all()
+
+
 def test_a_file_of_pairs(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "pairs.jsonl"
     pair = {"clean": CLEAN, "corrupted": CORRUPTED, "answer": "Paris", "distractor": "king"}
@@ -87,6 +101,9 @@ def test_what_is_wrong_is_said(folder: Path, tmp_path: Path, capsys: pytest.Capt
         ((*ASKED, "--pairs", "x"), 2, "or --pairs FILE"),
         (("patching", "--pairs", "x", "--by", "head"), 2, "leave --by"),
         ((*ASKED, "--prompt", "a"), 2, "leave --prompt"),
+        ((*ASKED, "--metric", "loss"), 2, "needs --continuation TEXT"),
+        (("patching", "--pairs", "x", "--continuation", " a"), 2, "no one text"),
+        (("ablation", "--prompt", CLEAN, "--ablate", "L0H0", "--metric", "loss"), 2, "needs --continuation TEXT"),
         ((*ASKED, "--site", "neuron"), 2, "--layer go together"),
         ((*ASKED, "--by", "head-position", "--position", "2"), 2, "a cell of its own"),
         (("lens", "--prompt", "a", "--noise"), 2, "--noise is for patching"),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .forward import Edit, Forward, Tape, never
-from .patching import HEADS, Cell, Measured, Pair
+from .patching import HEADS, Cell, Loss, Measured, Pair
 
 POINTS = ("resid_pre", "resid_mid", "attn_out", "mlp_out", "z")
 
@@ -33,7 +33,7 @@ def slopes(
     forward: Forward,
     ids: Tensor,
     reach: Sequence[Tensor],
-    value: Measured,
+    value: Measured | Loss,
     check: Callable[[], None] = never,
     points: Sequence[str] = POINTS,
 ) -> tuple[Tape, Slopes]:
@@ -54,7 +54,7 @@ def slopes(
     with torch.enable_grad():
         x = forward.embed(ids[None]).detach().requires_grad_()
         final = forward.run(x, [layer.clone() for layer in reach], edits=edits, check=check, keep=tape)
-        metric = value(final[:, -1])[0]
+        metric = value.of(final)[0]
         check()
         found = torch.autograd.grad(metric, list(seen.values()), allow_unused=True)
     for field in fields(tape):

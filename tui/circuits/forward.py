@@ -151,12 +151,12 @@ class Forward:
         edits: Edits = NONE,
         check: Callable[[], None] = never,
         past: Past | None = None,
-        last: bool = False,
+        last: int = 0,
         keep: Tape | None = None,
         patterns: Sequence[int] = (),
     ) -> Tensor:
-        """``x [b, m, d_model]``, the stream before block ``start``, → the final stream; ``last``: at the last position
-        alone.
+        """``x [b, m, d_model]``, the stream before block ``start``, → the final stream; ``last``: at so many of the
+        last positions alone (0: at all).
 
         ``reach``: a layer → ``[n, n]`` or ``[heads, n, n]`` bool, which keys a query may see. ``past``: x starts at its
         position ``first``. ``keep``: filled with the run of the first variant, and its ``patterns`` of these layers.
@@ -167,14 +167,14 @@ class Forward:
             x = _at(edits, "resid_pre", layer, x)
             if keep is not None:
                 keep.pre.append(x[0])
-            narrow = last and layer == self.n_layers - 1
+            narrow = last if layer == self.n_layers - 1 else 0
             write = self._attention(block, layer, x, reach[layer], edits, past, narrow, keep, layer in patterns)
-            before = x[:, -1:] if narrow else x
+            before = x[:, -narrow:] if narrow else x
             x = self._second_half(block, layer, before, before + write, edits, keep)
         x = _at(edits, "resid_post", self.n_layers - 1, x)
         if keep is not None:
             keep.pre.append(x[0])
-        return x[:, -1:] if last else x
+        return x[:, -last:] if last else x
 
     def from_mid(
         self,
@@ -184,12 +184,12 @@ class Forward:
         reach: Sequence[Tensor],
         check: Callable[[], None] = never,
         past: Past | None = None,
-        last: bool = False,
+        last: int = 0,
         edits: Edits = NONE,
     ) -> Tensor:
         """As ``run``, from between attention and MLP of a layer: ``pre`` and ``mid [b, m, d_model]``."""
         if last and layer == self.n_layers - 1:
-            pre, mid = pre[:, -1:], mid[:, -1:]
+            pre, mid = pre[:, -last:], mid[:, -last:]
         x = self._second_half(self.block(layer), layer, pre, mid, edits, None)
         return self.run(x, reach, layer + 1, edits, check, past, last)
 
@@ -216,15 +216,15 @@ class Forward:
         reach: Tensor,
         edits: Edits,
         past: Past | None,
-        narrow: bool,
+        narrow: int,
         keep: Tape | None,
         keep_pattern: bool,
     ) -> Tensor:
-        """What attention adds to the stream; ``narrow``: at the last position alone."""
+        """What attention adds to the stream; ``narrow``: at so many last positions alone."""
         y, first = block.norm(x), 0 if past is None else past.first
         n = first + x.shape[1]
-        rows = slice(n - 1, n) if narrow else slice(first, n)
-        q = _heads(y[:, -1:] if narrow else y, block.W_Q, block.b_Q, block.heads)
+        rows = slice(n - narrow, n) if narrow else slice(first, n)
+        q = _heads(y[:, -narrow:] if narrow else y, block.W_Q, block.b_Q, block.heads)
         k, v = (_heads(y, W, b, block.groups) for W, b in ((block.W_K, block.b_K), (block.W_V, block.b_V)))
         q, k, v = (_at(edits, name, layer, value) for name, value in (("q", q), ("k", k), ("v", v)))
         q = _used(q, block.q_norm, block.rotate, rows.start)

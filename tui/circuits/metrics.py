@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 METRICS = ("logit difference", "log-probability", "probability", "rank", "KL")
-DIFFERENTIABLE = ("logit difference", "log-probability", "probability", "KL")
+LOSS = "loss"
+"""Mean ``−log p`` of tokens that go on after the prompt, in nats: of a text, where the others are of a position."""
+DIFFERENTIABLE = ("logit difference", "log-probability", "probability", "KL", LOSS)
 
 
 def measure(

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from .forward import Block, Forward, Past, Tape, moved, never, scores_of
-from .metrics import measure
+from .metrics import LOSS, every, measure
 from .tensors import MLP
 
 STREAM = ("resid_pre", "resid_mid", "attn_out", "mlp_out")
@@ -54,9 +54,16 @@ class Measured:
     clean: Tensor | None = None
     """``[outputs]``: logits that KL compares with."""
 
+    reads = 1
+    """Positions of the final stream, up to the last."""
+
     def __call__(self, final: Tensor) -> Tensor:
         """``[b, d_model]`` → ``[b]``."""
         return self.normed(self.forward.ends.final_norm(final))
+
+    def of(self, final: Tensor) -> Tensor:
+        """The final stream ``[b, n, d_model]`` → ``[b]``."""
+        return self(final[:, -1])
 
     def normed(self, y: Tensor) -> Tensor:
         """``[b, d_model]`` through the final norm → ``[b]``."""
@@ -75,6 +82,66 @@ class Measured:
         if ends.b_U is not None:
             out = out + ends.b_U[at]
         return out if ends.logit_cap is None else ends.logit_cap * torch.tanh(out / ends.logit_cap)
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """Mean ``−log p`` of the tokens that a run ends with, in nats, each read at the position before it."""
+
+    forward: Forward
+    tokens: tuple[int, ...]
+
+    @property
+    def metric(self) -> str:
+        return LOSS
+
+    @property
+    def reads(self) -> int:
+        return 1 + len(self.tokens)
+
+    def of(self, final: Tensor) -> Tensor:
+        """The final stream ``[b, n, d_model]`` → ``[b]``."""
+        logits = self.forward.logits(final[:, -self.reads : -1])
+        ids = torch.tensor(self.tokens, device=logits.device).expand(len(logits), -1)
+        return -logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0].mean(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Everything:
+    """All metrics of the final stream at the last position, from one unembedding; with a ``loss`` its number too, the
+    others then at the position before the tokens that it is of."""
+
+    difference: Measured
+    """The logit difference, with the logits that KL compares with."""
+    loss: Loss | None = None
+
+    @property
+    def forward(self) -> Forward:
+        return self.difference.forward
+
+    @property
+    def metric(self) -> str:
+        return "all"
+
+    @property
+    def reads(self) -> int:
+        return 1 if self.loss is None else self.loss.reads
+
+    def of(self, final: Tensor) -> Tensor:
+        """The final stream ``[b, n, d_model]`` → ``[b, metrics]`` in the order of ``METRICS``, then the loss."""
+        found = self(final[:, -self.reads])
+        return found if self.loss is None else torch.cat([found, self.loss.of(final)[:, None]], 1)
+
+    def __call__(self, final: Tensor) -> Tensor:
+        """``[b, d_model]`` → ``[b, metrics]``."""
+        one, y = self.difference, self.forward.ends.final_norm(final)
+        assert one.clean is not None, "KL compares with the clean run"
+        answers, distractors = (
+            torch.tensor(ids, dtype=torch.long, device=y.device).expand(len(y), -1)
+            for ids in (one.answers, one.distractors)
+        )
+        found = every(self.forward.unembedded(y), answers, distractors, one.clean[None])
+        return torch.cat([one.normed(y)[:, None], found[:, 1:]], 1)
 
 
 def record(forward: Forward, ids: Tensor, reach: Sequence[Tensor], check: Callable[[], None] = never) -> Tape:
@@ -158,8 +225,9 @@ class Pair:
 class Sweep:
     """Exact values of a metric under patches."""
 
-    def __init__(self, pair: Pair, value: Measured, memory: int = 1 << 30) -> None:
-        """``memory``: bytes that a batch of variants may take beside the model."""
+    def __init__(self, pair: Pair, value: Measured | Loss | Everything, memory: int = 1 << 30) -> None:
+        """``value``: what is measured, a number or several a variant; ``memory``: bytes that a batch of variants may
+        take beside the model."""
         self.pair, self.value = pair, value
         self.most = self._tokens(memory)
         """Tokens of a batch."""
@@ -176,13 +244,14 @@ class Sweep:
 
     @torch.no_grad()
     def ends(self, check: Callable[[], None] = never) -> tuple[Tensor, Tensor]:
-        """The metric of the base run and of the other: scalars, bit for bit what a patch of nothing and of everything
+        """What is measured of the base run and of the other: bit for bit what a patch of nothing and of everything
         gives, since they are computed alike."""
         pair, last = self.pair, self.pair.forward.n_layers - 1
         base, other = (
-            self.value(pair.forward.run(tape.pre[last][None], pair.reach, last, check=check, last=True)[:, -1])[0]
+            pair.forward.run(tape.pre[last][None], pair.reach, last, check=check, last=self.value.reads)
             for tape in (pair.base, pair.other)
         )
+        base, other = self.value.of(base)[0], self.value.of(other)[0]
         return base, other
 
     def start(self, site: str, cell: Cell) -> int | None:
@@ -193,7 +262,8 @@ class Sweep:
         if position is None:
             return pair.first
         later = site in ("resid_pre", "k", "v")  # what the last position's attention still reads
-        if position < pair.first or (not later and cell.layer == pair.forward.n_layers - 1 and position < pair.n - 1):
+        read = cell.layer < pair.forward.n_layers - 1 or position >= pair.n - self.value.reads
+        if position < pair.first or not (later or read):
             return None
         return position
 
@@ -225,10 +295,11 @@ class Sweep:
 
     @torch.no_grad()
     def values(self, site: str, cells: Sequence[Cell], check: Callable[[], None] = never) -> Tensor:
-        """``[cells]``: the metric with each cell patched alone. The cells are one of ``batches``."""
+        """``[cells, …]``: what is measured with each cell patched alone. The cells are one of ``batches``."""
         starts = [self.start(site, cell) for cell in cells]
         if starts[0] is None:
-            return self.ends(check)[0].expand(len(cells))
+            own = self.ends(check)[0]
+            return own.expand(len(cells), *own.shape)
         pair, layer, first = self.pair, cells[0].layer, min(start for start in starts if start is not None)
         if pair.is_other(site, cells[0]):
             first = 0
@@ -238,16 +309,16 @@ class Sweep:
         from_first = slice(first, None)
         if site == "resid_pre":
             x = self._replaced(pair.base.pre[layer], pair.other.pre[layer], cells)[:, from_first]
-            final = forward.run(x, pair.reach, layer, check=check, past=past, last=True)
+            final = forward.run(x, pair.reach, layer, check=check, past=past, last=self.value.reads)
         elif site in ("mlp_out", "neuron"):
             out = self._mlp_out(site, layer, cells)[:, from_first]
             x = pair.base.mid[layer][from_first] + out
-            final = forward.run(x, pair.reach, layer + 1, check=check, past=past, last=True)
+            final = forward.run(x, pair.reach, layer + 1, check=check, past=past, last=self.value.reads)
         else:
             pre = pair.base.pre[layer][from_first].expand(len(cells), -1, -1)
             mid = self._mid(site, layer, cells, from_first)
-            final = forward.from_mid(pre, mid, layer, pair.reach, check, past, last=True)
-        return self.value(final[:, -1])
+            final = forward.from_mid(pre, mid, layer, pair.reach, check, past, last=self.value.reads)
+        return self.value.of(final)
 
     def _replaced(self, own: Tensor, new: Tensor, cells: Sequence[Cell]) -> Tensor:
         """``[n, …]`` of both runs → ``[cells, n, …]``."""
@@ -317,5 +388,5 @@ class Sweep:
             return out
 
         x = pair.base.pre[layer].expand(len(cells), -1, -1)
-        final = forward.run(x, pair.reach, layer, {(site, layer): edit}, check, last=True)
-        return self.value(final[:, -1])
+        final = forward.run(x, pair.reach, layer, {(site, layer): edit}, check, last=self.value.reads)
+        return self.value.of(final)

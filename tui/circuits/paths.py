@@ -140,6 +140,7 @@ class Paths:
 
     def __init__(self, sweep: Sweep) -> None:
         """``sweep``: the runs, the metric, and the memory that a batch may take."""
+        assert isinstance(sweep.value, Measured), "one metric at a time"
         self.pair, self.value, self.most = sweep.pair, sweep.value, sweep.most
         self.ends = sweep.ends
 

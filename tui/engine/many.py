@@ -59,6 +59,7 @@ def prepare_prompts(job: PreparePrompts, bench: OpenModel, ctx: Context) -> Prom
     if job.target is not None:
         bench.output_index((*job.target.answers, *job.target.distractors))
     runs: list[Run] = []
+    corrupted: list[Run] = []
     aims: list[Target | None] = []
     labels: list[str] = []
     with_own_bos = 0
@@ -67,6 +68,7 @@ def prepare_prompts(job: PreparePrompts, bench: OpenModel, ctx: Context) -> Prom
         ctx.check()
         try:
             tokens = bench.live.tokens.encode(row.text, job.bos)
+            other = bench.live.tokens.encode(row.corrupted, job.bos) if row.corrupted else None
             words_of = (row.answer, row.distractor)
             if words_of not in found:
                 found[words_of] = _find(row, job, bench, ctx)
@@ -74,13 +76,17 @@ def prepare_prompts(job: PreparePrompts, bench: OpenModel, ctx: Context) -> Prom
             start = shorten(" ".join(map(visible, row.text.split())), 40)
             raise ModelError(f"Prompt {number} of {job.name} (“{start}”): {error.message}", error.hint) from None
         runs.append(Run(job.model, tokens.ids, job.bos))
+        if other is not None:
+            corrupted.append(Run(job.model, other.ids, job.bos))
         with_own_bos += bool(tokens.bos_from)
         aim, label = found[words_of]
         aims.append(aim)
         labels.append(label)
         ctx.progress("tokens of the prompts", number, len(job.rows))
     texts = tuple(row.text for row in job.rows)
-    return Prompts(_digest(job, runs, aims), job.name, tuple(runs), tuple(aims), texts, tuple(labels), with_own_bos)
+    digest = _digest(job, [*runs, *corrupted], aims)
+    return Prompts(digest, job.name, tuple(runs), tuple(aims), texts, tuple(labels), with_own_bos,
+                   corrupted=tuple(corrupted))  # fmt: skip
 
 
 def _find(row: PromptRow, job: PreparePrompts, bench: OpenModel, ctx: Context) -> tuple[Target, str]:
@@ -94,8 +100,10 @@ def _find(row: PromptRow, job: PreparePrompts, bench: OpenModel, ctx: Context) -
 
 def _digest(job: PreparePrompts, runs: Sequence[Run], aims: Sequence[Target | None]) -> str:
     out = hashlib.blake2b(repr((job.model, job.name, job.bos)).encode(), digest_size=16)
-    for run, aim, row in zip(runs, aims, job.rows, strict=True):
-        out.update(repr((run.ids, aim, row.text)).encode())
+    for row, aim in zip(job.rows, aims, strict=True):
+        out.update(repr((row.text, row.corrupted, aim)).encode())
+    for run in runs:
+        out.update(repr(run.ids).encode())
     return out.hexdigest()
 
 

@@ -16,7 +16,7 @@ from ..results import Axis, Grid, Header, Scalar
 from . import words
 from .bench import Context
 from .grids import grid
-from .jobs import Patching, PatchingOver, Recorded, Run, Target
+from .jobs import PatchedPair, Patching, PatchingOver, Recorded, Run, Target
 from .opened import OpenModel
 from .patching import (
     FORMULA,
@@ -42,10 +42,10 @@ def over(job: PatchingOver, bench: OpenModel, ctx: Context) -> Grid:
     if job.site == "neuron":
         raise Refusal("Over pairs nodes are heads or layers.", "Choose another site.")
     exists(job.site, bench)
-    names, cells = _nodes(job.site, bench)
+    names, _ = _nodes(job.site, bench)
     effects, scales = Running(), Running()
     signs: list[Tensor] = []
-    count = len(job.clean)
+    count = len(job.pairs)
     ctx.progress("pairs", 0, count)
 
     def result(done: int) -> Grid:
@@ -55,14 +55,12 @@ def over(job: PatchingOver, bench: OpenModel, ctx: Context) -> Grid:
         unchanged = 0.0 if job.toward == "denoise" else 1.0
         header = _over_header(job, bench, scale, done, count)
         made = grid(header, torch.stack([unchanged + ratio, spread, agree], 1), Axis("part", names),
-                    Axis("statistic", ("ratio of means", "spread", "same sign")))  # fmt: skip
+                    Axis("statistic", ("ratio of means", "spread", "same sign")), not unchanged)  # fmt: skip
         return replace(made, column_limits=(None, None, (0.0, 1.0)))
 
     for index in range(count):
-        try:
-            effect, scale = _one_pair(job, index, cells, bench, ctx)
-        except Refusal as error:
-            raise Refusal(f"Pair {index + 1} of {job.clean.name}: {error.message}", error.hint) from None
+        scale, *each = ctx.get(PatchedPair(job, index))
+        effect = torch.tensor(each, dtype=torch.float64)
         effects, scales = effects.add(effect), scales.add(torch.tensor(scale, dtype=torch.float64))
         signs.append(effect.sign())
         ctx.progress("pairs", index + 1, count)
@@ -85,12 +83,22 @@ def _nodes(site: str, bench: OpenModel) -> tuple[tuple[str, ...], list[Cell]]:
     )
 
 
-def _one_pair(job: PatchingOver, index: int, cells: list[Cell], bench: OpenModel, ctx: Context) -> tuple[Tensor, float]:
-    """What each node's patch changes of the metric, float64, and the metric's difference between the prompts."""
-    clean, corrupted = job.clean.runs[index], job.corrupted.runs[index]
+def one_pair(job: PatchedPair, bench: OpenModel, ctx: Context) -> tuple[float, ...]:
+    """The metric's difference between the prompts of a pair, then what each node's patch changes of it."""
+    try:
+        effects, scale = _patched(job.of, job.index, bench, ctx)
+    except Refusal as error:
+        raise Refusal(f"Pair {job.index + 1} of {job.of.pairs.name}: {error.message}", error.hint) from None
+    return (scale, *effects.tolist())
+
+
+def _patched(job: PatchingOver, index: int, bench: OpenModel, ctx: Context) -> tuple[Tensor, float]:
+    """``[nodes]`` float64, and the difference."""
+    _, cells = _nodes(job.site, bench)
+    clean, corrupted = job.pairs.runs[index], job.pairs.corrupted[index]
     check_pair(clean, corrupted, bench)
     tapes = {run: recorded(Recorded(run), bench, ctx) for run in (clean, corrupted)}
-    target = job.clean.targets[index] or likeliest(tapes[clean], tapes[corrupted], bench)
+    target = job.pairs.targets[index] or likeliest(tapes[clean], tapes[corrupted], bench)
     one = Patching(clean, corrupted, target, job.site, "head", job.metric, job.toward, memory=job.memory)
     held = _Held(ctx, tapes)
     swept = sweep_of(one, bench, held)
@@ -136,8 +144,8 @@ def _over_header(job: PatchingOver, bench: OpenModel, scale: float, done: int, c
         explanation=f"{job.toward}, {TOWARD[job.toward]}: mean {job.metric} recovered over the mean difference; spread "
         "over the pairs, and the share of pairs with the sign of the mean",
         convention=words.convention(
-            bench.info, job.clean.runs[0], site=job.site, metric=job.metric, toward=job.toward, position="all",
-            pairs=f"{count} of {job.clean.name}",
+            bench.info, job.pairs.runs[0], site=job.site, metric=job.metric, toward=job.toward, position="all",
+            pairs=f"{count} of {job.pairs.name}",
         ),
         details=details,
         partial=done < count,

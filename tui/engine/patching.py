@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -13,8 +14,8 @@ from torch import Tensor
 from ..circuits.errors import Refusal
 from ..circuits.estimate import estimates, slopes
 from ..circuits.forward import Tape
-from ..circuits.metrics import DIFFERENTIABLE, METRICS, measure
-from ..circuits.patching import STREAM, Cell, Measured, Pair, Sweep, record
+from ..circuits.metrics import DIFFERENTIABLE, LOSS, METRICS, measure
+from ..circuits.patching import STREAM, Cell, Everything, Loss, Measured, Pair, Sweep, record
 from ..results import Axis, Grid, Header, Scalar, frozen, head_name
 from ..text import visible
 from . import changes, targets, words
@@ -61,28 +62,34 @@ def plan_of(job: Patching, bench: OpenModel) -> Plan:
         mlp = bench.mlp(-1 if job.layer is None else job.layer)
         if job.by != "neuron":
             raise Refusal("Neurons are patched one by one.", "Take them by neuron, and name a layer.")
-        at = None if job.position is None else place(job.base, job.position)
+        at = _place(job)
         count = len(mlp.W_out)
         names = Axis("neuron", tuple(f"{head_name(job.layer or 0)}N{n}" for n in range(count)))
         return Plan(tuple(Cell(job.layer or 0, n, at) for n in range(count)), names, Axis("value", ("patched",)))
     if site in STREAM:
         if job.by != "position":
             raise Refusal(f"{site} is of a whole layer: it has no heads.", "Take it by position.")
-        cells = tuple(Cell(layer, None, n) for layer in range(info.n_layers) for n in range(len(job.base.ids)))
+        cells = tuple(Cell(layer, None, n) for layer in range(info.n_layers) for n in range(job.length))
         return Plan(cells, layers, _positions(job, bench))
     heads = head_names(site, bench)
     if job.by == "head":
-        at = None if job.position is None else place(job.base, job.position)
+        at = _place(job)
         cells = tuple(Cell(layer, head, at) for layer in range(info.n_layers) for head in range(len(heads)))
         return Plan(cells, layers, Axis("key/value head" if _shared(site, bench) else "head", heads))
     if job.by != "head-position":
         raise Refusal(f"{site} is of a head.", "Take it by head, or by head and position.")
-    n = len(job.base.ids)
+    n = job.length
     rows = Axis("head", tuple(f"{head_name(layer)}{head}" for layer in range(info.n_layers) for head in heads))
     cells = tuple(
         Cell(layer, h, p) for layer in range(info.n_layers) for h in range(len(heads)) for p in range(n)
     )  # fmt: skip
     return Plan(cells, rows, _positions(job, bench))
+
+
+def _place(job: Patching) -> int | None:
+    """The position in the prompt that is patched alone; None: all of them."""
+    prompt = replace(job.base, ids=job.base.ids[: job.length])
+    return None if job.position is None else place(prompt, job.position)
 
 
 def exists(site: str, bench: OpenModel) -> None:
@@ -111,7 +118,8 @@ def _positions(job: Patching, bench: OpenModel) -> Axis:
     """Each position's token; of both prompts where they differ."""
     sides = zip(bench.texts(job.clean.ids), bench.texts(job.corrupted.ids), job.clean.ids, job.corrupted.ids,
                 strict=True)  # fmt: skip
-    return Axis("position", tuple(visible(a) if x == y else f"{visible(a)}/{visible(b)}" for a, b, x, y in sides))
+    names = (visible(a) if x == y else f"{visible(a)}/{visible(b)}" for a, b, x, y in islice(sides, job.length))
+    return Axis("position", tuple(names))
 
 
 def check_pair(clean: Run, corrupted: Run, bench: OpenModel) -> None:
@@ -155,33 +163,46 @@ def _tapes(job: Patching, ctx: Context) -> tuple[Tape, Tape]:
     return base, other
 
 
-def measured(target: Target, metric: str, clean: Tape, bench: OpenModel) -> Measured:
-    """The metric; KL alone reads the clean run."""
+def measured(target: Target, metric: str, clean: Tape, bench: OpenModel, last: int = -1) -> Measured:
+    """The metric, at a position."""
     if metric not in METRICS:
         raise Refusal(f"{metric} is not measured here.", f"Metrics are {', '.join(METRICS)}.")
     forward = bench.live.forward
     bench.output_index((*target.answers, *target.distractors))
-    own = forward.logits(clean.pre[-1][-1]) if metric == "KL" else None
+    own = forward.logits(clean.pre[-1][last])
     return Measured(forward, metric, target.answers, target.distractors, own)
 
 
-def sweep_of(job: Patching, bench: OpenModel, ctx: Context) -> Sweep:
-    """The pair's runs, ready to be patched."""
+def sweep_of(job: Patching, bench: OpenModel, ctx: Context, every: bool = False) -> Sweep:
+    """The pair's runs, ready to be patched; ``every``: all metrics are measured."""
     base, other = _tapes(job, ctx)
-    value = measured(job.target, job.metric, base if job.toward == "noise" else other, bench)
     pair = Pair(bench.live.forward, base, other, bench.live.reach(len(job.base.ids)), bench.mlp)
-    return Sweep(pair, value, job.memory)
+    value = _value(job, METRICS[0] if every else job.metric, base if job.toward == "noise" else other, bench)
+    if not every:
+        return Sweep(pair, value, job.memory)
+    assert isinstance(value, Measured)
+    return Sweep(pair, Everything(value, _loss(job, bench) if job.continuation else None), job.memory)
 
 
-def patched_cells(job: PatchedCells, bench: OpenModel, ctx: Context) -> tuple[float, ...]:
+def _value(job: Patching, metric: str, clean: Tape, bench: OpenModel) -> Measured | Loss:
+    return _loss(job, bench) if metric == LOSS else measured(job.target, metric, clean, bench, job.length - 1)
+
+
+def _loss(job: Patching, bench: OpenModel) -> Loss:
+    if not job.continuation:
+        raise Refusal("A loss is of a text that goes on after the prompt.", "Give the continuation.")
+    return Loss(bench.live.forward, job.continuation)
+
+
+def patched_cells(job: PatchedCells, bench: OpenModel, ctx: Context) -> tuple[tuple[float, ...], ...]:
     of, cells = job.of, [Cell(*cell) for cell in job.cells]
     if bench.info.capabilities.plain:
         return tuple(_hooked(of, cell, bench, ctx) for cell in cells)
-    return tuple(sweep_of(of, bench, ctx).values(of.site, cells, ctx.check).tolist())
+    return tuple(map(tuple, sweep_of(of, bench, ctx, every=True).values(of.site, cells, ctx.check).tolist()))
 
 
-def _hooked(job: Patching, cell: Cell | None, bench: OpenModel, ctx: Context) -> float:
-    """The metric by the model's own forward pass with hooks; ``cell`` None: with nothing patched."""
+def _hooked(job: Patching, cell: Cell | None, bench: OpenModel, ctx: Context) -> tuple[float, ...]:
+    """Every metric by the model's own forward pass with hooks; ``cell`` None: with nothing patched."""
     run = job.base
     if cell is not None:
         size = bench.info.n_heads // bench.info.n_key_value_heads if job.site in ("k", "v") else 1
@@ -189,25 +210,53 @@ def _hooked(job: Patching, cell: Cell | None, bench: OpenModel, ctx: Context) ->
         part += PARTS.get(job.site, "" if job.site == "z" else f".{job.site}")
         at = None if cell.position is None else (cell.position,)
         run = replace(run, interventions=(Patch(part, job.other, at),))
-    logits = changes.forward(Forward(run), bench, ctx).logits[-1:]
-    clean = ctx.get(Forward(job.clean)).logits[-1] if job.metric == "KL" else None
-    return float(measure(job.metric, logits, job.target.answers, job.target.distractors, clean)[0])
+    every = changes.forward(Forward(run), bench, ctx).logits
+    logits, clean, aim = every[[job.length - 1]], ctx.get(Forward(job.clean)).logits[job.length - 1], job.target
+    out = [float(measure(metric, logits, aim.answers, aim.distractors, clean)[0]) for metric in METRICS]
+    if job.continuation:
+        ids = bench.index(job.continuation)[:, None]
+        out.append(-float(every[job.length - 1 : -1].log_softmax(-1).gather(-1, ids).mean()))
+    return tuple(out)
 
 
 def ends_of(job: Patching, bench: OpenModel, ctx: Context) -> tuple[float, float]:
     """The metric of the clean and of the corrupted run. Refusal where they hardly differ."""
-    if bench.info.capabilities.plain:
-        turned = replace(job, toward="noise" if job.toward == "denoise" else "denoise")
-        base, other = _hooked(job, None, bench, ctx), _hooked(turned, None, bench, ctx)
-    else:
-        base, other = (float(value) for value in sweep_of(job, bench, ctx).ends(ctx.check))
-    clean, corrupted = (other, base) if job.toward == "denoise" else (base, other)
-    if abs(clean - corrupted) <= NEAR * max(abs(clean), abs(corrupted)):
+    if job.metric not in job.metrics:
+        raise Refusal(f"{job.metric} is not measured here.", f"Metrics are {', '.join(job.metrics)}.")
+    if job.continuation:
+        _check_continuation(job, bench)
+    clean, corrupted = (end[job.metrics.index(job.metric)] for end in _all_ends(job, bench, ctx))
+    if not _apart(clean, corrupted):
         raise Refusal(
             f"The {job.metric} is {clean:.4g} in the clean and {corrupted:.4g} in the corrupted prompt: there is no "
             "effect to recover.", "Choose an answer that only one of them has, or another metric.",
         )  # fmt: skip
     return clean, corrupted
+
+
+def _check_continuation(job: Patching, bench: OpenModel) -> None:
+    """Refusal where a text after the prompt changes what is read before it, or cannot be."""
+    bench.need("one_vocabulary")
+    n = len(job.clean.ids)
+    if n > bench.info.n_ctx:
+        raise Refusal(f"Prompt and continuation are {n} tokens: the model takes {bench.info.n_ctx}.", "Shorten them.")
+    if any(bool(seen.triu(1).any()) for seen in bench.live.reach(n)):
+        raise Refusal("A model that sees what comes later has no loss on a continuation.", "Choose another metric.")
+
+
+def _apart(clean: float, corrupted: float) -> bool:
+    """Whether the prompts differ by enough to be a scale."""
+    return abs(clean - corrupted) > NEAR * max(abs(clean), abs(corrupted))
+
+
+def _all_ends(job: Patching, bench: OpenModel, ctx: Context) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Every metric of the clean and of the corrupted run."""
+    if bench.info.capabilities.plain:
+        turned = replace(job, toward="noise" if job.toward == "denoise" else "denoise")
+        base, other = _hooked(job, None, bench, ctx), _hooked(turned, None, bench, ctx)
+    else:
+        base, other = (tuple(end.tolist()) for end in sweep_of(job, bench, ctx, every=True).ends(ctx.check))
+    return (other, base) if job.toward == "denoise" else (base, other)
 
 
 def estimate(job: PatchingEstimate, bench: OpenModel, ctx: Context) -> Grid:
@@ -229,8 +278,8 @@ def estimated(job: Patching, cells: Sequence[Cell], bench: OpenModel, ctx: Conte
     base, other = _tapes(job, ctx)
     clean = base if job.toward == "noise" else other
     with torch.inference_mode(False), torch.no_grad():
-        value, live = measured(job.target, job.metric, clean, bench), bench.live
-        if value.clean is not None:
+        value, live = _value(job, job.metric, clean, bench), bench.live
+        if isinstance(value, Measured) and value.clean is not None:
             value = replace(value, clean=value.clean.clone())
         reach = live.reach(len(job.base.ids))
         ids = torch.tensor(job.base.ids, device=live.device)
@@ -243,16 +292,19 @@ def sweep(job: PatchingGrid, bench: OpenModel, ctx: Context) -> Grid:
     check_pair(job.clean, job.corrupted, bench)
     plan = plan_of(job, bench)
     clean, corrupted = ends_of(job, bench, ctx)
+    best, worst = (np.array(end) for end in _all_ends(job, bench, ctx))
+    measurable = [k for k, name in enumerate(job.metrics) if name == job.metric or _apart(best[k], worst[k])]
     unchanged = 0.0 if job.toward == "denoise" else 1.0
     guessed = np.full(len(plan.cells), np.nan)
     if not why_no_estimate(job, bench):
         guessed = ctx.get(job.estimate).values.astype(np.float64).ravel()
-    exact = np.full(len(plan.cells), np.nan)
+    every = np.full((len(plan.cells), len(job.metrics)), np.nan)
+    exact = every[:, job.metrics.index(job.metric)]
     places = {cell: i for i, cell in enumerate(plan.cells)}
     if bench.info.capabilities.plain:
         batches = [[cell] for cell in plan.cells]
     else:
-        batches = sweep_of(job, bench, ctx).batches(job.site, plan.cells)
+        batches = sweep_of(job, bench, ctx, every=True).batches(job.site, plan.cells)
         strength = np.nan_to_num(np.abs(guessed - unchanged))
         batches.sort(key=lambda batch: -max(strength[places[cell]] for cell in batch))
 
@@ -265,15 +317,20 @@ def sweep(job: PatchingGrid, bench: OpenModel, ctx: Context) -> Grid:
         if done < len(plan.cells):
             marks = np.where(known | np.isnan(guessed), "", ESTIMATE).reshape(len(plan.rows), len(plan.cols))
             text = tuple(tuple(row) for row in marks.tolist())
-        return _grid(replace(header, details=details, partial=done < len(plan.cells)), values, plan, text)
+        made = _grid(replace(header, details=details, partial=done < len(plan.cells)), values, plan, text)
+        others = (k for k in measurable if job.metrics[k] != job.metric)
+        return replace(made, beside={job.metrics[k]: frozen(every[:, k].reshape(made.values.shape)) for k in others})
 
     done, shown = 0, time.monotonic()
     ctx.partial(result(0))
     ctx.progress("patches", 0, len(plan.cells))
     for batch in batches:
         ctx.check()
-        values = np.array(ctx.get(PatchedCells(job, tuple((cell.layer, cell.node, cell.position) for cell in batch))))
-        exact[[places[cell] for cell in batch]] = (values - corrupted) / (clean - corrupted)
+        cells = tuple((cell.layer, cell.node, cell.position) for cell in batch)
+        values = np.array(ctx.get(PatchedCells(job.unmeasured, cells)))
+        at = np.array([places[cell] for cell in batch])
+        shares = (values - worst) / np.where(best == worst, 1.0, best - worst) + 0.0  # no −0
+        every[at[:, None], measurable] = shares[:, measurable]
         done += len(batch)
         ctx.progress("patches", done, len(plan.cells))
         if time.monotonic() - shown > PAUSE and done < len(plan.cells):
@@ -317,6 +374,7 @@ def _header(job: Patching, bench: OpenModel, clean: float, corrupted: float, est
             bench.info, job.clean, site=job.site, by=job.by, metric=job.metric, toward=job.toward,
             position="all" if job.by in ("head", "neuron") and job.position is None else job.position,
             layer=job.layer, **targets.convention(bench, job.target),
+            continuation="".join(bench.texts(job.continuation)) if job.continuation else None,
         ),
         details=details,
     )  # fmt: skip

@@ -86,6 +86,7 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     jobs.PairSearch: search.pair_search,
     jobs.Partners: vocabulary.partners,
     jobs.PatchedCells: patching.patched_cells,
+    jobs.PatchedPair: patched_pairs.one_pair,
     jobs.PatchingEstimate: patching.estimate,
     jobs.PatchingGrid: patching.sweep,
     jobs.PatchingOver: patched_pairs.over,

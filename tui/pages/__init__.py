@@ -69,7 +69,7 @@ def with_option(key: str) -> tuple[Page, ...]:
 
 def over_files() -> tuple[Page, ...]:
     """Pages that exist over a file of prompts."""
-    return tuple(page for page in every() if page.has_over)
+    return tuple(page for page in every() if page.has_over and not page.of_pairs)
 
 
 def questions() -> Iterator[Question]:

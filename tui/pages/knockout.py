@@ -13,6 +13,7 @@ from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Option, Page, Panel,
 from ..phrases import aim, cell_line, field, number, value_at, where
 from ..results import Grid, Result
 from ..selection import Selection
+from . import loss
 from .columns import PartColumn
 from .going import follow, to_part
 from .panels import directions, part_write
@@ -48,15 +49,17 @@ def _job(here: Here) -> jobs.Job | Nothing:
 
 
 def _ranked(here: Here, result: Result) -> Result:
-    """Parts by the size of the change; of the logit difference with what was predicted, which leaves no room for
-    bars."""
+    """Parts by the size of the change, the other metrics' after it where there is room; of the logit difference with
+    what was predicted, which leaves none for bars."""
     if not isinstance(result, Grid):
         return result
     metric = here.s.look(KnockoutLook).metric
     table = arrange.ranked(result, result.cols.labels.index(metric))
-    if metric != "logit difference":
-        return arrange.picked(table, (("part", "part"), (metric, "change")), "change")
-    return arrange.picked(table, (("part", "part"), (metric, "measured"), *((name, name) for name in BESIDE)))
+    others = tuple((name, arrange.SHORT.get(name, name)) for name in jobs.METRICS if name != metric)
+    if metric != jobs.METRICS[0]:
+        return arrange.picked(table, (("part", "part"), (metric, "change"), *others), "change")
+    predicted = ((name, name) for name in BESIDE)
+    return arrange.picked(table, (("part", "part"), (metric, "measured"), *predicted, *others))
 
 
 def _part(here: Here) -> str:
@@ -105,6 +108,8 @@ def _refused(o: Any) -> str:
                  "--continuation": o.continuation}  # fmt: skip
         given = next((flag for flag, value in named.items() if value is not None), "")
         return f"{given} needs --ablate, such as --ablate L1H3,L2.mlp: which parts" if given else _refused_kind(o, how)
+    if o.metric == loss.LOSS and o.continuation is None:
+        return "--metric loss needs --continuation TEXT: the text whose loss is measured"
     if o.position is not None and o.prompts is not None:
         return "--position is for one prompt; over --prompts the last one is read"
     return _refused_kind(o, how)
@@ -150,7 +155,7 @@ class KnockoutPage(Page):
         Export("ablation", _exported,
                ("ablate", "kind", "sigma", "alpha", "reference", "fold_value_biases", "each", "metric", "seed",
                 "memory", "continuation", "position", "answer", "distractor", "prompts"),
-               {"kind": KINDS, "metric": jobs.METRIC_WORDS}, refuses=_refused),
+               {"kind": KINDS, "metric": loss.WORDS}, refuses=_refused),
     )  # fmt: skip
     long = True
 
@@ -184,13 +189,24 @@ class KnockoutPage(Page):
     def line(self, here: Here) -> Segments:
         metric, part = here.s.look(KnockoutLook).metric, _part(here)
         out = cell_line(here, self.cell(here.s), f"{part} out {where(here.s)}", metric)
+        for name in BESIDE if metric == jobs.METRICS[0] else (jobs.METRICS[0], *BESIDE):
+            if (value := self._value(here, part, name)) is not None:
+                out += field(name, number(value, 3))
+        return out
+
+    def _value(self, here: Here, part: str, name: str) -> float | None:
+        """One number of a part; None while it is not known."""
         whole = here.result(self.shown(here.s))
-        difference = here.s.contrast == "difference" and here.s.changes  # of two runs: each has its own prediction
-        if difference or not isinstance(whole, Grid) or part not in whole.rows.labels:
-            return out
-        row = whole.rows.labels.index(part)
-        for name in BESIDE if metric == "logit difference" else ("logit difference", *BESIDE):
-            out += field(name, number(value_at(whole, row, whole.cols.labels.index(name)), 3))
+        if not isinstance(whole, Grid) or part not in whole.rows.labels:
+            return None
+        return value_at(whole, whole.rows.labels.index(part), whole.cols.labels.index(name))
+
+    def apart(self, changed: Here, clean: Here) -> Segments:
+        out: Segments = []
+        for name in BESIDE:
+            one, other = (self._value(here, _part(changed), name) for here in (changed, clean))
+            if one is not None and other is not None:
+                out += field(f"Δ {name}", number(one - other, 3))
         return out
 
     def part(self, here: Here) -> str:

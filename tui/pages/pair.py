@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
+from .. import prompts
 from ..engine import jobs
-from ..page import NO_TOKENS, Lookup, Nothing, Problem, Question
-from ..phrases import aim, token
-from ..results import Tokens
-from ..selection import Pair, Selection
-from ..text import in_words, visible
+from ..page import NO_TOKENS, Lookup, Nothing, Problem, Question, Segments
+from ..phrases import GOOD, LABEL, VALUE, aim, token
+from ..results import Found, Tokens
+from ..selection import Answer, File, Pair, Selection, one_prompt, with_file, without_file
+from ..text import against, in_words, visible, width
 
 PAGES = ("patching", "paths")
 """The pages that show a pair; the first is where one is shown that was typed elsewhere."""
+CHANGED = Nothing(
+    "patching is between two runs of the unchanged model: d goes on to the clean one, backspace takes a change away"
+)
 NO_PAIR = Nothing(
     "no other prompt yet: press P and type one as long as this one, or capital, induction, indirect object"
 )
@@ -28,19 +34,44 @@ PAIRS = {
 
 def _pair_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
     if not text:
-        return replace(s, pair=None)
+        return without_file(s) if s.file is not None and s.file.pairs else replace(s, pair=None)
     if text.lower() in PAIRS:
         clean, corrupted = PAIRS[text.lower()]
         return replace(s, text=clean, pair=Pair(corrupted), answer=None, page=_page(s), file=None)
+    if prompts.is_file(text):
+        return _opened(s, text)
     if s.key is None:
         return Problem("the model is still loading; press enter again when it is there")
-    return jobs.Tokenize(s.key, text, s.with_bos)
+    prompt, bar, words = text.rpartition("|")
+    if not bar:
+        return jobs.Tokenize(s.key, text, s.with_bos)
+    prompt = prompt.strip() or (s.pair.text if s.pair is not None else offered(s))
+    if not (prompt and words.strip()):
+        return Problem("write the other prompt, then | and its answer: The capital of Germany is | Berlin - Paris")
+    return jobs.FindTarget(s.key, words.strip(), f"{prompt} | ")
+
+
+def _opened(s: Selection, path: str) -> Selection | Problem:
+    """On a file of pairs: the first in the prompt line, the picture over all of them."""
+    try:
+        read = prompts.read_pairs(path)
+    except prompts.PromptsError as error:
+        return Problem(f"{error.message} {error.hint}".strip())
+    return replace(with_file(s, File(path, read.rows, notes=read.notes)), page=_page(s))
 
 
 def _pair_found(s: Selection, job: Lookup, result: Any) -> Selection:
+    if isinstance(result, Found):
+        assert isinstance(job, jobs.FindTarget)
+        target = jobs.Target(result.answers.ids, result.distractors.ids)
+        one, other = (", ".join(map(in_words, tokens.texts)) for tokens in (result.answers, result.distractors))
+        before = replace(s.pair, before=None) if s.pair is not None else None
+        made = Pair(job.before.removesuffix(" | "), answer=Answer(target, job.text, result.label, sides=(one, other)),
+                    before=before)  # fmt: skip
+        return replace(one_prompt(s), pair=made, page=_page(s))
     assert isinstance(job, jobs.Tokenize)
     assert isinstance(result, Tokens)
-    return replace(s, pair=Pair(job.text, result, job), page=_page(s))
+    return replace(one_prompt(s), pair=Pair(job.text, result, job), page=_page(s))
 
 
 def _page(s: Selection) -> str:
@@ -48,7 +79,11 @@ def _page(s: Selection) -> str:
 
 
 def _pair_before(s: Selection) -> str:
-    return s.pair.text if s.pair is not None else offered(s)
+    if s.file is not None and s.file.pairs and s.file.over:
+        return s.file.path
+    if s.pair is None:
+        return offered(s)
+    return s.pair.text if s.pair.answer is None else f"{s.pair.text} | {s.pair.answer.text}"
 
 
 def offered(s: Selection) -> str:
@@ -56,9 +91,49 @@ def offered(s: Selection) -> str:
     return next((corrupted for clean, corrupted in PAIRS.values() if clean == s.text), "")
 
 
+ROOM = 50
+"""Columns before the first difference: there is room for what follows on any screen."""
+
+
+def _tried(s: Selection, text: str) -> Lookup | None:
+    """The tokens of the prompt that is being typed."""
+    prompt = (text.rpartition("|")[0] or text).strip()
+    if not prompt or s.key is None or prompt.lower() in PAIRS or prompts.is_file(prompt):
+        return None
+    return jobs.Tokenize(s.key, prompt, s.with_bos)
+
+
+def _aligned(s: Selection, other: Any) -> Sequence[Segments]:
+    """Both prompts, token under token, differences marked; what is wrong with their lengths below."""
+    if s.tokens is None or not isinstance(other, Tokens):
+        return ()
+    columns = list(zip_longest(*([visible(t, special) for t, special in zip(side.texts, side.special, strict=True)]
+                                 for side in (s.tokens, other)), fillvalue=""))  # fmt: skip
+    differ = {*apart(replace(s, pair=Pair("", other))), *range(min(len(s.tokens), len(other)), len(columns))}
+    sizes = [max(map(width, column)) + 1 for column in columns]
+    first = 0
+    while sum(sizes[first : min(differ, default=0)]) > ROOM:
+        first += 1
+    lines: list[Segments] = []
+    for name, row in (("clean", 0), ("corrupted", 1)):
+        line: Segments = [(f"{name:10}{'… ' if first else ''}", LABEL)]
+        for at in range(first, len(columns)):
+            word, style = columns[at][row], "bold underline $text" if at in differ else VALUE
+            line += [(word, style), (" " * (sizes[at] - width(word)), VALUE)]
+        lines.append(line)
+    if not differ:
+        said = "both prompts are the same"
+    elif len(s.tokens) == len(other):
+        return [*lines, [(f"{len(other)} tokens, {len(differ)} of them another", GOOD)]]
+    else:
+        said = f"{len(s.tokens)} tokens against {len(other)}: not aligned from position {min(differ)} on"
+    return [*lines, [(said, "$text-error")]]
+
+
 PAIR = Question(
-    "pair", "The other prompt", "as long as this one · or capital, induction, indirect object: both prompts · empty: "
-                                "none", _pair_answered, _pair_before, _pair_found,
+    "pair", "The other prompt", "as long as this one; behind it | Berlin - Paris: its answer · or capital, induction, "
+                                "indirect object: both prompts · or a file of pairs · empty: none",
+    _pair_answered, _pair_before, _pair_found, tries=_tried, shows=_aligned,
 )  # fmt: skip
 
 
@@ -97,33 +172,65 @@ def both(s: Selection) -> str:
             continue
         text = f" [{one.strip() or visible(one)}|{other.strip() or visible(other)}]" if at in differ else one
         out.append(text)
-    return " ".join("".join(out).split())
+    line = " ".join("".join(out).split())
+    own = s.pair.answer
+    return line if own is None else f"{line} → [{aimed(s)}|{against(own.sides[:1], [*filter(None, own.sides[1:])])}]"
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One side of what is measured, and it in words."""
+
+    ids: tuple[int, ...]
+    words: str
+
+
+def _sides(s: Selection) -> tuple[_Side, _Side | None] | None:
+    """Answer and distractor of the clean prompt: one metric for both prompts. Where it has none of its own they are
+    those of the other prompt changed round (its distractor is the answer here, its answer the distractor), else the
+    likeliest token after each prompt. None while that is not known."""
+    own, other = s.answer, s.pair.answer if s.pair is not None else None
+    if own is not None:
+        answer = _Side(own.target.answers, aim(s))
+        if own.target.distractors or other is None:
+            return answer, None
+    elif other is not None and other.target.distractors:
+        answer = _Side(other.target.distractors, other.sides[1])
+    elif s.likeliest is not None:
+        answer = _Side((s.likeliest.token,), aim(s))
+    else:
+        return None
+    if other is not None:
+        distractor = _Side(other.target.answers, other.sides[0])
+    elif s.pair is not None and s.pair.likeliest is not None:
+        distractor = _Side((s.pair.likeliest.token,), in_words(s.pair.likeliest.text))
+    else:
+        return None
+    return answer, distractor if distractor.ids != answer.ids else None
 
 
 def target(s: Selection) -> jobs.Target | None:
-    """The user's answer, else the likeliest token after the clean prompt against that after the corrupted one."""
-    if s.answer is not None:
+    """What is measured in both prompts; None while it is not known."""
+    sides = _sides(s)
+    if s.answer is not None and (sides is None or sides[1] is None):
         return s.answer.target
-    if s.likeliest is None or s.pair is None or s.pair.likeliest is None:
-        return None
-    answer, other = s.likeliest.token, s.pair.likeliest.token
-    return jobs.Target((answer,), (other,) if other != answer else ())
+    return None if sides is None else jobs.Target(sides[0].ids, () if sides[1] is None else sides[1].ids)
 
 
 def aimed(s: Selection) -> str:
     """The answer and the distractor in words."""
-    other = s.pair.likeliest if s.pair is not None else None
-    if s.answer is not None or other is None or s.likeliest is None or other.token == s.likeliest.token:
-        return aim(s)
-    return f"{aim(s)} − {in_words(other.text)}"
+    sides = _sides(s)
+    if sides is None or sides[1] is None:
+        return aim(s) if sides is None else sides[0].words
+    return against([sides[0].words], [sides[1].words])
 
 
 def refused(s: Selection) -> Nothing | None:
     """Why nothing can be patched between the prompts yet, or None."""
     if s.run is None:
         return NO_TOKENS
-    if s.stack:
-        return Nothing("patching is between two runs of the unchanged model: take the interventions away")
+    if s.run.interventions:
+        return CHANGED
     if s.pair is None:
         return NO_PAIR
     if why := misaligned(s):

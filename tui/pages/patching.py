@@ -21,10 +21,10 @@ from ..page import (
     Say,
     Segments,
 )
-from ..phrases import GOOD, STRONG, VALUE, field, number, row_of, value_at, waiting, where
+from ..phrases import GOOD, STRONG, VALUE, field, number, over_file, row_of, value_at, waiting, where
 from ..results import Grid, Result, Table
 from ..selection import Look, Selection, clamp
-from . import pair
+from . import loss, pair
 from .going import to_head, to_mlp, to_neuron
 
 TOWARD = {"denoise": "denoise: clean into corrupted", "noise": "noise: corrupted into clean"}
@@ -35,6 +35,8 @@ GRIDS: dict[str, tuple[jobs.Site, jobs.By]] = {
     "neurons of a layer": ("neuron", "neuron"),
 }
 """What a picture is of → site and cells."""
+STATISTICS = ("ratio of means", "spread", "same sign")
+"""Of each node, over pairs; the picture is of the first."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,15 @@ class PatchingLook(Look):
         return GRIDS[self.of][1]
 
     def settled(self, s: Selection) -> Self:
-        return replace(self, of="z by head") if of_refused(s, self.of) else self
+        look = replace(self, measured=jobs.METRICS[0]) if measured_refused(s, self.measured) else self
+        return replace(look, of="z by head") if of_refused(s, look.of) else look
+
+
+def measured_refused(s: Selection, value: str) -> str:
+    """Why a metric cannot be measured, or ""."""
+    if value == loss.LOSS and PAGE.is_over(s):
+        return "over pairs there is no one text whose loss could be measured: F shows one pair"
+    return loss.refused(s, value)
 
 
 def of_refused(s: Selection, value: str) -> str:
@@ -67,11 +77,15 @@ def of_refused(s: Selection, value: str) -> str:
         return ""
     if GRIDS[value][0] == "mlp_out" and not s.model.has_mlp:
         return f"{s.model.name} has no MLPs"
+    if GRIDS[value][1] in ("head-position", "neuron") and PAGE.is_over(s):
+        return "over pairs a cell is a head or a layer: F shows one pair"
     reasons = {"resid_mid": s.model.capabilities.states_mid, "neuron": s.model.capabilities.neurons}
     return reasons.get(GRIDS[value][0], "")
 
 
 def _here_refused(s: Selection, value: bool) -> str:
+    if PAGE.is_over(s):
+        return "over pairs everything is patched at all positions: F shows one pair" if value else ""
     by_position = s.look(PatchingLook).by in ("position", "head-position")
     return "every position has cells of its own here" if value and by_position else ""
 
@@ -84,6 +98,8 @@ def _job(here: Here) -> jobs.Job | Nothing:
 
 
 def _ranked(here: Here, result: Result) -> Result:
+    if PAGE.is_over(here.s):
+        return arrange.patched_over(result) if isinstance(result, Grid) else result
     guess = here.result(_estimate(here.s))
     return arrange.patched(result, guess if isinstance(guess, Grid) else None) if isinstance(result, Grid) else result
 
@@ -127,20 +143,20 @@ def _exported(ask: Asked) -> jobs.Job:
     toward: jobs.Toward = "noise" if o.noise else "denoise"
     memory = (1024 if o.memory is None else o.memory) << 20
     if o.pairs is not None:
-        clean, corrupted = (
-            ask.get(jobs.PreparePrompts(key, Path(o.pairs).name, rows, ask.with_bos))
-            for rows in prompts.read_pairs(o.pairs)
-        )
-        return jobs.PatchingOver(key, clean, corrupted, site, metric, toward, o.estimate, memory)
+        file = prompts.read_pairs(o.pairs)
+        pairs = ask.get(jobs.PreparePrompts(key, Path(o.pairs).name, file.rows, ask.with_bos))
+        return jobs.PatchingOver(key, pairs, site, metric, toward, o.estimate, memory)
     one, other = (
         jobs.Run(key, tokens.ids, tokens.bos)
         for tokens in (ask.get(jobs.Tokenize(key, text, ask.with_bos)) for text in (o.clean, o.corrupted))
     )
+    after = () if o.continuation is None else ask.words_after(o.continuation)
+    target = ask.given_target() or likeliest_of(ask, one, other)
+    one, other = (replace(run, ids=(*run.ids, *after)) for run in (one, other))
     kind = jobs.PatchingEstimate if o.estimate else jobs.PatchingGrid
     by: jobs.By = o.by or ("neuron" if site == "neuron" else "head" if site in ("z", "q", "k", "v", "pattern") else
                            "position")  # fmt: skip
-    return kind(one, other, ask.given_target() or likeliest_of(ask, one, other), site, by, metric, toward,
-                o.position, ask.layer, memory)  # fmt: skip
+    return kind(one, other, target, site, by, metric, toward, o.position, ask.layer, memory, after)
 
 
 def likeliest_of(ask: Asked, *runs: jobs.Run) -> jobs.Target:
@@ -157,6 +173,10 @@ def _refused(o: Any) -> str:
         return "patching needs --clean TEXT and --corrupted TEXT, or --pairs FILE"
     if o.pairs is not None and any(value is not None for value in (o.by, o.position, o.answer, o.layer)):
         return "--pairs is one number a head or layer, with the file's answers: leave --by, --position, --answer out"
+    if o.pairs is not None and (o.continuation is not None or o.metric == loss.LOSS):
+        return "--pairs has no one text whose loss could be measured: leave --continuation out"
+    if o.metric == loss.LOSS and o.continuation is None:
+        return "--metric loss needs --continuation TEXT: the text whose loss is measured"
     if (o.site == "neuron") != (o.layer is not None):
         return "--site neuron and --layer go together: the neurons of one layer's MLP"
     if o.position is not None and o.by in ("position", "head-position"):
@@ -173,21 +193,25 @@ class PatchingPage(Page):
             "becomes that of the clean one (`P` types the other prompt, `r` turns the direction round): z, q, k, v or "
             "pattern of heads, states and writes by position, neurons (`u`); `m` the metric. All cells are there at "
             "once as estimates (≈) from one backward pass and become exact, the strongest first; esc stops and "
-            "keeps")  # fmt: skip
+            "keeps. Over a file of pairs (`P`): ratio of means, beside it spread and share of pairs of the same "
+            "sign")  # fmt: skip
     group = "Find"
     options = (
-        Option("mode", PatchingLook, "measured", jobs.METRICS, "the metric"),
+        Option("mode", PatchingLook, "measured", loss.MEASURED, "the metric",
+               why_not=measured_refused),
         Option("unit", PatchingLook, "of", tuple(GRIDS), "what is patched", why_not=of_refused),
         Option("toward", PatchingLook, "toward", tuple(TOWARD), "clean into corrupted, or corrupted into clean"),
         Option("span", PatchingLook, "here", (False, True), "at all positions at once, or at this one",
                why_not=_here_refused),
     )  # fmt: skip
+    of_pairs = modes_over = True
     panels = (RANKED,)
     questions = (pair.PAIR,)
     commands = (
         Command("pair", ("P",), "ask('pair')", "other prompt",
                 "The corrupted prompt that goes with this one, as many tokens long, for Patching and Paths; capital, "
-                "induction and indirect object are pairs that the demo model knows.", "Prompt"),
+                "induction and indirect object are pairs that the demo model knows. Or a file of pairs: F shows all of "
+                "them or one, < and > walk them.", "Prompt"),
         Command("toward", ("r",), "cycle('toward')", "direction",
                 "denoise, clean into corrupted: is it sufficient? noise, corrupted into clean: is it necessary? They "
                 "are not mirror images.", "Look"),
@@ -195,9 +219,9 @@ class PatchingPage(Page):
     )  # fmt: skip
     exports = (
         Export("patching", _exported, ("clean", "corrupted", "pairs", "site", "by", "metric", "estimate", "noise",
-                                       "position", "layer", "answer", "distractor", "memory", "bos"),
+                                       "position", "layer", "answer", "distractor", "memory", "continuation", "bos"),
                {"site": get_args(jobs.Site), "by": get_args(jobs.By),
-                "metric": jobs.METRIC_WORDS},
+                "metric": loss.WORDS},
                "pair", ignores=("weights",), refuses=_refused),
     )  # fmt: skip
     long = True
@@ -211,7 +235,23 @@ class PatchingPage(Page):
         assert wanted is not None
         at = s.position if look.here and look.by in ("head", "neuron") else None
         layer = s.layer if look.by == "neuron" else None
-        return jobs.PatchingGrid(s.run, s.corrupted, wanted, look.site, look.by, look.measured, look.toward, at, layer)
+        if loss.wanted(s):
+            return Nothing()
+        runs = loss.after(s.run, s), loss.after(s.corrupted, s)
+        return jobs.PatchingGrid(*runs, wanted, look.site, look.by, look.measured, look.toward, at, layer,
+                                 continuation=loss.ids(s))  # fmt: skip
+
+    def asks(self, s: Selection) -> tuple[jobs.Job, ...]:
+        return loss.wanted(s)
+
+    def told(self, s: Selection, job: jobs.Job, result: Any) -> Selection:
+        return loss.told(s, job, result)
+
+    def over(self, s: Selection, prompts: jobs.Prompts) -> jobs.Job | Nothing:
+        if s.changes and s.contrast != "clean":
+            return pair.CHANGED
+        look = s.look(PatchingLook)
+        return jobs.PatchingOver(prompts.runs[0].model, prompts, look.site, look.measured, look.toward)
 
     def inspects(self, s: Selection) -> tuple[jobs.Job, ...]:
         job = _estimate(s)
@@ -220,6 +260,8 @@ class PatchingPage(Page):
     def shape(self, s: Selection, result: Result) -> Result:
         if not isinstance(result, Grid):
             return result
+        if self.is_over(s):
+            return arrange.nodes_by_layer(result)
         shown = arrange.with_words(result, pair.both(s))
         return arrange.patched(shown, None) if s.look(PatchingLook).by == "neuron" else shown
 
@@ -227,7 +269,11 @@ class PatchingPage(Page):
         look = s.look(PatchingLook)
         at = where(s) if look.here and look.by in ("head", "neuron") else ""
         layer = f"L{s.layer}" if look.by == "neuron" else ""
+        if self.is_over(s):
+            of = look.of if look.by == "head" else f"{look.site} by layer"
+            return [of, f"{look.measured}, {STATISTICS[0]}", TOWARD[look.toward], over_file(s)]
         measured = look.measured if look.measured == "KL" else f"{look.measured} {pair.aimed(s)}"
+        measured = loss.words(s) if look.measured == loss.LOSS else measured
         return [look.of, layer, at, measured, TOWARD[look.toward]]
 
     # --- the cursor ---
@@ -237,7 +283,7 @@ class PatchingPage(Page):
         if look.by == "neuron":
             return look.row, 0
         if look.by == "position":
-            return s.layer, s.position
+            return s.layer, 0 if self.is_over(s) else s.position
         node = (s.head or 0) // self._group(s)
         count = s.model.n_heads // self._group(s) if s.model is not None else 1
         return (s.layer, node) if look.by == "head" else (s.layer * count + node, s.position)
@@ -247,7 +293,7 @@ class PatchingPage(Page):
         if look.by == "neuron":
             return s.put(replace(look, row=row))
         if look.by == "position":
-            return replace(s, layer=row, row=col)
+            return replace(s, layer=row) if self.is_over(s) else replace(s, layer=row, row=col)
         if look.by == "head":
             return replace(s, layer=row, head=col * self._group(s))
         count = s.model.n_heads if s.model is not None else 1
@@ -273,9 +319,17 @@ class PatchingPage(Page):
         if not isinstance(drawn, Grid) or not drawn.values.size:
             return waiting(here)
         row, col = clamp(row, len(drawn.rows)), clamp(col, len(drawn.cols))
+        name = arrange.patched_name(drawn, row, col)
+        if self.is_over(here.s):
+            whole = here.result(self.shown(here.s))
+            if not isinstance(whole, Grid) or name not in whole.rows.labels:
+                return waiting(here)
+            values = whole.values[whole.rows.labels.index(name)].tolist()
+            said = [field(label, number(value, 3)) for label, value in zip(whole.cols.labels, values, strict=True)]
+            return [(f" {name} ", STRONG), *(piece for pieces in said for piece in pieces)]
         guess = value_at(here.result(_estimate(here.s)), row, col)
         rough = drawn.text is not None and bool(drawn.text[row][col])
-        out: Segments = [(f" {arrange.patched_name(drawn, row, col)} ", STRONG)]
+        out: Segments = [(f" {name} ", STRONG)]
         out += field("recovered", number(float(drawn.values[row, col]), 3))
         out.append((f"  {'estimate' if rough else 'exact'}", VALUE if rough else GOOD))
         return out + (field("predicted", number(guess, 3)) if guess is not None and not rough else [])

@@ -25,6 +25,7 @@ class Ask(ModalScreen[None], Once[None]):
     Ask Input { background: $surface; }
     Ask #ask-problem { color: $text-error; height: auto; display: none; }
     Ask #ask-hint { color: $text-muted; height: auto; }
+    Ask #ask-shown { height: auto; display: none; text-wrap: nowrap; text-overflow: ellipsis; }
     Ask OptionList {
         height: auto; max-height: 8; background: $panel; display: none; scrollbar-size-vertical: 1;
         text-wrap: nowrap; text-overflow: ellipsis;
@@ -34,6 +35,14 @@ class Ask(ModalScreen[None], Once[None]):
     """
     class Answered(Message):
         """The user pressed enter."""
+
+        def __init__(self, question: str, text: str) -> None:
+            super().__init__()
+            self.question = question
+            self.text = text
+
+    class Typed(Message):
+        """The text is another one."""
 
         def __init__(self, question: str, text: str) -> None:
             super().__init__()
@@ -64,11 +73,15 @@ class Ask(ModalScreen[None], Once[None]):
             field = Input(self._text, compact=True, select_on_focus=self._select)
             field.cursor_blink = False
             yield field
+            yield Static(id="ask-shown")
             yield Static(Content(self._hint), id="ask-hint")
             yield Static(id="ask-problem")
             options = OptionList(compact=True, markup=False)
             options.can_focus = False  # the field keeps the keys
             yield options
+
+    def on_mount(self) -> None:
+        self.tell(self.Typed(self.question, self._text))
 
     def problem(self, sentence: str) -> None:
         """Say what is wrong with the answer; the text stays."""
@@ -76,6 +89,12 @@ class Ask(ModalScreen[None], Once[None]):
         line = self.query_one("#ask-problem", Static)
         line.update(Content(sentence))
         line.display = bool(sentence)
+
+    def show(self, lines: Sequence[Sequence[tuple[str, str]]]) -> None:
+        """Show what the text is, in lines of (text, style)."""
+        shown = self.query_one("#ask-shown", Static)
+        shown.update(Content("\n").join([Content.assemble(*line) for line in lines]))
+        shown.display = bool(lines)
 
     def choose(self, sentence: str, options: Sequence[tuple[str, str]]) -> None:
         """Offer (label, value) to pick from, until something else is typed."""
@@ -96,6 +115,7 @@ class Ask(ModalScreen[None], Once[None]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
+        self.tell(self.Typed(self.question, event.value))
         if self._values and event.value != self._about:
             self._offer(())
             self.query_one("#ask-hint", Static).update(Content(self._hint))

@@ -73,7 +73,7 @@ class Palette(CommandPalette, Once[None]):
 
 
 class Commands(Provider):
-    """Commands by fuzzy match; ``L10H2`` or ``10 2`` jumps to that head, ``L2N17`` to that neuron."""
+    """Commands by fuzzy match of their names; ``L10H2`` or ``10 2`` jumps to that head, ``L2N17`` to that neuron."""
 
     @property
     def _directory(self) -> Directory:
@@ -88,7 +88,9 @@ class Commands(Provider):
             yield Hit(FIRST, Content(name), go, help=sentence)  # a name may look like markup
         matcher = self.matcher(query)
         for entry in self._directory.entries():
-            score = max(matcher.match(entry.label), 0.9 * matcher.match(entry.id), 0.5 * matcher.match(entry.help))
+            # Letters that are scattered over a sentence match in millions of ways: of the help only what it says.
+            said = 0.5 * (query.casefold() in entry.help.casefold())
+            score = max(matcher.match(entry.label), 0.9 * matcher.match(entry.id), said)
             if score > 0:
                 yield Hit(score, matcher.highlight(entry.label), self._runs(entry), help=entry.help)
 

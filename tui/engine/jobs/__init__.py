@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from .many import Prompts as Prompts
     from .many import interventions_of as interventions_of
     from .patching import PatchedCells as PatchedCells
+    from .patching import PatchedPair as PatchedPair
     from .patching import Patching as Patching
     from .patching import PatchingEstimate as PatchingEstimate
     from .patching import PatchingGrid as PatchingGrid

@@ -69,4 +69,5 @@ ANY_TOKEN, EVERY_PAIR = TokenFilter(), TokenFilter(same=False)
 
 def metric_named(word: str | None) -> Metric:
     """``logit-difference`` → the metric; None: the first."""
-    return next(name for name in METRICS if word is None or name.replace(" ", "-") == word.replace(" ", "-"))
+    every: tuple[Metric, ...] = (*METRICS, "loss")
+    return next(name for name in every if word is None or name.replace(" ", "-") == word.replace(" ", "-"))

@@ -19,6 +19,8 @@ class PromptRow:
     answer: str = ""
     """As in ``FindTarget``; empty: the model's top next token."""
     distractor: str = ""
+    corrupted: str = ""
+    """The other prompt of a pair; then the one above is the clean one."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Prompts:
     """Prompts that bring a BOS themselves: they have no second."""
     changes: tuple[Change, ...] = ()
     """What is changed in the model on every prompt; ``run`` puts it in, ``runs`` are clean."""
+    corrupted: tuple[Run, ...] = field(default=(), compare=False, repr=False)
+    """The other prompts, where all of them are pairs."""
 
     def run(self, index: int) -> Run:
         """The forward pass on a prompt, changes included."""

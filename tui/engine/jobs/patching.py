@@ -11,7 +11,7 @@ from typing import Any
 
 from ...results import ModelKey
 from .base import Job, Run, Target
-from .kinds import By, Metric, Site, Toward
+from .kinds import METRICS, By, Metric, Site, Toward
 from .many import Prompts
 
 Cells = tuple[tuple[int, int | None, int | None], ...]
@@ -38,6 +38,18 @@ class Patching(Job):
     """Whose neurons."""
     memory: int = 1 << 30
     """Bytes that a batch of runs may take beside the model."""
+    continuation: tuple[int, ...] = ()
+    """Tokens that both runs end with, after the prompts: what the loss is of. Empty: there is none."""
+
+    @property
+    def length(self) -> int:
+        """Tokens of a prompt."""
+        return len(self.clean.ids) - len(self.continuation)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is measured of every cell."""
+        return (*METRICS, "loss") if self.continuation else METRICS
 
     @property
     def model(self) -> ModelKey:
@@ -53,6 +65,12 @@ class Patching(Job):
         """The run that activations are taken from."""
         return self.clean if self.toward == "denoise" else self.corrupted
 
+    @property
+    def unmeasured(self) -> Patching:
+        """The same whatever is measured: what ``PatchedCells`` are of, since they have every metric."""
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Patching)}
+        return Patching(**values | {"metric": METRICS[0]})
+
     def needs(self) -> frozenset[Job]:
         return frozenset({Recorded(self.clean), Recorded(self.corrupted)})
 
@@ -65,7 +83,8 @@ class PatchingEstimate(Patching):
 @dataclass(frozen=True)
 class PatchingGrid(Patching):
     """Every cell exactly → ``Grid``; on the way there the whole grid as ``PatchingEstimate`` has it, with exact values
-    where they are known already, the strongest estimates first. Its text layer marks what is an estimate."""
+    where they are known already, the strongest estimates first. Its text layer marks what is an estimate; beside it are
+    the other metrics that both prompts tell apart, where cells are exact."""
 
     @property
     def estimate(self) -> PatchingEstimate:
@@ -79,7 +98,7 @@ class PatchingGrid(Patching):
 
 @dataclass(frozen=True)
 class PatchedCells(Job):
-    """Some cells exactly → floats: the metric itself. One batch, so that a sweep goes on where it was stopped."""
+    """Some cells exactly → every metric of each, as it is. One batch, so that a sweep goes on where it was stopped."""
 
     of: Patching
     cells: Cells
@@ -101,16 +120,27 @@ class Recorded(Job):
 
 @dataclass(frozen=True)
 class PatchingOver(Job):
-    """Heads or layers patched in every pair of a file → ``Grid`` [node, (ratio of means, spread, same sign)]: the ratio
-    of the mean effects, the standard deviation of the pairs' own ratios, and the share of pairs whose effect has the
-    sign of the mean. ``estimate``: by the backward pass alone."""
+    """Heads or layers patched in every pair of a file → ``Grid`` [node, (ratio of means, spread, same sign)]: the mean
+    effect over the mean difference between the prompts, the standard deviation of the effects over the same, and the
+    share of pairs whose effect has the sign of the mean. ``estimate``: by the backward pass alone."""
 
     model: ModelKey
-    clean: Prompts
-    """With the pairs' answers and distractors."""
-    corrupted: Prompts
+    pairs: Prompts
     site: Site = "z"
     metric: Metric = "logit difference"
     toward: Toward = "denoise"
     estimate: bool = False
     memory: int = 1 << 30
+
+
+@dataclass(frozen=True)
+class PatchedPair(Job):
+    """One pair of a file → floats: the metric's difference between its prompts, then what each node's patch changes. A
+    job of its own, so that a file goes on where it was stopped."""
+
+    of: PatchingOver
+    index: int
+
+    @property
+    def model(self) -> ModelKey:
+        return self.of.model
