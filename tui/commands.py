@@ -33,9 +33,9 @@ SHARED: tuple[Command, ...] = (
     Command("prompt", ("i",), "edit_prompt", "prompt",
             "Edit the prompt; results follow as you type. Up and down walk the history, esc or enter leaves.",
             "Prompt", footer="prompt"),
-    Command("append", ("g", "ctrl+n"), "append_token", "append token",
-            "Append the likeliest next token to the prompt.", "Prompt"),
-    Command("bos", ("B",), "move('bos')", "BOS", "Put a BOS token before the prompt, or not.", "Prompt"),
+    Command("append", ("ctrl+n",), "append_token", "append token",
+            "Append the likeliest next token to the prompt.", "Prompt", also="continue generate"),
+    Command("bos", ("B",), "move('bos')", "BOS", "Put a BOS token before the prompt, or not.", "Prompt", also="begin"),
     Command("answer", ("A",), "ask('answer')", "answer",
             "What Lens, Attribution and Residual speak of: Paris, or Paris - Berlin with a distractor; several are "
             "averaged. A word of several tokens shows them to pick one. Empty: the likeliest token after the last "
@@ -46,7 +46,7 @@ SHARED: tuple[Command, ...] = (
             "Next position of the prompt.", "Prompt"),
     Command("prompts", ("O",), "ask('prompts')", "file of prompts",
             "Open a file of prompts: JSON, CSV, TSV with prompt, answer, distractor, or plain text, one prompt a line.",
-            "Prompt"),
+            "Prompt", also="dataset"),
     Command("over", ("F",), "move('over')", "all prompts", "Mean and spread over the file of prompts, or one prompt.",
             "Prompt"),
     Command("prompt_previous", ("less_than_sign",), "move('prompt', -1)", "prompt −", "Previous prompt of the file.",
@@ -63,13 +63,13 @@ SHARED: tuple[Command, ...] = (
     Command("card", ("C",), "open_card", "head card",
             "All about the head on one screen: scores, top pairs, who feeds it, whom it feeds, your note.", "Find"),
     Command("filter", ("semicolon",), "ask('filter')", "filter",
-            "Pairs: which tokens are searched (3+, /ing$/, same). Elsewhere: which heads the tree lists (ind>0.6).",
-            "Find"),
+            "Pairs: which tokens are searched (3+, /ing$/, same). Elsewhere: which heads the tree lists: ind>0.6, >0.6 "
+            "(the score that Heads shows), L2, ★ (bookmarked), note TEXT.", "Find"),
     Command("tree_order", ("L",), "move('order')", "sort tree",
             "Heads of the tree by the score that Heads shows, or by layer.", "Find"),
     Command("knock_out", ("a",), "stack('toggle')", "knock out",
             "Knock out the head, MLP or neuron under the cursor (tree, cell or row of a list), or bring it back; every "
-            "view then shows the changed model.", "Change"),
+            "view then shows the changed model.", "Change", also="ablate zero"),
     Command("mark", ("space",), "stack('mark')", "mark", "Mark the part under the cursor: a then takes all that are "
             "marked.", "Change"),
     Command("kind", ("E",), "stack('kind')", "kind", "How parts are knocked out, the last one too: zero, zero with "
@@ -77,7 +77,8 @@ SHARED: tuple[Command, ...] = (
     Command("change", ("G",), "ask('change')", "write a change", "Write a change, or edit the last one: L1H3@4-6 scale "
             "0.5, L2.mlp mean, L1H3 5>3 drop.", "Change"),
     Command("steer", ("I",), "ask('steer')", "add a vector", "Add a direction to the stream: a token's or the "
-            "difference of two, a head's singular direction, the two prompts' difference, a vector file.", "Change"),
+            "difference of two, a head's singular direction, the two prompts' difference, a vector file.", "Change",
+            also="steering"),
     Command("cut", ("x",), "stack('cut')", "cut edge", "Pattern: knock out the cell under the cursor (its row "
             "renormalises), then drop it, then whole again.", "Change"),
     Command("contrast", ("d",), "stack('contrast')", "contrast", "The changed model, the clean one, or the difference "
@@ -90,12 +91,17 @@ SHARED: tuple[Command, ...] = (
     Command("pin", ("vertical_line",), "pin", "pin", "Pin what is shown beside what comes, with one cursor and one "
             "colour scale; again: the difference of the two; again: no longer.", "Look"),
     Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off.", "Change"),
-    Command("back", ("comma",), "travel(True)", "back", "Back to where you were before the last jump.", "Go"),
-    Command("forward", ("full_stop",), "travel(False)", "forward", "Forward again.", "Go"),
+    Command("back", ("comma",), "travel(True)", "back", "Back to where you were before the last jump.", "Go",
+            also="undo previous"),
+    Command("forward", ("full_stop",), "travel(False)", "forward", "Forward again.", "Go", also="redo next"),
     Command("up", ("k", "up"), "cursor(-1, 0)", "up", "Move the cursor.", "Cursor"),
     Command("down", ("j", "down"), "cursor(1, 0)", "down", "Move the cursor.", "Cursor"),
     Command("left", ("h", "left"), "cursor(0, -1)", "left", "Move the cursor.", "Cursor"),
     Command("right", ("l", "right"), "cursor(0, 1)", "right", "Move the cursor.", "Cursor"),
+    Command("top", ("g", "ctrl+home"), "edge(0, -1)", "first row", "Cursor to the first row.", "Cursor",
+            also="gg start first"),
+    Command("bottom", ("Z", "ctrl+end"), "edge(0, 1)", "last row", "Cursor to the last row.", "Cursor",
+            also="last end"),
     Command("row_start", ("home",), "edge(-1)", "first column", "Cursor to the first column.", "Cursor"),
     Command("row_end", ("end",), "edge(1)", "last column", "Cursor to the last column.", "Cursor"),
     Command("page_down", ("ctrl+d", "pagedown"), "page(1)", "page down", "Cursor down by half a window.", "Cursor"),
@@ -117,10 +123,12 @@ SHARED: tuple[Command, ...] = (
             footer="panel"),
     Command("tree", ("H",), "toggle_tree", "tree", "Show or fold the tree of heads.", "Look"),
     Command("export", ("e",), "export", "export", "Write what is shown to a JSON file here and print its path.", "App",
-            footer="export"),
-    Command("models", ("M",), "ask('model')", "model", "Open another model: demo, a hub name, or a folder.", "App"),
-    Command("themes", ("T",), "choose_theme", "theme", "Choose a colour theme.", "App"),
-    Command("quit", ("q",), "quit", "quit", "Leave.", "App", footer="quit"),
+            footer="export", also="svg csv json npz save write file"),
+    Command("models", ("M",), "ask('model')", "model", "Open another model: demo, a hub name, or a folder.", "App",
+            also="open load"),
+    Command("themes", ("T",), "choose_theme", "theme", "Choose a colour theme.", "App",
+            also="dark light colours colors"),
+    Command("quit", ("q",), "quit", "quit", "Leave.", "App", footer="quit", also="exit leave close"),
 )  # fmt: skip
 
 

@@ -144,10 +144,13 @@ class Desk(Horizontal):
         else:
             self._follow()
 
-    def jump_cursor(self, side: int = 0, pages: int = 0) -> None:
-        """To the first or last column, or by half a window."""
-        if side:
-            self._at_hand.action_edge(side)
+    def jump_cursor(self, side: int = 0, down: int = 0, pages: int = 0) -> None:
+        """To the first or last column or row, or by half a window."""
+        focused = self.screen.focused
+        if isinstance(focused, ModelTree) and down:
+            focused.move_cursor_to_line(focused.last_line if down > 0 else 0)
+        elif side or down:
+            self._at_hand.action_edge(side, down)
         else:
             self._at_hand.action_page(pages)
         self._follow()
@@ -170,6 +173,12 @@ class Desk(Horizontal):
 
     # --- what the widgets say ---
 
+    @on(MainView.TabClicked)
+    def _tab_clicked(self, message: MainView.TabClicked) -> None:
+        clicked = next((page for page in pages.every() if page.key == message.key), None)
+        if clicked is not None and clicked.name != self._scene.selection.page:
+            self.go(moves.to_page(self._scene.selection, clicked.name))
+
     @on(ModelTree.Chosen)
     def _chosen(self, message: ModelTree.Chosen) -> None:
         place = message.place
@@ -183,6 +192,11 @@ class Desk(Horizontal):
     @on(Bars.CursorMoved)
     def _row_moved(self, message: Bars.CursorMoved) -> None:
         if message.bars is self.main.picture and message.row == message.bars.cursor:
+            self._follow()
+
+    @on(Thumbnails.CursorMoved)
+    def _thumbnail_moved(self, message: Thumbnails.CursorMoved) -> None:
+        if message.index == self.main.thumbnails.cursor:
             self._follow()
 
     @on(Heatmap.Opened)

@@ -152,7 +152,8 @@ class Explorer(Screen[None]):
     @on(EngineEvent)
     def _engine_said(self, message: EngineEvent) -> None:
         self.scene.said(message.event)
-        self._status.activity = self.scene.wishes.activity
+        if not self.pace.waits("draw"):  # else it would say of a model that is there what the picture does not yet
+            self._status.activity = self.scene.wishes.activity
 
     @on(Input.Changed, "#prompt-input")
     def _typed(self) -> None:
@@ -163,6 +164,12 @@ class Explorer(Screen[None]):
         self.prompting.left()
         self.focus_view()
 
+    @on(TokenStrip.Clicked)
+    def _token_clicked(self, message: TokenStrip.Clicked) -> None:
+        self.scene.do(moves.to_position(self.selection, message.index))
+        if message.twice:
+            self.desk.enter()
+
     @on(Ask.Answered)
     @on(Ask.Picked)
     def _answered(self, message: Ask.Answered | Ask.Picked) -> None:
@@ -171,8 +178,9 @@ class Explorer(Screen[None]):
     @on(HeadCard.Closed)
     @on(HeadCard.Noted)
     @on(HeadCard.ToggleBookmark)
+    @on(HeadCard.Step)
     @on(HeadCard.GoTo)
-    def _card_said(self, message: HeadCard.OnHead | HeadCard.GoTo) -> None:
+    def _card_said(self, message: HeadCard.OnHead | HeadCard.Step | HeadCard.GoTo) -> None:
         self.cards.told(message)
         self.draw()
 
@@ -189,7 +197,10 @@ class Explorer(Screen[None]):
         self.desk.go(moves.to_page(self.selection, name))
 
     def action_move(self, name: str, by: int = 0) -> None:
-        self.scene.do(moves.move(self.selection, name, by), jump=moves.is_jump(name))
+        before, moved = self.selection, moves.move(self.selection, name, by)
+        self.scene.do(moved, jump=moves.is_jump(name))
+        if said := moves.remark(before, moved):
+            self.notice.say(said, good=True, about="option" if before.model else "Open")
 
     def action_ask(self, id: str) -> None:
         self.notice.settle("option", self._dialogs.ask(id))
@@ -220,8 +231,8 @@ class Explorer(Screen[None]):
     def action_cursor(self, rows: int, cols: int) -> None:
         self.desk.move_cursor(rows, cols)
 
-    def action_edge(self, side: int) -> None:
-        self.desk.jump_cursor(side=side)
+    def action_edge(self, side: int, down: int = 0) -> None:
+        self.desk.jump_cursor(side, down)
 
     def action_page(self, direction: int) -> None:
         self.desk.jump_cursor(pages=direction)
@@ -262,7 +273,13 @@ class Explorer(Screen[None]):
         self.app.exit()
 
     def key_escape(self) -> None:
+        """Close, stop or leave what there is; where there is nothing, go back."""
+        panel_left = moves.leave_panel(self.selection, self.desk.small)
+        away = self.focused is not self.desk.in_front
+        said = self.notice.has_class("shown")
         self.notice.say("")
-        self.scene.stop()
-        self.desk.put(moves.leave_panel(self.selection, self.desk.small))
-        self.focus_view()
+        if self.scene.stop() or said or away or panel_left != self.selection:
+            self.desk.put(panel_left)
+            self.focus_view()
+        else:
+            self.scene.travel(back=True, silent=True)

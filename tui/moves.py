@@ -14,7 +14,6 @@ from .results import Table, head_name
 from .selection import Selection, at_prompt, on_head, one_prompt
 from .tree import toggle_order
 
-LOADING = Say("the model is still loading")
 NO_FILE = Say("no file of prompts is open: O opens one")
 
 
@@ -23,7 +22,7 @@ def to_page(s: Selection, name: str) -> Selection:
     page = pages.named(name)
     if s.page == name and page.back_to:
         page = pages.named(page.back_to)
-    return page.entered(replace(s, page=page.name, panel=""))
+    return replace(page.entered(s), page=page.name, panel="")
 
 
 def to_head(s: Selection, at: HeadAt) -> Selection | Say:
@@ -34,16 +33,28 @@ def to_head(s: Selection, at: HeadAt) -> Selection | Say:
     return on_head(s, layer, head)  # before there is a model: where it will open
 
 
-def step_head(s: Selection, by: int) -> Selection | Say:
-    """The next or previous head of the layer."""
+def to_pattern(s: Selection, at: HeadAt) -> Selection:
+    """A head's pattern."""
+    return going.to_head(s, at)
+
+
+def step_head(s: Selection, by: int) -> Selection:
+    """The next or previous head of the layer; kept for the model that is still to come."""
     if s.model is None:
-        return LOADING
+        return replace(s, steps=(s.steps[0], s.steps[1] + by))
     return replace(s, head=0 if s.head is None else (s.head + by) % s.model.n_heads)
 
 
-def step_layer(s: Selection, by: int) -> Selection | Say:
-    """The next or previous layer, same head."""
-    return LOADING if s.model is None else replace(s, layer=(s.layer + by) % s.model.n_layers, head=s.head or 0)
+def step_layer(s: Selection, by: int) -> Selection:
+    """The next or previous layer, same head; kept as well."""
+    if s.model is None:
+        return replace(s, steps=(s.steps[0] + by, s.steps[1]))
+    return replace(s, layer=(s.layer + by) % s.model.n_layers, head=s.head or 0)
+
+
+def to_position(s: Selection, index: int) -> Selection:
+    """A position of the prompt, whatever the page's rows and columns are."""
+    return replace(s, row=index)
 
 
 def step_position(s: Selection, by: int) -> Selection:
@@ -115,6 +126,22 @@ def move(s: Selection, name: str, by: int = 0) -> Selection | Say:
         return _BY[name](s, by)
     brought = {known: call for page in pages.every() for known, call in page.moves.items()}
     return (_SWITCHES | brought)[name](s)
+
+
+def remark(before: Selection, after: Selection | Say) -> str:
+    """What a move did that the picture alone might not tell; "" where it does."""
+    if not isinstance(after, Selection):
+        return ""
+    if after.steps != before.steps:
+        steps = [f"{by:+d} {what}{'s' if abs(by) > 1 else ''}" for by, what in zip(after.steps, ("layer", "head"),
+                                                                                strict=True) if by]  # fmt: skip
+        return f"when the model is there: {' and '.join(steps)}" if steps else ""
+    if after.weights != before.weights:
+        raw = "raw, as stored: no norm folded, nothing centred"
+        return f"weights {raw if after.weights == 'raw' else 'processed: norms folded, writing weights centred'}"
+    if after.with_bos != before.with_bos:
+        return f"the prompt has {'a' if after.with_bos else 'no'} BOS before it: every number of the run changes"
+    return ""
 
 
 def is_jump(name: str) -> bool:

@@ -151,6 +151,8 @@ class Command:
     group: str
     footer: str = ""
     """Its word in the footer, "" to stay out of it; neighbours with the same word share one place there."""
+    also: str = ""
+    """Other words by which the palette finds it first."""
 
 
 class Asked(Protocol):
@@ -303,7 +305,7 @@ class Page:
     # --- its life ---
 
     def entered(self, s: Selection) -> Selection:
-        """The selection as the page's key shows it."""
+        """The selection as the page's key shows it; ``s`` is still on the page before."""
         return s
 
     def settled(self, s: Selection) -> Selection:

@@ -21,9 +21,10 @@ from .pace import AWAITED, Pace
 from .page import NO_TOKENS, Nothing, Page, Panel, Segments, panel_of
 from .pages import scores
 from .pages.scores import ScoresLook
-from .results import Curve, Gallery, Grid, Header, Limits, Result, Table
+from .results import Curve, Gallery, Grid, Header, Limits, Result, Table, Tokens
 from .selection import Selection
 from .views.chart import Bars
+from .views.gallery import Thumbnails
 from .views.heatmap import Heatmap
 from .views.main_view import MainView, Tab, Words
 from .views.model_tree import ModelTree
@@ -75,7 +76,8 @@ class Pane:
     def __init__(self, view: MainView, wishes: Wishes) -> None:
         self._view = view
         self._wishes = wishes
-        self._drawn_page = ""
+        self._drawn: tuple[str, Tokens | None] = ("", None)
+        """Page of the picture that is there, and the tokens that its cursor may be on."""
 
     def draw(self, s: Selection, limits: Limits | None = None) -> None:
         """Everything at once; the picture before stays, with its own words, while another of the same page is
@@ -89,33 +91,40 @@ class Pane:
             heading = title(page, s) + (" · (so far)" if header.partial else "")
             words = Words(heading, header.explanation, phrases.checks(header))
             self._view.show(drawn, page.cell(s), words, tabs(page))
-            self._drawn_page = page.name
+            self._drawn = page.name, page.tokens(s)
             return
         why = why_empty(s, page.shown(s), self._wishes) or _incomparable(s, page.shown, self._wishes)
-        if why or page.name != self._drawn_page:
+        if why or page.name != self._drawn[0]:
             self._view.blank(why or COMPUTING, title(page, s), tabs(page))
-            self._drawn_page = ""
+            self._drawn = "", None
         else:
             self._view.wait()
 
     def followed(self, s: Selection) -> Selection:
-        """The selection where the cursor of the picture is."""
+        """The selection where the cursor of the picture is; that of other tokens says nothing of these."""
         picture, page = self._view.picture, pages.of(s)
-        if page.name == self._drawn_page and isinstance(picture, Heatmap) and picture.grid is not None:
+        if not self._shows(page, s):
+            return s
+        if isinstance(picture, Heatmap) and picture.grid is not None:
             return page.at(s, *picture.cursor)
-        if page.name == self._drawn_page and isinstance(picture, Bars) and picture.table is not None:
+        if isinstance(picture, Bars) and picture.table is not None:
             return page.at(s, picture.cursor, 0)
+        if isinstance(picture, Thumbnails) and picture.gallery is not None:
+            return page.at(s, 0, picture.cursor)
         return s
 
     def stepped(self, s: Selection, rows: int, cols: int) -> Selection | None:
         """A key that moves the cursor: in the picture, or (its selection is given back) where there is none of this
         page yet, or a curve."""
         page = pages.of(s)
-        if page.name != self._drawn_page:
+        if not self._shows(page, s):
             row, col = page.cell(s)
             return page.at(s, max(0, row + rows), max(0, col + cols))
         self._view.picture.action_cursor(rows, cols)
         return page.step(s, rows or cols)
+
+    def _shows(self, page: Page, s: Selection) -> bool:
+        return self._drawn[0] == page.name and self._drawn[1] is page.tokens(s)
 
 
 class Pinned:
@@ -259,18 +268,22 @@ class Heads:
         look, score = s.look(tree.TreeLook), s.look(ScoresLook).score
         known = [g for g in map(self._wishes.cached, (scores.on_repeats(s), scores.copying(s))) if isinstance(g, Grid)]
         sorting: Result | None = self._wishes.cached(tree.sorted_by(s))
+        limited: Result | None = self._wishes.cached(tree.filtered_by(s))
         gone = stack.in_tree(s)
-        said = (*known, sorting, look, score, notes, gone)
+        said = (*known, sorting, limited, look, score, notes, gone)
         before = self._says
         if len(said) == len(before) and all(a is b or a == b for a, b in zip(said, before, strict=True)):
             return
         self._says = said
         labels = tree.label_texts(*known)
-        shown = labels | tree.score_texts(score, sorting) if isinstance(sorting, Grid) else labels
+        shown = dict(labels)
+        for name, grid in ((score, sorting), (tree.compared(look.filter, score), limited)):
+            shown |= tree.score_texts(name, grid) if isinstance(grid, Grid) else {}
         marks = [at for name, note in notes.items() if note.bookmarked and (at := head_at(name))]
         self._view.label(shown | gone, marks)
         base = sorting if isinstance(sorting, Grid) else known[0] if known else None
-        self._view.list_heads(tree.order(look, score, base, labels))
+        limits = limited if isinstance(limited, Grid) else None
+        self._view.list_heads(tree.order(look, score, base, labels, limits, notes))
 
 
 def tabs(shown: Page) -> list[Tab]:

@@ -135,16 +135,19 @@ class Scene:
         self.want()
         self._face.draw_soon()
 
-    def travel(self, back: bool) -> None:
-        """To where the last jump was made, or to where that led back from."""
+    def travel(self, back: bool, silent: bool = False) -> None:
+        """To where the last jump was made, or to where that led back from. ``silent``: nothing is said where there is
+        no such place."""
         there = self._trail.back(self._selection) if back else self._trail.forward(self._selection)
-        self.do(there or Say(f"nowhere to go {'back' if back else 'forward'} to"))
+        self.do(there or (None if silent else Say(f"nowhere to go {'back' if back else 'forward'} to")))
 
-    def stop(self) -> None:
-        """Stop the search that the page shows."""
-        if self.wishes.stop(needs.shown(self._selection)):
+    def stop(self) -> bool:
+        """Stop the search that the page shows; whether there was one."""
+        stopped = self.wishes.stop(needs.shown(self._selection))
+        if stopped:
             self.want()
             self._notice.say("stopped: what was found so far stays; any other key goes on")
+        return stopped
 
     # --- the worker -------------------------------------------------------------------------------------------------
 

@@ -323,12 +323,13 @@ async def test_the_card_of_a_head_has_all_about_it_and_leads_on() -> None:
         await until(pilot, lambda: card.facts.table is not None and len(card.facts.table.rows) > 20)
         assert card.facts.table is not None
         sections = {str(row[0]) for row in card.facts.table.rows}
-        assert sections == {"scores", "copying", "OV pairs", "QK pairs", *(f"{way} ({kind})" for kind in "QKV"
-                            for way in ("fed by", "feeds"))}  # fmt: skip
+        assert sections == {"scores, share", "scores, nats", "copying, share", "copying, −1…1", "OV pairs, logit",
+                            "QK pairs, score", *(f"{way} ({kind}), z" for kind in "QKV" for way in ("fed by", "feeds"))
+                            }  # fmt: skip
         assert card.pattern.grid is not None
         names = [str(row[0]) for row in card.facts.table.rows]
-        await pilot.press(*["j"] * names.index("fed by (K)"))
-        there = str(card.facts.table.rows[names.index("fed by (K)")][1])
+        await pilot.press(*["j"] * names.index("fed by (K), z"))
+        there = str(card.facts.table.rows[names.index("fed by (K), z")][1])
         await pilot.press("enter")
         await until(pilot, lambda: explorer.app.screen is explorer)
         await settled(explorer, pilot)

@@ -68,8 +68,8 @@ def test_heads_and_layers_go_round() -> None:
     assert there(moves.move(s, "layer", 1)).layer == 0
     assert there(moves.move(replace(s, head=None), "head", 1)).head == 0
     assert there(moves.move(replace(s, head=None), "layer", -1)).head == 0
-    assert moves.move(Selection(), "head", 1) == moves.LOADING
-    assert moves.move(Selection(), "layer", 1) == moves.LOADING
+    assert there(moves.move(Selection(), "head", 1)).steps == (0, 1)
+    assert there(moves.move(Selection(steps=(0, 1)), "layer", -1)).steps == (-1, 1)
 
 
 def test_a_head_by_number() -> None:

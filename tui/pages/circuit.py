@@ -66,6 +66,11 @@ class Half(Look):
         return self if possible else replace(self, circuit=other)
 
 
+def with_half_drawn(s: Selection) -> Selection:
+    """With the circuit that the page draws, where it draws one."""
+    return next((s.put(Half(half)) for half in get_args(jobs.Circuit) if half == s.page), s)
+
+
 def basis_refused(s: Selection, value: str) -> str:
     """Why a basis cannot be, or ""."""
     if s.model is None:

@@ -110,6 +110,9 @@ class PairsPage(Page):
         chosen = f"filter {text}" if text else ""
         return [s.name, f"strongest {s.look(Half).circuit.upper()} pairs", s.look(CircuitLook).basis, chosen]
 
+    def entered(self, s: Selection) -> Selection:
+        return circuit.with_half_drawn(s)
+
     def cell(self, s: Selection) -> tuple[int, int]:
         return s.look(PairsLook).row, 0
 

@@ -79,5 +79,3 @@ class SourcesPage(Page):
         """From what a source gives to what the weights say of it."""
         return replace(here.s, page="ov", row=here.s.prompt_cell[1])
 
-    def entered(self, s: Selection) -> Selection:
-        return replace(s, panel="")

@@ -9,6 +9,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Static
 
 from ..results import Curve, Gallery, Grid, Table
@@ -46,6 +47,13 @@ class MainView(Vertical):
     MainView > #title { color: $text; text-style: bold; }
     """
 
+    class TabClicked(Message):
+        """A view's name in the border was clicked."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
     def __init__(self, id: str = "view", follows: bool = False) -> None:
         """``follows``: it goes with another one, and takes no keys and no mouse of its own."""
         super().__init__(id=id, disabled=follows)
@@ -73,6 +81,22 @@ class MainView(Vertical):
     def on_resize(self, event: events.Resize) -> None:
         self._lay_tabs()
 
+    def on_click(self, event: events.Click) -> None:
+        place = event.screen_offset - self.region.offset
+        if place.y == 0 and (tab := self.tab_at(place.x)) is not None:
+            event.stop()
+            self.post_message(self.TabClicked(tab.key))
+
+    def tab_at(self, x: int) -> Tab | None:
+        """The tab whose name stands at that column of the border."""
+        end = 1 + bool(self.styles.border_left[0])  # where Textual begins a title
+        shown = self._tabs if len(self._pieces) == len(self._tabs) else [tab for tab in self._tabs if tab.current]
+        for tab, (text, _) in zip(shown, self._pieces, strict=True):
+            end += len(text)
+            if x < end:
+                return tab if x >= end - len(text) else None
+        return None
+
     @property
     def picture(self) -> Picture:
         """The one that is shown."""
@@ -81,12 +105,14 @@ class MainView(Vertical):
     def show(
         self, result: Grid | Gallery | Table | Curve, cursor: tuple[int, int], words: Words, tabs: Sequence[Tab]
     ) -> None:
-        """Draw a result and its words; ``cursor`` is a cell of a Grid, its first number a row of a Table."""
+        """Draw a result and its words; ``cursor`` is a cell of a Grid, its first number a row of a Table, its second a
+        Grid of a Gallery."""
         self._tell(words, tabs)
         if isinstance(result, Gallery):
             if self.thumbnails.gallery is not result:
                 self.thumbnails.gallery = result
             self._swap(self.thumbnails)
+            self.thumbnails.set_cursor(cursor[1])
         elif isinstance(result, Table):
             self._swap(self.bars)
             if self.bars.table is not result:

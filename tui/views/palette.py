@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, cast
@@ -72,6 +73,22 @@ class Palette(CommandPalette, Once[None]):
             await self.query_one(Input).action_submit()
 
 
+def rank(query: str, entry: Entry) -> float:
+    """How well a command answers to words: its other names, the beginning of its name, words of it, words of its help;
+    0 where it does not. Letters scattered over a sentence are no answer."""
+    wanted = query.lower().strip()
+    label, words = entry.label.lower(), wanted.split()
+    texts = (f"{label} {entry.id.replace('_', ' ')}", entry.help.lower())
+    if wanted in entry.also.split():
+        return 5.0
+    if wanted in (label, entry.id):
+        return 4.0
+    if label.startswith(wanted):
+        return 3.0
+    return next((2.0 - n for n, text in enumerate(texts) if all(re.search(rf"\b{re.escape(w)}", text) for w in words)),
+                0.0)  # fmt: skip
+
+
 class Commands(Provider):
     """Commands by fuzzy match; ``L10H2`` or ``10 2`` jumps to that head, ``L2N17`` to that neuron."""
 
@@ -88,8 +105,7 @@ class Commands(Provider):
             yield Hit(FIRST, Content(name), go, help=sentence)  # a name may look like markup
         matcher = self.matcher(query)
         for entry in self._directory.entries():
-            score = max(matcher.match(entry.label), 0.9 * matcher.match(entry.id), 0.5 * matcher.match(entry.help))
-            if score > 0:
+            if (score := rank(query, entry) or 0.1 * matcher.match(entry.label)) > 0:
                 yield Hit(score, matcher.highlight(entry.label), self._runs(entry), help=entry.help)
 
     def _runs(self, entry: Entry) -> Callable[[], None]:
