@@ -102,14 +102,11 @@ def options(arguments: Sequence[str]) -> Options:
 
 def _one_model(arguments_parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """The arguments, with the model that was named in either way."""
-    out = arguments_parser.parse_args(arguments)
-    if "model_too" in out:
-        plain, named = out.model, out.model_too
-        if plain is not None and named is not None and plain != named:
-            arguments_parser.error(f"two models are named, {plain} (MODEL) and {named} (--model): leave one out.")
-        out.model = plain if named is None else named
-        del out.model_too
-    return out
+    given = vars(arguments_parser.parse_args(arguments))
+    plain, named = given["model"], given.pop("model_too", None)
+    if plain is not None and named is not None and plain != named:
+        arguments_parser.error(f"two models are named, {plain} (MODEL) and {named} (--model): leave one out.")
+    return argparse.Namespace(**given | {"model": plain if named is None else named})
 
 
 def _check_fields(opt: Options, arguments_parser: argparse.ArgumentParser) -> None:

@@ -197,10 +197,7 @@ class Explorer(Screen[None]):
         self.desk.go(moves.to_page(self.selection, name))
 
     def action_move(self, name: str, by: int = 0) -> None:
-        before, moved = self.selection, moves.move(self.selection, name, by)
-        self.scene.do(moved, jump=moves.is_jump(name))
-        if said := moves.remark(before, moved):
-            self.notice.say(said, good=True, about="option" if before.model else "Open")
+        self.scene.do(moves.move(self.selection, name, by), jump=moves.is_jump(name))
 
     def action_ask(self, id: str) -> None:
         self.notice.settle("option", self._dialogs.ask(id))
@@ -254,8 +251,8 @@ class Explorer(Screen[None]):
         self.scene.do(self.cards.open())
 
     def action_help(self) -> None:
-        about = phrases.about(title(pages.of(self.selection), self.selection), self.scene.here.drawn)
-        self.app.push_screen(Help(keys.entries(), about), self.directory.run)
+        self.app.push_screen(Help(keys.entries(), phrases.about(title(pages.of(self.selection), self.selection),
+                                                                self.scene.here.drawn)), self.directory.run)
 
     def action_palette(self) -> None:
         self.app.action_command_palette()

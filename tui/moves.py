@@ -128,10 +128,8 @@ def move(s: Selection, name: str, by: int = 0) -> Selection | Say:
     return (_SWITCHES | brought)[name](s)
 
 
-def remark(before: Selection, after: Selection | Say) -> str:
+def remark(before: Selection, after: Selection) -> str:
     """What a move did that the picture alone might not tell; "" where it does."""
-    if not isinstance(after, Selection):
-        return ""
     if after.steps != before.steps:
         steps = [f"{by:+d} {what}{'s' if abs(by) > 1 else ''}" for by, what in zip(after.steps, ("layer", "head"),
                                                                                 strict=True) if by]  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from . import needs, pages
+from . import moves, needs, pages
 from .contrast import here_on
 from .engine.events import Done, Event, Failed, Partial, Progress
 from .engine.jobs import Job, Open
@@ -110,7 +110,10 @@ class Scene:
             self._notice.say(moved.sentence, about="option")
         elif moved is not None:
             self._notice.settle("option")
+            before = self._selection
             self.change(moved, jump)
+            if said := moves.remark(before, moved):
+                self._notice.say(said, good=True, about="option" if before.model else "Open")
 
     def follow(self, selection: Selection) -> bool:
         """The cursor has moved: nothing is drawn anew. False if it has not."""
