@@ -19,7 +19,8 @@ _DISPLAY = {
     "question_mark": "?", "colon": ":", "left_square_bracket": "[", "right_square_bracket": "]",
     "left_curly_bracket": "{", "right_curly_bracket": "}", "comma": ",", "full_stop": ".", "semicolon": ";",
     "left_parenthesis": "(", "right_parenthesis": ")", "less_than_sign": "<", "greater_than_sign": ">",
-    "plus": "+", "vertical_line": "|", "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "slash": "/",
+    "plus": "+", "minus": "-", "vertical_line": "|", "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1",
+    "slash": "/",
 }  # fmt: skip
 
 _PUNCTUATION = {name for name, shown in _DISPLAY.items() if len(shown) == 1 and shown.isascii()}
@@ -113,6 +114,8 @@ SHARED: tuple[Command, ...] = (
             "value.", "Look"),
     Command("mode", ("m",), "cycle('mode')", "mode", "", "Look", footer="mode"),
     Command("unit", ("u",), "cycle('unit')", "unit", "", "Look"),
+    Command("cycle_back", ("minus",), "cycle_back", "one back", "One back in what was cycled last: m, u, n, f, b, p "
+            "and the like. A value by its name is in the palette (:induction).", "Look", also="previous mode"),
     Command("directions", ("v",), "directions", "as tokens",
             "The vector under the cursor read out over the vocabulary: tokens it promotes and suppresses.", "Look"),
     Command("weights", ("w",), "move('weights')", "weights",

@@ -10,6 +10,7 @@ from textual.containers import Horizontal
 
 from . import moves, pages
 from .arrange import shared_limits
+from .commands import by_id
 from .contrast import here_on
 from .pace import Pace
 from .pane import Heads, Pane, Pinned, Side
@@ -21,6 +22,8 @@ from .views.heatmap import Heatmap
 from .views.main_view import MainView, Picture
 from .views.model_tree import ModelTree
 from .views.side_panel import SidePanel
+
+PANEL = "panel"
 
 
 class Desk(Horizontal):
@@ -34,6 +37,7 @@ class Desk(Horizontal):
         self.heads = Heads(self.model_tree, scene.wishes)
         self._scene, self._pace, self._small, self._followed = scene, pace, small, followed
         self._pane, self._side = Pane(self.main, scene.wishes), Side(self.panel, scene.wishes)
+        self._cycled = "mode"
         self._beside: MainView | None = None
         """What is pinned is drawn here, while something is."""
 
@@ -131,6 +135,16 @@ class Desk(Horizontal):
         self.draw_panel()
         if self.small:
             self.in_front.focus()
+
+    def cycle(self, key: str = "") -> None:
+        """The next value of an option, or the next side panel; "": one back in what was cycled last."""
+        s, back = self._scene.selection, not key
+        self._cycled = key = key or self._cycled
+        if key == PANEL:
+            self.put(moves.next_panel(s, self.small, back))
+            return
+        there, sentence = moves.cycle(s, key, by_id(key).label, back)
+        self._scene.do(moves.leave_panel(there, self.small) if key == "mode" else there, said=sentence)
 
     def move_cursor(self, rows: int, cols: int) -> None:
         """A cursor key: in the list or the tree that has the focus, else in the picture."""

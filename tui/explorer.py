@@ -17,7 +17,7 @@ from textual.widgets import Footer, Input, Static
 from . import keys, moves, needs, pages, phrases, stack
 from .cards import Cards
 from .commands import by_id
-from .desk import Desk
+from .desk import PANEL, Desk
 from .dialogs import Dialogs
 from .directory import Directory
 from .messages import EngineEvent, ExportWanted
@@ -203,9 +203,10 @@ class Explorer(Screen[None]):
         self.notice.settle("option", self._dialogs.ask(id))
 
     def action_cycle(self, key: str) -> None:
-        there, sentence = moves.cycle(self.selection, key, by_id(key).label)
-        self.scene.do(moves.leave_panel(there, self.desk.small) if key == "mode" else there)
-        self.notice.settle("option", sentence)
+        self.desk.cycle(key)
+
+    def action_cycle_back(self) -> None:
+        self.desk.cycle()
 
     def action_stack(self, name: str) -> None:
         self.cards.do(stack.KEYS[name](self.scene.here, self.desk.listed))
@@ -220,7 +221,7 @@ class Explorer(Screen[None]):
         self.desk.put(moves.to_directions(self.selection))
 
     def action_cycle_panel(self) -> None:
-        self.desk.put(moves.next_panel(self.selection, self.desk.small))
+        self.desk.cycle(PANEL)
 
     def action_toggle_tree(self) -> None:
         self.desk.model_tree.toggle_class("folded")

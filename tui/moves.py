@@ -100,12 +100,13 @@ def toggle_weights(s: Selection) -> Selection:
     return replace(s, weights="raw" if s.weights == "processed" else "processed")
 
 
-def cycle(s: Selection, key: str, label: str) -> tuple[Selection, str]:
-    """The next value of the page's option under that key, and a sentence where there is something to say."""
+def cycle(s: Selection, key: str, label: str, back: bool = False) -> tuple[Selection, str]:
+    """The next value of the page's option under that key, or the one before, and a sentence where there is something
+    to say."""
     page = pages.of(s)
     option = page.option(key, s)
     if option is not None:
-        return option.cycle(s)
+        return option.cycle(s, back)
     names = ", ".join(other.title for other in pages.with_option(key))
     return s, page.refusal(key, s) or f"{label} is for {names}; nothing here depends on it"
 
@@ -180,15 +181,15 @@ def panel_open(s: Selection, small: bool) -> bool:
     return wanted and panel_of(pages.of(s), s) is not None
 
 
-def next_panel(s: Selection, small: bool) -> Selection:
-    """The next side panel of the page, then none."""
+def next_panel(s: Selection, small: bool, back: bool = False) -> Selection:
+    """The next side panel of the page, then none; or the one before, none before the first."""
     page = pages.of(s)
     names = [panel.name for panel in offered(page, s)]
     if not panel_open(s, small):
-        return replace(s, panel=names[0] if names else "", panel_shown="open")
+        return replace(s, panel=names[-1 if back else 0] if names else "", panel_shown="open")
     shown = panel_of(page, s)
-    at = names.index(shown.name) + 1 if shown is not None else 0
-    return replace(s, panel=names[at]) if at < len(names) else replace(s, panel="", panel_shown="closed")
+    at = names.index(shown.name) + (-1 if back else 1) if shown is not None else 0
+    return replace(s, panel=names[at]) if 0 <= at < len(names) else replace(s, panel="", panel_shown="closed")
 
 
 def leave_panel(s: Selection, small: bool) -> Selection:

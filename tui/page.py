@@ -92,13 +92,19 @@ class Option:
         """Its values, those that cannot be here too."""
         return self.values(s) if callable(self.values) else self.values
 
-    def cycle(self, s: Selection) -> tuple[Selection, str]:
-        """The next possible value, and a word about a value that had to be passed over ("" if none)."""
+    def place(self, s: Selection) -> tuple[int, int]:
+        """Which of its values it has, counted from 1 (0: none of them), and how many there are."""
+        choices = self.choices(s)
+        return choices.index(self.of(s)) + 1 if self.of(s) in choices else 0, len(choices)
+
+    def cycle(self, s: Selection, back: bool = False) -> tuple[Selection, str]:
+        """The next possible value, or the one before, and a word about a value that had to be passed over ("" if
+        none)."""
         choices = self.choices(s)
         start = choices.index(self.of(s)) if self.of(s) in choices else -1
         passed = ""
         for step in range(1, len(choices) + 1):
-            value = choices[(start + step) % len(choices)]
+            value = choices[(start - step if back else start + step) % len(choices)]
             if not (reason := self.why_not(s, value)):
                 there = self.put(s, value)
                 return there, passed or self.remark(there)

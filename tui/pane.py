@@ -13,12 +13,13 @@ from textual.widgets import Static
 
 from . import needs, pages, phrases, stack, tree
 from .arrange import PINNED, difference, on_scale
+from .commands import by_id
 from .contrast import beside, differs, here_on
 from .engine.jobs import Job
 from .names import head_at
 from .notes import Note
 from .pace import AWAITED, Pace
-from .page import NO_TOKENS, Nothing, Page, Panel, Segments, panel_of
+from .page import NO_TOKENS, Nothing, Page, Panel, Segments, offered, panel_of
 from .pages import scores
 from .pages.scores import ScoresLook
 from .results import Curve, Gallery, Grid, Header, Limits, Result, Table, Tokens
@@ -39,6 +40,13 @@ COMPUTING = "computing …"
 def title(page: Page, s: Selection) -> str:
     """``L1H3 · QK · bilinear · centered/shown · embed``: what is drawn, with every option that changes its numbers."""
     return " · ".join(part for part in (phrases.contrast(s, page.shown), *page.words(s)) if part)
+
+
+def places(page: Page, s: Selection) -> str:
+    """``m 2/4  u 1/3``: which of its modes and units a page is in."""
+    options = [option for key in ("mode", "unit") if (option := page.option(key, s)) is not None]
+    named = [(by_id(option.key).keys[0], *option.place(s)) for option in options]
+    return "  ".join(f"{key} {at}/{count}" for key, at, count in named if at)
 
 
 def why_empty(s: Selection, job: Job | Nothing, wishes: Wishes) -> str:
@@ -89,7 +97,9 @@ class Pane:
         if isinstance(drawn, Grid | Gallery | Table | Curve):
             header = drawn.header
             heading = title(page, s) + (" · (so far)" if header.partial else "")
-            words = Words(heading, header.explanation, phrases.checks(header))
+            shared = ("shared scale",) if limits is not None else ()
+            badges = (*phrases.badges(s, page.shown(s), page.tokens(s)), *shared)
+            words = Words(heading, header.explanation, phrases.checks(header), places(page, s), badges)
             self._view.show(drawn, page.cell(s), words, tabs(page))
             self._drawn = page.name, page.tokens(s)
             return
@@ -150,7 +160,8 @@ class Pinned:
             drawn = on_scale(drawn, limits)
         if isinstance(drawn, Grid | Gallery | Table | Curve):
             checks = "" if as_difference else phrases.checks(drawn.header)
-            self._view.show(drawn, cell, Words(name, drawn.header.explanation, checks), tab)
+            badges = phrases.badges(pinned, page.shown(pinned), page.tokens(pinned))
+            self._view.show(drawn, cell, Words(name, drawn.header.explanation, checks, badges=badges), tab)
         else:
             self._view.blank(why_empty(pinned, page.shown(pinned), self._wishes) or COMPUTING, name, tab)
 
@@ -178,7 +189,9 @@ class Side:
         result = beside(panel, page, s, self._wishes.cached)
         mark = phrases.contrast(s, asked)
         if isinstance(result, Table | Curve | Grid):
-            heading = f"{mark} · {panel.title(here)}" if mark else panel.title(here)
+            names = [one.name for one in offered(page, s)]
+            place = f"p {names.index(panel.name) + 1}/{len(names)}" if len(names) > 1 else ""
+            heading = " · ".join(part for part in (place, mark, panel.title(here)) if part)
             self._view.show(result, heading, phrases.checks(result.header, facts=False))
             self._drawn = (page.name, panel.name)
             return

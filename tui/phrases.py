@@ -84,6 +84,14 @@ def changes(s: Selection) -> str:
     return f"changed: {', '.join(on)}" if len(on) < 3 else f"changed: {on[0]} and {len(on) - 1} more"
 
 
+def badges(s: Selection, job: Job | Nothing, tokens: Tokens | None) -> tuple[str, ...]:
+    """What is out of the ordinary about the numbers of a job: a token list of one's own, the basis, the weights."""
+    out = ["token list"] if tokens is not s.tokens else []
+    basis = getattr(job, "basis", "embed")
+    out += [f"basis {basis}"] if basis != "embed" else []
+    return (*out, "raw weights") if getattr(job, "weights", "processed") == "raw" else tuple(out)
+
+
 def conventions(s: Selection) -> str:
     """``demo · cpu · float32 · processed weights · BOS``."""
     if s.model is None:

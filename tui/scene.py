@@ -104,16 +104,18 @@ class Scene:
         self.want()
         self._face.draw_soon(0.0 if self._is_there() else AWAITED)
 
-    def do(self, moved: Moved, jump: bool = False) -> None:
-        """Show what came of a key."""
+    def do(self, moved: Moved, jump: bool = False, said: str = "") -> None:
+        """Show what came of a key; ``said``: what there is to say about it."""
         if isinstance(moved, Say):
             self._notice.say(moved.sentence, about="option")
         elif moved is not None:
             self._notice.settle("option")
             before = self._selection
             self.change(moved, jump)
-            if said := moves.remark(before, moved):
-                self._notice.say(said, good=True, about="option" if before.model else "Open")
+            if remark := moves.remark(before, moved):
+                self._notice.say(remark, good=True, about="option" if before.model else "Open")
+            elif said:
+                self._notice.say(said, about="option")
 
     def follow(self, selection: Selection) -> bool:
         """The cursor has moved: nothing is drawn anew. False if it has not."""

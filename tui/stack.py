@@ -42,7 +42,7 @@ def toggle(here: Here, listed: str = "") -> Selection | Say:
     """Knock out what is marked, or else the part under the cursor; one that is on the stack comes off it."""
     s = here.s
     if s.model is None:
-        return Say("the model is still loading")
+        return Say("no model is there yet")
     marked = s.look(StackLook).marked
     names = marked or ((part_here(here, listed),) if part_here(here, listed) else ())
     if not names:

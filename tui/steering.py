@@ -62,7 +62,7 @@ def how(s: Selection, text: str) -> How | str:
 
 def _answered(s: Selection, text: str) -> Selection | Lookup | Problem:
     if s.model is None or s.key is None:
-        return Problem("the model is still loading; press enter again when it is there")
+        return Problem("no model is there yet: press enter again when one is")
     before, colon, words = text.rpartition(":") if ":" in text else ("", "", text)
     found = how(s, before)
     if isinstance(found, str):

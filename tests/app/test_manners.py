@@ -13,6 +13,7 @@ from textual.widgets import Input
 from tests.app.driving import driven, notice, pressed, settled, text_of, until
 from tests.app.recorded import RecordedBench
 from tui import keys
+from tui.engine.jobs import Open
 from tui.explorer import Explorer
 from tui.pages import scores
 from tui.pages.circuit import Half, OwnTokens
@@ -277,3 +278,24 @@ def test_the_palette_finds_what_is_meant(typed: str, first: str) -> None:
     ranked = sorted(keys.entries(), key=lambda entry: -rank(typed, entry))
     assert ranked[0].id == first
     assert rank("svg", next(entry for entry in ranked if entry.id == "over")) == 0
+
+
+async def test_header_and_picture_agree_on_whether_the_model_is_there() -> None:
+    bench = RecordedBench()
+    bench.gate.clear()
+    async with driven(bench=bench) as (explorer, pilot):
+        explorer.pace.draw_pause = 0.2
+        bench.gate.set()
+        for _ in range(200):
+            await pilot.pause(0.002)
+            screen = lines(explorer)
+            there = "float32" in screen[0] or "ready" in screen[0]
+            assert there != any("the model is loading" in line for line in screen), "\n".join(screen)
+
+
+async def test_after_a_model_that_failed_no_key_says_that_it_loads() -> None:
+    bench = RecordedBench()
+    bench.broken = Open
+    async with driven(bench=bench) as (explorer, pilot):
+        await pressed(explorer, pilot, "a")
+        assert "loading" not in notice(explorer)

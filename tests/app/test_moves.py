@@ -357,7 +357,7 @@ def test_other_parts_lead_nowhere(part: str) -> None:
 
 def test_a_neuron_that_is_none_is_said() -> None:
     assert said(going.to_neuron(loaded(), (2, 256))) == "there is no L2N256: layers 0 to 3, neurons 0 to 255"
-    assert said(going.to_neuron(Selection(), (0, 0))) == "the model is still loading"
+    assert said(going.to_neuron(Selection(), (0, 0))) == "no model is there yet"
     assert said(going.to_neuron(loaded(model=info(capabilities=Capabilities(neurons="experts"))), (0, 0))) == "experts"
 
 

@@ -7,6 +7,7 @@ that is sent, and compared with the places that were to be drawn.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -168,7 +169,7 @@ def misnamed(explorer: Explorer, places: list[Place]) -> list[str]:
 
     panel = explorer.panel
     if panel.display and explorer.panel_open:
-        said, below = str(panel.border_title), str(panel.border_subtitle)
+        said, below = re.sub(r"^p \d/\d · ", "", str(panel.border_title)), str(panel.border_subtitle)
         rows = drawn_in(panel.picture)
         beside = [place for place in here if place.panel_title == said]
         if not beside:

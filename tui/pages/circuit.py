@@ -278,7 +278,7 @@ def _words_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
     if not text:
         return s.put(OwnTokens())
     if s.key is None:
-        return Problem("the model is still loading; press enter again when it is there")
+        return Problem("no model is there yet: press enter again when one is")
     return jobs.Words(s.key, text)
 
 

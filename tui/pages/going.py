@@ -22,7 +22,7 @@ def to_neuron(s: Selection, at: HeadAt) -> Selection | Say:
     """A neuron by number, among those that matter; a sentence where there is none."""
     model = s.model
     if model is None:
-        return Say("the model is still loading")
+        return Say("no model is there yet")
     if model.capabilities.neurons:
         return Say(model.capabilities.neurons)
     layer, neuron = at

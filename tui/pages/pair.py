@@ -33,7 +33,7 @@ def _pair_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
         clean, corrupted = PAIRS[text.lower()]
         return replace(s, text=clean, pair=Pair(corrupted), answer=None, page=_page(s), file=None)
     if s.key is None:
-        return Problem("the model is still loading; press enter again when it is there")
+        return Problem("no model is there yet: press enter again when one is")
     return jobs.Tokenize(s.key, text, s.with_bos)
 
 

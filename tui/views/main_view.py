@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
@@ -36,6 +36,10 @@ class Words:
     title: str
     explanation: str = ""
     checks: str = ""
+    place: str = ""
+    """``m 2/4``: which of its modes it is in."""
+    badges: tuple[str, ...] = ()
+    """What is out of the ordinary about its numbers."""
 
 
 class MainView(Vertical):
@@ -43,8 +47,10 @@ class MainView(Vertical):
     again."""
 
     DEFAULT_CSS = """
-    MainView > Static { height: 1; color: $text-muted; }
-    MainView > #title { color: $text; text-style: bold; }
+    MainView Static { height: 1; color: $text-muted; }
+    MainView > #heading { height: 1; }
+    MainView #title { width: 1fr; color: $text; text-style: bold; text-wrap: nowrap; text-overflow: ellipsis; }
+    MainView #badges { width: auto; }
     """
 
     class TabClicked(Message):
@@ -66,7 +72,9 @@ class MainView(Vertical):
         self._pieces: list[tuple[str, str]] = []
 
     def compose(self) -> ComposeResult:
-        yield Static(id="title")
+        with Horizontal(id="heading"):
+            yield Static(id="title")
+            yield Static(id="badges")
         yield Static(id="explanation")
         yield self.heatmap
         yield self.thumbnails
@@ -149,6 +157,11 @@ class MainView(Vertical):
             widget, content = self.query_one(f"#{line}", Static), Content(f" {text}")
             if widget.content != content:
                 widget.update(content, layout=False)
+
+        badges = Content.assemble(f" {words.place} " if words.place else "",
+                                  *((f" {badge} ", "reverse") for badge in words.badges))  # fmt: skip
+        if (line := self.query_one("#badges", Static)).content != badges:
+            line.update(badges)
 
     def _lay_tabs(self) -> None:
         # Textual leaves two columns free, and two more at each side that has a border.

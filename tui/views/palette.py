@@ -19,6 +19,8 @@ from .once import Once
 
 FIRST = 1e6
 """The score of a place that was typed: a fuzzy match of a command's help can have any."""
+VALUE = 2.5
+"""The score of a value of an option: behind a command that begins so, before one that has the word."""
 Place = tuple[str, str, Callable[[], None]]
 """Somewhere to go: what it is called, one sentence, and what goes there."""
 
@@ -30,6 +32,9 @@ class Directory(Protocol):
     def run(self, command_id: str) -> None: ...
     def places(self, text: str) -> Sequence[Place]:
         """Where a text leads that is no command: ``L10H2``."""
+
+    def values(self, text: str) -> Sequence[Place]:
+        """Values of options of what is shown."""
 
 
 class Palette(CommandPalette, Once[None]):
@@ -103,6 +108,8 @@ class Commands(Provider):
     async def search(self, query: str) -> Hits:
         for name, sentence, go in self._directory.places(query):
             yield Hit(FIRST, Content(name), go, help=sentence)  # a name may look like markup
+        for name, sentence, go in self._directory.values(query):
+            yield Hit(VALUE, Content(name), go, help=sentence)
         matcher = self.matcher(query)
         for entry in self._directory.entries():
             if (score := rank(query, entry) or 0.1 * matcher.match(entry.label)) > 0:
