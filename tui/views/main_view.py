@@ -160,8 +160,8 @@ class MainView(Vertical):
 
         badges = Content.assemble(f" {words.place} " if words.place else "",
                                   *((f" {badge} ", "reverse") for badge in words.badges))  # fmt: skip
-        if (line := self.query_one("#badges", Static)).content != badges:
-            line.update(badges)
+        if (shown := self.query_one("#badges", Static)).content != badges:
+            shown.update(badges)
 
     def _lay_tabs(self) -> None:
         # Textual leaves two columns free, and two more at each side that has a border.
