@@ -19,7 +19,8 @@ _DISPLAY = {
     "question_mark": "?", "colon": ":", "left_square_bracket": "[", "right_square_bracket": "]",
     "left_curly_bracket": "{", "right_curly_bracket": "}", "comma": ",", "full_stop": ".", "semicolon": ";",
     "left_parenthesis": "(", "right_parenthesis": ")", "less_than_sign": "<", "greater_than_sign": ">",
-    "plus": "+", "minus": "-", "vertical_line": "|", "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1",
+    "plus": "+", "minus": "-", "asterisk": "*", "number_sign": "#", "underscore": "_", "exclamation_mark": "!",
+    "vertical_line": "|", "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1",
     "slash": "/",
 }  # fmt: skip
 
@@ -29,7 +30,8 @@ SHARED: tuple[Command, ...] = (
     Command("help", ("question_mark", "f1"), "help", "help", "This list; type to search it, enter runs the entry.",
             "App", footer="help"),
     Command("palette", ("colon", "ctrl+p"), "palette", "commands",
-            "Command palette; L10H2 jumps to that head, L2N17 to that neuron, prompts FILE opens a file of prompts.",
+            "Command palette; L10H2 jumps to that head, L2N17 to that neuron, 120 to that position, find volcano to "
+            "that token, prompts FILE opens a file of prompts; the values of a view's options are there by name.",
             "App", footer="commands"),
     Command("prompt", ("i",), "edit_prompt", "prompt",
             "Edit the prompt; results follow as you type. Up and down walk the history, esc or enter leaves.",
@@ -105,6 +107,14 @@ SHARED: tuple[Command, ...] = (
             also="last end"),
     Command("row_start", ("home",), "edge(-1)", "first column", "Cursor to the first column.", "Cursor"),
     Command("row_end", ("end",), "edge(1)", "last column", "Cursor to the last column.", "Cursor"),
+    Command("next_match", ("asterisk",), "move('match', 1)", "next match", "Next token that reads as what :find looked "
+            "for, else as the one in the cursor's row. :120 goes to a position, :12,45 to a cell.", "Cursor",
+            also="find search token"),
+    Command("previous_match", ("number_sign",), "move('match', -1)", "previous match", "The match before.", "Cursor"),
+    Command("largest_in_row", ("underscore",), "largest(False)", "next in row", "Cursor to the largest cell of its "
+            "row, then the next largest; by size where values have two signs.", "Cursor", also="largest maximum"),
+    Command("largest_in_column", ("exclamation_mark",), "largest(True)", "next in column", "The same in its column.",
+            "Cursor"),
     Command("page_down", ("ctrl+d", "pagedown"), "page(1)", "page down", "Cursor down by half a window.", "Cursor"),
     Command("page_up", ("ctrl+u", "pageup"), "page(-1)", "page up", "Cursor up by half a window.", "Cursor"),
     Command("open", ("enter",), "open", "open",

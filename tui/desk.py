@@ -13,6 +13,7 @@ from .arrange import shared_limits
 from .commands import by_id
 from .contrast import here_on
 from .pace import Pace
+from .page import Say
 from .pane import Heads, Pane, Pinned, Side
 from .scene import Moved, Scene
 from .selection import Selection
@@ -38,6 +39,8 @@ class Desk(Horizontal):
         self._scene, self._pace, self._small, self._followed = scene, pace, small, followed
         self._pane, self._side = Pane(self.main, scene.wishes), Side(self.panel, scene.wishes)
         self._cycled = "mode"
+        self._walked = (False, -1, -1)
+        """Where ``to_largest`` went last."""
         self._beside: MainView | None = None
         """What is pinned is drawn here, while something is."""
 
@@ -169,6 +172,25 @@ class Desk(Horizontal):
             self._at_hand.action_page(pages)
         self._follow()
 
+    def to_largest(self, down: bool) -> None:
+        """The largest cell of the cursor's row, or column (``down``); from there, and again, the next largest."""
+        heatmap = self.main.heatmap
+        grid, (row, col) = heatmap.grid, heatmap.cursor
+        if self.main.picture is not heatmap or grid is None or not grid.values.size:
+            self._scene.do(Say("the next largest cell is for a matrix: lists are ranked already"))
+            return
+        line, at = (grid.values[:, col], row) if down else (grid.values[row], col)
+        sizes = [abs(value) if grid.diverging else value for value in line.tolist()]
+        order = sorted((i for i, size in enumerate(sizes) if size == size), key=lambda i: (-sizes[i], i))
+        if not order:
+            return
+        begun = at in order and (self._walked == (down, row, col) or at == order[0])
+        to = order[(order.index(at) + 1) % len(order)] if begun else order[0]
+        place = (to, col) if down else (row, to)
+        self._walked = (down, *place)
+        heatmap.set_cursor(*place)
+        self._follow()
+
     def enter(self) -> None:
         """Open what is under the cursor."""
         self._at_hand.action_open()
@@ -199,18 +221,15 @@ class Desk(Horizontal):
         self._scene.do(moves.from_tree(self._scene.selection, place.layer, place.head, place.mlp), jump=True)
 
     @on(Heatmap.CursorMoved)
-    def _cursor_moved(self, message: Heatmap.CursorMoved) -> None:
-        if (message.row, message.col) == self.main.heatmap.cursor:  # else: a place it has left since
+    @on(Thumbnails.CursorMoved)
+    def _cursor_moved(self, message: Heatmap.CursorMoved | Thumbnails.CursorMoved) -> None:
+        place = (message.row, message.col) if isinstance(message, Heatmap.CursorMoved) else message.index
+        if place == message.control.cursor:  # else: a place it has left since
             self._follow()
 
     @on(Bars.CursorMoved)
     def _row_moved(self, message: Bars.CursorMoved) -> None:
         if message.bars is self.main.picture and message.row == message.bars.cursor:
-            self._follow()
-
-    @on(Thumbnails.CursorMoved)
-    def _thumbnail_moved(self, message: Thumbnails.CursorMoved) -> None:
-        if message.index == self.main.thumbnails.cursor:
             self._follow()
 
     @on(Heatmap.Opened)

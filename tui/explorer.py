@@ -232,6 +232,9 @@ class Explorer(Screen[None]):
     def action_edge(self, side: int, down: int = 0) -> None:
         self.desk.jump_cursor(side, down)
 
+    def action_largest(self, down: bool) -> None:
+        self.desk.to_largest(down)
+
     def action_page(self, direction: int) -> None:
         self.desk.jump_cursor(pages=direction)
 

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
+import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import ClassVar, Self
 
 from . import pages, questions
 from .names import HeadAt, jump_at, neuron_at
-from .page import Here, Problem, Say, offered, panel_of
+from .page import NO_TOKENS, Here, Problem, Say, offered, panel_of
 from .pages import going, residual
 from .results import Table, head_name
-from .selection import Selection, at_prompt, on_head, one_prompt
+from .selection import Look, Selection, at_prompt, on_head, one_prompt
 from .tree import toggle_order
+
+
+@dataclass(frozen=True)
+class FindLook(Look):
+    """What was looked for last in the tokens."""
+
+    travels: ClassVar[bool] = False
+    text: str = ""
+
+    def for_model(self) -> Self:
+        return type(self)()
+
 
 NO_FILE = Say("no file of prompts is open: O opens one")
 
@@ -52,9 +68,47 @@ def step_layer(s: Selection, by: int) -> Selection:
     return replace(s, layer=(s.layer + by) % s.model.n_layers, head=s.head or 0)
 
 
-def to_position(s: Selection, index: int) -> Selection:
-    """A position of the prompt, whatever the page's rows and columns are."""
-    return replace(s, row=index)
+def to_position(s: Selection, index: int | None, col: int | None = None) -> Selection | Say:
+    """A position of the page's tokens, and another for the column; None: where it is; negative: from the end."""
+    page = pages.of(s)
+    tokens = page.tokens(s)
+    if tokens is None or not len(tokens):
+        return Say(NO_TOKENS.why)
+    count = len(tokens)
+    for place in (index, col):
+        if place is not None and not -count <= place < count:
+            return Say(f"there is no position {place}: 0 to {count - 1}, or −1 for the last")
+    own = tokens is not s.tokens or page.is_over(s)
+    before = page.cell(s) if own else s.prompt_cell
+    row, col = (old if new is None else new % count for old, new in zip(before, (index, col), strict=True))
+    return page.at(s, row, col) if own else replace(s, row=row, col=col)
+
+
+def to_match(s: Selection, text: str, by: int = 1) -> Selection | Say:
+    """The next place (``by`` 1) or the one before (-1) where the tokens read so; ``,text``: in the columns."""
+    across, wanted = text.startswith(","), text.removeprefix(",")
+    tokens = pages.of(s).tokens(s)
+    if tokens is None or not wanted:
+        return Say("find what? :find volcano, or :find ,volcano in the columns")
+    ends = list(itertools.accumulate(len(piece) for piece in tokens.texts))
+    whole = "".join(tokens.texts).lower()
+    # From the front of a token: a word is found where it begins, in however many tokens it is.
+    found = sorted({bisect.bisect_right(ends, hit.start()) for hit in re.finditer(re.escape(wanted.lower()), whole)})
+    if not found:
+        return Say(f"“{wanted}” is nowhere in these {len(tokens)} tokens: a part of it may be, or another spelling")
+    at = pages.of(s).token_cell(s)[across]
+    further = [place for place in found if place > at] if by > 0 else [place for place in found[::-1] if place < at]
+    place = (further or (found if by > 0 else found[::-1]))[0]
+    there = to_position(s, None, place) if across else to_position(s, place)
+    return there if isinstance(there, Say) else there.put(FindLook(text))
+
+
+def step_match(s: Selection, by: int) -> Selection | Say:
+    """The next or previous match of what was looked for, else of the token in the cursor's row."""
+    tokens, text = pages.of(s).tokens(s), s.look(FindLook).text
+    if tokens is None or not len(tokens):
+        return Say(NO_TOKENS.why)
+    return to_match(s, text or tokens.texts[pages.of(s).token_cell(s)[0]], by)
 
 
 def step_position(s: Selection, by: int) -> Selection:
@@ -113,11 +167,12 @@ def cycle(s: Selection, key: str, label: str, back: bool = False) -> tuple[Selec
 
 _BY: dict[str, Callable[[Selection, int], Selection | Say]] = {
     "head": step_head, "layer": step_layer, "position": step_position, "prompt": step_prompt,
+    "match": step_match,
 }  # fmt: skip
 _SWITCHES: dict[str, Callable[[Selection], Selection | Say]] = {
     "over": toggle_over, "bos": toggle_bos, "weights": toggle_weights, "order": toggle_order,
 }  # fmt: skip
-_STAY = ("position", *_SWITCHES)
+_STAY = ("position", "match", *_SWITCHES)
 """Moves that change how a place looks, not which it is."""
 
 
@@ -150,17 +205,26 @@ def is_jump(name: str) -> bool:
 
 # --- a place that is typed ---
 
+_POSITION = re.compile(r"(?!$)([-−]?\d{1,7})?(?:,([-−]?\d{1,7}))?")
+
 
 def typed(s: Selection, text: str) -> list[tuple[str, str, Callable[[], Selection | Say]]]:
     """Where a text leads (``L10H2`` or ``10 2``, ``L2N17``, ``prompts FILE``): what it is called, a sentence, the
     move."""
     out: list[tuple[str, str, Callable[[], Selection | Say]]] = []
+    if (place := _POSITION.fullmatch(text.strip())) is not None:
+        row, col = (None if part in (None, "") else int(part.replace("−", "-")) for part in place.groups())
+        where = f"position {place[1]}" if col is None else f"row {place[1] or 'as it is'}, column {place[2]}"
+        out.append((f"go to {where}", "Of the prompt, or of the token list.", partial(to_position, s, row, col)))
     if (head := jump_at(text)) is not None:
         out.append((f"go to {head_name(*head)}", "Show this head.", partial(to_head, s, head)))
     if (neuron := neuron_at(text)) is not None:
         name = f"L{neuron[0]}N{neuron[1]}"
         out.append((f"go to {name}", "Show this neuron.", partial(going.to_neuron, s, neuron)))
     command, _, path = text.strip().partition(" ")
+    if command.lower() == "find" and path.strip():
+        sentence = "The next token that reads so; * the next one, # the one before."
+        out.append((f"find {path.strip()}", sentence, partial(to_match, s, path.strip())))
     if command.lower() == "prompts" and path.strip():
         out.append((f"open {path.strip()}", "A file of prompts.", partial(to_prompts, s, path.strip())))
     return out

@@ -17,7 +17,8 @@ NAMED = {"up", "down", "left", "right", "home", "end", "ctrl+home", "ctrl+end", 
 PUNCTUATION = {
     "question_mark", "colon", "comma", "full_stop", "left_square_bracket", "right_square_bracket",
     "left_curly_bracket", "right_curly_bracket", "left_parenthesis", "right_parenthesis", "less_than_sign",
-    "greater_than_sign", "slash", "semicolon", "plus", "minus", "vertical_line",
+    "greater_than_sign", "slash", "semicolon", "plus", "minus", "vertical_line", "asterisk",
+    "number_sign", "underscore", "exclamation_mark",
 }  # fmt: skip
 
 
