@@ -16,7 +16,7 @@ from tui.pages.circuit import OwnTokens
 from tui.selection import Selection
 
 pytestmark = pytest.mark.timeout(60)
-LONG = " ".join(("The capital of France is Paris and".split() * 9)[:59])
+LONG = " ".join((["The", "capital", "of", "France", "is", "Paris", "and"] * 9)[:59])
 
 
 def there(moved: Selection | Say) -> tuple[int, int]:
