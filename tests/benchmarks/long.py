@@ -18,7 +18,7 @@ PROMPT = "".join(chr(97 + place % 26) for place in range(TOKENS))
 
 
 def main() -> list[Row]:
-    """One head after the other, each new; the picture must be that of the head and the worker busy when the key comes."""
+    """One head after the other, each new; the picture must be that of the head."""
     times, behind = [], set()
     with tempfile.TemporaryDirectory() as folder:
         path = str(large_folder(Path(folder)))
