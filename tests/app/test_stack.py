@@ -38,7 +38,7 @@ async def test_a_head_is_knocked_out_and_brought_back() -> None:
         assert "changed: L0H0 zero" in explorer.query_one("Status").conventions  # type: ignore[attr-defined]
         assert np.allclose(drawn(explorer).values, clean.values * 0.9, equal_nan=True)
         assert explorer.query_one("TokenStrip").mark == "changed"  # type: ignore[attr-defined]
-        assert explorer.panel.border_title.startswith("p 1/3 · changed · after")  # type: ignore[union-attr]
+        assert explorer.panel.border_title.startswith("p 1/4 · changed · after")  # type: ignore[union-attr]
         await pressed(explorer, pilot, "a")
         assert not explorer.selection.stack
         assert drawn(explorer).values is clean.values
