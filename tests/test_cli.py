@@ -207,3 +207,28 @@ class TestTerminal:
         variables = terminal.environment(Options(), {"TERM": "xterm", "TRANSFORMERS_VERBOSITY": "info"})
         assert variables["TQDM_DISABLE"] == "1"
         assert "TRANSFORMERS_VERBOSITY" not in variables
+
+
+@pytest.mark.parametrize(("arguments", "model"), [
+    ((), "demo"), (("gpt2",), "gpt2"), (("--model", "gpt2"), "gpt2"), (("--model", "gpt2", "--bos", "on"), "gpt2"),
+    (("gpt2", "--model", "gpt2"), "gpt2"),
+])  # fmt: skip
+def test_a_model_may_be_named_in_either_way(arguments: tuple[str, ...], model: str) -> None:
+    assert cli.options(arguments).model == model
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (("demo", "--model", "gpt2"), "Two models are named, demo (MODEL) and gpt2 (--model): leave one out."),
+    (("verify", "demo", "--model", "gpt2"), "Two models are named, demo (MODEL) and gpt2 (--model): leave one out."),
+    (("demo", "gpt2"), "`circuit-tui gpt2` opens it, `circuit-tui --model gpt2` names it here."),
+    (("export", "gpt2"), "`circuit-tui gpt2` opens it, `circuit-tui export VIEW --model gpt2` names it here."),
+    (("export", "svd", "gpt2"), "svd reads no file of its own; a model is named here by --model gpt2"),
+])  # fmt: skip
+def test_the_error_of_one_form_names_the_other(
+    arguments: tuple[str, ...], says: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli.process, "leave", lambda code: (_ for _ in ()).throw(SystemExit(code)))
+    with pytest.raises(SystemExit) as left:
+        cli.main(arguments)
+    assert left.value.code == 2
+    assert says in capfd.readouterr().err

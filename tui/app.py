@@ -68,9 +68,11 @@ def make_bench() -> Bench:
 
 
 def cache_bytes(model: ModelInfo) -> int:
-    """Results of earlier prompts and heads may take as much memory as the model: the demo computes them anew sooner
-    than anybody comes back to them, and would otherwise fill 512 MiB with 500 prompts."""
-    return min(512 << 20, max(48 << 20, 4 * model.n_parameters))
+    """Results of earlier prompts and heads may take twice the memory of the model: the demo computes them anew sooner
+    than anybody comes back to them, and would otherwise fill 1 GiB with 500 prompts. The two forward passes of a long
+    prompt (with one layer's patterns, and without) must be there together, or each head switch computes one anew: 677
+    tokens on GPT-2 small are 296 MB each."""
+    return min(1 << 30, max(48 << 20, 8 * model.n_parameters))
 
 
 class CircuitApp(App[None]):

@@ -219,14 +219,18 @@ def card(results: Mapping[str, Result | None], name: str) -> Table | None:
     for section, result in results.items():
         if isinstance(result, Grid) and section in ("scores", "copying") and name in result.rows.labels:
             line = result.values[result.rows.labels.index(name)].tolist()
-            rows += [(section, score, value) for score, value in zip(result.cols.labels, line, strict=True)]
+            units = {"entropy": "nats", "copying": "−1…1"}
+            rows += [(f"{section}, {units.get(score, 'share')}", score, value)
+                     for score, value in zip(result.cols.labels, line, strict=True)]  # fmt: skip
         elif isinstance(result, Grid) and section != "pattern":  # composition: the heads that stand out most
             best = ranked_heads(result, result.cols.labels.index("z")).rows[:CARD_HEADS]
-            rows += [(section, row[0], row[1]) for row in best]
+            rows += [(f"{section}, z", row[0], row[1]) for row in best]
         elif isinstance(result, Table):
             value = result.columns.index("value")
             for row in result.rows:
-                rows.append((section, " → ".join(visible(cell) for cell in row if isinstance(cell, str)), row[value]))
+                unit = "logit" if section.startswith("OV") else "score"
+                pair = " → ".join(visible(cell) for cell in row if isinstance(cell, str))
+                rows.append((f"{section}, {unit}", pair, row[value]))
         header = header or (result.header if isinstance(result, Grid | Table) else None)
     return Table(header, ("what", "of", "value"), tuple(rows)) if header is not None and rows else None
 

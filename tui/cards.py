@@ -8,10 +8,10 @@ from dataclasses import replace
 from textual.screen import Screen
 
 from . import arrange, kept, moves, notes
+from .declared import NO_HEAD, Say
 from .engine import jobs
 from .names import head_at
 from .notes import Note
-from .page import NO_HEAD, Say
 from .pages import scores
 from .pages.chosen import ChosenLook, of_model
 from .pages.scores import ScoresLook
@@ -112,6 +112,7 @@ class Cards:
         s = self._scene.selection
         if s.head is None:
             return
+        card.turn((s.layer, s.head))
         results = {section: self._scene.wishes.cached(job) for section, job in sections(s).items()}
         grid, note = results.get("pattern"), self.notes.get(s.name)
         card.show(
@@ -126,11 +127,15 @@ class Cards:
         changed = [name for name, one in made.items() if one is not None and one.interventions]
         return f"{s.name} · {' and '.join(changed)} changed" if changed else s.name
 
-    def told(self, message: HeadCard.OnHead | HeadCard.GoTo) -> None:
+    def told(self, message: HeadCard.OnHead | HeadCard.Step | HeadCard.GoTo) -> None:
         """A head to go to, another note on this one, a bookmark, or that the card is closed."""
+        if isinstance(message, HeadCard.Step):
+            self._scene.do(moves.move(self._scene.selection, message.what, message.by), jump=True)
+            self.draw()
+            return
         if isinstance(message, HeadCard.GoTo):
             if at := head_at(message.label):
-                self._scene.do(moves.to_head(self._scene.selection, at), jump=True)
+                self._scene.do(moves.to_pattern(self._scene.selection, at), jump=True)
             return
         old = self._note_on(message.head)
         if isinstance(message, HeadCard.Noted):

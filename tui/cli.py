@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -34,8 +35,12 @@ class Parser(argparse.ArgumentParser):
     """One sentence instead of a usage dump."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the arguments."""
+        """Refuse the arguments; what may be a model, with the form that takes one."""
         message = message[:1].upper() + message[1:]
+        if match := re.match(r"Unrecognized arguments: ([^-]\S*)$|Argument VIEW: invalid choice: '([^']*)'", message):
+            model = match[1] or match[2]
+            here = f"{self.prog} VIEW" if match[2] else f"{self.prog}"
+            message += f". If {model} is a model: `{PROGRAM} {model}` opens it, `{here} --model {model}` names it here"
         refuse(f"{message}{'' if message.endswith('.') else '.'} See `{self.prog} --help`.")
 
 
@@ -57,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     out.add_argument("model", nargs="?", metavar="MODEL", help="the model to open (default: demo)")
+    out.add_argument("--model", dest="model_too", metavar="MODEL", help="the same, as export has it")
     out.add_argument("--prompt", metavar="TEXT", help="the prompt to start with")
     out.add_argument("--prompts", metavar="FILE", help="a file of prompts: one a line, JSON, CSV or TSV")
     out.add_argument("--fields", metavar="prompt=KEY,answer=KEY", help="what they are called in the file of prompts")
@@ -80,7 +86,7 @@ def options(arguments: Sequence[str]) -> Options:
     """Command line over config file over defaults. Ends the process on arguments that cannot be."""
     arguments_parser = parser()
     given: dict[str, Any] = {
-        name: value for name, value in vars(arguments_parser.parse_args(arguments)).items() if value is not None
+        name: value for name, value in vars(_one_model(arguments_parser, arguments)).items() if value is not None
     }
     threads = given.get("threads", "")
     if threads.isascii() and threads.isdigit():
@@ -92,6 +98,15 @@ def options(arguments: Sequence[str]) -> Options:
     if "fields" in given:
         _check_fields(out, arguments_parser)
     return out
+
+
+def _one_model(arguments_parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments, with the model that was named in either way."""
+    given = vars(arguments_parser.parse_args(arguments))
+    plain, named = given["model"], given.pop("model_too", None)
+    if plain is not None and named is not None and plain != named:
+        arguments_parser.error(f"two models are named, {plain} (MODEL) and {named} (--model): leave one out.")
+    return argparse.Namespace(**given | {"model": plain if named is None else named})
 
 
 def _check_fields(opt: Options, arguments_parser: argparse.ArgumentParser) -> None:
@@ -140,7 +155,7 @@ def _headless(
     arguments_parser = Parser(prog=f"{PROGRAM} {command}", allow_abbrev=False)
     add_arguments(arguments_parser)
     try:
-        code = run(arguments_parser.parse_args(arguments))
+        code = run(_one_model(arguments_parser, arguments))
         sys.stdout.flush()
     except KeyboardInterrupt:
         code = 130

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from . import pages
-from .page import Command, Page
+from .declared import Command
+from .page import Page
 
 GROUPS = ("App", "Prompt", "Go", "Find", "Change", "Cursor", "Look")
 _DISPLAY = {
@@ -20,7 +21,8 @@ _DISPLAY = {
     "left_curly_bracket": "{", "right_curly_bracket": "}", "comma": ",", "full_stop": ".", "semicolon": ";",
     "left_parenthesis": "(", "right_parenthesis": ")", "less_than_sign": "<", "greater_than_sign": ">",
     "plus": "+", "vertical_line": "|", "at": "@", "equals_sign": "=", "percent_sign": "%", "tilde": "~",
-    "circumflex_accent": "^", "quotation_mark": '"', "apostrophe": "'",
+    "circumflex_accent": "^", "quotation_mark": '"', "apostrophe": "'", "minus": "-", "asterisk": "*",
+    "number_sign": "#", "underscore": "_", "exclamation_mark": "!",
     "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "slash": "/",
 }  # fmt: skip
 
@@ -30,15 +32,16 @@ SHARED: tuple[Command, ...] = (
     Command("help", ("question_mark", "f1"), "help", "help", "This list; type to search it, enter runs the entry.",
             "App", footer="help"),
     Command("palette", ("colon", "ctrl+p"), "palette", "commands",
-            "Command palette; L10H2 jumps to that head, L2N17 to that neuron, prompts FILE opens a file of prompts, "
-            "continue 20 0.8 seed 3 says what comes next, continuation TEXT is what the metric loss is of.", "App",
-            footer="commands"),
+            "Command palette; L10H2 jumps to that head, L2N17 to that neuron, 120 to that position, find volcano to "
+            "that token, prompts FILE opens a file of prompts, continue 20 0.8 seed 3 says what comes next, "
+            "continuation TEXT is what the metric loss is of; the values of a view's options are there by name.",
+            "App", footer="commands"),
     Command("prompt", ("i",), "edit_prompt", "prompt",
             "Edit the prompt; results follow as you type. Up and down walk the history, esc or enter leaves.",
             "Prompt", footer="prompt"),
-    Command("append", ("g", "ctrl+n"), "append_token", "append token",
-            "Append the likeliest next token to the prompt.", "Prompt"),
-    Command("bos", ("B",), "move('bos')", "BOS", "Put a BOS token before the prompt, or not.", "Prompt"),
+    Command("append", ("ctrl+n",), "append_token", "append token",
+            "Append the likeliest next token to the prompt.", "Prompt", also="continue generate"),
+    Command("bos", ("B",), "move('bos')", "BOS", "Put a BOS token before the prompt, or not.", "Prompt", also="begin"),
     Command("answer", ("A",), "ask('answer')", "answer",
             "What Lens, Attribution and Residual speak of: Paris, or Paris - Berlin with a distractor; several are "
             "averaged. A word of several tokens shows them to pick one. Empty: the likeliest token after the last "
@@ -49,7 +52,7 @@ SHARED: tuple[Command, ...] = (
             "Next position of the prompt.", "Prompt"),
     Command("prompts", ("O",), "ask('prompts')", "file of prompts",
             "Open a file of prompts: JSON, CSV, TSV with prompt, answer, distractor, or plain text, one prompt a line; "
-            "capital, induction and indirect object come with the app.", "Prompt"),
+            "capital, induction and indirect object come with the app.", "Prompt", also="dataset"),
     Command("over", ("F",), "move('over')", "all prompts", "Mean and spread over the file of prompts, or one prompt.",
             "Prompt"),
     Command("prompt_previous", ("less_than_sign",), "move('prompt', -1)", "prompt −", "Previous prompt of the file.",
@@ -66,13 +69,13 @@ SHARED: tuple[Command, ...] = (
     Command("card", ("C",), "open_card", "head card",
             "All about the head on one screen: scores, top pairs, who feeds it, whom it feeds, your note.", "Find"),
     Command("filter", ("semicolon",), "ask('filter')", "filter",
-            "Pairs: which tokens are searched (3+, /ing$/, same). Elsewhere: which heads the tree lists (ind>0.6).",
-            "Find"),
+            "Pairs: which tokens are searched (3+, /ing$/, same). Elsewhere: which heads the tree lists: ind>0.6, >0.6 "
+            "(the score that Heads shows), L2, ★ (bookmarked), note TEXT.", "Find"),
     Command("tree_order", ("L",), "move('order')", "sort tree",
             "Heads of the tree by the score that Heads shows, or by layer.", "Find"),
     Command("knock_out", ("a",), "stack('toggle')", "knock out",
             "Knock out the head, MLP or neuron under the cursor (tree, cell or row of a list), or bring it back; every "
-            "view then shows the changed model.", "Change"),
+            "view then shows the changed model.", "Change", also="ablate zero"),
     Command("mark", ("space",), "stack('mark')", "mark", "Mark the part under the cursor: a then takes all that are "
             "marked.", "Change"),
     Command("kind", ("E",), "stack('kind')", "kind", "How parts are knocked out, the last one (in the list of "
@@ -86,7 +89,7 @@ SHARED: tuple[Command, ...] = (
             "under the cursor one up, the first to the bottom.", "Change"),
     Command("steer", ("I",), "ask('steer')", "add a vector", "Add a direction to the stream: a token's or the "
             "difference of two, a head's singular direction, the two prompts' difference, a vector of a .npy or "
-            ".safetensors file.", "Change"),
+            ".safetensors file.", "Change", also="steering"),
     Command("cut", ("x",), "stack('cut')", "cut edge", "Pattern: knock out the cell under the cursor (its row "
             "renormalises), then drop it, then whole again.", "Change"),
     Command("contrast", ("d",), "stack('contrast')", "contrast", "The changed model, the clean one, or the difference "
@@ -105,14 +108,27 @@ SHARED: tuple[Command, ...] = (
             "same vocabulary.", "Look"),
     Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off, in the list of "
             "changes that under the cursor.", "Change"),
-    Command("back", ("comma",), "travel(True)", "back", "Back to where you were before the last jump.", "Go"),
-    Command("forward", ("full_stop",), "travel(False)", "forward", "Forward again.", "Go"),
+    Command("back", ("comma",), "travel(True)", "back", "Back to where you were before the last jump.", "Go",
+            also="undo previous"),
+    Command("forward", ("full_stop",), "travel(False)", "forward", "Forward again.", "Go", also="redo next"),
     Command("up", ("k", "up"), "cursor(-1, 0)", "up", "Move the cursor.", "Cursor"),
     Command("down", ("j", "down"), "cursor(1, 0)", "down", "Move the cursor.", "Cursor"),
     Command("left", ("h", "left"), "cursor(0, -1)", "left", "Move the cursor.", "Cursor"),
     Command("right", ("l", "right"), "cursor(0, 1)", "right", "Move the cursor.", "Cursor"),
+    Command("top", ("g", "ctrl+home"), "edge(0, -1)", "first row", "Cursor to the first row.", "Cursor",
+            also="gg start first"),
+    Command("bottom", ("Z", "ctrl+end"), "edge(0, 1)", "last row", "Cursor to the last row.", "Cursor",
+            also="last end"),
     Command("row_start", ("home",), "edge(-1)", "first column", "Cursor to the first column.", "Cursor"),
     Command("row_end", ("end",), "edge(1)", "last column", "Cursor to the last column.", "Cursor"),
+    Command("next_match", ("asterisk",), "move('match', 1)", "next match", "Next token that reads as what :find looked "
+            "for, else as the one in the cursor's row. :120 goes to a position, :12,45 to a cell.", "Cursor",
+            also="find search token"),
+    Command("previous_match", ("number_sign",), "move('match', -1)", "previous match", "The match before.", "Cursor"),
+    Command("largest_in_row", ("underscore",), "largest(False)", "next in row", "Cursor to the largest cell of its "
+            "row, then the next largest; by size where values have two signs.", "Cursor", also="largest maximum"),
+    Command("largest_in_column", ("exclamation_mark",), "largest(True)", "next in column", "The same in its column.",
+            "Cursor"),
     Command("page_down", ("ctrl+d", "pagedown"), "page(1)", "page down", "Cursor down by half a window.", "Cursor"),
     Command("page_up", ("ctrl+u", "pageup"), "page(-1)", "page up", "Cursor up by half a window.", "Cursor"),
     Command("open", ("enter",), "open", "open",
@@ -127,6 +143,8 @@ SHARED: tuple[Command, ...] = (
             "colours alone.", "Look"),
     Command("mode", ("m",), "cycle('mode')", "mode", "", "Look", footer="mode"),
     Command("unit", ("u",), "cycle('unit')", "unit", "", "Look"),
+    Command("cycle_back", ("minus",), "cycle_back", "one back", "One back in what was cycled last: m, u, n, f, b, p "
+            "and the like. A value by its name is in the palette (:induction).", "Look", also="previous mode"),
     Command("directions", ("v",), "directions", "as tokens",
             "The vector under the cursor read out over the vocabulary: tokens it promotes and suppresses.", "Look"),
     Command("weights", ("w",), "move('weights')", "weights",
@@ -137,10 +155,12 @@ SHARED: tuple[Command, ...] = (
             footer="panel"),
     Command("tree", ("H",), "toggle_tree", "tree", "Show or fold the tree of heads.", "Look"),
     Command("export", ("e",), "export", "export", "Write what is shown to a JSON file here and print its path.", "App",
-            footer="export"),
-    Command("models", ("M",), "ask('model')", "model", "Open another model: demo, a hub name, or a folder.", "App"),
-    Command("themes", ("T",), "choose_theme", "theme", "Choose a colour theme.", "App"),
-    Command("quit", ("q",), "quit", "quit", "Leave.", "App", footer="quit"),
+            footer="export", also="svg csv json npz save write file"),
+    Command("models", ("M",), "ask('model')", "model", "Open another model: demo, a hub name, or a folder.", "App",
+            also="open load"),
+    Command("themes", ("T",), "choose_theme", "theme", "Choose a colour theme.", "App",
+            also="dark light colours colors"),
+    Command("quit", ("q",), "quit", "quit", "Leave.", "App", footer="quit", also="exit leave close"),
 )  # fmt: skip
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .arrange import difference
+from .declared import Cached, Here, Nothing, Panel
 from .engine import jobs
-from .page import Cached, Here, Nothing, Page, Panel
+from .page import Page
 from .results import Result
 from .selection import Selection
 

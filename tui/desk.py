@@ -10,10 +10,12 @@ from textual.containers import Horizontal
 
 from . import moves, pages, stack
 from .arrange import shared_limits
+from .commands import by_id
 from .contrast import here_on
+from .declared import Say
 from .names import edge_name
 from .pace import Pace
-from .page import Say, panel_of
+from .page import panel_of
 from .pane import Heads, Pane, Pinned, Side
 from .results import Limits
 from .scene import Moved, Scene
@@ -25,6 +27,8 @@ from .views.heatmap import Heatmap
 from .views.main_view import MainView, Picture
 from .views.model_tree import ModelTree
 from .views.side_panel import SidePanel
+
+PANEL = "panel"
 
 
 class Desk(Horizontal):
@@ -38,6 +42,9 @@ class Desk(Horizontal):
         self.heads = Heads(self.model_tree, scene.wishes)
         self._scene, self._pace, self._small, self._followed = scene, pace, small, followed
         self._pane, self._side = Pane(self.main, scene.wishes), Side(self.panel, scene.wishes)
+        self._cycled = "mode"
+        self._walked = (False, -1, -1)
+        """Where ``to_largest`` went last."""
         self._beside: MainView | None = None
         """What is pinned is drawn here, while something is."""
 
@@ -165,6 +172,16 @@ class Desk(Horizontal):
         if self.small:
             self.in_front.focus()
 
+    def cycle(self, key: str = "") -> None:
+        """The next value of an option, or the next side panel; "": one back in what was cycled last."""
+        s, back = self._scene.selection, not key
+        self._cycled = key = key or self._cycled
+        if key == PANEL:
+            self.put(moves.next_panel(s, self.small, back))
+            return
+        there, sentence = moves.cycle(s, key, by_id(key).label, back)
+        self._scene.do(moves.leave_panel(there, self.small) if key == "mode" else there, said=sentence)
+
     def move_cursor(self, rows: int, cols: int) -> None:
         """A cursor key: in the list or the tree that has the focus, else in the picture."""
         focused = self.screen.focused
@@ -177,12 +194,34 @@ class Desk(Horizontal):
         else:
             self._follow()
 
-    def jump_cursor(self, side: int = 0, pages: int = 0) -> None:
-        """To the first or last column, or by half a window."""
-        if side:
-            self._at_hand.action_edge(side)
+    def jump_cursor(self, side: int = 0, down: int = 0, pages: int = 0) -> None:
+        """To the first or last column or row, or by half a window."""
+        focused = self.screen.focused
+        if isinstance(focused, ModelTree) and down:
+            focused.move_cursor_to_line(focused.last_line if down > 0 else 0)
+        elif side or down:
+            self._at_hand.action_edge(side, down)
         else:
             self._at_hand.action_page(pages)
+        self._follow()
+
+    def to_largest(self, down: bool) -> None:
+        """The largest cell of the cursor's row, or column (``down``); from there, and again, the next largest."""
+        heatmap = self.main.heatmap
+        grid, (row, col) = heatmap.grid, heatmap.cursor
+        if self.main.picture is not heatmap or grid is None or not grid.values.size:
+            self._scene.do(Say("the next largest cell is for a matrix: lists are ranked already"))
+            return
+        line, at = (grid.values[:, col], row) if down else (grid.values[row], col)
+        sizes = [abs(value) if grid.diverging else value for value in line.tolist()]
+        order = sorted((i for i, size in enumerate(sizes) if size == size), key=lambda i: (-sizes[i], i))
+        if not order:
+            return
+        begun = at in order and (self._walked == (down, row, col) or at == order[0])
+        to = order[(order.index(at) + 1) % len(order)] if begun else order[0]
+        place = (to, col) if down else (row, to)
+        self._walked = (down, *place)
+        heatmap.set_cursor(*place)
         self._follow()
 
     def enter(self) -> None:
@@ -203,14 +242,22 @@ class Desk(Horizontal):
 
     # --- what the widgets say ---
 
+    @on(MainView.TabClicked)
+    def _tab_clicked(self, message: MainView.TabClicked) -> None:
+        clicked = next((page for page in pages.every() if page.key == message.key), None)
+        if clicked is not None and clicked.name != self._scene.selection.page:
+            self.go(moves.to_page(self._scene.selection, clicked.name))
+
     @on(ModelTree.Chosen)
     def _chosen(self, message: ModelTree.Chosen) -> None:
         place = message.place
         self._scene.do(moves.from_tree(self._scene.selection, place.layer, place.head, place.mlp), jump=True)
 
     @on(Heatmap.CursorMoved)
-    def _cursor_moved(self, message: Heatmap.CursorMoved) -> None:
-        if (message.row, message.col) == self.main.heatmap.cursor:  # else: a place it has left since
+    @on(Thumbnails.CursorMoved)
+    def _cursor_moved(self, message: Heatmap.CursorMoved | Thumbnails.CursorMoved) -> None:
+        place = (message.row, message.col) if isinstance(message, Heatmap.CursorMoved) else message.index
+        if place == message.control.cursor:  # else: a place it has left since
             self._follow()
 
     @on(Bars.CursorMoved)

@@ -8,8 +8,8 @@ from typing import Any
 from textual.screen import Screen
 
 from . import questions
+from .declared import Lookup, Problem, Question, Segments
 from .engine.jobs import Job
-from .page import Lookup, Problem, Question, Segments
 from .questions import Choice
 from .results import Split
 from .scene import Says, Scene

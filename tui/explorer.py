@@ -17,7 +17,7 @@ from textual.widgets import Input, Static
 from . import keys, moves, needs, pages, phrases, scale
 from .cards import Cards
 from .commands import by_id
-from .desk import Desk
+from .desk import PANEL, Desk
 from .dialogs import Dialogs
 from .directory import Directory
 from .messages import EngineEvent, ExportWanted
@@ -154,7 +154,8 @@ class Explorer(Screen[None]):
     @on(EngineEvent)
     def _engine_said(self, message: EngineEvent) -> None:
         self.scene.said(message.event)
-        self._status.activity = self.scene.wishes.activity
+        if not self.pace.waits("draw"):  # else it would say of a model that is there what the picture does not yet
+            self._status.activity = self.scene.wishes.activity
 
     @on(Input.Changed, "#prompt-input")
     def _typed(self) -> None:
@@ -164,6 +165,12 @@ class Explorer(Screen[None]):
     def _left_prompt(self) -> None:
         self.prompting.left()
         self.focus_view()
+
+    @on(TokenStrip.Clicked)
+    def _token_clicked(self, message: TokenStrip.Clicked) -> None:
+        self.scene.do(moves.to_position(self.selection, message.index))
+        if message.twice:
+            self.desk.enter()
 
     @on(Ask.Answered)
     @on(Ask.Picked)
@@ -178,8 +185,9 @@ class Explorer(Screen[None]):
     @on(HeadCard.Closed)
     @on(HeadCard.Noted)
     @on(HeadCard.ToggleBookmark)
+    @on(HeadCard.Step)
     @on(HeadCard.GoTo)
-    def _card_said(self, message: HeadCard.OnHead | HeadCard.GoTo) -> None:
+    def _card_said(self, message: HeadCard.OnHead | HeadCard.Step | HeadCard.GoTo) -> None:
         self.cards.told(message)
         self.draw()
 
@@ -202,9 +210,10 @@ class Explorer(Screen[None]):
         self.notice.settle("option", self._dialogs.ask(id))
 
     def action_cycle(self, key: str) -> None:
-        there, sentence = moves.cycle(self.selection, key, by_id(key).label)
-        self.scene.do(moves.leave_panel(there, self.desk.small) if key == "mode" else there)
-        self.notice.settle("option", sentence)
+        self.desk.cycle(key)
+
+    def action_cycle_back(self) -> None:
+        self.desk.cycle()
 
     def action_stack(self, name: str) -> None:
         self.cards.keeping(lambda: self.desk.change(name, self.action_ask))
@@ -219,7 +228,7 @@ class Explorer(Screen[None]):
         self.desk.put(moves.to_directions(self.selection))
 
     def action_cycle_panel(self) -> None:
-        self.desk.put(moves.next_panel(self.selection, self.desk.small))
+        self.desk.cycle(PANEL)
 
     def action_toggle_tree(self) -> None:
         self.desk.model_tree.toggle_class("folded")
@@ -227,8 +236,11 @@ class Explorer(Screen[None]):
     def action_cursor(self, rows: int, cols: int) -> None:
         self.desk.move_cursor(rows, cols)
 
-    def action_edge(self, side: int) -> None:
-        self.desk.jump_cursor(side=side)
+    def action_edge(self, side: int, down: int = 0) -> None:
+        self.desk.jump_cursor(side, down)
+
+    def action_largest(self, down: bool) -> None:
+        self.desk.to_largest(down)
 
     def action_page(self, direction: int) -> None:
         self.desk.jump_cursor(pages=direction)
@@ -259,8 +271,8 @@ class Explorer(Screen[None]):
         self.scene.do(self.cards.open())
 
     def action_help(self) -> None:
-        about = phrases.about(title(pages.of(self.selection), self.selection), self.scene.here.drawn)
-        self.app.push_screen(Help(keys.entries(), about), self.directory.run)
+        self.app.push_screen(Help(keys.entries(), phrases.about(title(pages.of(self.selection), self.selection),
+                                                                self.scene.here.drawn)), self.directory.run)
 
     def action_palette(self) -> None:
         self.app.action_command_palette()
@@ -278,7 +290,13 @@ class Explorer(Screen[None]):
         self.app.exit()
 
     def key_escape(self) -> None:
+        """Close, stop or leave what there is; where there is nothing, go back."""
+        panel_left = moves.leave_panel(self.selection, self.desk.small)
+        away = self.focused is not self.desk.in_front
+        said = self.notice.has_class("shown")
         self.notice.say("")
-        self.scene.stop()
-        self.desk.put(moves.leave_panel(self.selection, self.desk.small))
-        self.focus_view()
+        if self.scene.stop() or said or away or panel_left != self.selection:
+            self.desk.put(panel_left)
+            self.focus_view()
+        else:
+            self.scene.travel(back=True, silent=True)

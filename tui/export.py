@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from . import flags, notes, pages
 from .asked import Missing, Request
+from .declared import Asked, Export
 from .engine.jobs import Job, Open, interventions_of
 from .engine.trouble import told
 from .flags import Usage
 from .formats import encode, format_of
-from .page import Asked, Export
 from .process import fail
 from .results import ModelInfo, Result, Tokens
 

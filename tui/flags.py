@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from . import pages
+from .declared import Export
 from .engine.jobs import Baseline, Basis, Circuit, Direction, Ends, Form, Normalize, Term, Weights
 from .formats import FORMATS
 from .names import jump_at, layer_at
-from .page import Export
 from .pages.pairs import parse_filter
 from .prompts import PromptsError, parse_fields
 
@@ -177,7 +177,7 @@ def check(o: argparse.Namespace, export: Export) -> None:
         if name not in export.takes and getattr(o, name) != default:
             raise Usage(f"{option(name)} is for {' and '.join(taking(name))}; {o.view} does not depend on it")
     if o.file is not None and not export.file:
-        raise Usage(f"{o.file}: {o.view} reads no file of its own")
+        raise Usage(f"{o.file}: {o.view} reads no file of its own; a model is named here by --model {o.file}")
     if o.file is None and export.file:
         raise Usage(f"{o.view} needs a file after its name: {export.file}")
     if "weights" in export.ignores and o.weights != "processed":

@@ -9,7 +9,7 @@ from textual.screen import Screen
 
 from . import commands
 from .commands import display, other_keys, typed_keys
-from .page import Command
+from .declared import Command
 from .views.help import Entry
 
 S = TypeVar("S", bound=Screen[Any])
@@ -29,7 +29,7 @@ def every() -> list[Binding]:
 def entries() -> list[Entry]:
     """The commands, as the help and the palette show them."""
     return [
-        Entry(c.id, " ".join(map(display, c.keys)), c.label, c.help, c.group)
+        Entry(c.id, " ".join(map(display, c.keys)), c.label, c.help, c.group, c.also)
         for c in commands.every()
         if c.id != "palette"
     ]

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
+import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import ClassVar, Self
 
 from . import pages, questions
+from .declared import NO_TOKENS, Here, Problem, Say
 from .names import HeadAt, jump_at, neuron_at
-from .page import Here, Problem, Say, offered, over_refused, panel_of
+from .page import offered, over_refused, panel_of
 from .pages import continuing, going, loss, residual
 from .results import Table, head_name
-from .selection import Selection, at_prompt, on_head, one_prompt
+from .selection import Look, Selection, at_prompt, on_head, one_prompt
 from .tree import toggle_order
 
-LOADING = Say("the model is still loading")
+
+@dataclass(frozen=True)
+class FindLook(Look):
+    """What was looked for last in the tokens."""
+
+    travels: ClassVar[bool] = False
+    text: str = ""
+
+    def for_model(self) -> Self:
+        return type(self)()
+
+
 NO_FILE = Say("no file of prompts is open: O opens one")
 
 
@@ -23,7 +39,7 @@ def to_page(s: Selection, name: str) -> Selection:
     page = pages.named(name)
     if s.page == name and page.back_to:
         page = pages.named(page.back_to)
-    return page.entered(replace(s, page=page.name, panel=""))
+    return replace(page.entered(s), page=page.name, panel="")
 
 
 def to_head(s: Selection, at: HeadAt) -> Selection | Say:
@@ -34,16 +50,66 @@ def to_head(s: Selection, at: HeadAt) -> Selection | Say:
     return on_head(s, layer, head)  # before there is a model: where it will open
 
 
-def step_head(s: Selection, by: int) -> Selection | Say:
-    """The next or previous head of the layer."""
+def to_pattern(s: Selection, at: HeadAt) -> Selection:
+    """A head's pattern."""
+    return going.to_head(s, at)
+
+
+def step_head(s: Selection, by: int) -> Selection:
+    """The next or previous head of the layer; kept for the model that is still to come."""
     if s.model is None:
-        return LOADING
+        return replace(s, steps=(s.steps[0], s.steps[1] + by))
     return replace(s, head=0 if s.head is None else (s.head + by) % s.model.n_heads)
 
 
-def step_layer(s: Selection, by: int) -> Selection | Say:
-    """The next or previous layer, same head."""
-    return LOADING if s.model is None else replace(s, layer=(s.layer + by) % s.model.n_layers, head=s.head or 0)
+def step_layer(s: Selection, by: int) -> Selection:
+    """The next or previous layer, same head; kept as well."""
+    if s.model is None:
+        return replace(s, steps=(s.steps[0] + by, s.steps[1]))
+    return replace(s, layer=(s.layer + by) % s.model.n_layers, head=s.head or 0)
+
+
+def to_position(s: Selection, index: int | None, col: int | None = None) -> Selection | Say:
+    """A position of the page's tokens, and another for the column; None: where it is; negative: from the end."""
+    page = pages.of(s)
+    tokens = page.tokens(s)
+    if tokens is None or not len(tokens):
+        return Say(NO_TOKENS.why)
+    count = len(tokens)
+    for place in (index, col):
+        if place is not None and not -count <= place < count:
+            return Say(f"there is no position {place}: 0 to {count - 1}, or −1 for the last")
+    own = tokens is not s.tokens or page.is_over(s)
+    before = page.cell(s) if own else s.prompt_cell
+    row, col = (old if new is None else new % count for old, new in zip(before, (index, col), strict=True))
+    return page.at(s, row, col) if own else replace(s, row=row, col=col)
+
+
+def to_match(s: Selection, text: str, by: int = 1) -> Selection | Say:
+    """The next place (``by`` 1) or the one before (-1) where the tokens read so; ``,text``: in the columns."""
+    across, wanted = text.startswith(","), text.removeprefix(",")
+    tokens = pages.of(s).tokens(s)
+    if tokens is None or not wanted:
+        return Say("find what? :find volcano, or :find ,volcano in the columns")
+    ends = list(itertools.accumulate(len(piece) for piece in tokens.texts))
+    whole = "".join(tokens.texts).lower()
+    # From the front of a token: a word is found where it begins, in however many tokens it is.
+    found = sorted({bisect.bisect_right(ends, hit.start()) for hit in re.finditer(re.escape(wanted.lower()), whole)})
+    if not found:
+        return Say(f"“{wanted}” is nowhere in these {len(tokens)} tokens: a part of it may be, or another spelling")
+    at = pages.of(s).token_cell(s)[across]
+    further = [place for place in found if place > at] if by > 0 else [place for place in found[::-1] if place < at]
+    place = (further or (found if by > 0 else found[::-1]))[0]
+    there = to_position(s, None, place) if across else to_position(s, place)
+    return there if isinstance(there, Say) else there.put(FindLook(text))
+
+
+def step_match(s: Selection, by: int) -> Selection | Say:
+    """The next or previous match of what was looked for, else of the token in the cursor's row."""
+    tokens, text = pages.of(s).tokens(s), s.look(FindLook).text
+    if tokens is None or not len(tokens):
+        return Say(NO_TOKENS.why)
+    return to_match(s, text or tokens.texts[pages.of(s).token_cell(s)[0]], by)
 
 
 def step_position(s: Selection, by: int) -> Selection:
@@ -91,23 +157,25 @@ def toggle_weights(s: Selection) -> Selection:
     return replace(s, weights="raw" if s.weights == "processed" else "processed")
 
 
-def cycle(s: Selection, key: str, label: str) -> tuple[Selection, str]:
-    """The next value of the page's option under that key, and a sentence where there is something to say."""
+def cycle(s: Selection, key: str, label: str, back: bool = False) -> tuple[Selection, str]:
+    """The next value of the page's option under that key, or the one before, and a sentence where there is something
+    to say."""
     page = pages.of(s)
     option = page.option(key, s)
     if option is not None:
-        return option.cycle(s)
+        return option.cycle(s, back)
     names = ", ".join(other.title for other in pages.with_option(key))
     return s, page.refusal(key, s) or f"{label} is for {names}; nothing here depends on it"
 
 
 _BY: dict[str, Callable[[Selection, int], Selection | Say]] = {
     "head": step_head, "layer": step_layer, "position": step_position, "prompt": step_prompt,
+    "match": step_match,
 }  # fmt: skip
 _SWITCHES: dict[str, Callable[[Selection], Selection | Say]] = {
     "over": toggle_over, "bos": toggle_bos, "weights": toggle_weights, "order": toggle_order,
 }  # fmt: skip
-_STAY = ("position", *_SWITCHES)
+_STAY = ("position", "match", *_SWITCHES)
 """Moves that change how a place looks, not which it is."""
 
 
@@ -119,6 +187,20 @@ def move(s: Selection, name: str, by: int = 0) -> Selection | Say:
     return (_SWITCHES | brought)[name](s)
 
 
+def remark(before: Selection, after: Selection) -> str:
+    """What a move did that the picture alone might not tell; "" where it does."""
+    if after.steps != before.steps:
+        steps = [f"{by:+d} {what}{'s' if abs(by) > 1 else ''}" for by, what in zip(after.steps, ("layer", "head"),
+                                                                                strict=True) if by]  # fmt: skip
+        return f"when the model is there: {' and '.join(steps)}" if steps else ""
+    if after.weights != before.weights:
+        raw = "raw, as stored: no norm folded, nothing centred"
+        return f"weights {raw if after.weights == 'raw' else 'processed: norms folded, writing weights centred'}"
+    if after.with_bos != before.with_bos:
+        return f"the prompt has {'a' if after.with_bos else 'no'} BOS before it: every number of the run changes"
+    return ""
+
+
 def is_jump(name: str) -> bool:
     """Whether back leads to where the move was made."""
     return name not in _STAY
@@ -126,17 +208,26 @@ def is_jump(name: str) -> bool:
 
 # --- a place that is typed ---
 
+_POSITION = re.compile(r"(?!$)([-−]?\d{1,7})?(?:,([-−]?\d{1,7}))?")
+
 
 def typed(s: Selection, text: str) -> list[tuple[str, str, Callable[[], Selection | Say]]]:
     """Where a text leads (``L10H2`` or ``10 2``, ``L2N17``, ``prompts FILE``, ``continue 20 0.8``): what it is called,
     a sentence, the move."""
     out: list[tuple[str, str, Callable[[], Selection | Say]]] = []
+    if (place := _POSITION.fullmatch(text.strip())) is not None:
+        row, col = (None if part in (None, "") else int(part.replace("−", "-")) for part in place.groups())
+        where = f"position {place[1]}" if col is None else f"row {place[1] or 'as it is'}, column {place[2]}"
+        out.append((f"go to {where}", "Of the prompt, or of the token list.", partial(to_position, s, row, col)))
     if (head := jump_at(text)) is not None:
         out.append((f"go to {head_name(*head)}", "Show this head.", partial(to_head, s, head)))
     if (neuron := neuron_at(text)) is not None:
         name = f"L{neuron[0]}N{neuron[1]}"
         out.append((f"go to {name}", "Show this neuron.", partial(going.to_neuron, s, neuron)))
     command, _, path = text.strip().partition(" ")
+    if command.lower() == "find" and path.strip():
+        sentence = "The next token that reads so; * the next one, # the one before."
+        out.append((f"find {path.strip()}", sentence, partial(to_match, s, path.strip())))
     if command.lower() == "prompts" and path.strip():
         out.append((f"open {path.strip()}", "A file of prompts.", partial(to_prompts, s, path.strip())))
     if command.lower() == "continue" and path.strip():
@@ -176,16 +267,17 @@ def panel_open(s: Selection, small: bool) -> bool:
     return wanted and panel_of(pages.of(s), s) is not None
 
 
-def next_panel(s: Selection, small: bool) -> Selection:
-    """The next side panel of the page, then none."""
+def next_panel(s: Selection, small: bool, back: bool = False) -> Selection:
+    """The next side panel of the page, then none; or the one before, none before the first."""
     page = pages.of(s)
     names = [panel.name for panel in offered(page, s)]
     if not panel_open(s, small):
-        first = names[0] if names else ""  # on a small screen one may wait already: the key that chose it could not
+        # On a small screen one may wait already: the key that chose it could not show it.
+        first = names[-1 if back else 0] if names else ""
         return replace(s, panel=s.panel if s.panel in names else first, panel_shown="open")
     shown = panel_of(page, s)
-    at = names.index(shown.name) + 1 if shown is not None else 0
-    return replace(s, panel=names[at]) if at < len(names) else replace(s, panel="", panel_shown="closed")
+    at = names.index(shown.name) + (-1 if back else 1) if shown is not None else 0
+    return replace(s, panel=names[at]) if 0 <= at < len(names) else replace(s, panel="", panel_shown="closed")
 
 
 def leave_panel(s: Selection, small: bool) -> Selection:

@@ -8,8 +8,9 @@ from typing import Any
 
 from . import pages, tree
 from .contrast import here_on
+from .declared import Cached
 from .engine import jobs
-from .page import Cached, Page, panel_of
+from .page import Page, panel_of
 from .results import ModelInfo, Table, Tokens
 from .selection import Likeliest, Selection, at_prompt, prepared, with_model, without_file
 

@@ -13,17 +13,20 @@ from textual.widgets import Static
 
 from . import needs, pages, phrases, scale, stack, tree
 from .arrange import PINNED, difference, on_scale
+from .commands import by_id
 from .contrast import beside, differs, here_on
+from .declared import NO_TOKENS, Nothing, Panel, Segments
 from .engine.jobs import Job
 from .names import head_at
 from .notes import Note
 from .pace import AWAITED, Pace
-from .page import NO_TOKENS, Nothing, Page, Panel, Segments, panel_of
+from .page import Page, offered, panel_of
 from .pages import pair, scores
 from .pages.scores import ScoresLook
-from .results import Curve, Gallery, Graph, Grid, Header, Limits, Result, Table
+from .results import Curve, Gallery, Graph, Grid, Header, Limits, Result, Table, Tokens
 from .selection import Selection
 from .views.chart import Bars
+from .views.gallery import Thumbnails
 from .views.graph import GraphView
 from .views.heatmap import Heatmap
 from .views.main_view import MainView, Tab, Words
@@ -39,6 +42,13 @@ COMPUTING = "computing …"
 def title(page: Page, s: Selection) -> str:
     """``L1H3 · QK · bilinear · centered/shown · embed``: what is drawn, with every option that changes its numbers."""
     return " · ".join(part for part in (phrases.contrast(s, page.shown), *page.words(s)) if part)
+
+
+def places(page: Page, s: Selection) -> str:
+    """``m 2/4  u 1/3``: which of its modes and units a page is in."""
+    options = [option for key in ("mode", "unit") if (option := page.option(key, s)) is not None]
+    named = [(by_id(option.key).keys[0], *option.place(s)) for option in options]
+    return "  ".join(f"{key} {at}/{count}" for key, at, count in named if at)
 
 
 def why_empty(s: Selection, job: Job | Nothing, wishes: Wishes) -> str:
@@ -76,7 +86,8 @@ class Pane:
     def __init__(self, view: MainView, wishes: Wishes) -> None:
         self._view = view
         self._wishes = wishes
-        self._drawn_page = ""
+        self._drawn: tuple[str, Tokens | None] = ("", None)
+        """Page of the picture that is there, and the tokens that its cursor may be on."""
 
     def draw(self, s: Selection, limits: Limits | None = None) -> None:
         """Everything at once; the picture before stays, with its own words, while another of the same page is
@@ -88,39 +99,47 @@ class Pane:
             drawn = on_scale(drawn, limits)
         if isinstance(drawn, Grid | Gallery | Table | Curve | Graph):
             header = drawn.header
-            so_far = "(so far)" if header.partial else ""
-            heading = " · ".join(part for part in (title(page, s), locked, so_far) if part)
-            words = Words(heading, header.explanation, phrases.checks(header))
+            heading = title(page, s) + (" · (so far)" if header.partial else "")
+            shared = locked or ("shared scale" if limits is not None else "")
+            badges = (*phrases.badges(s, page.shown(s), page.tokens(s)), *([shared] if shared else []))
+            words = Words(heading, header.explanation, phrases.checks(header), places(page, s), badges)
             self._view.show(drawn, page.cell(s), words, tabs(page))
-            self._drawn_page = page.name
+            self._drawn = page.name, page.tokens(s)
             return
         why = why_empty(s, page.shown(s), self._wishes) or _incomparable(s, page.shown, self._wishes)
-        if why or page.name != self._drawn_page:
+        if why or page.name != self._drawn[0]:
             self._view.blank(why or COMPUTING, title(page, s), tabs(page))
-            self._drawn_page = ""
+            self._drawn = "", None
         else:
             self._view.wait()
 
     def followed(self, s: Selection) -> Selection:
-        """The selection where the cursor of the picture is."""
+        """The selection where the cursor of the picture is; that of other tokens says nothing of these."""
         picture, page = self._view.picture, pages.of(s)
-        if page.name == self._drawn_page and isinstance(picture, Heatmap) and picture.grid is not None:
+        if not self._shows(page, s):
+            return s
+        if isinstance(picture, Heatmap) and picture.grid is not None:
             return page.at(s, *picture.cursor)
-        if page.name == self._drawn_page and isinstance(picture, Bars) and picture.table is not None:
+        if isinstance(picture, Bars) and picture.table is not None:
             return page.at(s, picture.cursor, 0)
-        if page.name == self._drawn_page and isinstance(picture, GraphView) and picture.graph is not None:
+        if isinstance(picture, GraphView) and picture.graph is not None:
             return page.at(s, picture.cursor, 0)
+        if isinstance(picture, Thumbnails) and picture.gallery is not None:
+            return page.at(s, 0, picture.cursor)
         return s
 
     def stepped(self, s: Selection, rows: int, cols: int) -> Selection | None:
         """A key that moves the cursor: in the picture, or (its selection is given back) where there is none of this
         page yet, or a curve."""
         page = pages.of(s)
-        if page.name != self._drawn_page:
+        if not self._shows(page, s):
             row, col = page.cell(s)
             return page.at(s, max(0, row + rows), max(0, col + cols))
         self._view.picture.action_cursor(rows, cols)
         return page.step(s, rows or cols)
+
+    def _shows(self, page: Page, s: Selection) -> bool:
+        return self._drawn[0] == page.name and self._drawn[1] is page.tokens(s)
 
 
 class Pinned:
@@ -155,7 +174,8 @@ class Pinned:
             drawn = on_scale(drawn, limits)
         if isinstance(drawn, Grid | Gallery | Table | Curve | Graph):
             checks = "" if as_difference else phrases.checks(drawn.header)
-            self._view.show(drawn, cell, Words(name, drawn.header.explanation, checks), tab)
+            badges = phrases.badges(pinned, page.shown(pinned), page.tokens(pinned))
+            self._view.show(drawn, cell, Words(name, drawn.header.explanation, checks, badges=badges), tab)
         else:
             self._view.blank(why_empty(pinned, page.shown(pinned), self._wishes) or COMPUTING, name, tab)
 
@@ -189,7 +209,9 @@ class Side:
         result = beside(panel, page, s, self._wishes.cached)
         mark = phrases.contrast(s, asked)
         if isinstance(result, Table | Curve | Grid):
-            heading = f"{mark} · {panel.title(here)}" if mark else panel.title(here)
+            names = [one.name for one in offered(page, s)]
+            place = f"p {names.index(panel.name) + 1}/{len(names)}" if len(names) > 1 else ""
+            heading = " · ".join(part for part in (place, mark, panel.title(here)) if part)
             self._view.show(result, heading, phrases.checks(result.header, facts=False))
             self._drawn = (page.name, panel.name)
             return
@@ -280,19 +302,23 @@ class Heads:
         look, score, on_repeats = s.look(tree.TreeLook), s.look(ScoresLook).score, scores.on_repeats(s)
         known = [g for g in map(self._wishes.cached, (on_repeats, scores.copying(s))) if isinstance(g, Grid)]
         sorting: Result | None = self._wishes.cached(tree.sorted_by(s))
+        limited: Result | None = self._wishes.cached(tree.filtered_by(s))
         gone = stack.in_tree(s)
-        said = (*known, sorting, look, score, notes, gone)
+        said = (*known, sorting, limited, look, score, notes, gone)
         before = self._says
         if len(said) == len(before) and all(a is b or a == b for a, b in zip(said, before, strict=True)):
             return
         self._says = said
         self._view.border_title = "Heads, changed" if on_repeats is not None and on_repeats.changes else "Heads"
         labels = tree.label_texts(*known)
-        shown = labels | tree.score_texts(score, sorting) if isinstance(sorting, Grid) else labels
+        shown = dict(labels)
+        for name, grid in ((score, sorting), (tree.compared(look.filter, score), limited)):
+            shown |= tree.score_texts(name, grid) if isinstance(grid, Grid) else {}
         marks = [at for name, note in notes.items() if note.bookmarked and (at := head_at(name))]
         self._view.label(shown | gone, marks)
         base = sorting if isinstance(sorting, Grid) else known[0] if known else None
-        self._view.list_heads(tree.order(look, score, base, labels))
+        limits = limited if isinstance(limited, Grid) else None
+        self._view.list_heads(tree.order(look, score, base, labels, limits, notes))
 
 
 def tabs(shown: Page) -> list[Tab]:

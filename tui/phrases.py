@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 
 from .contrast import differs
+from .declared import Cached, Here, Nothing, Segments
 from .engine.jobs import Job
 from .names import neuron_at
-from .page import Cached, Here, Nothing, Segments
 from .results import Curve, Gallery, Graph, Grid, Header, Result, Scalar, Table, Tokens
 from .selection import Selection
 from .text import in_words, shorten, visible, width
@@ -99,6 +99,14 @@ def changes(s: Selection) -> str:
     if not on or s.contrast == "clean":
         return f"clean, {len(s.stack)} change{'s' if len(s.stack) > 1 else ''} off"
     return f"changed: {', '.join(on)}" if len(on) < 3 else f"changed: {on[0]} and {len(on) - 1} more"
+
+
+def badges(s: Selection, job: Job | Nothing, tokens: Tokens | None) -> tuple[str, ...]:
+    """What is out of the ordinary about the numbers of a job: a token list of one's own, the basis, the weights."""
+    out = ["token list"] if tokens is not s.tokens else []
+    basis = getattr(job, "basis", "embed")
+    out += [f"basis {basis}"] if basis != "embed" else []
+    return (*out, "raw weights") if getattr(job, "weights", "processed") == "raw" else tuple(out)
 
 
 def conventions(s: Selection) -> str:

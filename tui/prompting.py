@@ -7,8 +7,8 @@ from dataclasses import replace
 from textual.widgets import Input
 
 from . import needs, pages
+from .declared import Say
 from .pace import Pace
-from .page import Say
 from .results import Table
 from .scene import Scene
 from .selection import Selection, one_prompt

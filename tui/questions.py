@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from . import pages, prompts
-from .page import Lookup, Problem, Question
+from .declared import Lookup, Problem, Question
 from .pages.chosen import QUESTION as CIRCUITS
 from .pages.continuing import QUESTION as CONTINUE
 from .results import Split

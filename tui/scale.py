@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from .arrange import on_scale, shared_limits
-from .page import Here, Say
+from .declared import Here, Say
 from .phrases import number
 from .results import Grid, Limits, Result
 from .selection import Look, Selection

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from . import needs, pages
+from . import moves, needs, pages
 from .contrast import here_on
+from .declared import Here, Say
 from .engine.events import Done, Event, Failed, Partial, Progress
 from .engine.jobs import Job, Open
 from .pace import AWAITED
-from .page import Here, Say
 from .selection import Selection, settle
 from .trail import Trail
 from .wishes import Asks, Wishes
@@ -106,13 +106,18 @@ class Scene:
         self.want()
         self._face.draw_soon(0.0 if self._is_there() else AWAITED)
 
-    def do(self, moved: Moved, jump: bool = False) -> None:
-        """Show what came of a key."""
+    def do(self, moved: Moved, jump: bool = False, said: str = "") -> None:
+        """Show what came of a key; ``said``: what there is to say about it."""
         if isinstance(moved, Say):
             self._notice.say(moved.sentence, about="option")
         elif moved is not None:
             self._notice.settle("option")
+            before = self._selection
             self.change(moved, jump)
+            if remark := moves.remark(before, moved):
+                self._notice.say(remark, good=True, about="option" if before.model else "Open")
+            elif said:
+                self._notice.say(said, about="option")
 
     def follow(self, selection: Selection) -> bool:
         """The cursor has moved: nothing is drawn anew. False if it has not."""
@@ -139,11 +144,8 @@ class Scene:
 
     def rescale(self) -> None:
         """A colour scale for each of the two pictures, or one for both."""
-        if self._pinned is None:
-            self._notice.say("two pictures share a colour scale or not, and nothing is pinned: | pins what is shown")
-        else:
-            self.own_scale = not self.own_scale
-            self._face.draw_soon()
+        self.own_scale = not self.own_scale
+        self._face.draw_soon()
 
     def _pin_survives(self) -> str:
         """What is pinned stays beside another model of one vocabulary, as it was computed; else why it went."""
@@ -157,16 +159,19 @@ class Scene:
         self._pinned = pinned
         return ""
 
-    def travel(self, back: bool) -> None:
-        """To where the last jump was made, or to where that led back from."""
+    def travel(self, back: bool, silent: bool = False) -> None:
+        """To where the last jump was made, or to where that led back from. ``silent``: nothing is said where there is
+        no such place."""
         there = self._trail.back(self._selection) if back else self._trail.forward(self._selection)
-        self.do(there or Say(f"nowhere to go {'back' if back else 'forward'} to"))
+        self.do(there or (None if silent else Say(f"nowhere to go {'back' if back else 'forward'} to")))
 
-    def stop(self) -> None:
-        """Stop the search that the page shows."""
-        if self.wishes.stop(needs.shown(self._selection)):
+    def stop(self) -> bool:
+        """Stop the search that the page shows; whether there was one."""
+        stopped = self.wishes.stop(needs.shown(self._selection))
+        if stopped:
             self.want()
             self._notice.say("stopped: what was found so far stays; any other key goes on")
+        return stopped
 
     # --- the worker -------------------------------------------------------------------------------------------------
 

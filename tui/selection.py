@@ -164,6 +164,8 @@ class Selection:
     layer: int = 0
     head: int | None = 0
     """None: no head, the direct path."""
+    steps: tuple[int, int] = (0, 0)
+    """Layers and heads to step when the model is there."""
     row: int = -1
     """Query position under the cursor (source in OV); negative counts from the end, as does ``col``."""
     col: int = -1
@@ -296,8 +298,11 @@ def settle(s: Selection) -> Selection:
 def with_model(s: Selection, opened: jobs.Open, model: ModelInfo) -> Selection:
     """The selection on a model that has just been opened: what was chosen by token id of another model is gone."""
     file = replace(s.file, prepared=None, prepared_of=None) if s.file else None
-    return s.put(*(look.for_model() for look in s.looks), opened=opened, model=model, tokens=None, tokens_of=None,
+    s = s.put(*(look.for_model() for look in s.looks), opened=opened, model=model, tokens=None, tokens_of=None,
                  file=file, answer=None, likeliest=None, stack=(), pair=s.pair and Pair(s.pair.text))  # fmt: skip
+    s, (layers, heads) = settle(s), s.steps
+    layer, head = (s.layer + layers) % model.n_layers, s.head if s.head is None else (s.head + heads) % model.n_heads
+    return replace(s, steps=(0, 0), layer=layer, head=head)
 
 
 def with_file(s: Selection, file: File) -> Selection:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, get_args
 
 from . import notation, pages
+from .declared import Here, Lookup, Nothing, Panel, Problem, Question, Say
 from .engine import jobs
 from .names import head_at, neuron_at, part_at, sender_of
-from .page import Here, Lookup, Nothing, Panel, Problem, Question, Say, everywhere
+from .page import everywhere
 from .pages.chosen import chosen
 from .pages.continuing import continued
 from .phrases import where
@@ -44,7 +45,7 @@ def toggle(here: Here, listed: str = "") -> Selection | Say:
     """Knock out what is marked, or else the part under the cursor; one that is on the stack comes off it."""
     s = here.s
     if s.model is None:
-        return Say("the model is still loading")
+        return Say("no model is there yet")
     marked = s.look(StackLook).marked
     names = marked or ((part_here(here, listed),) if part_here(here, listed) else ())
     if not names:

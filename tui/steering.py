@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .declared import Lookup, Problem, Question
 from .engine import jobs
 from .names import head_at
-from .page import Lookup, Problem, Question
 from .results import Found, ModelInfo
 from .selection import Entry, Selection
 
@@ -81,7 +81,7 @@ def _answered(s: Selection, text: str) -> Selection | Lookup | Problem:
 def read(s: Selection, text: str) -> jobs.AddVector | jobs.FindTarget | str:
     """The vector that is asked for, or what of it has to be looked up; a sentence where it cannot be read."""
     if s.model is None or s.key is None:
-        return "the model is still loading; press enter again when it is there"
+        return "no model is there yet: press enter again when one is"
     before, colon, words = text.partition(":")
     if not colon or before.endswith(".safetensors"):
         before, colon, words = "", "", text

@@ -66,8 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``circuit-tui verify``."""
     parser.description = "Measure what has been published of a model, and say whether it agrees."
     parser.epilog = f"{_with_facts()} have published facts."
-    parser.add_argument("model", nargs="?", default="demo", metavar="MODEL", type=_checked("model"),
+    parser.add_argument("model", nargs="?", metavar="MODEL", type=_checked("model"),
                         help="demo, gpt2 or a folder that holds one of them (default: demo)")  # fmt: skip
+    parser.add_argument("--model", dest="model_too", metavar="MODEL", type=_checked("model"), help="the same")
     for name, metavar, text in (
         ("device", "DEVICE", "auto, cpu, cuda[:N] or mps (default: auto)"),
         ("dtype", "|".join(config.CHOICES["dtype"]), "what the model runs in (default: auto)"),
@@ -92,14 +93,15 @@ def _checked(name: str) -> Callable[[str], str | int]:
 def verify(options: argparse.Namespace) -> int:
     """Measure and print; returns the exit code. ``options`` as parsed by ``add_arguments``."""
     try:
-        published = find(options.model)
+        source = options.model or "demo"
+        published = find(source)
         if published is None:
-            raise Refusal(f"There are no published facts for {options.model}.", f"{_with_facts()} have them.")
+            raise Refusal(f"There are no published facts for {source}.", f"{_with_facts()} have them.")
         from .engine.run import Bench
 
         context = InPlace(Bench(), sys.stderr if sys.stderr.isatty() else None)
         try:
-            model: ModelInfo = context.get(Open(options.model, options.device, options.dtype, options.threads))
+            model: ModelInfo = context.get(Open(source, options.device, options.dtype, options.threads))
             rows = list(itertools.chain.from_iterable(measure(fact, model, context) for fact in published.facts))
         finally:
             context.quiet()

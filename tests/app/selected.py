@@ -7,8 +7,8 @@ from typing import Any
 from tests.app.recorded import KEY, RecordedBench, info, tokens
 from tui import pages
 from tui.contrast import here_on
+from tui.declared import Here
 from tui.engine.jobs import Job, Open, PromptRow, Prompts, Run, Target, Tokenize
-from tui.page import Here
 from tui.results import Result
 from tui.selection import File, Likeliest, Look, Pair, Selection
 

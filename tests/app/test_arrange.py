@@ -102,8 +102,11 @@ def test_a_card_takes_the_strongest_of_each_section() -> None:
     made = arrange.card({"pattern": None, "scores": scores, "fed by (K)": fed, "OV pairs": pairs}, "L2H1")
     assert made is not None
     sections = [str(row[0]) for row in made.rows]
-    assert sections == ["scores"] * 5 + ["fed by (K)"] * arrange.CARD_HEADS + ["OV pairs"] * len(pairs.rows)
+    assert sections == [
+        *["scores, share"] * 4, "scores, nats",
+        *["fed by (K), z"] * arrange.CARD_HEADS, *["OV pairs, logit"] * len(pairs.rows)
+    ]  # fmt: skip
     z = dict(zip(fed.rows.labels, fed.values[:, 1].tolist(), strict=True))
     best = sorted(z, key=lambda name: -z[name])[: arrange.CARD_HEADS]
-    assert [row[1] for row in made.rows if row[0] == "fed by (K)"] == best
+    assert [row[1] for row in made.rows if row[0] == "fed by (K), z"] == best
     assert arrange.card({"scores": None}, "L2H1") is None, "nothing is known yet"

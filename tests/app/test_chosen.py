@@ -11,9 +11,10 @@ from tests.app.driving import driven, notice, pressed, settled, text_of, until
 from tests.app.recorded import KEY, RecordedBench, info
 from tests.app.selected import FILE, here, loaded
 from tui import kept, notes
+from tui.declared import Nothing, Problem, Say
 from tui.engine.jobs import CircuitScores, Prompts
 from tui.names import Circuit, circuit
-from tui.page import Nothing, Problem, Say, offered
+from tui.page import offered
 from tui.pages import of
 from tui.pages.chosen import PANEL, QUESTION, ChosenLook, chosen, of_model
 from tui.results import Table

@@ -8,8 +8,8 @@ import pytest
 from tests.app.recorded import KEY
 from tests.app.selected import PROMPT, here, loaded
 from tui import moves, needs, pages
+from tui.declared import Nothing
 from tui.engine.jobs import VirtualOV, VirtualQK
-from tui.page import Nothing
 from tui.pages.compose import ComposeLook, path
 from tui.results import Grid, Table
 from tui.selection import Selection

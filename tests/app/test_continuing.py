@@ -14,9 +14,9 @@ from tests.circuits.desk import Desk
 from tests.export.headless import run
 from tests.models.folders import gpt2_folder
 from tui import moves
+from tui.declared import Say
 from tui.engine.jobs import Continuation, Run, Tokenize
 from tui.explorer import Explorer
-from tui.page import Say
 from tui.pages.continuing import ContinueLook, read
 from tui.selection import Selection
 

@@ -205,7 +205,7 @@ async def test_the_answer_is_chosen_by_word() -> None:
 
 async def test_append_takes_the_prediction_after_the_last_position() -> None:
     async with driven() as (explorer, pilot):
-        await pilot.press("k", "k", "g")
+        await pilot.press("k", "k", "ctrl+n")
         await settled(explorer, pilot)
         assert explorer.selection.text == "The capital of France is in"
         assert explorer.query_one(PromptInput).value == explorer.selection.text
@@ -214,7 +214,7 @@ async def test_append_takes_the_prediction_after_the_last_position() -> None:
 async def test_a_predicted_byte_is_not_appended_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorded, "WORDS", [*recorded.WORDS[:-1], "<0x81>"])
     async with driven() as (explorer, pilot):
-        await pilot.press("g")
+        await pilot.press("ctrl+n")
         assert "part of a character" in notice(explorer)
         assert explorer.query_one(PromptInput).value == "The capital of France is"
 

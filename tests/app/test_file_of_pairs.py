@@ -14,9 +14,9 @@ from tests.app.driving import drawn, driven, notice, pressed, settled, text_of, 
 from tests.app.recorded import RecordedBench
 from tests.app.selected import here, loaded
 from tui import moves, pages
+from tui.declared import Nothing, Problem, Say
 from tui.engine.jobs import Ablation, PatchingGrid, PatchingOver, PreparePrompts
 from tui.explorer import Explorer
-from tui.page import Nothing, Problem, Say
 from tui.pages.pair import PAIR
 from tui.pages.patching import PatchingLook
 from tui.questions import prompt_file

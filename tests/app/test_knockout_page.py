@@ -12,8 +12,8 @@ from tests.app.driving import drawn, driven, notice, pressed, text_of, until
 from tests.app.recorded import HEADS, KEY, LAYERS, RecordedBench
 from tests.app.selected import FILE, PARIS, here, loaded
 from tui import moves, needs, pages
+from tui.declared import Nothing, Say
 from tui.engine.jobs import AddVector, Effects, SteeringDirection, Target
-from tui.page import Nothing, Say
 from tui.pages.knockout import KnockoutLook
 from tui.results import Grid
 from tui.selection import Entry, Selection, settle

@@ -9,8 +9,8 @@ from tests.app.recorded import KEY, tokens
 from tests.app.selected import loaded
 from tests.app.test_patching_page import job_of, paired
 from tui import moves, needs, pages
+from tui.declared import Nothing, Say
 from tui.engine.jobs import Tokenize
-from tui.page import Nothing, Say
 from tui.pages import loss
 from tui.pages.loss import LossLook
 from tui.pages.patching import PatchingLook

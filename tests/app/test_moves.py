@@ -9,8 +9,9 @@ import pytest
 from tests.app.recorded import KEY, info, tokens
 from tests.app.selected import FILE, PAIR, PARIS, ROWS, here, loaded
 from tui import moves, needs, pages, tree
+from tui.declared import Option, Say
 from tui.engine.jobs import Words
-from tui.page import Option, Say, offered
+from tui.page import offered
 from tui.pages import going, states
 from tui.pages.attribution import AttributionLook
 from tui.pages.chosen import ChosenLook
@@ -69,8 +70,8 @@ def test_heads_and_layers_go_round() -> None:
     assert there(moves.move(s, "layer", 1)).layer == 0
     assert there(moves.move(replace(s, head=None), "head", 1)).head == 0
     assert there(moves.move(replace(s, head=None), "layer", -1)).head == 0
-    assert moves.move(Selection(), "head", 1) == moves.LOADING
-    assert moves.move(Selection(), "layer", 1) == moves.LOADING
+    assert there(moves.move(Selection(), "head", 1)).steps == (0, 1)
+    assert there(moves.move(Selection(steps=(0, 1)), "layer", -1)).steps == (-1, 1)
 
 
 def test_a_head_by_number() -> None:
@@ -358,7 +359,7 @@ def test_other_parts_lead_nowhere(part: str) -> None:
 
 def test_a_neuron_that_is_none_is_said() -> None:
     assert said(going.to_neuron(loaded(), (2, 256))) == "there is no L2N256: layers 0 to 3, neurons 0 to 255"
-    assert said(going.to_neuron(Selection(), (0, 0))) == "the model is still loading"
+    assert said(going.to_neuron(Selection(), (0, 0))) == "no model is there yet"
     assert said(going.to_neuron(loaded(model=info(capabilities=Capabilities(neurons="experts"))), (0, 0))) == "experts"
 
 

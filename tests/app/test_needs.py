@@ -9,6 +9,7 @@ import pytest
 from tests.app.recorded import KEY, info, tokens
 from tests.app.selected import FILE, MODEL, PAIR, PARIS, PROMPT, RUN, cached, here, loaded, unknown
 from tui import needs, pages
+from tui.declared import Here, Nothing
 from tui.engine.jobs import (
     OV,
     QK,
@@ -40,7 +41,7 @@ from tui.engine.jobs import (
     Words,
     WriteCosines,
 )
-from tui.page import Here, Nothing, offered
+from tui.page import offered
 from tui.pages.attribution import AttributionLook
 from tui.pages.cell import CellJobs, asked
 from tui.pages.circuit import CircuitLook, OwnTokens

@@ -7,8 +7,8 @@ import pytest
 from tests.app.recorded import KEY
 from tests.app.selected import loaded
 from tui import notation, questions
+from tui.declared import Problem
 from tui.engine.jobs import Ablation, Change, CutEdge, Patch, Prompts, Run
-from tui.page import Problem
 from tui.selection import Entry, Selection
 
 REFERENCE = Prompts("key", "rows.txt", (), (), ())

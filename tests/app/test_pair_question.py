@@ -9,8 +9,8 @@ from tests.app.driving import driven, settled, text_of, until
 from tests.app.recorded import KEY, RecordedBench, tokens
 from tests.app.test_patching_page import CLEAN, CORRUPTED, paired
 from tui import needs, pages, questions
+from tui.declared import Problem
 from tui.engine.jobs import FindTarget, Target
-from tui.page import Problem
 from tui.pages.pair import PAIR, aimed, both
 from tui.selection import Answer
 from tui.views.ask import Ask

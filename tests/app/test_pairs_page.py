@@ -7,8 +7,8 @@ import pytest
 from tests.app.recorded import KEY
 from tests.app.selected import here, loaded
 from tui import moves, needs, pages, questions
+from tui.declared import Problem
 from tui.engine.jobs import Partners, TokenFilter, TopPairs
-from tui.page import Problem
 from tui.pages.circuit import CircuitLook, Half, OwnTokens
 from tui.pages.pairs import PairsLook, parse_filter
 from tui.selection import Selection

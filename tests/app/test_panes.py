@@ -7,6 +7,7 @@ that is sent, and compared with the places that were to be drawn.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,9 +25,10 @@ from tests.app.driving import driven, settled, text_of, until
 from tests.app.recorded import RecordedBench, Refused, info
 from tui import needs, pages
 from tui.contrast import here_on
+from tui.declared import Panel
 from tui.engine.jobs import Composition, Job
 from tui.explorer import Explorer
-from tui.page import Page, Panel, offered, panel_of
+from tui.page import Page, offered, panel_of
 from tui.pages import wiring
 from tui.pages.chosen import ChosenLook
 from tui.pane import Pane, Side, title
@@ -171,7 +173,7 @@ def misnamed(explorer: Explorer, places: list[Place]) -> list[str]:
 
     panel = explorer.panel
     if panel.display and explorer.panel_open:
-        said, below = str(panel.border_title), str(panel.border_subtitle)
+        said, below = re.sub(r"^p \d/\d · ", "", str(panel.border_title)), str(panel.border_subtitle)
         rows = drawn_in(panel.picture)
         beside = [place for place in here if place.panel_title == said]
         if not beside:

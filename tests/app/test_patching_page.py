@@ -16,8 +16,8 @@ from tests.app.recorded import KEY, RecordedBench, tokens
 from tests.app.selected import PARIS, here, loaded
 from tui import moves, needs, pages, questions
 from tui.arrange import patched
+from tui.declared import Nothing, Say
 from tui.engine.jobs import Ablation, NextTokens, PatchingEstimate, PatchingGrid, Run, Target, Tokenize
-from tui.page import Nothing, Say
 from tui.pages.pair import PAIRS, both
 from tui.pages.patching import GRIDS, PatchingLook
 from tui.results import Grid

@@ -11,9 +11,10 @@ from tests.app.driving import driven, notice, pressed, settled, text_of, until
 from tests.app.recorded import KEY, RecordedBench, info
 from tests.app.selected import PAIR, PARIS, here, loaded
 from tui import moves, pages
+from tui.declared import Nothing, Say
 from tui.engine.jobs import Ablation, PathEdges, PathEstimate, PathGrid, Run, Target
 from tui.names import ReceiverAt, receiver_at
-from tui.page import Nothing, Say, offered
+from tui.page import offered
 from tui.pages.paths import PathsHow, PathsLook, to_receiver
 from tui.results import Grid, Table
 from tui.selection import Entry, Look, Selection, settle

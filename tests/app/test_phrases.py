@@ -11,8 +11,8 @@ import pytest
 from tests.app.recorded import head, tokens
 from tests.app.selected import FILE, PARIS, here, loaded, unknown
 from tui import phrases
+from tui.declared import Here
 from tui.engine.jobs import Target
-from tui.page import Here
 from tui.results import Axis, Grid, Table, frozen
 from tui.selection import Answer, Selection
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.app.recorded import KEY, info, tokens
 from tui import pages, questions
+from tui.declared import Problem, Question
 from tui.engine.jobs import FindTarget, PromptRow, Target, Words
-from tui.page import Problem, Question
 from tui.pages.answer import ANSWER
 from tui.pages.circuit import OFFSET, WORDS, CircuitLook, OwnTokens
 from tui.pages.residual import FlowLook

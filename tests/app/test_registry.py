@@ -9,8 +9,9 @@ import pytest
 
 from tests.app.selected import loaded
 from tui import commands, export, flags, pages, tree
+from tui.declared import Command, Export
 from tui.engine.jobs import Job
-from tui.page import Command, Export, Page
+from tui.page import Page
 from tui.pages import chosen, continuing, panels
 from tui.questions import MODEL, PROMPTS
 from tui.selection import Look, Selection

@@ -9,8 +9,8 @@ import pytest
 from tests.app.recorded import KEY
 from tests.app.selected import FILE, here, loaded
 from tui import moves, questions
+from tui.declared import Problem, Say
 from tui.engine.jobs import CopyingScores, FindPairs, HeadScores, PairSearch, Repeats
-from tui.page import Problem, Say
 from tui.pages import scores
 from tui.pages.circuit import CircuitLook, OwnTokens
 from tui.pages.scores import COPYING_SCORES, PATTERN_SCORES, ScoresLook

@@ -14,9 +14,9 @@ from tests.app.driving import drawn, driven, notice, pressed, settled, text_of
 from tests.app.recorded import RecordedBench, Refused, interventions_of
 from tests.app.selected import here, loaded
 from tui import stack
+from tui.declared import Say
 from tui.engine.jobs import Ablation, CutEdge, StackEffect, Unchanged
 from tui.explorer import Explorer
-from tui.page import Say
 from tui.results import Table
 from tui.selection import Entry, Selection
 
@@ -38,7 +38,7 @@ async def test_a_head_is_knocked_out_and_brought_back() -> None:
         assert "changed: L0H0 zero" in explorer.query_one("Status").conventions  # type: ignore[attr-defined]
         assert np.allclose(drawn(explorer).values, clean.values * 0.9, equal_nan=True)
         assert explorer.query_one("TokenStrip").mark == "changed"  # type: ignore[attr-defined]
-        assert explorer.panel.border_title.startswith("changed · after")  # type: ignore[union-attr]
+        assert explorer.panel.border_title.startswith("p 1/4 · changed · after")  # type: ignore[union-attr]
         await pressed(explorer, pilot, "a")
         assert not explorer.selection.stack
         assert drawn(explorer).values is clean.values

@@ -10,9 +10,9 @@ from textual.pilot import Pilot
 from tests.app.driving import driven, notice, pressed
 from tests.app.selected import PROMPT, loaded
 from tui import stack
+from tui.declared import Say
 from tui.engine.jobs import Ablation, AddVector, CutEdge, SteeringDirection
 from tui.explorer import Explorer
-from tui.page import Say
 from tui.selection import Entry, Selection
 from tui.views.ask import Ask
 

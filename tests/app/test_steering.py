@@ -14,8 +14,8 @@ from tests.app.driving import driven, pressed, text_of
 from tests.app.recorded import KEY
 from tests.app.selected import loaded
 from tui import notation, questions, steering
+from tui.declared import Problem
 from tui.engine.jobs import AddVector, FindTarget, SteeringDirection
-from tui.page import Problem
 from tui.results import Found, Tokens
 from tui.selection import Selection
 from tui.steering import How, how

@@ -22,8 +22,9 @@ from tests.app.driving import driven, notice, pressed, settled, text_of, until
 from tests.app.recorded import KEY, RecordedBench, head
 from tests.app.selected import loaded
 from tui import commands, export, moves, needs, pages
+from tui.declared import NO_HEAD, Asked, Export, Here, Nothing, Option, Panel, Say, Segments
 from tui.engine.jobs import HeadAt, Job
-from tui.page import NO_HEAD, Asked, Export, Here, Nothing, Option, Page, Panel, Say, Segments
+from tui.page import Page
 from tui.phrases import cell_line
 from tui.results import Axis, Grid, ModelKey, Table, frozen
 from tui.selection import Look, Selection

@@ -10,8 +10,8 @@ import pytest
 from tests.app.driving import driven, pressed, settled, text_of
 from tests.app.recorded import KEY
 from tests.app.selected import PAIR, RUN, here, loaded
+from tui.declared import Nothing, Say
 from tui.engine.jobs import CircuitComposition, CircuitPaths, Target
-from tui.page import Nothing, Say
 from tui.pages import of
 from tui.pages.chosen import ChosenLook
 from tui.pages.wiring import NodeLook

@@ -14,7 +14,8 @@ from pathlib import Path
 from tests.benchmarks.measure import Row, machine, table
 
 TOPICS = (
-    "start", "load", "drawing", "keys", "link", "prompt", "heads", "depth", "finding", "changing", "patching", "large",
+    "start", "load", "drawing", "keys", "link", "prompt", "heads", "long", "depth", "finding", "changing", "patching",
+    "large",
     "memory",
 )  # fmt: skip
 KEPT = Path(__file__).with_name("results.json")

@@ -16,7 +16,8 @@ from tests.circuits.desk import Desk, error
 from tests.circuits.reference import normalised
 from tests.models import folders
 from tui.circuits.errors import Refusal
-from tui.circuits.ov import Ranked
+from tui.circuits.fold import Unembedding
+from tui.circuits.ov import Ranked, ranked
 from tui.engine.jobs import OV, Baseline, Normalize, OVRow, Weights
 
 SOURCES, OUTPUTS = (259, 260, 65, 3), (260, 257, 259, 70, 3)
@@ -122,3 +123,21 @@ def test_induction_head_copies(induction: Desk) -> None:
     assert np.abs(grid.values - (np.eye(size) - 1 / size)).max() < 1e-6
     raw = induction.get(OV(induction.key, 1, 0, tuple(range(size)), None, "raw"))
     assert np.abs(raw.values - np.eye(size)).max() < 1e-6
+
+
+def test_a_row_with_many_tokens_shown_can_be_cancelled_between_them() -> None:
+    """On 677 shown tokens of GPT-2's vocabulary the next head would wait for more than a second."""
+    generator = torch.Generator().manual_seed(0)
+    unembed = Unembedding(torch.randn(768, 4000, generator=generator), None, False, None)
+    y, calls = torch.randn(768, generator=generator), []
+    shown = tuple(range(0, 2031, 3))
+    made = ranked(unembed, y, 5, shown, lambda: calls.append(None))
+    assert len(calls) >= len(shown) * 768 // (1 << 18)
+    plain = ranked(unembed, y, 5, shown)
+    assert torch.equal(made.values, plain.values)
+
+    def cancel() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        ranked(unembed, y, 5, shown, cancel)

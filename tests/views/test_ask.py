@@ -106,7 +106,7 @@ async def test_a_problem_takes_the_place_of_the_options_and_they_of_it() -> None
         app.ask.choose("which one?", OPTIONS)
         await pilot.pause()
         assert not app.ask.query_one("#ask-problem").display
-        app.ask.problem("the model is still loading")
+        app.ask.problem("no model is there yet")
         await pilot.pause()
         assert not app.listing.display
         await pilot.press("enter")

@@ -177,13 +177,12 @@ async def test_a_longer_table_sends_its_new_lines(monkeypatch: pytest.MonkeyPatc
         assert all(0 < cost < 300 for cost in costs[1:3])
 
 
-async def test_a_click_on_a_row_sets_the_cursor_then_opens() -> None:
+async def test_a_click_on_a_row_sets_the_cursor_and_a_double_click_opens() -> None:
     widget = Bars(table_of(list(range(8))))
     app = Stage(widget)
     async with app.run_test(size=(44, 14)) as pilot:
         await pilot.pause()
-        for _ in range(2):
-            await pilot.click(widget, offset=(5, 5))
+        await pilot.click(widget, offset=(5, 5), times=2)
         assert app.names() == [("CursorMoved", "3"), ("Opened", "3")]
 
 

@@ -97,7 +97,7 @@ async def test_a_cursor_move_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> N
         app.lines()
 
 
-async def test_a_click_chooses_and_a_second_opens() -> None:
+async def test_a_click_chooses_and_a_double_click_opens() -> None:
     widget = Thumbnails(gallery_of(4))
     app = Stage(widget)
     async with app.run_test(size=(96, 34)) as pilot:
@@ -105,8 +105,7 @@ async def test_a_click_chooses_and_a_second_opens() -> None:
         assert widget.wall is not None
         region = widget.wall.region(3)
         assert region is not None
-        for _ in range(2):
-            await pilot.click(widget, offset=(region.x + 2, region.y + 2))
+        await pilot.click(widget, offset=(region.x + 2, region.y + 2), times=2)
         assert app.names() == [("CursorMoved", "3"), ("Opened", "3")]
 
 

@@ -217,7 +217,7 @@ async def test_same_head_again_is_not_drawn_again(no_drawing: object) -> None:
         app.lines()
 
 
-async def test_a_click_sets_the_cursor_and_a_second_opens() -> None:
+async def test_a_click_sets_the_cursor_and_a_double_click_opens() -> None:
     widget = Heatmap(random_grid(6, 6))
     app = Stage(widget)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -225,8 +225,7 @@ async def test_a_click_sets_the_cursor_and_a_second_opens() -> None:
         assert widget.picture is not None
         region = widget.picture.cell_region(4, 2)
         assert region is not None
-        for _ in range(2):
-            await pilot.click(widget, offset=(region.x + 1, region.y + 1))
+        await pilot.click(widget, offset=(region.x + 1, region.y + 1), times=2)
         assert app.names() == [("CursorMoved", "4", "2"), ("Opened", "4", "2")]
         await pilot.click(widget, offset=(1, 1))
         assert widget.cursor == (4, 2)

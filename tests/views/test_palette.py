@@ -34,6 +34,9 @@ class Floor(Screen[None]):
     def run(self, command_id: str) -> None:
         self.said.append(("run", command_id))
 
+    def values(self, text: str) -> list[tuple[str, str, Callable[[], None]]]:
+        return []
+
     def places(self, text: str) -> list[tuple[str, str, Callable[[], None]]]:
         found = moves.typed(Selection(), text)
         return [(name, sentence, lambda name=name: self.said.append((name,))) for name, sentence, _ in found]  # type: ignore[misc]

@@ -76,17 +76,21 @@ class Ranked:
         return torch.tensor([1 + np.count_nonzero(row > value) for value in values.cpu().numpy()])
 
 
-def ranked(unembed: Unembedding, y: Tensor, k: int, shown: Sequence[int] = ()) -> Ranked:
+def ranked(
+    unembed: Unembedding, y: Tensor, k: int, shown: Sequence[int] = (), check: Callable[[], None] = lambda: None
+) -> Ranked:
     """``y [d_model]`` → its row over the whole vocabulary with the k most promoted and most suppressed tokens; these
-    and ``shown`` stand where their columns of ``W_U`` put them, whatever float32 rounds (``exact.settle``)."""
-    return ranked_row(unembed.logits(y[None])[0], k, factors(unembed, y), shown)
+    and ``shown`` stand where their columns of ``W_U`` put them, whatever float32 rounds (``exact.settle``). ``check``
+    is called between columns: those of a long prompt take a second."""
+    return ranked_row(unembed.logits(y[None])[0], k, factors(unembed, y, check), shown)
 
 
-def factors(unembed: Unembedding, y: Tensor) -> Factors:
+def factors(unembed: Unembedding, y: Tensor, check: Callable[[], None] = lambda: None) -> Factors:
     """What ``unembed.logits(y [d_model])`` is made from."""
     mean = unembed.mean
 
     def columns(ids: Tensor) -> Tensor:
+        check()
         found = unembed.stored(ids)
         return found if mean is None else found - mean
 

@@ -261,7 +261,7 @@ def ov_row(job: OVRow, bench: OpenModel, ctx: Context) -> Table:
     y, head = _source(job, bench, ctx)
     shown = bench.output_columns(job.outputs)[0]
     bench.output_index(shown)
-    row = ov_circuit.ranked(bench.unembedding(job.weights), y[0], job.k, shown)
+    row = ov_circuit.ranked(bench.unembedding(job.weights), y[0], job.k, shown, ctx.check)
     header = words.ov(
         OV(job.model, job.layer, job.head, (job.source,), None, job.weights, basis=job.basis, run=job.run),
         bench.info,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..page import Export, Page, Question
+from ..declared import Export, Question
+from ..page import Page
 from ..selection import Selection
 from . import attribution, chosen, compose, continuing, heads, knockout, panels, patching, paths, why, wiring
 from .answer import ANSWER

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ..declared import Lookup, Problem, Question
 from ..engine import jobs
-from ..page import Lookup, Problem, Question
 from ..results import Found
 from ..selection import Answer, Selection
 from .residual import FlowLook
@@ -16,7 +16,7 @@ def _answered(s: Selection, text: str) -> Selection | Lookup | Problem:
     if not text:
         return replace(s, answer=None)
     if s.key is None:
-        return Problem("the model is still loading; press enter again when it is there")
+        return Problem("no model is there yet: press enter again when one is")
     return jobs.FindTarget(s.key, text)
 
 

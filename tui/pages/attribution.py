@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Self, get_args
 
 from .. import arrange
+from ..declared import NO_TOKENS, Asked, Export, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..names import part_name
-from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Option, Page, Panel, Say, Segments
+from ..page import Page
 from ..phrases import aim, cell_line, over_file, row_line, where
 from ..results import Grid, Result, Table
 from ..selection import Selection

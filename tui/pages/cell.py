@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from ..declared import Here, Segments
 from ..engine import jobs
-from ..page import Here, Page, Segments
+from ..page import Page
 from ..phrases import GOOD, LABEL, STRONG, VALUE, cached_at, field, number, share, token, value_at
 from ..results import Table
 from ..selection import Selection

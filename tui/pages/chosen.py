@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from ..declared import Asked, Export, Here, Nothing, Panel, Problem, Question, Say
 from ..engine import jobs
 from ..kept import FIRST
 from ..names import Circuit, Edge, edge_at, edge_name, is_edge, is_node, part_at, receiver_at
-from ..page import Asked, Export, Here, Nothing, Panel, Problem, Question, Say, everywhere
+from ..page import everywhere
 from ..phrases import row_of
 from ..results import ModelInfo, Result, Table
 from ..selection import Look, Selection

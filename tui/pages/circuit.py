@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, get_args
 
+from ..declared import Lookup, Nothing, Option, Problem, Question
 from ..engine import jobs
-from ..page import Lookup, Nothing, Option, Page, Problem, Question
+from ..page import Page
 from ..results import Tokens
 from ..selection import Look, Selection, clamp
 
@@ -64,6 +65,11 @@ class Half(Look):
         other: jobs.Circuit = "ov" if self.circuit == "qk" else "qk"
         possible = half_refused(s, self.circuit) == "" or half_refused(s, other) != ""
         return self if possible else replace(self, circuit=other)
+
+
+def with_half_drawn(s: Selection) -> Selection:
+    """With the circuit that the page draws, where it draws one."""
+    return next((s.put(Half(half)) for half in get_args(jobs.Circuit) if half == s.page), s)
 
 
 def basis_refused(s: Selection, value: str) -> str:
@@ -273,7 +279,7 @@ def _words_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
     if not text:
         return s.put(OwnTokens())
     if s.key is None:
-        return Problem("the model is still loading; press enter again when it is there")
+        return Problem("no model is there yet: press enter again when one is")
     return jobs.Words(s.key, text)
 
 

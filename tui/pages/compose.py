@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 from .. import arrange
+from ..declared import NO_HEAD, NO_TOKENS, Asked, Command, Export, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..names import head_at, path_at, path_name
-from ..page import NO_HEAD, NO_TOKENS, Asked, Command, Export, Here, Nothing, Option, Page, Panel, Say, Segments
+from ..page import Page
 from ..phrases import cell_line, row_of
 from ..results import Grid, Result, Table, Tokens
 from ..selection import Look, Selection

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from ..declared import NO_TOKENS, Asked, Export, Here, Lookup, Nothing, Panel, Problem, Question, Say
 from ..engine import jobs
-from ..page import NO_TOKENS, Asked, Export, Here, Lookup, Nothing, Panel, Problem, Question, Say, everywhere
+from ..page import everywhere
 from ..phrases import row_of
 from ..results import Table
 from ..selection import Look, Selection

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..declared import Here, Say
 from ..names import HeadAt, head_at, leads_on, neuron_at, part_at
-from ..page import Here, Say
 from ..phrases import row_of
 from ..results import Table
 from ..selection import Selection
@@ -22,7 +22,7 @@ def to_neuron(s: Selection, at: HeadAt) -> Selection | Say:
     """A neuron by number, among those that matter; a sentence where there is none."""
     model = s.model
     if model is None:
-        return Say("the model is still loading")
+        return Say("no model is there yet")
     if model.capabilities.neurons:
         return Say(model.capabilities.neurons)
     layer, neuron = at

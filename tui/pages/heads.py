@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from .. import arrange
+from ..declared import Asked, Command, Export, Here, Lookup, Nothing, Option, Panel, Problem, Question, Say, Segments
 from ..engine import jobs
 from ..names import head_at
-from ..page import Asked, Command, Export, Here, Lookup, Nothing, Option, Page, Panel, Problem, Question, Say, Segments
+from ..page import Page
 from ..phrases import cell_line, row_of
 from ..results import Grid, Pairs, Result, Table
 from ..selection import Selection
@@ -52,7 +53,7 @@ def _search_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
     if not text:
         return s.put(s.look(ScoresLook).without_pairs())
     if s.key is None:
-        return Problem("the model is still loading; press enter again when it is there")
+        return Problem("no model is there yet: press enter again when one is")
     return jobs.FindPairs(s.key, text)
 
 
@@ -64,7 +65,7 @@ def _search_found(s: Selection, job: Lookup, result: Any) -> Selection:
 
 def _repeats_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
     if s.model is None:
-        return Problem("the model is still loading; press enter again when it is there")
+        return Problem("no model is there yet: press enter again when one is")
     look, longest = s.look(ScoresLook), max(1, (s.model.n_ctx - s.with_bos) // 2)
     repeats = scores.parse_repeats(text, look.repeats, longest)
     return Problem(repeats) if isinstance(repeats, str) else s.put(replace(look, repeats=repeats))

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 from .. import arrange
+from ..declared import NO_TOKENS, Asked, Export, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..names import part_name, parts_at
-from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Option, Page, Panel, Say, Segments
+from ..page import Page
 from ..phrases import aim, cell_line, field, number, value_at, where
 from ..results import Grid, Result
 from ..selection import Selection

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
+from ..declared import NO_TOKENS, Asked, Export, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
-from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Option, Page, Panel, Say, Segments
+from ..page import Page
 from ..phrases import aim, cell_line, over_file, row_line
 from ..results import Table
 from ..selection import Look, Selection

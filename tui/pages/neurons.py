@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from ..declared import NO_TOKENS, Asked, Export, Here, Nothing, Say, Segments
 from ..engine import jobs
 from ..names import neuron_at
-from ..page import NO_TOKENS, Asked, Export, Here, Nothing, Page, Say, Segments
+from ..page import Page
 from ..phrases import cell_line, where
 from ..results import Grid
 from ..selection import Look, Selection

@@ -8,8 +8,8 @@ from itertools import zip_longest
 from typing import Any
 
 from .. import prompts
+from ..declared import NO_TOKENS, Lookup, Nothing, Problem, Question, Segments
 from ..engine import jobs
-from ..page import NO_TOKENS, Lookup, Nothing, Problem, Question, Segments
 from ..phrases import GOOD, LABEL, VALUE, aim, token
 from ..results import Found, Tokens
 from ..selection import Answer, File, Pair, Selection, one_prompt, with_file, without_file
@@ -41,7 +41,7 @@ def _pair_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
     if prompts.is_file(text):
         return _opened(s, text)
     if s.key is None:
-        return Problem("the model is still loading; press enter again when it is there")
+        return Problem("no model is there yet: press enter again when one is")
     prompt, bar, words = text.rpartition("|")
     if not bar:
         return jobs.Tokenize(s.key, text, s.with_bos)

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Self, get_args
 
+from ..declared import NO_HEAD, Asked, Export, Here, Lookup, Nothing, Panel, Problem, Question, Say, Segments
 from ..engine import jobs
-from ..page import NO_HEAD, Asked, Export, Here, Lookup, Nothing, Page, Panel, Problem, Question, Say, Segments
+from ..page import Page
 from ..phrases import STRONG, field, number, waiting
 from ..results import Table
 from ..selection import Look, Selection
@@ -109,6 +110,9 @@ class PairsPage(Page):
         text = s.look(PairsLook).filter_text
         chosen = f"filter {text}" if text else ""
         return [s.name, f"strongest {s.look(Half).circuit.upper()} pairs", s.look(CircuitLook).basis, chosen]
+
+    def entered(self, s: Selection) -> Selection:
+        return circuit.with_half_drawn(s)
 
     def cell(self, s: Selection) -> tuple[int, int]:
         return s.look(PairsLook).row, 0

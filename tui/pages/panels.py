@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import get_args
 
+from ..declared import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Panel
 from ..engine import jobs
 from ..names import neuron_at
-from ..page import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Panel
 from ..phrases import as_tokens, token
 from ..selection import Selection
 from . import circuit

@@ -7,20 +7,10 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from .. import arrange, prompts
+from ..declared import Asked, Command, Export, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..names import head_at, neuron_at
-from ..page import (
-    Asked,
-    Command,
-    Export,
-    Here,
-    Nothing,
-    Option,
-    Page,
-    Panel,
-    Say,
-    Segments,
-)
+from ..page import Page
 from ..phrases import GOOD, STRONG, VALUE, field, number, over_file, row_of, value_at, waiting, where
 from ..results import Grid, Result, Table
 from ..selection import Look, Selection, clamp

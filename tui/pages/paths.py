@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, get_args
 
 from .. import arrange
+from ..declared import Asked, Command, Export, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..names import EMBED, LOGITS, RECEIVERS, edge_name, is_edge, part_at, part_name, receiver_at
-from ..page import Asked, Command, Export, Here, Nothing, Option, Page, Panel, Say, Segments, panel_of
+from ..page import Page, panel_of
 from ..phrases import STRONG, field, number, row_of, value_at, waiting
 from ..results import Grid, Result, Table
 from ..selection import Look, Selection

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..arrange import picked
+from ..declared import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
-from ..page import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Option, Page, Panel, Say, Segments
+from ..page import Page
 from ..phrases import cell_line, over_file, token
 from ..results import Gallery, Table
 from ..selection import Look, Selection, at_prompt, clamp, one_prompt
@@ -111,6 +112,10 @@ class PatternPage(Page):
             return jobs.LayerPatterns(s.run, s.layer)
         return jobs.Pattern(s.run, s.layer, s.head, mode)
 
+    def _is_wall(self, s: Selection) -> bool:
+        """Whether all heads of the layer are shown."""
+        return not self.is_over(s) and (s.head is None or s.look(PatternLook).mode == "all heads")
+
     def over(self, s: Selection, prompts: jobs.Prompts) -> jobs.Job | Nothing:
         if s.head is None or s.key is None:
             return NO_HEAD
@@ -133,6 +138,8 @@ class PatternPage(Page):
         return [f"L{s.layer}", "all heads"] if s.head is None or look.mode == "all heads" else [s.name, look.mode]
 
     def cell(self, s: Selection) -> tuple[int, int]:
+        if self._is_wall(s):
+            return 0, s.head or 0
         if not self.is_over(s):
             return s.prompt_cell
         prompts, (row, col) = s.file.prepared if s.file else None, s.look(PatternLook).over_cell
@@ -142,6 +149,8 @@ class PatternPage(Page):
     def at(self, s: Selection, row: int, col: int) -> Selection:
         if self.is_over(s):
             return s.put(replace(s.look(PatternLook), over_cell=(row, col)))
+        if self._is_wall(s):
+            return s.put(replace(s.look(PatternLook), mode="all heads"), head=col)
         return replace(s, row=row, col=col)
 
     def inspects(self, s: Selection) -> tuple[jobs.Job, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import get_args
 
+from ..declared import NO_TOKENS, Asked, Command, Export, Here, Nothing, Panel, Say, Segments
 from ..engine import jobs
-from ..page import NO_TOKENS, Asked, Command, Export, Here, Nothing, Panel, Say, Segments
 from ..phrases import STRONG, field, number, token, value_at
 from ..results import Grid
 from ..selection import Selection

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..arrange import picked
+from ..declared import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Panel, Say, Segments
 from ..engine import jobs
-from ..page import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Page, Panel, Say, Segments
+from ..page import Page
 from ..phrases import aim, cell_line, token
 from ..results import Table
 from ..selection import Selection
@@ -79,5 +80,3 @@ class SourcesPage(Page):
         """From what a source gives to what the weights say of it."""
         return replace(here.s, page="ov", row=here.s.prompt_cell[1])
 
-    def entered(self, s: Selection) -> Selection:
-        return replace(s, panel="")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
+from ..declared import Option
 from ..engine import jobs
-from ..page import Option
 from ..selection import Look, Selection
 
 

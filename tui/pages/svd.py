@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Self, get_args
 
 from ..arrange import picked
+from ..declared import NO_HEAD, Asked, Export, Here, Nothing, Panel, Segments
 from ..engine import jobs
-from ..page import NO_HEAD, Asked, Export, Here, Nothing, Page, Panel, Segments
+from ..page import Page
 from ..phrases import STRONG, field, number, waiting
 from ..results import Curve, Table
 from ..selection import Look, Selection
-from .circuit import HALF, Half
+from .circuit import HALF, Half, with_half_drawn
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,9 @@ class SVDPage(Page):
         if s.model is None:
             return None
         return s.put(SVDLook(max(0, min(s.look(SVDLook).index + by, s.model.d_head - 1))))
+
+    def entered(self, s: Selection) -> Selection:
+        return with_half_drawn(s)
 
     def line(self, here: Here) -> Segments:
         if not isinstance(here.drawn, Curve):

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from ..arrange import ranked_pairs
+from ..declared import NO_TOKENS, Asked, Command, Export, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
-from ..page import NO_TOKENS, Asked, Command, Export, Here, Nothing, Option, Page, Panel, Say, Segments
+from ..page import Page
 from ..phrases import cell_line, token
 from ..results import Grid
 from ..selection import Look, Selection

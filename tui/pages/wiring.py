@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import arrange
+from ..declared import Asked, Export, Here, Nothing, Panel, Say, Segments
 from ..engine import jobs
 from ..names import EMBED, LOGITS, edge_name, part_at
-from ..page import Asked, Export, Here, Nothing, Page, Panel, Say, Segments
+from ..page import Page
 from ..phrases import STRONG, field, number, row_of, waiting
 from ..results import Graph, Result, Table
 from ..selection import Look, Selection

@@ -37,7 +37,7 @@ class Bars(Drawing):
         """The cursor is on another row."""
 
     class Opened(OnRow):
-        """Enter, or a click on the row that has the cursor."""
+        """Enter, or a double click on a row."""
 
     def __init__(self, table: Table | None = None, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -98,10 +98,10 @@ class Bars(Drawing):
         chart = self.chart
         self.set_cursor(self._at + down * max(1, (chart.count if chart else 1) // 2))
 
-    def action_edge(self, side: int) -> None:
-        """Go to the first (-1) or the last (1) row."""
+    def action_edge(self, side: int, down: int = 0) -> None:
+        """Go to the first (-1) or the last (1) row, by either."""
         if self.table is not None:
-            self.set_cursor(0 if side < 0 else len(self.table.rows) - 1)
+            self.set_cursor(0 if (side or down) < 0 else len(self.table.rows) - 1)
 
     def action_open(self) -> None:
         """Enter on a row."""
@@ -127,10 +127,9 @@ class Bars(Drawing):
         if row is None:
             return
         event.stop()
-        if row == self._at:
+        self.set_cursor(row)
+        if event.chain == 2:
             self.action_open()
-        else:
-            self.set_cursor(row)
 
     def _scroll_to_cursor(self, chart: BarChart) -> bool:
         if chart.line_of(self._at) is not None:

@@ -13,6 +13,8 @@ from textual.widgets._footer import FooterLabel, KeyGroup
 class KeysFooter(Footer):
     """Textual's footer, without the key that the edge would cut and those after it."""
 
+    DEFAULT_CSS = "KeysFooter > .cut { visibility: hidden; }"
+
     async def recompose(self) -> None:
         await super().recompose()
         self.call_after_refresh(self._leave_out)
@@ -30,4 +32,4 @@ class KeysFooter(Footer):
         for key in keys:
             fits = max(part.region.right for part in key) <= room
             for part in key:
-                part.visible = fits
+                part.set_class(not fits, "cut")

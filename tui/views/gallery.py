@@ -141,7 +141,7 @@ class Thumbnails(Drawing):
         """The cursor is on another thumbnail."""
 
     class Opened(OnThumbnail):
-        """Enter, or a click on the thumbnail that has the cursor."""
+        """Enter, or a double click on a thumbnail."""
 
     def __init__(self, gallery: Gallery | None = None, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -208,9 +208,9 @@ class Thumbnails(Drawing):
         if shown is not None:
             self.set_cursor(self._at + down * shown.across * shown.down)
 
-    def action_edge(self, side: int) -> None:
-        """Go to the first (-1) or the last (1)."""
-        self.set_cursor(0 if side < 0 else len(self.gallery.grids) - 1 if self.gallery else 0)
+    def action_edge(self, side: int, down: int = 0) -> None:
+        """Go to the first (-1) or the last (1), by either."""
+        self.set_cursor(0 if (side or down) < 0 else len(self.gallery.grids) - 1 if self.gallery else 0)
 
     def action_open(self) -> None:
         """Enter on a thumbnail."""
@@ -233,10 +233,9 @@ class Thumbnails(Drawing):
         if index is None:
             return
         event.stop()
-        if index == self._at:
+        self.set_cursor(index)
+        if event.chain == 2:
             self.action_open()
-        else:
-            self.set_cursor(index)
 
     def _scroll_to_cursor(self, shown: Wall) -> bool:
         if shown.region(self._at) is not None:

@@ -236,9 +236,9 @@ class GraphView(Drawing):
     def action_page(self, down: int) -> None:
         self.set_cursor(self._at + down * max(1, self.content_size.height // 2))
 
-    def action_edge(self, side: int) -> None:
+    def action_edge(self, side: int, down: int = 0) -> None:
         if self.graph is not None:
-            self.set_cursor(0 if side < 0 else len(self.graph.nodes) - 1)
+            self.set_cursor(0 if (down or side) < 0 else len(self.graph.nodes) - 1)
 
     def action_open(self) -> None:
         if self.graph is not None:

@@ -62,6 +62,10 @@ class HeadCard(ModalScreen[None], Once[None]):
         Binding("i", "note", "note", show=False, priority=True),
         Binding("b", "bookmark", "bookmark", show=False, priority=True),
         Binding("enter", "go", "go there", show=False, priority=True),
+        Binding("right_curly_bracket", "step('head', 1)", "next head", show=False, priority=True),
+        Binding("left_curly_bracket", "step('head', -1)", "previous head", show=False, priority=True),
+        Binding("right_square_bracket", "step('layer', 1)", "next layer", show=False, priority=True),
+        Binding("left_square_bracket", "step('layer', -1)", "previous layer", show=False, priority=True),
         Binding("down,j", "cursor(1)", "down", show=False, priority=True),
         Binding("up,k", "cursor(-1)", "up", show=False, priority=True),
         Binding("pagedown,ctrl+d", "page(1)", "page down", show=False, priority=True),
@@ -89,6 +93,13 @@ class HeadCard(ModalScreen[None], Once[None]):
 
     class Closed(OnHead):
         """The card is gone, whatever closed it."""
+
+    class Step(Message):
+        """The card of a neighbour: ``what`` (head or layer), ``by`` so many."""
+
+        def __init__(self, what: str, by: int) -> None:
+            super().__init__()
+            self.what, self.by = what, by
 
     class GoTo(Message):
         """Show another head, by its name. The card closes."""
@@ -134,6 +145,10 @@ class HeadCard(ModalScreen[None], Once[None]):
         bare = lines < (30 if narrow else 12)
         self.update_classes({"small": columns < 100 or lines < 30, "narrow": narrow, "bare": bare})
 
+    def turn(self, head: Head) -> None:
+        """The card of another head; what is known of it is to be shown next."""
+        self.head = head
+
     def show(self, title: str, table: Table | None, grid: Grid | None, note: str, bookmarked: bool) -> None:
         """What is known now. Of the table (columns ``what``, ``of``, ``value``) the cursor keeps its row."""
         self._title, self._table, self._grid, self._note, self._bookmarked = title, table, grid, note, bookmarked
@@ -144,8 +159,8 @@ class HeadCard(ModalScreen[None], Once[None]):
 
     def _draw(self) -> None:
         """What is not on the screen yet: a card is filled piece by piece."""
-        star = "  ★ bookmarked" if self._bookmarked else ""
-        self._say("title", Content.assemble(self._title, (star, "$text-accent")))
+        star = ("  ★ bookmarked", "$text-accent") if self._bookmarked else ("  ☆ no bookmark", "$text-muted")
+        self._say("title", Content.assemble(self._title, star))
         self._draw_table()
         if self.pattern.grid is not self._grid:
             self.pattern.grid = self._grid
@@ -181,8 +196,8 @@ class HeadCard(ModalScreen[None], Once[None]):
 
     def _draw_keys(self) -> None:
         there = self._there()
-        pieces = [("i", "note"), ("b", "no bookmark" if self._bookmarked else "bookmark"), ("esc", "close")]
-        pieces += [("enter", f"go to {there}")] if there else []
+        pieces = [("i", "note"), ("b", "bookmark"), ("esc", "close"), ("enter", f"go to {there}"),
+                  ("{} []", "head, layer")]  # fmt: skip
         parts = [part for key, label in pieces for part in ((key, "bold $primary"), f" {label}   ")]
         self._say("keys", Content.assemble(*parts))
 
@@ -194,12 +209,16 @@ class HeadCard(ModalScreen[None], Once[None]):
     # --- keys -------------------------------------------------------------------------------------------------------
 
     def _there(self) -> str:
-        """The head that the row under the cursor leads to."""
+        """The head that the row under the cursor leads to: the card's own where it names none."""
         table = self.facts.table
         if table is None or not table.rows or "of" not in table.columns:
-            return ""
+            return self._title
         name = str(table.rows[self.facts.cursor][table.columns.index("of")])
-        return name if _HEAD.fullmatch(name) else ""
+        return name if _HEAD.fullmatch(name) else self._title
+
+    def action_step(self, what: str, by: int) -> None:
+        if self.on_top:
+            self.tell(self.Step(what, by))
 
     def action_cursor(self, down: int) -> None:
         self.facts.action_cursor(down)
@@ -225,8 +244,8 @@ class HeadCard(ModalScreen[None], Once[None]):
         self.tell(self.Noted(self.head, message.text.strip()))
 
     def action_go(self) -> None:
-        if self.on_top and (there := self._there()):
-            self.tell(self.GoTo(there))
+        if self.on_top:
+            self.tell(self.GoTo(self._there()))
             self.action_close()
 
     def action_close(self) -> None:

@@ -58,7 +58,7 @@ class Heatmap(Drawing):
         """The cursor is on another cell."""
 
     class Opened(OnCell):
-        """Enter, or a click on the cell that has the cursor."""
+        """Enter, or a double click on a cell."""
 
     def __init__(self, grid: Grid | None = None, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -196,10 +196,10 @@ class Heatmap(Drawing):
         if cell is None or shown is None:
             return
         event.stop()
-        if shown.block_of(*cell) == shown.block_of(*self._at):
-            self.action_open()
-        else:
+        if shown.block_of(*cell) != shown.block_of(*self._at):
             self.set_cursor(*cell)
+        if event.chain == 2:
+            self.action_open()
 
     @property
     def stale_line(self) -> int:

@@ -26,6 +26,8 @@ class Entry:
     label: str
     help: str
     group: str
+    also: str = ""
+    """Other words for it."""
 
 
 class Help(ModalScreen[str | None], Once[str | None]):
@@ -114,4 +116,4 @@ def _line(entry: Entry, room: int) -> Content:
 
 def _matches(entry: Entry, text: str) -> bool:
     words = text.lower().split()
-    return all(word in f"{entry.keys} {entry.label} {entry.help} {entry.group}".lower() for word in words)
+    return all(word in f"{entry.keys} {entry.label} {entry.help} {entry.group} {entry.also}".lower() for word in words)

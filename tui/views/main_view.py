@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Static
 
 from ..results import Curve, Gallery, Graph, Grid, Table
@@ -37,6 +38,10 @@ class Words:
     title: str
     explanation: str = ""
     checks: str = ""
+    place: str = ""
+    """``m 2/4``: which of its modes it is in."""
+    badges: tuple[str, ...] = ()
+    """What is out of the ordinary about its numbers."""
 
 
 class MainView(Vertical):
@@ -44,9 +49,18 @@ class MainView(Vertical):
     not draw again."""
 
     DEFAULT_CSS = """
-    MainView > Static { height: 1; color: $text-muted; }
-    MainView > #title { color: $text; text-style: bold; }
+    MainView Static { height: 1; color: $text-muted; }
+    MainView > #heading { height: 1; }
+    MainView #title { width: 1fr; color: $text; text-style: bold; text-wrap: nowrap; text-overflow: ellipsis; }
+    MainView #badges { width: auto; }
     """
+
+    class TabClicked(Message):
+        """A view's name in the border was clicked."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
 
     def __init__(self, id: str = "view", follows: bool = False) -> None:
         """``follows``: it goes with another one, and takes no keys and no mouse of its own."""
@@ -62,7 +76,9 @@ class MainView(Vertical):
         self._pieces: list[tuple[str, str]] = []
 
     def compose(self) -> ComposeResult:
-        yield Static(id="title")
+        with Horizontal(id="heading"):
+            yield Static(id="title")
+            yield Static(id="badges")
         yield Static(id="explanation")
         yield self.heatmap
         yield self.thumbnails
@@ -79,6 +95,22 @@ class MainView(Vertical):
         self._lay_tabs()
         self.call_after_refresh(lambda: self._tell(self._words, self._tabs))  # its lines have their sizes then
 
+    def on_click(self, event: events.Click) -> None:
+        place = event.screen_offset - self.region.offset
+        if place.y == 0 and (tab := self.tab_at(place.x)) is not None:
+            event.stop()
+            self.post_message(self.TabClicked(tab.key))
+
+    def tab_at(self, x: int) -> Tab | None:
+        """The tab whose name stands at that column of the border."""
+        end = 1 + bool(self.styles.border_left[0])  # where Textual begins a title
+        shown = self._tabs if len(self._pieces) == len(self._tabs) else [tab for tab in self._tabs if tab.current]
+        for tab, (text, _) in zip(shown, self._pieces, strict=True):
+            end += len(text)
+            if x < end:
+                return tab if x >= end - len(text) else None
+        return None
+
     @property
     def picture(self) -> Picture:
         """The one that is shown."""
@@ -87,13 +119,14 @@ class MainView(Vertical):
     def show(
         self, result: Grid | Gallery | Table | Curve | Graph, cursor: tuple[int, int], words: Words, tabs: Sequence[Tab]
     ) -> None:
-        """Draw a result and its words; ``cursor`` is a cell of a Grid, its first number a row of a Table or a
-        node of a Graph."""
+        """Draw a result and its words; ``cursor`` is a cell of a Grid, its first number a row of a Table or a node of a
+        Graph, its second a Grid of a Gallery."""
         self._tell(words, tabs)
         if isinstance(result, Gallery):
             if self.thumbnails.gallery is not result:
                 self.thumbnails.gallery = result
             self._swap(self.thumbnails)
+            self.thumbnails.set_cursor(cursor[1])
         elif isinstance(result, Table):
             self._swap(self.bars)
             if self.bars.table is not result:
@@ -131,14 +164,22 @@ class MainView(Vertical):
         self._tabs, self._words = tuple(tabs), words
         self._lay_tabs()
         # Their heights are fixed: a new layout costs 5 kB.
-        for line, text in (("title", words.title), ("explanation", words.explanation), ("checks", words.checks)):
+        for line, text, between in (("explanation", words.explanation, ""), ("checks", words.checks, "  ·  ")):
             widget = self.query_one(f"#{line}", Static)
-            parts = "  ·  " if line == "checks" else ""
             room = widget.size.width or self.size.width
-            shown = fitting(text, room - 1, max(1, widget.size.height), parts) if room else text
-            content = Content("\n".join(f" {part}" for part in shown.split("\n")))
-            if widget.content != content:
-                widget.update(content, layout=False)
+            self._write(line, fitting(text, room - 1, max(1, widget.size.height), between) if room else text)
+        self._write("title", words.title)
+        badges = Content.assemble(f" {words.place} " if words.place else "",
+                                  *((f" {badge} ", "reverse") for badge in words.badges))  # fmt: skip
+        if (shown := self.query_one("#badges", Static)).content != badges:
+            shown.update(badges)
+
+    def _write(self, line: str, text: str) -> None:
+        """A line of words, each of its lines behind a blank."""
+        widget = self.query_one(f"#{line}", Static)
+        content = Content("\n".join(f" {part}" for part in text.split("\n")))
+        if widget.content != content:
+            widget.update(content, layout=False)
 
     def _lay_tabs(self) -> None:
         # Textual leaves two columns free, and two more at each side that has a border.

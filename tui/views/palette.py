@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, cast
@@ -18,6 +19,8 @@ from .once import Once
 
 FIRST = 1e6
 """The score of a place that was typed: a fuzzy match of a command's help can have any."""
+VALUE = 2.5
+"""The score of a value of an option: behind a command that begins so, before one that has the word."""
 Place = tuple[str, str, Callable[[], None]]
 """Somewhere to go: what it is called, one sentence, and what goes there."""
 
@@ -29,6 +32,9 @@ class Directory(Protocol):
     def run(self, command_id: str) -> None: ...
     def places(self, text: str) -> Sequence[Place]:
         """Where a text leads that is no command: ``L10H2``."""
+
+    def values(self, text: str) -> Sequence[Place]:
+        """Values of options of what is shown."""
 
 
 class Palette(CommandPalette, Once[None]):
@@ -72,6 +78,22 @@ class Palette(CommandPalette, Once[None]):
             await self.query_one(Input).action_submit()
 
 
+def rank(query: str, entry: Entry) -> float:
+    """How well a command answers to words: its other names, the beginning of its name, words of it, words of its help;
+    0 where it does not. Letters scattered over a sentence are no answer."""
+    wanted = query.lower().strip()
+    label, words = entry.label.lower(), wanted.split()
+    texts = (f"{label} {entry.id.replace('_', ' ')}", entry.help.lower())
+    if wanted in entry.also.split():
+        return 5.0
+    if wanted in (label, entry.id):
+        return 4.0
+    if label.startswith(wanted):
+        return 3.0
+    return next((2.0 - n for n, text in enumerate(texts) if all(re.search(rf"\b{re.escape(w)}", text) for w in words)),
+                0.0)  # fmt: skip
+
+
 class Commands(Provider):
     """Commands by fuzzy match of their names; ``L10H2`` or ``10 2`` jumps to that head, ``L2N17`` to that neuron."""
 
@@ -86,12 +108,11 @@ class Commands(Provider):
     async def search(self, query: str) -> Hits:
         for name, sentence, go in self._directory.places(query):
             yield Hit(FIRST, Content(name), go, help=sentence)  # a name may look like markup
+        for name, sentence, go in self._directory.values(query):
+            yield Hit(VALUE, Content(name), go, help=sentence)
         matcher = self.matcher(query)
         for entry in self._directory.entries():
-            # Letters that are scattered over a sentence match in millions of ways: of the help only what it says.
-            said = 0.5 * (query.casefold() in entry.help.casefold())
-            score = max(matcher.match(entry.label), 0.9 * matcher.match(entry.id), said)
-            if score > 0:
+            if (score := rank(query, entry) or 0.1 * matcher.match(entry.label)) > 0:
                 yield Hit(score, matcher.highlight(entry.label), self._runs(entry), help=entry.help)
 
     def _runs(self, entry: Entry) -> Callable[[], None]:

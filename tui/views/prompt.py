@@ -156,6 +156,13 @@ class TokenStrip(Widget):
 
     DEFAULT_CSS = "TokenStrip { height: 1; }"
 
+    class Clicked(Message):
+        """A token was clicked; ``twice``: it is to be opened."""
+
+        def __init__(self, index: int, twice: bool) -> None:
+            super().__init__()
+            self.index, self.twice = index, twice
+
     tokens: reactive[Tokens | None] = reactive(None, always_update=True)
     row: reactive[int] = reactive(0)
     col: reactive[int] = reactive(0)
@@ -179,6 +186,7 @@ class TokenStrip(Widget):
         runs: list[tuple[str, str]] = [(lead, "$text")]
         below = " "
         style_of = self._style if self.shade is None else self._shaded()
+        ends: list[int] = []
         for index in range(first, last):
             bar = "│" if index + 1 < last else ""
             own = style_of(index)
@@ -191,10 +199,20 @@ class TokenStrip(Widget):
                 elif text:
                     runs.append((text, style))
             below += numbers[index].ljust(cells[index]) + bar
+            ends.append((ends[-1] if ends else len(lead)) + cells[index] + 1)
+        self._ends = ends
         line = Content.assemble(*runs, tail, "  ", predicted)
         return Content("\n").join([line, Content.styled(below, "$text-disabled")]) if ids else line
 
+    def on_click(self, event: events.Click) -> None:
+        place = next((n for n, end in enumerate(self._ends) if 0 < event.x < end), None)
+        if place is not None:
+            event.stop()
+            self.post_message(self.Clicked(self._first + place, event.chain == 2))
+
     _first = 0
+    _ends: Sequence[int] = ()
+    """The column behind each token that is shown."""
 
     def _style(self, index: int) -> str:
         if index == self.row:

@@ -77,8 +77,8 @@ class Drawing(Widget, can_focus=True):
     def action_page(self, down: int) -> None:
         """Move by about half of what is shown."""
 
-    def action_edge(self, side: int) -> None:
-        """Go to the first (-1) or the last (1)."""
+    def action_edge(self, side: int, down: int = 0) -> None:
+        """Go to the first (-1) or the last (1) column (``side``) or row (``down``); 0 stays."""
 
     def action_open(self) -> None:
         """Enter on what has the cursor."""
