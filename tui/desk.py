@@ -111,11 +111,7 @@ class Desk(Horizontal):
 
     def draw(self) -> None:
         """Picture and side panel, from what is cached."""
-        s, pinned = self._scene.selection, self._scene.pinned
-        if pinned is None:
-            self._pane.draw(s)
-        else:
-            self._pane.draw(s, self._limits(s, pinned))
+        self._pane.draw(self._scene.selection, _shared(self._scene))
         self._draw_pinned()
         self.draw_panel()
 
@@ -133,14 +129,7 @@ class Desk(Horizontal):
             self.call_after_refresh(self._draw_pinned)
         elif self._beside.is_mounted:
             pane, own = Pinned(self._beside, self._scene.wishes), self._scene.own_scale
-            pane.draw(s, pinned, self._scene.pinned_difference, self._limits(s, pinned), own)
-
-    def _limits(self, s: Selection, pinned: Selection) -> Limits | None:
-        """The colour scale that the two pictures share; None: each has its own."""
-        if self._scene.own_scale:
-            return None
-        cached = self._scene.wishes.cached
-        return shared_limits(*(here_on(pages.of(one), one, cached).drawn for one in (s, pinned)))
+            pane.draw(s, pinned, self._scene.pinned_difference, _shared(self._scene), own)
 
     def draw_panel(self) -> None:
         """The side panel alone; never beside the picture of another page."""
@@ -255,36 +244,39 @@ class Desk(Horizontal):
 
     @on(Heatmap.CursorMoved)
     @on(Thumbnails.CursorMoved)
-    def _cursor_moved(self, message: Heatmap.CursorMoved | Thumbnails.CursorMoved) -> None:
-        place = (message.row, message.col) if isinstance(message, Heatmap.CursorMoved) else message.index
-        if place == message.control.cursor:  # else: a place it has left since
-            self._follow()
-
     @on(Bars.CursorMoved)
-    def _row_moved(self, message: Bars.CursorMoved) -> None:
-        if message.bars is self.main.picture and message.row == message.bars.cursor:
-            self._follow()
-
     @on(GraphView.CursorMoved)
-    def _node_moved(self, message: GraphView.CursorMoved) -> None:
-        if message.view is self.main.graph and message.row == message.view.cursor:
+    def _cursor_moved(self, message: CursorMoved) -> None:
+        row, col = _place(message)
+        left = message.control.cursor not in ((row, col), col if isinstance(message, Thumbnails.OnThumbnail) else row)
+        if message.control is self.main.picture and not left:
             self._follow()
-
-    @on(GraphView.Opened)
-    def _opened_node(self, message: GraphView.Opened) -> None:
-        self.go(moves.open_cell(self._scene.here, message.row, 0))
 
     @on(Heatmap.Opened)
-    def _opened_cell(self, message: Heatmap.Opened) -> None:
-        self.go(moves.open_cell(self._scene.here, message.row, message.col))
-
     @on(Thumbnails.Opened)
-    def _opened_thumbnail(self, message: Thumbnails.Opened) -> None:
-        self.go(moves.open_cell(self._scene.here, 0, message.index))
-
     @on(Bars.Opened)
-    def _opened_bar(self, message: Bars.Opened) -> None:
-        if message.bars is self.main.picture:
-            self.go(moves.open_cell(self._scene.here, message.row, 0))
-        elif message.bars.table is not None:
+    @on(GraphView.Opened)
+    def _opened(self, message: Opened) -> None:
+        if message.control is self.main.picture:
+            self.go(moves.open_cell(self._scene.here, *_place(message)))
+        elif isinstance(message, Bars.Opened) and message.bars.table is not None:
             self.go(moves.open_row(self._scene.here, message.bars.table, message.row))
+
+
+CursorMoved = Heatmap.CursorMoved | Thumbnails.CursorMoved | Bars.CursorMoved | GraphView.CursorMoved
+Opened = Heatmap.Opened | Thumbnails.Opened | Bars.Opened | GraphView.Opened
+
+
+def _place(message: CursorMoved | Opened) -> tuple[int, int]:
+    """The cell that a message is about, as pages count it."""
+    if isinstance(message, Thumbnails.OnThumbnail):
+        return 0, message.index
+    return message.row, message.col if isinstance(message, Heatmap.OnCell) else 0
+
+
+def _shared(scene: Scene) -> Limits | None:
+    """The colour scale that the picture and the pinned one share; None: each has its own."""
+    if scene.own_scale or scene.pinned is None:
+        return None
+    cached = scene.wishes.cached
+    return shared_limits(*(here_on(pages.of(one), one, cached).drawn for one in (scene.selection, scene.pinned)))

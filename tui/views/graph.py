@@ -193,6 +193,10 @@ class GraphView(Drawing):
             super().__init__()
             self.view, self.row = view, row
 
+        @property
+        def control(self) -> GraphView:
+            return self.view
+
     class CursorMoved(OnNode):
         """The cursor is on another node."""
 
