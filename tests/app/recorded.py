@@ -340,7 +340,8 @@ class RecordedBench:
         texts = tuple(row.text for row in job.rows)
         corrupted = [Run(job.model, self._tokenize(Tokenize(job.model, row.corrupted, job.bos)).ids, job.bos)
                      for row in job.rows if row.corrupted]  # fmt: skip
-        return Prompts(str(hash(job)), job.name, tuple(runs), tuple(targets), texts, labels, 0, tuple(corrupted))
+        return Prompts(str(hash(job)), job.name, tuple(runs), tuple(targets), texts, labels, 0,
+                       corrupted=tuple(corrupted))  # fmt: skip
 
     def _attributionover(self, job: AttributionOver) -> Grid:
         return attribution_grid(job.unit, None, len(job.prompts), ("mean", "spread"))

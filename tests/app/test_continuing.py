@@ -33,19 +33,19 @@ async def test_it_is_drawn_by_temperature_and_seed_and_the_title_says_so() -> No
     bench = RecordedBench()
     async with driven(bench=bench) as (explorer, pilot):
         await pressed(explorer, pilot, "plus")
-        assert border(explorer) == "greedy: says next"
+        assert border(explorer).endswith("greedy: says next")
         await pressed(explorer, pilot, "tilde", "ctrl+u", *"5 0.8 seed 3", "enter")
         job = asked(bench)
         assert (job.n, job.temperature, job.seed) == (5, 0.8, 3)
-        assert border(explorer) == "T 0.8 seed 3: says next"
+        assert border(explorer).endswith("T 0.8 seed 3: says next")
         await pressed(explorer, pilot, "plus", "plus")
-        assert border(explorer) == "T 0.8 seed 3: says next", "how it was asked for stays"
+        assert border(explorer).endswith("T 0.8 seed 3: says next"), "how it was asked for stays"
         await pressed(explorer, pilot, "a")
-        assert border(explorer) == "T 0.8 seed 3: clean and changed"
+        assert border(explorer).endswith("T 0.8 seed 3: clean and changed")
         await pressed(explorer, pilot, "tilde", "ctrl+u", *"7", "enter")
         job = asked(bench)
         assert (job.n, job.temperature, job.seed) == (7, 0.0, 0)
-        assert border(explorer).startswith("greedy")
+        assert "greedy" in border(explorer)
 
 
 @pytest.mark.parametrize(

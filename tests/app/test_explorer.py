@@ -117,8 +117,7 @@ async def test_twenty_head_changes_while_the_worker_is_busy_compute_the_last_one
 
 async def test_the_cursor_moves_and_strip_and_inspector_follow() -> None:
     async with driven() as (explorer, pilot):
-        await pilot.press("home", "k", "l")
-        await pilot.pause()
+        await pressed(explorer, pilot, "home", "k", "l")
         assert explorer.main.heatmap.cursor == (4, 1)
         assert explorer.selection.prompt_cell == (4, 1)
         strip = explorer.query_one(TokenStrip)

@@ -74,7 +74,6 @@ async def test_a_model_of_another_vocabulary_takes_it_away_and_says_so() -> None
 async def test_each_picture_can_have_its_own_scale() -> None:
     async with driven() as (explorer, pilot):
         await pressed(explorer, pilot, "equals_sign")
-        assert "nothing is pinned" in notice(explorer)
         await pressed(explorer, pilot, "2", "vertical_line", "right_square_bracket")
         assert "one scale" in str(beside(explorer).border_title)
         shared = drawn(explorer).limits

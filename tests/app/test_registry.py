@@ -146,4 +146,5 @@ def test_an_option_with_the_name_of_a_flag_has_its_values_in_the_export() -> Non
             for form in page.exports[:1]:
                 if option.name in form.choices and not callable(option.values):
                     values = {str(value).replace(" ", "-") for value in option.values}
-                    assert values >= {name.replace(" ", "-") for name in form.choices[option.name]}, page.name
+                    alone = {"loss"} if page.name == "knockout" else set()  # a text's, so a row of the export's table
+                    assert values >= {name.replace(" ", "-") for name in form.choices[option.name]} - alone, page.name

@@ -125,7 +125,7 @@ def test_a_circuit(
     path = tmp_path / "facts.jsonl"
     path.write_text('{"prompt": "The king", "answer": "Rome"}\n{"prompt": "The", "answer": "in"}\n')
     app = recorded_app(prompts=str(path))
-    shown = ("p",) if size[0] < 100 else ()  # on a small screen the panel waits to be asked for
+    shown = ("p",) if size[0] < 130 else ()  # on a small screen the panel waits to be asked for
     assert snap_compare(app, run_before=press(app, ("6", "j", "l", "c", "k", "c", *shown)), terminal_size=size)
 
 

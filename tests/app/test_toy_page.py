@@ -197,7 +197,7 @@ def test_keys_and_help_of_shared_keys_speak_of_it() -> None:
     listed = {command.id: command for command in commands.every()}
     assert (listed["toy"].keys, listed["toy"].help) == (("J",), "Numbers to play with.")
     assert "Toy: plain or squared numbers." in listed["mode"].help
-    assert "| `Q` | Toy | Numbers to play with. |" in commands.key_table()
+    assert "| `J` | Toy | Numbers to play with. |" in commands.key_table()
     moved = moves.cycle(loaded(page="qk"), "unit", "unit")[1]
     assert "Toy" not in moved, "it has no unit"
 
@@ -241,7 +241,7 @@ def test_the_exports_help_knows_it() -> None:
 
 def test_the_readmes_tables_have_its_rows() -> None:
     tables = importlib.import_module("tui.pages.__main__")
-    assert "| `Q` Toy | row × column | numbers to play with |" in tables.view_table().splitlines()
+    assert "| `J` Toy | row × column | numbers to play with |" in tables.view_table().splitlines()
     assert "`toy`" in tables.export_names()
 
 
