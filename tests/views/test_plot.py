@@ -61,7 +61,7 @@ def wrong_cells(drawn: Picture, scheme: Scheme) -> int:
             for y in range(region.y, region.bottom):
                 found = lines[y][region.x : region.right]
                 if layout.numbers and swatch and y == layout.top + layout.label_line(down):
-                    mark = swatch.mark if swatch.glyph else ""
+                    mark = swatch.glyph
                     said = "".join(char for char, _ in found).removeprefix(mark)
                     wrong += {colour for _, colour in found} != {background}
                     wrong += not is_number(said, float(extremes[down, across]))

@@ -94,8 +94,9 @@ class WhyPage(Page):
     title = "Why"
     key = "W"
     help = "Why the head looks there: the score of the cell under the cursor, split over pairs of earlier components."
-    says = ("component × component", "one attention score split over pairs of earlier components, one at the query "
-                                     "and one at the key, through frozen norms")  # fmt: skip
+    says = ("component × component", "one attention score split over pairs of earlier components, one at the "
+            "query and one at the key, through frozen norms; `m` takes away what the mean key has, or a key that `'` "
+            "has marked: the softmax sees only such differences")  # fmt: skip
     options = (
         UNIT,
         Option("mode", AgainstLook, "against", AGAINST, "the score, less that of the mean key or of a marked one",

@@ -62,7 +62,9 @@ def written_on(
         texts = ("",) * len(row) if written is None else written[at][first : first + len(row)]
         faint = [not layout.texts and abs(value) < least for value in values]
         for line, cells in enumerate(_lines(layout, texts, values, sizes, last - y, scheme.glyphs), y):
-            runs = _runs(cells, swatches, faint, scheme)
+            # What says the size: of a text a mark before it, of a number a shade, for a mark would be read as its sign.
+            marks = "mark" if layout.texts and line == y else "" if layout.texts else "glyph"
+            runs = _runs(cells, swatches, faint, scheme, marks)
             strip = Strip([Segment(part, style) for part, style in runs if part], layout.cols.size)
             out[line] = Strip.join([out[line].crop(0, layout.left), strip, out[line].crop(layout.right)])
     return tuple(out)
@@ -93,7 +95,7 @@ def _beside(text: str, value: float, size: int) -> str:
 
 
 def _runs(
-    cells: Sequence[str], swatches: Sequence[Swatch | None], faint: Sequence[bool], scheme: Scheme
+    cells: Sequence[str], swatches: Sequence[Swatch | None], faint: Sequence[bool], scheme: Scheme, marks: str
 ) -> list[tuple[str, Style]]:
     """Cells of one look after the other as one piece each."""
     plain = _ink(scheme.text, scheme.surface)
@@ -103,7 +105,7 @@ def _runs(
         if swatch is None:
             pieces = [(" " * size, plain)]
         elif swatch.glyph:
-            mark = swatch.mark if text[0] == " " else text[0]
+            mark = text[0] if text[0] != " " or not marks else getattr(swatch, marks)
             pieces = [(mark, _ink(swatch.foreground, swatch.background)), (text[1:], plain)]
         else:
             ink = contrast(swatch.background)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
     from tui.later import numpy as np
 
-MAX_CELL = (12, 4)
+MAX_CELL = (16, 5)
 """Largest cell in columns and lines: a 2×2 matrix should not become a wall."""
 SAMPLE = 256
 """Labels that decide how much room labels get: an axis may hold a vocabulary of 50,257."""

@@ -235,7 +235,7 @@ def _insert_halves(sheet: Any, levels: np.ndarray, layout: Layout, colours: Pale
 def _insert_legend(sheet: Any, grid: Grid, layout: Layout, colours: Palette, scale: Scale, scheme: Scheme) -> None:
     """The last line: axis names and the part shown at the left, the colour bar with its ends at the right."""
     # Such cells have glyphs of their own, and so has the bar.
-    glyphs: Glyphs = "mark" if layout.texts or layout.numbers else "narrow" if _one_wide(layout) else "glyph"
+    glyphs: Glyphs = "mark" if layout.texts else "narrow" if _one_wide(layout) else "glyph"
     line, room = layout.height - 1, min(layout.width, max(layout.right, 56))
     start = insert_bar(sheet, line, room, colours, scale, scheme, glyphs, layout.width // 4)
     if start >= 0:
