@@ -244,7 +244,8 @@ def _check_values(o: argparse.Namespace, export: Export) -> None:
     for name, values in export.choices.items():
         value = getattr(o, name)
         if value is not None and value not in values:
-            raise Usage(f"--{name} {value} is not for {o.view}, which has {', '.join(values)}")
+            names = dict.fromkeys(str(one).replace(" ", "-") for one in values)
+            raise Usage(f"--{name} {value} is not for {o.view}, which has {', '.join(names)}")
     for name, flag in FLAGS.items():
         value = getattr(o, name)
         if flag.least is not None and value is not None and value < flag.least:

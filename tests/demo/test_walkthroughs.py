@@ -1,7 +1,7 @@
 """The README's walk-throughs, key by key on the embedded model: every figure that it prints stands on the screen.
 
 Keys, places and figures are read from the README's tables. All walk-throughs run in one session, in both orders, at
-80×24 and at 120×40.
+80×24 and at 140×40.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Screen:
         if self.lines_beside:
             return self.lines_beside
         small = self.explorer.desk.small
-        assert self.explorer.panel_open is not small
-        if small:
+        if not self.explorer.panel_open:  # a page may have its list in front
+            assert small
             await self.press("p")
         assert self.explorer.panel_open
         lines = self.text(self.explorer.panel.region)
@@ -180,7 +180,7 @@ async def vocabulary(screen: Screen, figure: str) -> None:
 
 async def others_give_less(screen: Screen, figure: str) -> None:
     lines = await screen.beside()
-    given = [re.match(rf"\W*(?:bos⟩|\w+) +({NUMBER})", line) for line in lines if "France" not in line]
+    given = [re.match(rf"\W*(?:bos⟩|\w+) +({NUMBER})", line) for line in lines[1:] if "France" not in line]
     values = [abs(float(found[1].replace("−", "-"))) for found in given if found]
     assert len(values) == 5
     assert max(values) < float(figure)
@@ -336,7 +336,7 @@ async def walk(screen: Screen, title: str) -> None:
 
 
 @pytest.mark.timeout(500)
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+@pytest.mark.parametrize("size", [(80, 24), (140, 40)], ids=["80x24", "140x40"])
 async def test_walk_throughs_in_one_session(size: tuple[int, int]) -> None:
     """There and back: each after each, and twice."""
     app = CircuitApp(Options())

@@ -149,7 +149,7 @@ USAGE = [
     ((*PAIR, "--estimate", "--variant", "ioi"), "--estimate is of direct paths"),
     ((*PAIR, "--estimate", "--memory", "5"), "--memory is for exact paths"),
     ((*PAIR, "--variant", "both"), "invalid choice"),
-    ((*PAIR, "--metric", "loss"), "invalid choice"),
+    ((*PAIR, "--metric", "loss"), "--metric loss is not for paths"),
     ((*PAIR, "--distractor", "Paris"), "needs --answer"),
     ((*PAIR, "--weights", "raw"), "paths does not depend on it"),
     ((*PAIR, "--site", "z"), "paths does not depend on it"),
