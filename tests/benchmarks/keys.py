@@ -34,6 +34,7 @@ def next_head() -> list[Row]:
         for child in (ours, lines):
             child.open()
             child.press("z")
+            child.press("z")
             child.settle(1)
             for key in SNAKE:
                 child.after(key, 1.0)
@@ -44,7 +45,7 @@ def next_head() -> list[Row]:
         computed = {words[0] for words in ours.noted()[begun:]} - {"plotext"}
     out = []
     for where, (one, other, p95) in {"matrix alone": alone, "whole app": explorer}.items():
-        what = f"key to painted frame, next head, 64×64 at 120×40, {where}"
+        what = f"key to painted frame, next head, 64×64 at 140×40, {where}"
         words = f" (computed: {', '.join(sorted(computed))})" if computed and where == "whole app" else ""
         figure = f"{ms(one)}, p95 {ms(p95)}{words}"
         out.append(Row(what, figure, f"line API {ms(other)}", one / other, "≤ 2 ×", one <= 2 * other))
@@ -70,7 +71,7 @@ def cursor() -> list[Row]:
 def cursor_by_default() -> list[Row]:
     """The demo as it opens."""
     out = []
-    for columns, lines, panel, limit in ((120, 40, True, 2000), (80, 24, False, 1200)):
+    for columns, lines, panel, limit in ((140, 40, True, 2000), (80, 24, False, 1200)):
         with Child("app", *COLORS, size=(columns, lines)) as child:
             child.open()
             child.expect("L0H0 · pattern", panel=panel, whole=True)
@@ -100,6 +101,7 @@ def cursor_in_64() -> list[Row]:
         child.open()
         child.close_panel()
         child.after("z", 1)
+        child.after("z", 1)
         child.expect("L0H0 · pattern", panel=False, whole=True)
         p95, figure, times, notes = moves(child, "h" * 20 + "kh" * 8 + "k" * 8 + "j" * 8)
         child.expect("L0H0 · pattern", panel=False, whole=True)
@@ -110,7 +112,7 @@ def cursor_in_64() -> list[Row]:
         child.expect("L0H0 · pattern", panel=False, whole=False)
     plotext, forward = notes.count("plotext"), notes.count("Forward")
     return [
-        Row("cursor move, 64×64 at 120×40: bytes, p95", figure, "", None, "≤ 1.2 kB", p95 <= 1200),
+        Row("cursor move, 64×64 at 140×40: bytes, p95", figure, "", None, "≤ 1.2 kB", p95 <= 1200),
         Row("cursor moves: calls of plotext, forward passes", f"{plotext}, {forward}", "", None, "none",
             not plotext and not forward),
         Row("cursor move: key to painted cells", times, "", None, "", True),
@@ -136,9 +138,9 @@ def moves(child: Child, keys: str) -> tuple[float, str, str, list[str]]:
 
 
 def bytes_of_frames() -> list[Row]:
-    """The demo as it opens, at 80×24 and at 120×40."""
+    """The demo as it opens, at 80×24 and at 140×40."""
     out = []
-    for columns, lines in ((80, 24), (120, 40)):
+    for columns, lines in ((80, 24), (140, 40)):
         with Child("app", *COLORS, size=(columns, lines)) as child:
             child.open()
             heads = []
@@ -148,7 +150,7 @@ def bytes_of_frames() -> list[Row]:
                 child.wait_for(lambda text, head=head: shown(text).title == head)
                 child.settle(0.4)
                 heads.append(child.count - before)
-                child.expect(head, panel=columns == 120, whole=True)
+                child.expect(head, panel=columns == 140, whole=True)
             if columns == 80:
                 most = max(heads)
                 figure = f"{size(most)} (median {size(statistics.median(heads))})"
@@ -156,13 +158,13 @@ def bytes_of_frames() -> list[Row]:
             before = child.count
             child.resize(columns, lines - 1)
             child.settle(0.6)
-            child.expect(HEADS[0], panel=columns == 120, whole=True)
+            child.expect(HEADS[0], panel=columns == 140, whole=True)
             one = (child.count - before) / (columns * (lines - 1))
             out.append(Row(f"whole redraw at {columns}×{lines - 1}, bytes a cell", f"{one:.1f} B", "", None, "≤ 24 B",
                            1 <= one <= 24))  # fmt: skip
             before = child.count
             time.sleep(5)
             rate = (child.count - before) / 5
-            if columns == 120:
+            if columns == 140:
                 out.append(Row("idle", f"{rate:.0f} B/s", "", None, "0 B/s", rate == 0))
     return out

@@ -18,9 +18,11 @@ from tui.views.plot import axis_label
 
 def line_picture(
     grid: Grid, width: int, height: int, scheme: Scheme | None = None, *, fit: bool = False,
-    origin: tuple[int, int] = (0, 0), scale: Any = None,
+    origin: tuple[int, int] = (0, 0), scale: Any = None, numbers: bool = True, halves: bool = False,
 ) -> Picture:  # fmt: skip
-    """``plot.picture`` without plotext: the same cells, labels and sizes, made into Segments directly."""
+    """``picture`` without plotext: the same cells, labels and sizes, made into Segments directly; cells that have room
+    for more than colours are not its task."""
+    assert not halves
     scheme = scheme or Scheme()
     layout = lay(grid, width, height, axis_label, fit, origin)
     scale = scale or scale_of(grid.values, grid.diverging)

@@ -49,7 +49,7 @@ def shown(text: str) -> Shown:
     edges = [x for x, letter in enumerate(lines[tabs]) if letter in "╭╮│"]
     left, right = (edges[2], edges[3]) if len(edges) > 3 else (edges[-1] if edges else 0, len(lines[tabs]))
     return Shown(
-        title_of(text).strip(), axes > 0, axes > 0 and not re.search(r"\d–\d+/\d", lines[axes]),
+        re.sub(r"\s{2,}.*", "", title_of(text).strip()), axes > 0, axes > 0 and not re.search(r"\d–\d+/\d", lines[axes]),
         panes[2] if len(panes) > 2 else "", (slice(tabs + 3, axes), slice(left + 1, right)),
     )  # fmt: skip
 
@@ -58,7 +58,7 @@ class Child(Terminal):
     """Runs ``tests.benchmarks.child``."""
 
     def __init__(
-        self, kind: str, *arguments: str, size: tuple[int, int] = (120, 40), rate: float | None = None, **variables: str
+        self, kind: str, *arguments: str, size: tuple[int, int] = (140, 40), rate: float | None = None, **variables: str
     ) -> None:
         self.folder = tempfile.TemporaryDirectory()
         path = Path(self.folder.name)

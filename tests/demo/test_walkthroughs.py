@@ -72,6 +72,12 @@ class Screen:
             return [strip.text for strip in strips]
         return [strip.crop(region.x, region.right).text for strip in strips[region.y : region.bottom]]
 
+    async def checks(self) -> str:
+        """The identities below the picture, which a list may have covered."""
+        if self.explorer.desk.small and self.explorer.panel_open:
+            await self.press("escape")
+        return self.line("#checks")
+
     def line(self, selector: str) -> str:
         return " ".join(self.text(self.explorer.query_one(selector).region))
 
@@ -160,14 +166,14 @@ def checks(name: str) -> Reader:
     """In the line of identities, after the name of a side."""
 
     async def check(screen: Screen, figure: str) -> None:
-        assert re.search(rf"Σ parts {re.escape(figure)} = {name} {re.escape(figure)} ±", screen.line("#checks"))
+        assert re.search(rf"Σ parts {re.escape(figure)} = {name} {re.escape(figure)} ±", await screen.checks())
 
     return check
 
 
 async def within(screen: Screen, figure: str) -> None:
     """The identity's error is at most that."""
-    found = re.search(r"±(\de-\d+)", screen.line("#checks"))
+    found = re.search(r"±(\de-\d+)", await screen.checks())
     assert found is not None
     assert float(found[1]) <= float(figure)
 
@@ -200,7 +206,7 @@ def others_below_chance(best: int) -> Reader:
 
 async def named_in_the_tree(screen: Screen, _figure: str) -> None:
     """Induction heads are, where their line is in sight."""
-    assert re.search(r"H3 +ind 0?\.83.*H0 +ind 0?\.90", screen.line("#tree"))
+    assert re.search(r"H3 +ind 0?\.826.*H0 +ind 0?\.896", screen.line("#tree"))
 
 
 def next_token(token: str) -> Reader:
