@@ -97,12 +97,17 @@ class BlockMoments:
     """``[d, d]``: sum of outer products around the mean."""
 
 
-def block_moments(block: Tensor) -> BlockMoments:
+def block_moments(block: Tensor, check: Callable[[], None] = lambda: None) -> BlockMoments:
     """Of rows ``[n, d]``."""
     mean = double(block).mean(0)
-    apart = block - mean.to(block)
-    # Products in the block's own precision (float64 is 2 to 60 times slower), sums over blocks in float64.
-    return BlockMoments(len(block), mean, apart.mT @ apart)
+    squares = torch.zeros(())
+    step = BLOCK // 4  # a cancel waits for one product
+    for start in range(0, len(block), step):
+        check()
+        apart = block[start : start + step] - mean.to(block)
+        # Products in the block's own precision (float64 is 2 to 60 times slower), sums over blocks in float64.
+        squares = squares.to(block) + apart.mT @ apart
+    return BlockMoments(len(block), mean, squares)
 
 
 def merged(blocks: Iterable[BlockMoments]) -> Moments:

@@ -38,7 +38,7 @@ def stream_moments(job: StreamMoments, bench: OpenModel, ctx: Context) -> qk.Mom
 def moments_block(job: MomentsBlock, bench: OpenModel, ctx: Context) -> qk.BlockMoments:
     norm = fold.bare(bench.live.head(0, 0).norm)
     rows = basis.written(bench.ends, job.basis, slice(job.start, job.stop))
-    return qk.block_moments(basis.read(rows, job.basis, norm, False))
+    return qk.block_moments(basis.read(rows, job.basis, norm, False), ctx.check)
 
 
 def key_moments(job: KeyMoments, bench: OpenModel, ctx: Context) -> qk.Moments:
