@@ -24,6 +24,7 @@ os.environ |= {
     "TERM": "xterm-256color",
     "TOKENIZERS_PARALLELISM": "false",
     "TQDM_DISABLE": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
     "TRANSFORMERS_VERBOSITY": "error",
     "XDG_CONFIG_HOME": f"{_HOME}/config",
     "XDG_STATE_HOME": f"{_HOME}/state",

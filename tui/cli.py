@@ -151,7 +151,7 @@ def _headless(
     arguments: Sequence[str],
 ) -> NoReturn:
     """A command without a screen, with libraries that keep quiet."""
-    os.environ.update({name: value for name, value in terminal.QUIET.items() if name not in os.environ})
+    os.environ.update({name: value for name, value in terminal.LIBRARIES.items() if name not in os.environ})
     arguments_parser = Parser(prog=f"{PROGRAM} {command}", allow_abbrev=False)
     add_arguments(arguments_parser)
     try:

@@ -72,8 +72,8 @@ def panel_job(s: Selection, cached: Cached) -> jobs.Job | None:
 
 
 def needs(s: Selection, cached: Cached, with_panel: bool = True) -> list[jobs.Job]:
-    """Everything that the screen shows of this selection, most important first; neighbouring heads and the labels of
-    the tree last, in idle time."""
+    """Everything that the screen shows of this selection, most important first: the picture, then those of the heads
+    beside it, since the next key is a head more often than a look at the line below; the labels of the tree last."""
     if s.model is None or s.open != s.opened:
         return [s.open]
     if s.tokens_of != tokenizing(s):
@@ -86,7 +86,7 @@ def needs(s: Selection, cached: Cached, with_panel: bool = True) -> list[jobs.Jo
         seen[1:1] = [shown(s.base), panel_job(s.base, cached) if with_panel else None]
     other = pairing(s) if s.pair is not None and s.pair.tokens_of != pairing(s) else None
     pair = [other, after_pair(s) if s.pair is not None and s.pair.likeliest is None else None]
-    return _there([*page.asks(s), file, *pair, *seen, *page.inspects(s), *prefetched(page, s), *tree.needs(s)])
+    return _there([*page.asks(s), file, *pair, *seen, *prefetched(page, s), *page.inspects(s), *tree.needs(s)])
 
 
 def _there(jobs: Iterable[jobs.Job | None]) -> list[jobs.Job]:

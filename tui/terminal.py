@@ -27,14 +27,17 @@ _SYSTEMS: dict[Colors, str] = {"truecolor": "truecolor", "256": "256", "16": "st
 FRAMES_PER_SECOND, SSH_FRAMES_PER_SECOND = "120", "20"
 """A picture that is there waits half a frame to be drawn. Only what changed is sent, so more of them cost no bytes."""
 
-QUIET = {
+LIBRARIES = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
     "TOKENIZERS_PARALLELISM": "false",
     "TQDM_DISABLE": "1",
     "TRANSFORMERS_VERBOSITY": "error",
 }
-"""Keeps the libraries from writing to the terminal."""
+"""Keeps the libraries from writing to the terminal, and torch's threads from spinning while they wait for each other:
+spinning they take the cores from the screen and from all else that runs. Beside four busy processes a product of 0.5 ms
+then took 16 ms, with threads that sleep 1 ms; with nothing beside it both are as fast."""
 
 
 class Wishes(Protocol):
@@ -84,7 +87,7 @@ def environment(options: Wishes, environ: Mapping[str, str]) -> dict[str, str | 
     A variable that the user has set stays, but for what ``--color`` says in so many words.
     """
     drawn = colors(options.color, environ)
-    out: dict[str, str | None] = {name: value for name, value in QUIET.items() if name not in environ}
+    out: dict[str, str | None] = {name: value for name, value in LIBRARIES.items() if name not in environ}
     # Textual takes the presence of NO_COLOR, even empty, for a wish.
     out["NO_COLOR"] = "1" if drawn == "none" else None
     out["TEXTUAL_COLOR_SYSTEM"] = _SYSTEMS.get(drawn, "standard")

@@ -36,6 +36,7 @@ from tui.engine.jobs import (
     StackEffect,
     SteeringDirection,
     Target,
+    Unchanged,
 )
 from tui.engine.jobs.parts import Forward
 from tui.results import Capabilities
@@ -378,6 +379,33 @@ def test_plain_forward_and_hooks_agree(
     assert (plain.resid_pre - hooked.resid_pre).abs().max() < 1e-5 * hooked.resid_pre.abs().max()
     assert (plain.logits - traced(desk, ids=ids).logits).abs().max() > 1e-3 * size
     assert len(desk.get(NextTokens(run, -1)).rows) == 10
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+@pytest.mark.parametrize("same", [False, True])
+def test_a_long_changed_prompt_has_one_pass_and_each_layer_s_pattern(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, hooked: bool, same: bool
+) -> None:
+    """The same bits as where all patterns are kept, below the change, in its layer and above."""
+    desk = pair.desk
+    info = desk.info
+    if hooked:
+        plain = replace(info, capabilities=replace(info.capabilities, plain="no"))
+        monkeypatch.setattr(desk.bench.live, "info", plain)
+    made = (Ablation("L1H1", "scale", amount=0.5), CutEdge("L1H2", 4, 1, "drop"))
+    run = replace(desk.run(*IDS, 71), interventions=(Unchanged(made),) if same else made)
+    monkeypatch.setattr(desk, "values", {})
+    whole: Trace = desk.get(Forward(run))
+    monkeypatch.setattr("tui.engine.opened.KEPT", 0)
+    monkeypatch.setattr(desk, "values", {})
+    passes, own = [], desk.bench.live.trace
+    monkeypatch.setattr(desk.bench.live, "trace", lambda *a, **k: passes.append(1) or own(*a, **k))
+    for layer in range(info.n_layers):
+        one: Trace = desk.get(Forward(run, layer))
+        for kept in ("patterns", "queries", "keys", "values"):
+            assert torch.equal(getattr(one, kept)[layer], getattr(whole, kept)[layer]), (layer, kept)
+    assert len(passes) == 1 + (hooked and not same)
+    assert torch.equal(one.logits, whole.logits)
 
 
 def test_a_change_that_cannot_be_stays_on_the_list_with_the_reason(pair: Pair) -> None:

@@ -67,7 +67,11 @@ class Watched:
         trace = live.trace
 
         def counted(
-            ids: Any, layers: Any = (), check: Callable[[], None] = lambda: None, interventions: Any = ()
+            ids: Any,
+            layers: Any = (),
+            check: Callable[[], None] = lambda: None,
+            interventions: Any = (),
+            again: bool = False,
         ) -> Any:
             self.forwards += 1
             self.entered.set()
@@ -76,7 +80,7 @@ class Watched:
                 time.sleep(self.delay)
                 check()
 
-            return trace(ids, layers, slow, interventions)
+            return trace(ids, layers, slow, interventions, again)
 
         live.trace = counted  # type: ignore[method-assign]
 

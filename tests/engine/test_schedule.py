@@ -170,6 +170,31 @@ def test_a_forward_for_prefetch_gives_way_to_a_job_without_one_but_not_for_ever(
     assert rig.bench.cancelled.count(Forward()) == 3
 
 
+def test_what_blocks_have_kept_is_not_lost_so_their_part_holds_up_nobody(make_rig: Callable[..., Rig]) -> None:
+    """Or a head would wait for the rest of it, however long, once ``patience`` seconds are stopped before."""
+    now = [0.0]
+    rig = make_rig(patience=2.0, clock=lambda: now[0])
+    blocks = [Plain(f"block {i}") for i in range(9)]
+
+    def takes(ctx: Context) -> str:
+        now[0] += 0.9
+        return "a block"
+
+    rig.bench.answers |= dict.fromkeys(blocks, takes)
+    rig.bench.answers[Forward()] = lambda ctx: [ctx.get(block) for block in blocks]
+    for index in range(5):
+        gate = rig.bench.gate(blocks[index + 1])
+        rig.engine.want([Plain(str(index)), Head(0)])
+        gate.wait()
+        del rig.bench.gates[blocks[index + 1]]
+    rig.engine.want([Plain("last"), Head(0)])
+    wait_until(rig.events.settled(Plain("last")))
+    wait_until(rig.events.idle())
+    assert rig.bench.cancelled.count(Forward()) == 5
+    assert [block for block in blocks if rig.bench.finished.count(block) != 1] == []
+    assert rig.events.done[-1] == Head(0)
+
+
 def test_a_long_job_resumes_behind_the_blocks_it_has(rig: Rig) -> None:
     long = Plain("long")
     rig.bench.answers[long] = lambda ctx: [ctx.get(Plain(f"block {i}")) for i in range(4)]

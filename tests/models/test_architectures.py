@@ -72,6 +72,19 @@ def test_parts_fit_together(name: str, model_of: Models) -> None:
     assert error(total, trace.resid_pre[-1]) < 1e-5
 
 
+def test_attention_runs_again_bit_by_bit(name: str, model_of: Models) -> None:
+    live = model_of(name)
+    whole, bare = live.trace(IDS, range(live.n_layers)), live.trace(IDS, again=True)
+    assert not whole.calls
+    assert not bare.patterns
+    for layer in range(live.n_layers):
+        one = live.with_attention(bare, layer)
+        for kept in ("patterns", "queries", "keys", "values"):
+            assert set(getattr(one, kept)) == {layer}
+            assert torch.equal(getattr(one, kept)[layer], getattr(whole, kept)[layer]), kept
+        assert one.resid_pre is bare.resid_pre
+
+
 def test_capabilities(name: str, model_of: Models) -> None:
     info = model_of(name).info
     assert all(value < 1e-5 for value in info.checks.values()), info.checks

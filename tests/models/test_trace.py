@@ -115,3 +115,14 @@ def test_activations_are_copies(gpt2: LiveModel) -> None:
         trace.resid_pre.zero_()
         trace.queries[0].zero_()
     assert gpt2.trace(IDS, [0]).resid_pre.any()
+
+
+def test_attention_that_runs_again_is_cancelled_and_changed_as_its_pass_was(gpt2: LiveModel) -> None:
+    change = [("blocks.1.attn.hook_q", lambda q: 2 * q)]
+    bare, whole = gpt2.trace(IDS, again=True, interventions=change), gpt2.trace(IDS, [1], interventions=change)
+    assert torch.equal(gpt2.with_attention(bare, 1, interventions=change).patterns[1], whole.patterns[1])
+    hooks = hooks_left(gpt2)
+    for after in range(4):
+        with pytest.raises(Cancelled):
+            gpt2.with_attention(bare, 1, cancel_after(after))
+        assert hooks_left(gpt2) == hooks

@@ -62,12 +62,17 @@ def vocabulary(
 ) -> Iterator[Tensor]:
     """All tokens' rows in blocks ``[≤ BLOCK, d_model]``, so that no second copy of ``W_E`` is ever made."""
     total = len(ends.W_E)
+    for rows in slices(total, basis):
+        check()
+        yield read(written(ends, basis, rows), basis, norm, processed)
+        progress(min(rows.stop, total), total)
+
+
+def slices(total: int, basis: str) -> list[slice]:
+    """The blocks that so many tokens are read in."""
     # An MLP makes a row four times wider and 500 times dearer, so its blocks are shorter: a cancel waits for one block.
     step = BLOCK // 8 if basis == "effective" else BLOCK
-    for start in range(0, total, step):
-        check()
-        yield read(written(ends, basis, slice(start, start + step)), basis, norm, processed)
-        progress(min(start + step, total), total)
+    return [slice(start, start + step) for start in range(0, total, step)]
 
 
 def as_index(ids: tuple[int, ...], like: Tensor) -> Tensor:

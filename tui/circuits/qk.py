@@ -86,23 +86,49 @@ class Moments:
         return Moments(self.mean @ W + double(b), W.mT @ self.cov @ W)
 
 
-def moments(blocks: Iterable[Tensor]) -> Moments:
-    """Of row blocks ``[≤ block, d]``, merged around each block's own mean so that a common offset costs no digits."""
+@dataclass(frozen=True, eq=False)
+class BlockMoments:
+    """What ``merged`` reads of some rows."""
+
+    count: int
+    mean: Tensor
+    """``[d]``, float64."""
+    squares: Tensor
+    """``[d, d]``: sum of outer products around the mean."""
+
+
+def block_moments(block: Tensor, check: Callable[[], None] = lambda: None) -> BlockMoments:
+    """Of rows ``[n, d]``."""
+    mean = double(block).mean(0)
+    squares = torch.zeros(())
+    step = BLOCK // 4  # a cancel waits for one product
+    for start in range(0, len(block), step):
+        check()
+        apart = block[start : start + step] - mean.to(block)
+        # Products in the block's own precision (float64 is 2 to 60 times slower), sums over blocks in float64.
+        squares = squares.to(block) + apart.mT @ apart
+    return BlockMoments(len(block), mean, squares)
+
+
+def merged(blocks: Iterable[BlockMoments]) -> Moments:
+    """Of all rows: merged around each block's own mean so that a common offset costs no digits."""
     count = 0
     mean = cov = torch.zeros(())
     for block in blocks:
-        n, block_mean = len(block), double(block).mean(0)
-        apart = block - block_mean.to(block)
-        # Products in the block's own precision (float64 is 2 to 60 times slower), sums over blocks in float64.
-        squares = double(apart.mT @ apart)
+        n, squares = block.count, double(block.squares)
         if count == 0:
-            mean, cov = block_mean, squares
+            mean, cov = block.mean, squares
         else:
-            delta = block_mean - mean
+            delta = block.mean - mean
             mean = mean + delta * (n / (count + n))
             cov = cov + squares + torch.outer(delta, delta) * (count * n / (count + n))
         count += n
     return Moments(mean, cov / max(count, 1))
+
+
+def moments(blocks: Iterable[Tensor]) -> Moments:
+    """Of row blocks ``[≤ block, d]``."""
+    return merged(map(block_moments, blocks))
 
 
 def vocabulary_keys(head: HeadWeights, blocks: Iterable[Tensor], form: str) -> Tensor:

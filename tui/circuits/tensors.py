@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -152,6 +153,8 @@ class Trace:
     layer, one tensor where neighbours see the same."""
     score_bias: Mapping[int, Tensor]
     """layer → ``[n_heads, n, n]`` added to the scaled scores (ALiBi); absent without."""
+    calls: Mapping[int, tuple[Any, Any]] = field(default_factory=dict)
+    """layer → what the model's own attention was called with, where its pattern may be asked for later."""
     added: Mapping[int, Tensor] = field(default_factory=dict)
     """layer → ``[n, d_model]`` that interventions added to the stream before the block (the number of layers: to the
     final stream); absent without."""

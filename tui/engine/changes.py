@@ -7,6 +7,7 @@ layer that is touched; else the model's own with hooks, which begins anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 
 from ..circuits import spectrum as spectral
+from ..circuits.changed import changed_trace, with_attention
 from ..circuits.errors import Refusal
-from ..circuits.forward import Edit, Edits, changed_trace, lowest, merged
+from ..circuits.forward import Edit, Edits, lowest, merged
 from ..circuits.tensors import Trace
 from ..models.trace import Hook
 from ..names import layer_at, neuron_at, part_at
@@ -39,13 +41,29 @@ OTHER = "Take that change away, or name another part."
 
 def forward(job: Forward, bench: OpenModel, ctx: Context) -> Trace:
     """One forward pass, with the run's changes."""
-    layers: tuple[int, ...] = tuple(range(bench.info.n_layers)) if bench.keeps_all(job.run) else ()
     if job.layer is not None:
-        layers = (job.layer,)
+        return _with_attention(job.run, job.layer, bench, ctx)
+    keeps_all = bench.keeps_all(job.run)
+    layers: Sequence[int] = range(bench.info.n_layers) if keeps_all else ()
     if job.run.interventions:
-        return _changed(job.run, job.layer, layers, bench, ctx)
+        return _changed(job.run, layers, bench, ctx)
     ctx.progress("forward pass")
-    return bench.live.trace(job.run.ids, layers, ctx.check)
+    return bench.live.trace(job.run.ids, layers, ctx.check, again=not keeps_all)
+
+
+def _with_attention(run: Run, layer: int, bench: OpenModel, ctx: Context) -> Trace:
+    """A pass with one layer's attention, which alone runs again: there is one pass a run, whatever layer is read."""
+    trace: Trace = ctx.get(Forward(run))
+    if layer in trace.patterns:
+        return trace
+    edits, start = _edits(run, bench, ctx)
+    if trace.calls:
+        inside = {at: edit for at, edit in edits.items() if at[1] == layer and at[0] in ("q", "k", "v", *PATTERN)}
+        return bench.live.with_attention(trace, layer, ctx.check, hooks_of(inside, bench))
+    if start is not None and layer >= start:
+        return with_attention(bench.live.forward, trace, edits, layer)
+    own: Trace = ctx.get(Forward(run.clean, layer))
+    return replace(trace, patterns=own.patterns, queries=own.queries, keys=own.keys, values=own.values)
 
 
 class Alone:
@@ -70,18 +88,24 @@ class Alone:
     def partial(self, result: Any) -> None: ...
 
 
-def _changed(run: Run, layer: int | None, layers: Sequence[int], bench: OpenModel, ctx: Context) -> Trace:
+def _changed(run: Run, layers: Sequence[int], bench: OpenModel, ctx: Context) -> Trace:
     """``layers``: those whose patterns are kept."""
-    clean: Trace = ctx.get(Forward(run.clean, layer))
-    like = [change.like for change in run.interventions if isinstance(change, Unchanged)]
-    edits = edits_of(like[0] if like else run.interventions, clean, run, bench, ctx)
-    if not edits or (like and bench.info.capabilities.plain):
+    clean: Trace = ctx.get(Forward(run.clean))
+    edits, start = _edits(run, bench, ctx)
+    if start is None or (not edits and bench.info.capabilities.plain):
         return clean
     ctx.progress("changed forward pass")
     if not bench.info.capabilities.plain:
-        start = lowest(edits)
-        return changed_trace(bench.live.forward, clean, {} if like else edits, start, layers, ctx.check)
-    return bench.live.trace(run.ids, layers, ctx.check, hooks_of(edits, bench))
+        return changed_trace(bench.live.forward, clean, edits, start, layers, ctx.check)
+    return bench.live.trace(run.ids, layers, ctx.check, hooks_of(edits, bench), again=not layers)
+
+
+def _edits(run: Run, bench: OpenModel, ctx: Context) -> tuple[Edits, int | None]:
+    """What a run's changes do, and the layer from which it is computed by itself; None: it is the clean one."""
+    like = [change.like for change in run.interventions if isinstance(change, Unchanged)]
+    clean: Trace = ctx.get(Forward(run.clean))
+    edits = edits_of(like[0] if like else run.interventions, clean, run, bench, ctx)
+    return {} if like else edits, lowest(edits) if edits else None
 
 
 def edits_of(changes: Sequence[Change], clean: Trace, run: Run, bench: OpenModel, ctx: Context) -> Edits:

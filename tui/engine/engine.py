@@ -10,7 +10,7 @@ pass), which are cached like any job, so a computation is a stack: the job, and 
 What is stopped. Whenever the list changes, the next ``ctx.check()`` of the running computation lets it go on
   1. if the goal, or a part that the goal needs (``job.needs()``), is on its stack; or
   2. if a part on its stack is needed by any missing job and work on that part worth ``patience`` seconds has been
-     thrown away already;
+     thrown away already (what its own parts have kept is not lost);
 and raises ``Cancelled`` otherwise. A part that is done is cached, and the check that follows it stops the rest. So
 twenty head changes during a slow forward pass give one forward pass (rule 1: the twentieth head needs it) and one
 result. A prefetch never holds up what the user asked for: it is not the goal any more, is dropped, and starts again in
@@ -329,13 +329,15 @@ class Computation:
         self._engine = engine
         self._stack: list[Job] = []
         self._seen = -1
+        self._kept = 0.0
+        """Seconds of parts that are done, and cached."""
 
     def run(self, job: Job) -> Any:
         """Compute a job that is not cached, on top of what runs already."""
         if job in self._stack:
             raise RuntimeError(f"{job!r} asks for itself")
         engine = self._engine
-        started = engine.clock()
+        started, kept = engine.clock(), self._kept
         self._stack.append(job)
         try:
             self.check()
@@ -343,12 +345,14 @@ class Computation:
             if self.cancelled:  # and the bench went on all the same: what it returns may be cut short
                 raise Cancelled
         except Cancelled:
-            engine._lose(job, engine.clock() - started)
+            engine._lose(job, engine.clock() - started - (self._kept - kept))
             raise
         finally:
             self._stack.pop()
             self._seen = -1  # the stack has changed, so what was worth while may not be any more
-        engine._keep(job, value, engine.clock() - started)
+        seconds = engine.clock() - started
+        self._kept = kept + seconds
+        engine._keep(job, value, seconds)
         return value
 
     def check(self) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
 from ..circuits import basis, fold, qk
-from ..circuits.tensors import HeadWeights, Norm
+from ..circuits.tensors import HeadWeights
 from ..results import head_name
 from .bench import Context
-from .jobs.parts import KeyMoments, StreamMoments, VocabularyKeys
+from .jobs.parts import KeyMoments, MomentsBlock, StreamMoments, VocabularyKeys
 from .opened import OpenModel
 
 PRODUCTS = 10**11
@@ -21,19 +19,26 @@ PRODUCTS = 10**11
 def vocabulary_keys(job: VocabularyKeys, bench: OpenModel, ctx: Context) -> Tensor:
     head, processed = bench.head(job.layer, job.head, job.weights), job.weights == "processed"
     stage = f"keys of the vocabulary, {head_name(job.layer, job.head)}"
-    return qk.vocabulary_keys(head, _vocabulary(bench, job.basis, head.norm, processed, stage, ctx), job.form)
 
-
-def stream_moments(job: StreamMoments, bench: OpenModel, ctx: Context) -> qk.Moments:
-    norm = fold.bare(bench.live.head(0, 0).norm)
-    return qk.moments(_vocabulary(bench, job.basis, norm, False, "moments of the vocabulary", ctx))
-
-
-def _vocabulary(bench: OpenModel, name: str, norm: Norm, processed: bool, stage: str, ctx: Context) -> Iterator[Tensor]:
     def told(done: int, total: int) -> None:
         ctx.progress(stage, done, total)
 
-    return basis.vocabulary(bench.ends, name, norm, processed, ctx.check, told)
+    rows = basis.vocabulary(bench.ends, job.basis, head.norm, processed, ctx.check, told)
+    return qk.vocabulary_keys(head, rows, job.form)
+
+
+def stream_moments(job: StreamMoments, bench: OpenModel, ctx: Context) -> qk.Moments:
+    blocks, total = [], len(bench.ends.W_E)
+    for rows in basis.slices(total, job.basis):
+        blocks.append(ctx.get(MomentsBlock(job.model, job.basis, rows.start, rows.stop)))
+        ctx.progress("moments of the vocabulary", min(rows.stop, total), total)
+    return qk.merged(blocks)
+
+
+def moments_block(job: MomentsBlock, bench: OpenModel, ctx: Context) -> qk.BlockMoments:
+    norm = fold.bare(bench.live.head(0, 0).norm)
+    rows = basis.written(bench.ends, job.basis, slice(job.start, job.stop))
+    return qk.block_moments(basis.read(rows, job.basis, norm, False), ctx.check)
 
 
 def key_moments(job: KeyMoments, bench: OpenModel, ctx: Context) -> qk.Moments:

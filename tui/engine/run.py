@@ -77,6 +77,7 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     jobs.LensOver: many.lens_over,
     parts.LensState: lenses.lens_state,
     jobs.LensTop: lenses.lens_top,
+    parts.MomentsBlock: keys.moments_block,
     jobs.Nearest: vocabulary.nearest,
     jobs.Neurons: neurons.neurons,
     jobs.NeuronTokens: neurons.neuron_tokens,

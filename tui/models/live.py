@@ -16,7 +16,7 @@ from .blocks import read_block
 from .errors import ModelError
 from .rotary import Rotate, rotation
 from .tokens import Tokenizer
-from .trace import Hook, checked_ids, run_patterns, run_traces
+from .trace import Hook, checked_ids, run_patterns, run_traces, with_attention
 from .weights import read_ends, read_head, read_mlp
 
 
@@ -109,13 +109,22 @@ class LiveModel:
         layers: Collection[int] = (),
         check: Callable[[], None] = never,
         interventions: Sequence[Hook] = (),
+        again: bool = False,
     ) -> Trace:
-        """One forward pass of ``ids``; ``layers``: those whose patterns, queries, keys and values are kept.
+        """One forward pass of ``ids``; ``layers``: those whose patterns, queries, keys and values are kept; ``again``:
+        whether ``with_attention`` can add another layer's.
 
         ``check`` may raise to cancel, also in the middle of the pass. ModelError for ids that the model cannot take
         (none, too many, out of range): nothing is cut.
         """
-        return self.traces([ids], layers, check, interventions)[0]
+        return self.traces([ids], layers, check, interventions, again=again)[0]
+
+    def with_attention(
+        self, trace: Trace, layer: int, check: Callable[[], None] = never, interventions: Sequence[Hook] = ()
+    ) -> Trace:
+        """A trace made with ``again``, with one layer's pattern, queries, keys and values; ``interventions``: those of
+        its pass that are in this layer's attention."""
+        return with_attention(self.bridge, trace, layer, self.rotation, check, interventions)
 
     def traces(
         self,
@@ -124,6 +133,7 @@ class LiveModel:
         check: Callable[[], None] = never,
         interventions: Sequence[Hook] = (),
         positions: slice = slice(None),
+        again: bool = False,
     ) -> list[Trace]:
         """One forward pass of several prompts of equal length → a Trace for each, as ``trace`` gives it but for
         rounding; ``positions``: those at which stream and logits are kept."""
@@ -135,7 +145,7 @@ class LiveModel:
                     f"There is no layer {layer} in this model.", f"Layers run from 0 to {self.n_layers - 1}."
                 )
         ids = torch.stack(checked).to(self.device)
-        return run_traces(self.bridge, ids, layers, self.rotation, check, interventions, positions)
+        return run_traces(self.bridge, ids, layers, self.rotation, check, interventions, positions, again)
 
     def patterns(
         self,

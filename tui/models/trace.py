@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -44,15 +45,22 @@ def checked_ids(ids: Sequence[int] | Tensor, d_vocab: int, n_ctx: int) -> Tensor
 
 class Recording:
     """The hooks of one pass and what they saw. ``layers``: those whose pattern, queries, keys and values are kept, at
-    every position; ``positions``: those at which the stream is."""
+    every position; ``positions``: those at which the stream is; ``again``: whether calls of attention are kept."""
 
     def __init__(
-        self, bridge: Any, n: int, layers: Collection[int], positions: slice, check: Callable[[], None]
+        self,
+        bridge: Any,
+        n: int,
+        layers: Collection[int],
+        positions: slice,
+        check: Callable[[], None],
+        again: bool = False,
     ) -> None:
-        self.bridge, self.n, self.positions, self.check = bridge, n, positions, check
+        self.bridge, self.n, self.positions, self.check, self.again = bridge, n, positions, check, again
         self.layers = sorted(set(layers))
         self.seen: dict[str, Tensor] = {}
         self.masks: dict[int, Tensor] = {}
+        self.calls: dict[int, tuple[Any, Any]] = {}
 
     def hooks(self) -> list[tuple[str, Callable[..., None]]]:
         names = ["embed.hook_out"]
@@ -69,13 +77,15 @@ class Recording:
                 if "hook_resid_mid" in block.hook_aliases:
                     names.append(at + "hook_resid_mid")
         names.append(f"blocks.{last}.hook_out")
-        attention = [
+        return [(name, self._keep(name, self.positions)) for name in names] + self.attention_hooks()
+
+    def attention_hooks(self) -> list[tuple[str, Callable[..., None]]]:
+        names = [
             f"blocks.{layer}.attn.{kind}"
             for layer in self.layers
             for kind in ("hook_pattern", "hook_q", "hook_k", "hook_v")
         ]
-        kept = [(name, self._keep(name, self.positions)) for name in names]
-        return kept + [(name, self._keep(name, slice(None))) for name in attention]
+        return [(name, self._keep(name, slice(None))) for name in names]
 
     def _keep(self, name: str, positions: slice) -> Callable[..., None]:
         """What a hook does: keep ``[b, n, …]``, or ``[n, …]`` of what all prompts share, at ``positions``."""
@@ -93,12 +103,15 @@ class Recording:
         return value if value.ndim < 3 else value[prompt if len(value) > 1 else 0]
 
     def watch_masks(self) -> list[Any]:
-        """Pre-hooks that keep the mask each attention is handed: the one certain source for sliding windows."""
+        """Pre-hooks that keep the mask each attention is handed: the one certain source for sliding windows; and all
+        that it is handed, where it may have to run again."""
 
         last: list[Any] = [None, None]
 
         def watch(layer: int) -> Any:
-            def keep(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
+            def keep(_module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+                if self.again:
+                    self.calls[layer] = args, dict(kwargs)
                 mask = kwargs.get("attention_mask")
                 if not isinstance(mask, Tensor) or mask.ndim != 4:
                     return
@@ -112,6 +125,25 @@ class Recording:
             block.attn.register_forward_pre_hook(watch(layer), with_kwargs=True)
             for layer, block in enumerate(self.bridge.blocks)
         ]
+
+    def attention(self, prompt: int, rotation: Callable[[int], Rotate | None]) -> dict[str, dict[int, Tensor]]:
+        """``patterns``, ``queries``, ``keys`` and ``values`` of a Trace."""
+        out: dict[str, dict[int, Tensor]] = {"patterns": {}, "queries": {}, "keys": {}, "values": {}}
+        cfg = self.bridge.cfg
+        for layer in self.layers:
+            at = f"blocks.{layer}.attn."
+            if at + "hook_pattern" in self.seen:
+                out["patterns"][layer] = self.of(at + "hook_pattern", prompt)
+            if all(at + name in self.seen for name in ("hook_q", "hook_k", "hook_v")):
+                q, k, v = (
+                    self.of(at + name, prompt).reshape(self.n, -1, cfg.d_head)
+                    for name in ("hook_q", "hook_k", "hook_v")
+                )
+                attn, rotate = self.bridge.blocks[layer].attn, rotation(layer)
+                out["queries"][layer] = used(attn, q, "q_norm", rotate)
+                out["keys"][layer] = expand(used(attn, k, "k_norm", rotate), cfg.n_heads)
+                out["values"][layer] = expand(v, cfg.n_heads)
+        return out
 
     def stack(self, kind: str, prompt: int) -> Tensor | None:
         names = [f"blocks.{layer}.{kind}" for layer in range(len(self.bridge.blocks))]
@@ -154,11 +186,13 @@ def run_traces(
     check: Callable[[], None],
     interventions: Sequence[Hook] = (),
     positions: slice = slice(None),
+    again: bool = False,
 ) -> list[Trace]:
     """One forward pass of checked ``ids [b, n]`` → a Trace for each prompt. Logits and activations are those of the
-    changed model where ``interventions`` change something; ``positions``: those at which stream and logits are kept."""
-    record = Recording(bridge, ids.shape[1], layers, positions, check)
-    changes = [(name, lambda tensor, hook, change=change: change(tensor)) for name, change in interventions]
+    changed model where ``interventions`` change something; ``positions``: those at which stream and logits are kept;
+    ``again``: of one prompt, so much that ``with_attention`` can read any layer's attention later."""
+    record = Recording(bridge, ids.shape[1], layers, positions, check, again and len(ids) == 1)
+    changes = _changes(interventions)
     check()
     with torch.inference_mode():
         handles = record.watch_masks()
@@ -170,6 +204,30 @@ def run_traces(
                 handle.remove()
         check()
         return [_assemble(record, index, ids[index], plain(logits[index]), rotation) for index in range(len(ids))]
+
+
+def with_attention(
+    bridge: Any,
+    trace: Trace,
+    layer: int,
+    rotation: Callable[[int], Rotate | None],
+    check: Callable[[], None],
+    interventions: Sequence[Hook] = (),
+) -> Trace:
+    """The trace of a pass with ``again``, with one layer's pattern, queries, keys and values: bit by bit those of the
+    pass, since the model's own attention runs once more on what it was called with."""
+    record = Recording(bridge, len(trace.ids), [layer], slice(None), check)
+    args, kwargs = trace.calls[layer]
+    check()
+    hooks = [*_changes(interventions), *record.attention_hooks()]
+    with torch.inference_mode(), bridge.hooks(fwd_hooks=hooks):
+        bridge.blocks[layer].attn(*args, **kwargs)
+    check()
+    return replace(trace, **record.attention(0, rotation))  # type: ignore[arg-type]
+
+
+def _changes(interventions: Sequence[Hook]) -> list[tuple[str, Callable[..., Tensor]]]:
+    return [(name, lambda tensor, hook, change=change: change(tensor)) for name, change in interventions]
 
 
 class _Enough(Exception):
@@ -204,7 +262,7 @@ def _assemble(
     record: Recording, prompt: int, ids: Tensor, logits: Tensor, rotation: Callable[[int], Rotate | None]
 ) -> Trace:
     bridge, cfg = record.bridge, record.bridge.cfg
-    n, n_layers = len(ids), len(bridge.blocks)
+    n_layers = len(bridge.blocks)
     pre = record.stack("hook_in", prompt)
     attn_out, z = record.stack("hook_attn_out", prompt), record.stack("attn.hook_z", prompt)
     if pre is None or attn_out is None or z is None:
@@ -212,19 +270,6 @@ def _assemble(
         raise ModelError(f"This architecture does not show its {missing} in every layer.", "Choose another model.")
     embed = record.of("embed.hook_out", prompt)
     pos = record.of("pos_embed.hook_out", prompt) if "pos_embed.hook_out" in record.seen else None
-    queries, keys, values, patterns = {}, {}, {}, {}
-    for layer in record.layers:
-        at = f"blocks.{layer}.attn."
-        if at + "hook_pattern" in record.seen:
-            patterns[layer] = record.of(at + "hook_pattern", prompt)
-        if all(at + name in record.seen for name in ("hook_q", "hook_k", "hook_v")):
-            q, k, v = (
-                record.of(at + name, prompt).reshape(n, -1, cfg.d_head) for name in ("hook_q", "hook_k", "hook_v")
-            )
-            attn, rotate = bridge.blocks[layer].attn, rotation(layer)
-            queries[layer] = used(attn, q, "q_norm", rotate)
-            keys[layer] = expand(used(attn, k, "k_norm", rotate), cfg.n_heads)
-            values[layer] = expand(v, cfg.n_heads)
     return Trace(
         ids=ids,
         embed=embed,
@@ -237,12 +282,10 @@ def _assemble(
         b_O=torch.stack([output_bias(block.attn, cfg.d_model) for block in bridge.blocks]),
         attn_post_scale=_post_scale(record, prompt),
         logits=logits,
-        patterns=patterns,
-        queries=queries,
-        keys=keys,
-        values=values,
         visible=record.reach,
         score_bias={},
+        calls=record.calls,
+        **record.attention(prompt, rotation),
     )
 
 

@@ -11,7 +11,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 from textual.geometry import Region
@@ -106,6 +106,8 @@ class Layout:
     """Letters left out at the start of column labels: of ``H0`` to ``H31`` the name of the axis says what they are."""
     groups: tuple[tuple[int, str], ...] = ()
     """First block of a layer, and the layer."""
+    col_places: bool = False
+    """Columns are blocks of tokens, so their labels are places along the axis."""
 
     @property
     def right(self) -> int:
@@ -202,7 +204,9 @@ def lay(
     axis = height >= 9 and width_ >= 30
     legend = height >= 6
     room = 0 if width_ < 14 else min(16, max(5, width_ // 5))
-    left = min(room, max(map(width, names), default=0))
+    # A block holds many tokens, and none of them names it: where tokens are in blocks, the labels are places.
+    tokens = fit and grid.rows.ids is not None
+    left = min(room, max([*map(width, names), len(str(n_rows)) if tokens and 2 * n_rows > height else 0]))
     canvas_width = max(1, width_ - left - axis)
     body = max(1, height - legend)
 
@@ -216,7 +220,10 @@ def lay(
         return cell_size(n_rows, n_cols, canvas_width, lines, max(wanted, least), fit)
 
     cell = size(max(1, body - 1 - axis), max(map(width, heads), default=0))
+    col_places = fit and grid.cols.ids is not None and n_cols > canvas_width
     band = _band(grid.cols, heads, cell[0], body, body - axis - n_rows * cell[1], bool(text))
+    if col_places:
+        band = _Band(int(body >= 4), False, 0)
     canvas_height = max(1, body - band.lines - axis)
     cell = size(canvas_height, cell[0] if cell[0] >= READABLE else band.widest)
     halved = halves and not fit and not text and canvas_height < n_rows
@@ -226,15 +233,29 @@ def lay(
     rows = lay_axis(n_rows, canvas_height * (1 + halved), cell[1], fit, origin[0])
     cols = lay_axis(n_cols, canvas_width, cell[0], fit, origin[1])
     row_labels = tuple(shorten(label(grid.rows, start), left) for start in rows.starts[:-1]) if left else ()
+    if row_labels and tokens and rows.starts[-1] > len(rows):
+        row_labels = places(rows, 3)
     if row_labels:  # plotext makes room for the widest label shown: with one of full width the cells stay in place
         row_labels = (" " * (left - width(row_labels[0])) + row_labels[0], *row_labels[1:])
     shown = [label(grid.cols, start) for start in cols.starts[:-1]] if band.lines else []
     each = rows.starts[-1] - rows.starts[0] == len(rows) and cols.starts[-1] - cols.starts[0] == len(cols)
     written = numbers and each and (cell[1] > 1 or text >= NUMBERED_TEXT if text else cell[0] >= numbers)
-    return Layout(
+    made = Layout(
         width_, height, left + axis, band.lines + axis, rows, cols, row_labels, (), band.upright, band.lines, axis,
-        legend, bool(text), bool(written) and not halved, halved, band.grouped, band.unlettered,
-    ).with_heads(shown)  # fmt: skip
+        legend, bool(text), bool(written) and not halved, halved, band.grouped, band.unlettered, (), col_places,
+    )  # fmt: skip
+    if col_places:
+        return replace(made, col_labels=places(cols, 2 * len(str(n_cols)) + 2) if band.lines else ())
+    return made.with_heads(shown)
+
+
+def places(span: Span, gap: int) -> tuple[str, ...]:
+    """``0``, ``100``, ``200`` … on the blocks that hold them, "" on all others: the closest round numbers that stand
+    ``gap`` characters apart."""
+    step = next(one for one in (m * 10**power for power in count() for m in (1, 2, 5))
+                if one * span.size >= gap * span.starts[-1])  # fmt: skip
+    at = {span.block(place): str(place) for place in range(0, span.starts[-1], step)}
+    return tuple(at.get(block, "") for block in range(len(span)))
 
 
 @dataclass(frozen=True)
@@ -309,15 +330,15 @@ def text_columns(n_cols: int, columns: int, fit: bool, texts: Sequence[Sequence[
     return min(room, TEXT[1]) if room >= LEAST_TEXT else 0
 
 
-def lay_axis(count: int, room: int, size: int, fit: bool, origin: int = 0) -> Span:
-    """One axis of ``count`` cells of ``size`` characters in ``room``: blocks where fitted, else a window."""
-    if count == 0:
+def lay_axis(total: int, room: int, size: int, fit: bool, origin: int = 0) -> Span:
+    """One axis of ``total`` cells of ``size`` characters in ``room``: blocks where fitted, else a window."""
+    if total == 0:
         return Span((0,), (0,))
-    if fit and count * size > room:
-        starts = tuple(i * count // room for i in range(room + 1))
+    if fit and total * size > room:
+        starts = tuple(i * total // room for i in range(room + 1))
         return Span(starts, tuple(range(room + 1)))
-    shown = min(count, max(1, room // size))
-    first = max(0, min(origin, count - shown))
+    shown = min(total, max(1, room // size))
+    first = max(0, min(origin, total - shown))
     return Span(tuple(range(first, first + shown + 1)), tuple(size * i for i in range(shown + 1)))
 
 

@@ -210,18 +210,17 @@ class Heatmap(Drawing):
         return self._shown.strips if self._shown else None
 
     def line_with_cursor(self, strip: Strip, y: int) -> Strip:
-        row, col = self._at
         shown = self._shown
-        if shown is None:
+        cell = shown.layout.region(*self._at) if shown else None
+        if shown is None or cell is None:
             return strip
         layout, grid = shown.layout, shown.grid
-        cell = layout.region(row, col)
-        if cell is None:
-            return strip
+        # Beside a block stands what its colour is of, which need not be the cell that the cursor was sent to.
+        row, col = shown.named(*self._at)
         style = self.get_component_rich_style("plot--cursor")
         if cell.y <= y < cell.bottom:
             strip = laid_over(strip, cell.x, self._cell(strip, shown, cell, y - cell.y))
-        label = layout.row_label_region(row)
+        label = layout.row_label_region(self._at[0])
         if label is not None and label.y == y:
             text = shorten(axis_label(grid.rows, row), label.width)
             text = " " * (label.width - width(text)) + text
@@ -231,8 +230,11 @@ class Heatmap(Drawing):
             # one line.
             mark = "▼" if cell.width < 3 else "▼".center(cell.width, "─")
             strip = laid_over(strip, cell.x, [Segment(mark.ljust(cell.width, "─"), style)])
-        head = layout.col_label_region(col)
-        if head is not None and not layout.upright and y == layout.label_lines - 1:
+        head = layout.col_label_region(self._at[1])
+        if layout.col_places and y == layout.label_lines - 1:
+            text = shorten(axis_label(grid.cols, col), layout.cols.size)
+            strip = laid_over(strip, min(cell.x, layout.right - width(text)), [Segment(text, style)])
+        elif head is not None and not layout.upright and y == layout.label_lines - 1:
             text = shorten(layout.head_of(axis_label(grid.cols, col)), head.width)
             strip = laid_over(strip, head.x, [Segment(text + " " * (head.width - width(text)), style)])
         return strip
@@ -281,6 +283,8 @@ def _touched(layout: Layout, cell: Cell) -> list[Region]:
     """What the cursor marks when it is on a cell."""
     place, head = layout.region(*cell), layout.col_label_region(cell[1])
     regions = [place, layout.row_label_region(cell[0]), None if layout.upright else head]
+    if layout.col_places and layout.label_lines:  # the label is as long as its token
+        regions.append(Region(layout.left, layout.label_lines - 1, layout.cols.size, 1))
     if place is not None and layout.axis:
         regions.append(Region(place.x, layout.top - 1, place.width, 1))
     return [region for region in regions if region is not None]

@@ -62,6 +62,11 @@ class Picture:
         """The cell whose value a block shows."""
         return extreme_cell(self.grid.values, self.layout.rows, self.layout.cols, block, self.grid.diverging)
 
+    def named(self, row: int, col: int) -> tuple[int, int]:
+        """The cell that a cell's block is drawn after: of a block of several, the one whose value it shows."""
+        block = self.block_of(row, col) if self.is_blocked else None
+        return (row, col) if block is None else self.cell_of(block)
+
     def swatch(self, row: int, col: int) -> Swatch | None:
         """How the block of a cell is drawn, None where it is masked or outside."""
         block = self.block_of(row, col)
@@ -147,7 +152,7 @@ def _frame(layout: Layout, scheme: Scheme) -> Any:
         # A ruler of exactly one unit a line, so that a tick's place is its line; plotext counts from below.
         left.lim(0, max(1, lines - 1))
         # Of two rows on one line the first has its label there.
-        at = {layout.label_line(i): layout.row_labels[i] for i in reversed(range(len(layout.rows)))}
+        at = {layout.label_line(i): text for i, text in reversed([*enumerate(layout.row_labels)]) if text}
         left.ticks([lines - 1 - line for line in at], list(at.values()))
     if above:
         upper = figure.ruler("x", "upper")
@@ -162,7 +167,7 @@ def _unhindered(layout: Layout) -> list[int]:
     """Blocks whose labels on their side leave a gap to the next."""
     shown, free = [], 0
     for i, text in enumerate(layout.col_labels):
-        if layout.cols.edges[i] >= free and layout.cols.edges[i] + width(text) <= layout.cols.size:
+        if text and layout.cols.edges[i] >= free and layout.cols.edges[i] + width(text) <= layout.cols.size:
             shown.append(i)
             free = layout.cols.edges[i] + width(text) + 1
     return shown

@@ -15,17 +15,17 @@ class Forward(Job):
     """One forward pass → ``Trace``.
 
     ``layer`` None: with every layer's pattern where they are small together (``KEPT`` bytes in opened.py), else with
-    none, and then the views of one layer ask for ``Forward(run, layer)``.
+    none, and then the views of one layer ask for ``Forward(run, layer)``: the same pass, and that layer's attention
+    run again, so that there is one pass whatever layer is looked at.
     """
 
     run: Run
     layer: int | None = None
 
     def needs(self) -> frozenset[Job]:
-        if not self.run.interventions:
-            return frozenset()
         read = (change.needs(self.run) for change in self.run.interventions)
-        return frozenset({Forward(self.run.clean), Forward(self.run.clean, self.layer)}).union(*read)
+        clean = {Forward(self.run.clean), Forward(self.run.clean, self.layer)} if self.run.interventions else set()
+        return frozenset(clean if self.layer is None else {*clean, Forward(self.run)}).union(*read)
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,17 @@ class StreamMoments(Job):
 
     model: ModelKey
     basis: Basis
+
+
+@dataclass(frozen=True)
+class MomentsBlock(Job):
+    """Of the tokens ``start`` to ``stop``, what ``StreamMoments`` is merged from → ``BlockMoments``: blocks that are
+    done stay when it is stopped, so that it needs no time in one piece."""
+
+    model: ModelKey
+    basis: Basis
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True)
