@@ -65,6 +65,9 @@ def by_layer(grid: Grid, column: int = 0) -> Grid:
     diverging = (limits[0] if limits else float(np.nanmin(values, initial=0.0))) < 0 if heads else grid.diverging
     header = _of_column(grid.header, grid.cols.labels[column], grid.cols.labels)
     made = Grid(header, frozen(values), rows, cols, diverging, limits=limits)
+    as_drawn = header.explanation.replace("row = head, best first", "row = layer, column = head")
+    header = replace(header, explanation=as_drawn)
+    made = replace(made, header=header)
     said = none_above(made)
     if not said:
         return made
@@ -108,7 +111,7 @@ def ranked_pairs(grid: Grid) -> Table:
         (grid.rows.labels[i // width], grid.cols.labels[i % width], float(grid.values[i // width, i % width]))
         for i in order
     ]
-    return Table(grid.header, ("at the query", "at the key", "score"), tuple(rows), bar="score")
+    return Table(grid.header, ("query", "key", "score"), tuple(rows), bar="score")
 
 
 @lru_cache(KEPT)

@@ -249,7 +249,8 @@ class Explorer(Screen[None]):
         self.desk.enter()
 
     def action_fit(self) -> None:
-        self.main.heatmap.action_fit()
+        if not self.main.heatmap.action_fit():
+            self.notice.settle("option", "all of it is in sight already")
 
     def action_scale(self) -> None:
         if self.scene.pinned is None:

@@ -198,7 +198,8 @@ def remark(before: Selection, after: Selection) -> str:
         return f"weights {raw if after.weights == 'raw' else 'processed: norms folded, writing weights centred'}"
     if after.with_bos != before.with_bos:
         return f"the prompt has {'a' if after.with_bos else 'no'} BOS before it: every number of the run changes"
-    return ""
+    said = (look.remark(before.look(type(look)), after) for look in after.looks if look not in before.looks)
+    return next(filter(None, said), "")
 
 
 def is_jump(name: str) -> bool:

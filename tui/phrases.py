@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 from .contrast import differs
@@ -28,8 +29,8 @@ def number(value: float | None, digits: int | None = 2) -> str:
 
 
 def share(value: float | None) -> str:
-    """An attention weight: three digits."""
-    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+    """An attention weight: three digits, never nothing of what is not zero."""
+    return "–" if value is None or math.isnan(value) else number(value, 3) if value else "0.000"
 
 
 def error(value: float) -> str:
@@ -56,16 +57,27 @@ LEAST_NAME = 12
 
 
 def in_room(line: Segments, columns: int) -> Segments:
-    """A line of a name and its values in so many columns: the name is cut first, then the last values go, whole."""
+    """A line of a name and its values in so many columns: what stands in brackets goes first, then the name is cut,
+    then the last values go, each whole."""
     if sum(width(text) for text, _ in line) <= columns or not line:
         return line
     (name, style), *values = line
-    kept = list(values)
-    while kept and sum(width(text) for text, _ in kept) + min(width(name), LEAST_NAME if kept[1:] else 4) > columns:
-        kept.pop()
-    room = columns - sum(width(text) for text, _ in kept)
+    plain = [(re.sub(r" ?\([^)]*\)", "", text), look) for text, look in values]
+    fields: list[Segments] = []
+    for piece in plain:  # a value begins behind two blanks; what follows without them belongs to it
+        if piece[0].startswith("  ") or not fields:
+            fields.append([piece])
+        else:
+            fields[-1].append(piece)
+    while fields and _columns(fields) + min(width(name), LEAST_NAME if fields[1:] else 4) > columns:
+        fields.pop()
+    room = columns - _columns(fields)
     cut = name if width(name) <= room else shorten(name.rstrip(), room)
-    return [(cut, style), *kept]
+    return [(cut, style), *(piece for pieces in fields for piece in pieces)]
+
+
+def _columns(fields: list[Segments]) -> int:
+    return sum(width(text) for pieces in fields for text, _ in pieces)
 
 
 def contrast(s: Selection, asked: Callable[[Selection], Job | Nothing]) -> str:

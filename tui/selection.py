@@ -32,6 +32,10 @@ class Look:
         """With everything put right that this model, layer or file does not allow."""
         return self
 
+    def remark(self, before: Self, s: Selection) -> str:
+        """What the picture does not tell of a change to it; "" where it does."""
+        return ""
+
     def for_model(self) -> Self:
         """For another model: what was chosen by token id is gone."""
         return self

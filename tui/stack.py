@@ -229,6 +229,21 @@ def _edited(s: Selection) -> str:
     return notation.written(s.stack[_meant(s, s.look(StackLook).edited)].change) if s.stack else ""
 
 
+def _missing(s: Selection, name: str) -> str:
+    """That the model does not have a part, or ""."""
+    model, part, neuron = s.model, part_at(name), neuron_at(name)
+    if model is None:
+        return ""
+    layer = neuron[0] if neuron else part.layer if part else 0
+    if layer >= model.n_layers:
+        return f"{name} does not exist: the layers of {model.name} are 0 to {model.n_layers - 1}"
+    if part is not None and part.head is not None and part.head >= model.n_heads:
+        return f"{name} does not exist: the heads of {model.name} are 0 to {model.n_heads - 1}"
+    if neuron and model.d_mlp and neuron[1] >= model.d_mlp:
+        return f"{name} does not exist: a layer of {model.name} has neurons 0 to {model.d_mlp - 1}"
+    return ""
+
+
 def _answered(s: Selection, text: str) -> Selection | Lookup | Problem:
     """What is written takes the place of the change that was meant; nothing takes it away."""
     at = _meant(s, s.look(StackLook).edited) if _edited(s) else len(s.stack)
@@ -241,6 +256,8 @@ def _answered(s: Selection, text: str) -> Selection | Lookup | Problem:
         if isinstance(change, str):
             steps = {"none is open": ": O opens one", "no other prompt": ": P takes one"}
             return Problem(change + next((step for said, step in steps.items() if said in change), ""))
+        if why := _missing(s, getattr(change, "part", "")):
+            return Problem(why)
         made.append(Entry(change))
     return replace(_put(s, at, *made), contrast="changed")
 

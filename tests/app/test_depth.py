@@ -143,7 +143,7 @@ async def test_why_it_looks_there_and_enter_goes_to_the_component() -> None:
         grid = drawn(explorer)
         assert (grid.rows.name, grid.cols.name) == ("at the query", "at the key")
         assert "Σ parts 5.210 = score 5.210" in text_of(explorer, "#checks")
-        assert panel_table(explorer).columns == ("at the query", "at the key", "score")
+        assert panel_table(explorer).columns == ("query", "key", "score")
         column = grid.cols.labels.index("L0.attn")
         await pressed(explorer, pilot, *["l"] * column, "enter")
         assert (explorer.selection.page, explorer.selection.name) == ("pattern", "L0H0")

@@ -166,3 +166,14 @@ async def test_over_a_file_no_prompt_s_answer_is_shown_and_one_prompt_has_its_ow
         for key, answer in (("F", "·Paris"), ("greater_than_sign", "·London")):
             await pressed(explorer, pilot, key)
             assert beside.answer == f"answer {answer}"
+
+
+async def test_keys_of_a_field_take_effect_in_their_order() -> None:
+    """Several in one packet, as a paste over SSH or a fast hand sends them."""
+    async with driven(prompt="The king") as (explorer, pilot):
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(explorer.focused, PromptInput))
+        for key in ("ctrl+u", "a", "b", "backspace", "c", "home", "x", "end", "d"):
+            explorer.app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await settled(explorer, pilot)
+        assert explorer.selection.text == "xacd"

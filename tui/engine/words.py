@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..results import Header, ModelInfo, Scalar, head_name
-from .jobs import OV, QK, LayerPatterns, Pattern, QKDistance, Run
+from .jobs import OV, QK, Ablation, AddVector, Change, LayerPatterns, Pattern, QKDistance, Run
 
 PATTERN = {
     "pattern": (
@@ -36,8 +36,18 @@ def convention(info: ModelInfo, run: Run | None = None, **options: Scalar) -> di
     out: dict[str, Scalar] = {} if run is None else {"bos": run.bos}
     out |= {name: value for name, value in options.items() if value is not None}
     if run is not None and run.interventions:
-        out["changed"] = "; ".join(map(str, run.interventions))
+        out["changed"] = "; ".join(_in_full(change, run) for change in run.interventions)
     return out | {"dtype": info.key.dtype, "device": info.key.device}
+
+
+def _in_full(change: Change, run: Run) -> str:
+    """A change with what its number depends on: over what a mean is, how long a direction."""
+    if isinstance(change, Ablation) and change.reference is not None:
+        how = "per position" if change.reference.all_of(len(run.ids)) else "over positions"
+        return f"{change} ({how + ' of ' if change.how == 'mean' else ''}{change.reference.name})"
+    if isinstance(change, AddVector):
+        return f"{change} ({'of unit length, × the mean norm of the stream there' if change.unit else 'as given'})"
+    return str(change)
 
 
 def header(view: str, quantity: str, formula: str, **rest: Any) -> Header:

@@ -54,7 +54,7 @@ def follow(here: Here, table: Table, row: int) -> Selection | Say | None:
     """Where a row of a ranked list of parts leads: to the part, of two to the one at the key if it is one."""
     named = row_of(table, row)
     if "at the key" in named:
-        return to_part_of_two(here.s, str(named["at the query"]), str(named["at the key"]))
+        return to_part_of_two(here.s, str(named["query"]), str(named["key"]))
     if "part" in named and "token" not in named:
         return to_part(here.s, str(named["part"]))
     if "head" in named and (at := head_at(str(named["head"]))):

@@ -47,6 +47,12 @@ class AgainstLook(Look):
     marked: int | None = None
     """Position of a key."""
 
+    def remark(self, before: AgainstLook, s: Selection) -> str:
+        if self.marked is None or self.marked == before.marked:
+            return ""
+        name = f"{token(s.tokens, self.marked)} ({self.marked})"
+        return f"{name} is the marked key: on another cell W, then m, says what that one has and this one has not"
+
     def settled(self, s: Selection) -> Self:
         return replace(self, against=AGAINST[0]) if _against_refused(s, self.against) else self
 

@@ -150,12 +150,14 @@ class Heatmap(Drawing):
             self.set_cursor(*((n - 1 if to > 0 else 0 if to < 0 else at)
                                for to, n, at in ((down, n_rows, row), (side, n_cols, col))))  # fmt: skip
 
-    def action_fit(self) -> None:
-        """The next smaller cells, as far as they show more: one a line, two a line, the whole matrix; and back."""
-        steps = get_args(Zoom)
+    def action_fit(self) -> bool:
+        """The next smaller cells, as far as they show more: one a line, two a line, the whole matrix; and back. False:
+        there is no other size."""
+        steps, before = get_args(Zoom), self.zoom
         after = steps[(steps.index(self.zoom) + 1) :]
         now = self._lay()
         self.zoom = next((zoom for zoom in after if self._lay(zoom) != now), "cells")
+        return self.zoom != before
 
     def action_numbers(self) -> None:
         """Values in the cells, or colours alone."""

@@ -241,8 +241,10 @@ def _insert_legend(sheet: Any, grid: Grid, layout: Layout, colours: Palette, sca
     """The last line: axis names and the part shown at the left, the colour bar with its ends at the right."""
     # Such cells have glyphs of their own, and so has the bar.
     glyphs: Glyphs = "mark" if layout.texts else "narrow" if _one_wide(layout) else "glyph"
-    line, room = layout.height - 1, min(layout.width, max(layout.right, 56))
-    start = insert_bar(sheet, line, room, colours, scale, scheme, glyphs, layout.width // 4)
+    line, most = layout.height - 1, layout.width // 4
+    names = width(axes_line(grid, layout, layout.width)) + 2
+    room = min(layout.width, max(layout.right, 56, names + bar_width(colours, scale, scheme, most)))
+    start = insert_bar(sheet, line, room, colours, scale, scheme, glyphs, most)
     if start >= 0:
         text, ink = axes_line(grid, layout, start - 2), mix(scheme.muted, scheme.surface, 0.3)
         plot.write(sheet, 0, line, text, ink, scheme.surface)
@@ -250,6 +252,13 @@ def _insert_legend(sheet: Any, grid: Grid, layout: Layout, colours: Palette, sca
 
 def _one_wide(layout: Layout) -> bool:
     return layout.cols.size == len(layout.cols)
+
+
+def bar_width(colours: Palette, scale: Scale, scheme: Scheme, most: int) -> int:
+    """Columns of the colour bar, at most ``most`` and an odd number, with the scale's ends."""
+    bar = min(2 * len(colours) if scheme.glyphs else max(len(colours), 16), max(3, most))
+    ends = sum(len(plot.number(value, sign=colours.diverging)) for value in (scale.low, scale.high))
+    return bar - 1 + bar % 2 + ends + 2
 
 
 def insert_bar(
@@ -264,9 +273,8 @@ def insert_bar(
 ) -> int:
     """The colour bar with the scale's ends, up to a column; where it begins, or −1 where it has no room."""
     low, high = (plot.number(value, sign=colours.diverging) for value in (scale.low, scale.high))
-    bar = min(2 * len(colours) if scheme.glyphs else max(len(colours), 16), max(3, most))
-    bar -= 1 - bar % 2
-    start = end - (len(low) + bar + len(high) + 2)
+    total = bar_width(colours, scale, scheme, most)
+    start, bar = end - total, total - len(low) - len(high) - 2
     if start < 0:
         return -1
     plot.write(sheet, start, line, low, scheme.muted, scheme.surface)

@@ -145,5 +145,6 @@ def number(value: float, sign: bool = False) -> str:
     if size >= 9999.5 or size < 0.001:
         text = f"{size:.1e}".replace("e+0", "e").replace("e-0", "e−").replace("e+", "e").replace("e-", "e−")
     else:
-        text = f"{size:.{max(0, 2 - max(-2, int(np.floor(np.log10(size)))))}f}" if size < 100 else f"{size:.0f}"
+        power = max(-2, int(np.floor(np.log10(float(f"{size:.2e}")))))  # of what it is rounded to: 0.9999 is 1.00
+        text = f"{size:.{max(0, 2 - power)}f}" if size < 99.5 else f"{size:.0f}"
     return ("−" if value < 0 else "+" if sign else "") + text

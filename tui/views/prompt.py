@@ -13,18 +13,19 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from ..results import Table, Tokens
 from ..text import field_text, prompt_text, shorten, visible, width
 from .colours import contrast, palette
+from .field import Field
 from .surface import scheme_of
 
 SHADES = 5
 """Steps on either side of zero: neighbours of one shade are one run on the wire, and most activations are small."""
 
 
-class PromptInput(Input):
+class PromptInput(Field):
     """The text field, with the history on up and down.
 
     Newlines, tabs and control characters stand in it as their pictures (``⏎``), so a pasted text keeps its lines.
@@ -83,7 +84,7 @@ class PromptInput(Input):
             self._place = place
             self.prompt = prompt_text(self._draft) if place == len(self.history) else self.history[place]
 
-    def on_key(self, event: events.Key) -> None:
+    async def on_key(self, event: events.Key) -> None:
         """Enter and escape are taken here and not by bindings, which Textual looks at later: what came behind them in a
         packet would be text. That is for whoever has the keys by then."""
         if self.screen.focused is not self:
