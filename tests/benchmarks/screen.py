@@ -48,8 +48,9 @@ def shown(text: str) -> Shown:
     axes = next((y for y, line in enumerate(lines) if re.search(r"↓ .*→ |\d–\d+/\d+ | in blocks ", line)), 0)
     edges = [x for x, letter in enumerate(lines[tabs]) if letter in "╭╮│"]
     left, right = (edges[2], edges[3]) if len(edges) > 3 else (edges[-1] if edges else 0, len(lines[tabs]))
+    title = re.sub(r"\s{2,}.*", "", title_of(text).strip())
     return Shown(
-        re.sub(r"\s{2,}.*", "", title_of(text).strip()), axes > 0, axes > 0 and not re.search(r"\d–\d+/\d", lines[axes]),
+        title, axes > 0, axes > 0 and not re.search(r"\d–\d+/\d", lines[axes]),
         panes[2] if len(panes) > 2 else "", (slice(tabs + 3, axes), slice(left + 1, right)),
     )  # fmt: skip
 
