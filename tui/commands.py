@@ -134,8 +134,8 @@ SHARED: tuple[Command, ...] = (
     Command("open", ("enter",), "open", "open",
             "Open what is under the cursor: a head's pattern, an MLP's neurons, a neuron, a prompt of the file.",
             "Cursor"),
-    Command("fit", ("z",), "fit", "fit", "Fit the whole matrix in the window by block extremes, or back to one cell a "
-            "value.", "Look"),
+    Command("fit", ("z",), "fit", "fit", "Fit the whole matrix in the window by block extremes, its axes in positions, "
+            "or back to one cell a value.", "Look"),
     Command("scale", ("equals_sign",), "scale", "lock scale", "Keep this colour scale for other heads, prompts and "
             "modes, so that their pictures are comparable; again: each has its own. Beside a pinned picture: one scale "
             "for both, or one for each.", "Look"),
