@@ -18,7 +18,7 @@ from tui.views.plot import axis_label
 
 def line_picture(
     grid: Grid, width: int, height: int, scheme: Scheme | None = None, *, fit: bool = False,
-    origin: tuple[int, int] = (0, 0), scale: Any = None,
+    origin: tuple[int, int] = (0, 0), scale: Any = None, numbers: bool = True, halves: bool = False,
 ) -> Picture:  # fmt: skip
     """``plot.picture`` without plotext: the same cells, labels and sizes, made into Segments directly."""
     scheme = scheme or Scheme()
