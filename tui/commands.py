@@ -135,7 +135,7 @@ SHARED: tuple[Command, ...] = (
             "Open what is under the cursor: a head's pattern, an MLP's neurons, a neuron, a prompt of the file.",
             "Cursor"),
     Command("fit", ("z",), "fit", "fit", "A matrix larger than the window: two rows a line, then the whole of it in "
-            "blocks that show their extremes, then cells again.", "Look"),
+            "blocks that show their extremes, its axes in positions, then cells again.", "Look"),
     Command("scale", ("equals_sign",), "scale", "lock scale", "Keep this colour scale for other heads, prompts and "
             "modes, so that their pictures are comparable; again: each has its own. Beside a pinned picture: one scale "
             "for both, or one for each.", "Look"),

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from tests.benchmarks.measure import Row, machine, table
+from tui.terminal import LIBRARIES
 
 TOPICS = (
     "start", "load", "drawing", "keys", "link", "prompt", "heads", "long", "depth", "finding", "changing", "patching",
@@ -31,6 +33,7 @@ def main(arguments: list[str]) -> int:
     if unknown:
         print(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(TOPICS)}", file=sys.stderr)
         return 2
+    os.environ.update({name: value for name, value in LIBRARIES.items() if name not in os.environ})
     every: list[Row] = []
     measured: dict[str, list[dict[str, object]]] = {}
     for name in names:

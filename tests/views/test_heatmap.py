@@ -171,6 +171,44 @@ async def test_in_a_fitted_matrix_a_step_goes_to_the_cell_that_the_block_shows()
         assert widget.picture.cell_region(57, 123) is not None
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_beside_a_block_stand_places_and_what_its_colour_is_of(size: tuple[int, int]) -> None:
+    """Also where the cursor was sent to another cell of the block."""
+    values = np.zeros((300, 400), dtype=np.float32)
+    values[57, 123] = 9.0
+    widget = Heatmap(grid_of(values, diverging=False))
+    app = Stage(widget)
+    async with app.run_test(size=size) as pilot:
+        widget.zoom = "whole"
+        await pilot.pause()
+        shown = widget.picture
+        assert shown is not None
+        rows, cols = shown.layout.rows, shown.layout.cols
+        for labels, span in ((shown.layout.row_labels, rows), (shown.layout.col_labels, cols)):
+            named = {label.strip(): block for block, label in enumerate(labels) if label}
+            assert len(named) >= 3
+            assert all(span.block(int(label)) == block for label, block in named.items())
+        block = shown.block_of(57, 123)
+        assert block is not None
+        first = rows.starts[block[0]], cols.starts[block[1]]
+        assert first != (57, 123)
+        widget.set_cursor(*first)
+        await pilot.pause()
+        lines = [line.text for line in app.lines()]
+        place, label = shown.layout.region(*first), shown.layout.row_label_region(first[0])
+        assert place is not None
+        assert label is not None
+        assert lines[label.y][: label.right].strip() == "·t57"
+        head = lines[shown.layout.label_lines - 1]
+        assert head[place.x :].startswith("·t123")
+        assert {text for text in head.split() if text != "·t123"} < set(shown.layout.col_labels), "no cut number"
+        assert widget.cursor == first, "where it was sent"
+        widget.set_cursor(0, 399)
+        await pilot.pause()
+        head = app.lines()[shown.layout.label_lines - 1].text.rstrip()
+        assert head.endswith(f"·t{cols.starts[-2]}"), "the first of equal values"
+
+
 async def test_a_new_grid_keeps_the_cursor_on_its_labels() -> None:
     first = grid_of(np.eye(4), [" The", " capital", " of", " France"])
     longer = grid_of(np.eye(5), ["⟨bos⟩", " The", " capital", " of", " France"])

@@ -235,7 +235,7 @@ class Heatmap(Drawing):
         head = layout.col_label_region(self._at[1])
         if layout.col_places and y == layout.label_lines - 1:
             text = shorten(axis_label(grid.cols, col), layout.cols.size)
-            strip = laid_over(strip, min(cell.x, layout.right - width(text)), [Segment(text, style)])
+            strip = _labelled(strip, min(cell.x, layout.right - width(text)), text, style)
         elif head is not None and not layout.upright and y == layout.label_lines - 1:
             text = shorten(layout.head_of(axis_label(grid.cols, col)), head.width)
             strip = laid_over(strip, head.x, [Segment(text + " " * (head.width - width(text)), style)])
@@ -290,6 +290,16 @@ def _touched(layout: Layout, cell: Cell) -> list[Region]:
     if place is not None and layout.axis:
         regions.append(Region(place.x, layout.top - 1, place.width, 1))
     return [region for region in regions if region is not None]
+
+
+def _labelled(strip: Strip, x: int, text: str, style: Style) -> Strip:
+    """A label over others: of 250 no 25 is left beside it."""
+    line, first, end = strip.text, x, x + width(text)
+    while first and line[first - 1] != " ":
+        first -= 1
+    while end < len(line) and line[end] != " ":
+        end += 1
+    return laid_over(strip, first, [Segment(" " * (x - first) + text + " " * (end - x - width(text)), style)])
 
 
 def _framed(text: str, columns: int, lines: int, line: int) -> str:
