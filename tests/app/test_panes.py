@@ -259,9 +259,9 @@ async def watched(
 
 
 def noted(draw: Callable[..., None], watch: Watch) -> Callable[..., None]:
-    def drawing(self: Pane | Side, s: Selection) -> None:
+    def drawing(self: Pane | Side, s: Selection, *rest: object) -> None:
         watch.note(s)
-        draw(self, s)
+        draw(self, s, *rest)
 
     return drawing
 
