@@ -109,6 +109,10 @@ def test_kinds_over_one_prompt(desk: Desk, document: Callable[..., dict[str, Any
     assert said["kind"] == kind
     if kind == "mean":
         assert said["mean"] == "per position"
+        longer = document("--prompt", PROMPT, "--answer", "Paris", "--ablate", "L1H3", "--kind", kind, *read,
+                          "--continuation", " Paris")  # fmt: skip
+        assert longer["convention"]["mean"] == "per position"
+        assert longer["details"]["mean of the loss"].startswith("over positions"), "its run is longer"
     # The same as a run with these changes in it.
     logits = desk.get(Forward(replace(run_, interventions=changes))).logits[-1]
     assert got["values"][1][1] == pytest.approx(float(logits[260] - logits.mean()), abs=1e-4)

@@ -20,7 +20,7 @@ from ..results import Header, Scalar, Table
 from . import words
 from .bench import Context
 from .changes import ablated, hooks_of, order_of, positions, replaced, touched
-from .effects import HOOKED, SELF_REPAIR, about_ablation, bytes_of, measured, refuse_kind, tokens
+from .effects import HOOKED, SELF_REPAIR, about_ablation, bytes_of, measured, per_position, refuse_kind, tokens
 from .jobs import Ablation, AblationTable, Prompts, Run, Target
 from .many import about, aims
 from .opened import OpenModel
@@ -282,6 +282,10 @@ def _header(job: AblationTable, bench: OpenModel) -> Header:
         details["loss"] = "mean −log p of the continuation's tokens, in nats"
         if any(change.positions is None for change in job.changes):
             details["positions of the loss"] = "the continuation's too, where no positions are named"
+        longer = [length + len(job.continuation) for length in lengths]
+        if first.how == "mean" and (of_loss := per_position(first, longer)) != per_position(first, lengths):
+            whole = "the length of prompt and continuation"
+            details["mean of the loss"] = of_loss.replace("the prompt's length", whole)
     texts = "".join(bench.texts(job.continuation)) if job.continuation else None
     over = len(prompts) > 1
     return words.header(

@@ -245,9 +245,9 @@ def about_ablation(change: Ablation, lengths: Sequence[int]) -> dict[str, Scalar
     if change.reference is not None:
         out["reference"] = f"{change.reference.name}, {len(change.reference)} prompts"
     if change.how == "mean":
-        out["mean"] = _per_position(change, lengths)
+        out["mean"] = per_position(change, lengths)
     if change.how == "noise":
-        out |= {"sigma": change.amount, "std": _per_position(change, lengths)}
+        out |= {"sigma": change.amount, "std": per_position(change, lengths)}
     if change.how == "scale":
         out["alpha"] = change.amount
     if change.how in ("noise", "resample"):
@@ -255,7 +255,8 @@ def about_ablation(change: Ablation, lengths: Sequence[int]) -> dict[str, Scalar
     return out
 
 
-def _per_position(change: Ablation, lengths: Sequence[int]) -> str:
+def per_position(change: Ablation, lengths: Sequence[int]) -> str:
+    """Over what its reference is averaged, for prompts of these lengths, in words."""
     assert change.reference is not None
     every = set(lengths)
     own = {length for length in every if change.reference.all_of(length)}
