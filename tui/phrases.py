@@ -12,7 +12,7 @@ from .engine.jobs import Job
 from .names import neuron_at
 from .results import Curve, Gallery, Graph, Grid, Header, Result, Scalar, Table, Tokens
 from .selection import Selection
-from .text import in_words, shorten, visible, width
+from .text import in_words, is_byte, shorten, visible, width
 
 LABEL, VALUE, STRONG, GOOD = "$text-muted", "$text", "bold $text", "bold $success"
 SUM = ("value", "score", "sum", "error")
@@ -147,10 +147,15 @@ def aim_in_line(s: Selection, own: str = "") -> str:
 
 
 def token(tokens: Tokens | None, index: int) -> str:
-    """A token as it is printed; "" where there are none."""
+    """A token as it is printed, a byte of a character with its id; "" where there are none."""
     if tokens is None or not 0 <= index < len(tokens):
         return ""
-    return visible(tokens.texts[index], tokens.special[index])
+    return with_id(tokens.texts[index], tokens.ids[index], tokens.special[index])
+
+
+def with_id(text: str, token_id: int, special: bool = False) -> str:
+    """A token as it is printed, a byte of a character with its id: several of one character read alike."""
+    return f"{visible(text, special)} #{token_id}" if is_byte(text) else visible(text, special)
 
 
 def where(s: Selection) -> str:
@@ -218,7 +223,7 @@ def labels_at(grid: Grid, row: int, col: int) -> tuple[str, str]:
     """Both labels of a cell, tokens made safe to print; an index past the end is the last one."""
     row, col = min(row, len(grid.rows) - 1), min(col, len(grid.cols) - 1)
     first, second = (
-        visible(axis.labels[i]) if axis.ids is not None else axis.labels[i]
+        with_id(axis.labels[i], axis.ids[i]) if axis.ids is not None else axis.labels[i]
         for axis, i in ((grid.rows, row), (grid.cols, col))
     )
     return first, second

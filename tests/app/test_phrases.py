@@ -13,7 +13,7 @@ from tests.app.selected import FILE, PARIS, here, loaded, unknown
 from tui import phrases
 from tui.declared import Here
 from tui.engine.jobs import Target
-from tui.results import Axis, Grid, Table, frozen
+from tui.results import Axis, Grid, Table, Tokens, frozen
 from tui.selection import Answer, Selection
 
 LOADED = loaded(text="The capital of France")
@@ -119,3 +119,9 @@ def test_a_neuron_writes_the_same_everywhere() -> None:
 def test_headers_of_results_that_have_one() -> None:
     assert phrases.header_of(here(LOADED).drawn) is not None
     assert phrases.header_of(LOADED.tokens) is None
+
+
+def test_a_byte_of_a_character_has_its_id() -> None:
+    """Several of one character read alike in a narrow place."""
+    made = Tokens((230, 157, 5), ("<0xE6>", "<0x9D>", " town"), (False,) * 3, False)
+    assert [phrases.token(made, place) for place in range(4)] == ["<0xE6> #230", "<0x9D> #157", "·town", ""]

@@ -32,7 +32,7 @@ def main() -> list[Row]:
                 child.wait_for(lambda text, name=f"L0H{head}": _shows(text, name), LOAD)
                 times.append(1000 * (time.monotonic() - begun))
                 time.sleep(1.3)
-            found = child.expect(f"L0H{SWITCHES - 1} · pattern", panel=False, whole=False)
+            found = child.expect(f"L0H{SWITCHES - 1} · pattern", panel=True, whole=False)
             assert found.matrix
             begun = time.monotonic()
             child.press("]")

@@ -1,7 +1,7 @@
 """The README's walk-throughs, key by key on the embedded model: every figure that it prints stands on the screen.
 
 Keys, places and figures are read from the README's tables. All walk-throughs run in one session, in both orders, at
-80×24 and at 140×40.
+80×24 here and at 140×40 in ``test_walkthroughs_wide``, since each file has a process of its own.
 """
 
 from __future__ import annotations
@@ -342,9 +342,12 @@ async def walk(screen: Screen, title: str) -> None:
 
 
 @pytest.mark.timeout(500)
-@pytest.mark.parametrize("size", [(80, 24), (140, 40)], ids=["80x24", "140x40"])
-async def test_walk_throughs_in_one_session(size: tuple[int, int]) -> None:
-    """There and back: each after each, and twice."""
+async def test_walk_throughs_in_one_session_at_80x24() -> None:
+    await there_and_back((80, 24))
+
+
+async def there_and_back(size: tuple[int, int]) -> None:
+    """Each after each, and twice."""
     app = CircuitApp(Options())
     async with app.run_test(size=size) as pilot:
         screen = Screen(app.explorer, pilot)
