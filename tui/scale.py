@@ -39,17 +39,13 @@ def toggle(here: Here) -> Selection | Say:
     return here.s.put(replace(look, of=_quantity(grid), limits=limits))
 
 
-def locked(s: Selection, drawn: Result | None) -> Limits | None:
-    """The scale on which a picture is drawn because it was locked."""
-    look = s.look(ScaleLook)
-    free = not isinstance(drawn, Grid) or drawn.limits is not None or bool(drawn.column_limits)
-    return None if free or _quantity(drawn) != look.of else look.limits  # type: ignore[arg-type]
-
-
 def on_locked(s: Selection, drawn: Result | None) -> tuple[Result | None, str]:
     """A picture on the scale that was locked, and what its title says of it."""
-    limits = locked(s, drawn)
-    if limits is None or not isinstance(drawn, Grid):
+    look = s.look(ScaleLook)
+    limits = look.limits
+    if limits is None or not isinstance(drawn, Grid) or _quantity(drawn) != look.of:
+        return drawn, ""
+    if drawn.limits is not None or drawn.column_limits:  # its ends are those of the quantity
         return drawn, ""
     most = shared_limits(drawn, drawn) or limits
     beyond = ", some beyond it" if most[1] > limits[1] or most[0] < limits[0] else ""
