@@ -218,7 +218,7 @@ def score_parts(job: ScoreParts, bench: OpenModel, ctx: Context) -> Grid:
         f"to the score{less}, through the norms' frozen scales",
         convention=words.convention(bench.info, job.run, weights="any", unit=job.unit, query=query, key=key,
                                     against=job.against if other is None else other),
-        checks={"score": score, "sum": total, "error": abs(total - score)},
+        checks={"value" if less else "score": score, "sum": total, "error": abs(total - score)},
         details=_score_details(head.soft_cap, head.attn_scale),
     )  # fmt: skip
     return grid(header, values, Axis("at the query", names), Axis("at the key", names))
