@@ -249,7 +249,8 @@ def to_continuation(s: Selection, text: str) -> Selection | Say:
     """The text whose loss is measured, and its loss on a page that can."""
     there, option = loss.given(s, text), pages.of(s).option("mode", s)
     if option is None or loss.LOSS not in option.choices(s):
-        return there if not text else Say("the loss on a text is measured in Patching (9): press 9 first")
+        where = "the loss on a text is measured in Patching and Knock out: press 9 or K first"
+        return there if not text else Say(where)
     return option.put(there, loss.LOSS if text else option.choices(s)[0])
 
 
