@@ -33,8 +33,9 @@ SHARED: tuple[Command, ...] = (
             "App", footer="help"),
     Command("palette", ("colon", "ctrl+p"), "palette", "commands",
             "Command palette; L10H2 jumps to that head, L2N17 to that neuron, 120 to that position, find volcano to "
-            "that token, prompts FILE opens a file of prompts, continue 20 0.8 seed 3 says what comes next, "
-            "continuation TEXT is what the metric loss is of; the values of a view's options are there by name.",
+            "that token, prompts FILE opens a file of prompts, model NAME another model, continue "
+            "20 0.8 seed 3 says what comes next, continuation TEXT is what the metric loss is of; the values of a "
+            "view's options are there by name.",
             "App", footer="commands"),
     Command("prompt", ("i",), "edit_prompt", "prompt",
             "Edit the prompt; results follow as you type. Up and down walk the history, esc or enter leaves.",
@@ -156,8 +157,10 @@ SHARED: tuple[Command, ...] = (
     Command("tree", ("H",), "toggle_tree", "tree", "Show or fold the tree of heads.", "Look"),
     Command("export", ("e",), "export", "export", "Write what is shown to a JSON file here and print its path.", "App",
             footer="export", also="svg csv json npz save write file"),
-    Command("models", ("M",), "ask('model')", "model", "Open another model: demo, a hub name, or a folder.", "App",
-            also="open load"),
+    Command("models", ("M",), "models", "models", "Models opened before, checkpoints of a run, the hub's cache, "
+            "folders below this one, each with a card: sizes, memory needed and free, what is off and why. Type "
+            "to filter, or the name of any: demo, a hub name, a folder; enter opens it in place of this one.", "App",
+            also="model open load switch recent checkpoint"),
     Command("themes", ("T",), "choose_theme", "theme", "Choose a colour theme.", "App",
             also="dark light colours colors"),
     Command("quit", ("q",), "quit", "quit", "Leave.", "App", footer="quit", also="exit leave close"),

@@ -233,10 +233,18 @@ def typed(s: Selection, text: str) -> list[tuple[str, str, Callable[[], Selectio
         out.append((f"open {path.strip()}", "A file of prompts.", partial(to_prompts, s, path.strip())))
     if command.lower() == "continue" and path.strip():
         out.append((f"continue {path.strip()}", "What the model says next.", partial(to_continuing, s, path.strip())))
+    if command.lower() == "model" and path.strip():
+        sentence = "A model: demo, a hub name, or a folder."
+        out.append((f"model {path.strip()}", sentence, partial(to_model, s, path.strip())))
     if command.lower() == "continuation":
         out.append((f"continuation {path.strip()}".strip(), "The text after the prompt whose loss is measured; empty: "
                     "none.", partial(to_continuation, s, path.strip())))  # fmt: skip
     return out
+
+
+def to_model(s: Selection, source: str) -> Selection:
+    """Another model, with the prompt, page and head that are shown."""
+    return replace(s, open=replace(s.open, source=source))
 
 
 def to_continuing(s: Selection, how: str) -> Selection | Say:
