@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..circuits.forward import Tape
+from ..circuits.forward import Tape, with_sink
 from ..circuits.tensors import Trace
 from ..results import Capabilities
 from .errors import ModelError, first_line
+from .sinks import sinks
 from .trace import expand, used
 from .weights import attention_scale, read_norm, soft_cap
 
@@ -61,12 +62,6 @@ def error(got: Tensor, want: Tensor) -> float:
     if got.shape != want.shape or not bool(torch.isfinite(got).all() and torch.isfinite(want).all()):
         return float("inf")
     return float((got - want).abs().max() / want.abs().max().clamp_min(1e-30))
-
-
-def embedding_factor(bridge: Any) -> float:
-    """What the stored embedding is multiplied by before it enters the stream (Gemma: √d_model)."""
-    scale = getattr(bridge.embed.original_component, "embed_scale", None)
-    return 1.0 if scale is None else float(scale)
 
 
 def self_check(
@@ -115,7 +110,10 @@ def rebuilt_pattern(live: LiveModel, trace: Trace, layer: int) -> Tensor:
         scores = cap * torch.tanh(scores / cap)
     if layer in trace.score_bias:
         scores = scores + trace.score_bias[layer]
-    return scores.masked_fill(~trace.visible[layer], -torch.inf).softmax(-1)
+    held = sinks(attn)
+    return with_sink(
+        scores.masked_fill(~trace.visible[layer], -torch.inf), None if held is None else held[:, None, None]
+    )
 
 
 def _pattern(live: LiveModel, trace: Trace) -> float:
