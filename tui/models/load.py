@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..results import ModelInfo, ModelKey
-from .check import Reference, self_check, token_sample
+from .check import Reference, count_experts, self_check, token_sample
 from .checkpoint import boot_checkpoint, read_classes, read_vocabulary
 from .errors import ModelError, first_line
 from .files import TEXT_DECODERS, check_files, missing_weights
@@ -121,6 +121,7 @@ def load(
         capabilities=capabilities,
         checks=checks,
         d_mlp=0 if capabilities.neurons or (mlp := live.mlp(0)) is None else len(mlp.W_out),
+        n_experts=count_experts(live, checks),
         classes=() if outputs is tokens else outputs.all_texts,
         notes=notes,
         vocabulary=tokens.digest(),
