@@ -1,7 +1,7 @@
 """Names of heads, neurons, parts and states, as they are printed and typed: read here and nowhere else.
 
-``L1H3`` a head, ``L2N17`` a neuron, ``L2.attn`` ``L2.bias`` ``L2.mlp`` a layer's parts, ``L0.mid`` a state of the
-stream.
+``L1H3`` a head, ``L2N17`` a neuron, ``L2E5`` an expert, ``L2.attn`` ``L2.bias`` ``L2.mlp`` a layer's parts, ``L0.mid``
+a state of the stream.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ HeadAt = tuple[int, int]
 """Layer and head."""
 _HEAD = re.compile(r"\s*L(\d{1,6})H(\d{1,6})\s*", re.IGNORECASE)
 _NEURON = re.compile(r"\s*L(\d{1,6})\s*N\s*(\d{1,9})\s*", re.IGNORECASE)
+_EXPERT = re.compile(r"L(\d{1,6})E(\d{1,6})")
 _LAYER = re.compile(r"\s*L?(\d{1,6})\s*", re.IGNORECASE)
 _JUMP = re.compile(r"\s*L?(\d{1,6})\s*(?:[H.,\s]\s*(\d{1,6}))?\s*", re.IGNORECASE)
 _PART = re.compile(r"L(\d+)(?:H(\d+)|\.(attn|bias|mlp))")
@@ -118,6 +119,12 @@ def jump_at(text: str) -> HeadAt | None:
 def neuron_at(name: str) -> HeadAt | None:
     """``L3N17`` → (3, 17)."""
     match = _NEURON.fullmatch(name)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def expert_at(name: str) -> HeadAt | None:
+    """``L3E5`` → (3, 5)."""
+    match = _EXPERT.fullmatch(name)
     return (int(match[1]), int(match[2])) if match else None
 
 

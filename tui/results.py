@@ -103,6 +103,8 @@ class ModelInfo:
     """Self-check at load: name → error (max|error| / max|value|)."""
     d_mlp: int = 0
     """Neurons of one layer's MLP; 0 where there are none to show."""
+    n_experts: int = 0
+    """Experts of one layer's MLP whose sum is what it writes; 0 where MLPs are no mixtures."""
     classes: tuple[str, ...] = ()
     """Names of the outputs in order of their ids, where they are classes of their own; empty: they are the tokens."""
     notes: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ from tui.engine.jobs import (
     CopyingScores,
     Directions,
     Effects,
+    Experts,
     FindPairs,
     FindTarget,
     HeadInput,
@@ -304,6 +305,15 @@ class RecordedBench:
         values = numbers(job.layer, 5, len(names), len(job.run.ids))
         return Grid(head("neurons", "activations", "act"), frozen(values), Axis("neuron", names),
                     axis("position", job.run.ids), True)  # fmt: skip
+
+    def _experts(self, job: Experts) -> Grid:
+        names = tuple(f"L{job.layer}E{i}" for i in range(self.model.n_experts))
+        values = numbers(job.layer, 6, len(names), len(job.run.ids))
+        if job.measure == "router":
+            values = np.where(values > 0, np.abs(values), 0.0)
+        header = head("experts", f"experts, {job.measure}", "router_e(x)", checks={"max |Σ experts − MLP|": 2e-7})
+        return Grid(header, frozen(values), Axis("expert", names), axis("position", job.run.ids),
+                    job.measure == "answer")  # fmt: skip
 
     def _neurontokens(self, job: NeuronTokens) -> Table:
         return self._tokentable(f"L{job.layer}N{job.neuron} writes", job.neuron)

@@ -74,6 +74,12 @@ class Block:
     one."""
     parallel: bool
     """Whether the MLP reads the stream before attention."""
+    score_bias: Callable[[int], Tensor] | None = None
+    """``n → [heads, n]``: added to every query's score with each key (ALiBi); None without."""
+    sinks: Tensor | None = None
+    """``[heads]``: a score beside those of the keys, whose share of the row goes nowhere (GPT-OSS); None without."""
+    clip: float | None = None
+    """Queries, keys and values are clipped at ± this as they are projected (OLMo 1)."""
 
     @property
     def group_size(self) -> int:
@@ -231,6 +237,7 @@ class Forward:
         q = _heads(y[:, -narrow:] if narrow else y, block.W_Q, block.b_Q, block.heads)
         k, v = (_heads(y, W, b, block.groups) for W, b in ((block.W_K, block.b_K), (block.W_V, block.b_V)))
         q, k, v = (_at(edits, name, layer, value) for name, value in (("q", q), ("k", k), ("v", v)))
+        q, k, v = (_clipped(block, x) for x in (q, k, v))
         q = _used(q, block.q_norm, block.rotate, rows.start)
         k = _used(k, block.k_norm, block.rotate, first)
         if past is not None and first:
@@ -240,7 +247,7 @@ class Forward:
             )
         kept_k, kept_v = k, v
         scores = scores_of(block, q, k, reach[..., rows, :n])
-        pattern = _at(edits, "scores", layer, scores).softmax(-1)
+        pattern = attended(block, _at(edits, "scores", layer, scores))
         pattern = _at(edits, "pattern", layer, pattern)
         z = _at(edits, "z", layer, moved(block, pattern, v))
         raw = z.flatten(2) @ block.W_O + block.b_O
@@ -262,7 +269,24 @@ def scores_of(block: Block, q: Tensor, k: Tensor, seen: Tensor) -> Tensor:
     scores = q.transpose(1, 2) @ block.spread(k).permute(0, 2, 3, 1) / block.scale
     if block.soft_cap is not None:
         scores = block.soft_cap * torch.tanh(scores / block.soft_cap)
+    if block.score_bias is not None:
+        scores = scores + block.score_bias(seen.shape[-1])[:, None]
     return scores.masked_fill(~seen, -torch.inf)
+
+
+def attended(block: Block, scores: Tensor) -> Tensor:
+    """``[b, heads, m, n]`` scores → the pattern."""
+    return with_sink(scores, None if block.sinks is None else block.sinks[:, None, None])
+
+
+def with_sink(scores: Tensor, sink: Tensor | None) -> Tensor:
+    """Softmax over the last axis, of which a ``sink`` takes its share where there is one."""
+    pattern = scores.softmax(-1)
+    return pattern if sink is None else pattern * (scores.logsumexp(-1, keepdim=True) - sink).sigmoid()
+
+
+def _clipped(block: Block, x: Tensor) -> Tensor:
+    return x if block.clip is None else x.clamp(-block.clip, block.clip)
 
 
 def moved(block: Block, pattern: Tensor, v: Tensor) -> Tensor:

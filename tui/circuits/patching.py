@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .forward import Block, Forward, Past, Tape, moved, never, scores_of
+from .forward import Block, Forward, Past, Tape, attended, moved, never, scores_of
 from .metrics import LOSS, every, measure
 from .tensors import MLP
 
@@ -211,7 +211,7 @@ class Pair:
         return self._attend(self.forward.block(layer), layer, *taken)
 
     def _attend(self, block: Block, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        pattern = scores_of(block, q[None], k[None], self.reach[layer]).softmax(-1)
+        pattern = attended(block, scores_of(block, q[None], k[None], self.reach[layer]))
         return moved(block, pattern, v[None])[0]
 
     def neurons(self, layer: int) -> tuple[Tensor, Tensor, MLP]:
@@ -370,7 +370,8 @@ class Sweep:
             "v": (block.W_V, block.b_V, block.groups),
         }.get(site, (block.W_Q, block.b_Q, block.heads))  # fmt: skip
         if site == "pattern":
-            new = scores_of(block, pair.other.q[layer][None], pair.other.k[layer][None], pair.reach[layer]).softmax(-1)
+            q, k = pair.other.q[layer][None], pair.other.k[layer][None]
+            new = attended(block, scores_of(block, q, k, pair.reach[layer]))
         else:
             new = (block.norm(pair.other.pre[layer]) @ W + b).view(1, pair.n, count, -1)
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from . import qk
-from .normalise import double, normalise
+from .forward import with_sink
+from .normalise import double
 from .tensors import HeadWeights, Trace
 
 
@@ -44,11 +45,13 @@ def activation_scores(head: HeadWeights, trace: Trace) -> Tensor:
     return qk.scores(head, q, k, "scaled", score_bias(trace, head.layer, head.head))
 
 
-def softmax_error(scores: Tensor, trace: Trace, layer: int, head: int) -> float:
-    """``max |softmax(scores + mask) − pattern|`` over visible cells."""
-    mask = visible(trace, layer, head)
-    rebuilt = normalise(scores, "softmax", visible=mask)
-    apart = (rebuilt - double(trace.patterns[layer][head])).abs()
+def softmax_error(scores: Tensor, trace: Trace, head: HeadWeights) -> float:
+    """``max |softmax(scores + mask) − pattern|`` over visible cells, the head's sink in the softmax."""
+    layer, index = head.layer, head.head
+    mask = visible(trace, layer, index)
+    sink = None if head.sink is None else torch.tensor(head.sink, dtype=torch.float64)
+    rebuilt = with_sink(double(scores).masked_fill(~mask.cpu(), -torch.inf), sink)
+    apart = (rebuilt - double(trace.patterns[layer][index])).abs()
     return float(apart[mask.cpu()].max())
 
 

@@ -12,7 +12,7 @@ definitions.md, "Residual stream".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,11 +45,13 @@ def components(
     W_O: Callable[[int], Sequence[Tensor]] | None,
     layers: int | None = None,
     positions: slice = slice(None),
+    mlps: Callable[[int], Iterable[tuple[str, Tensor]] | None] | None = None,
 ) -> Iterator[tuple[str, Tensor]]:
     """Name and write ``[p, d_model]`` of each component of the stream before block ``layers`` (None: the final one).
 
     ``W_O(layer)``: every head's ``[d_head, d_model]`` for one part a head and one for the layer's bias; None: one
-    part for a layer's whole attention. One at a time: all heads of GPT-2 at 1,024 positions are half a gigabyte.
+    part for a layer's whole attention. ``mlps(layer)``: name and write of what a layer's MLP is made of, at the same
+    positions; None: one part. One at a time: all heads of GPT-2 at 1,024 positions are half a gigabyte.
     """
     yield "embed", trace.embed[positions]
     if trace.pos is not None:
@@ -63,7 +65,8 @@ def components(
         else:
             yield from _attention(trace, layer, W_O(layer), positions)
         if trace.mlp_out is not None:
-            yield f"L{layer}.mlp", trace.mlp_out[layer][positions]
+            inside = None if mlps is None else mlps(layer)
+            yield from [(f"L{layer}.mlp", trace.mlp_out[layer][positions])] if inside is None else inside
     if depth == len(trace.attn_out) and depth in trace.added:
         yield f"L{depth}.added", trace.added[depth][positions]
 
@@ -86,9 +89,10 @@ def split(
     W_O: Callable[[int], Sequence[Tensor]] | None,
     layers: int | None = None,
     positions: slice = slice(None),
+    mlps: Callable[[int], Iterable[tuple[str, Tensor]] | None] | None = None,
 ) -> Parts:
     """All ``components`` of a few positions at once."""
-    names, values = zip(*components(trace, W_O, layers, positions), strict=True)
+    names, values = zip(*components(trace, W_O, layers, positions, mlps), strict=True)
     depth = len(trace.attn_out) if layers is None else layers
     return Parts(names, torch.stack(values), trace.resid_pre[depth][positions])
 

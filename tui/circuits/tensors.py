@@ -65,7 +65,7 @@ class HeadWeights:
     W_V: Tensor
     b_V: Tensor
     W_O: Tensor
-    """``[d_head, d_model]``."""
+    """``[d_head, d_model]``, in the scale in which it writes into the stream (Granite's multiplier included)."""
     norm: Norm
     """The norm that this layer's attention reads through."""
     attn_scale: float
@@ -79,6 +79,8 @@ class HeadWeights:
     """``rotate(x [n, d_head], positions [n] int64) → [n, d_head]`` by the model's own code; None without rotary."""
     post_w: Tensor | None = None
     """``[d_model]``: w of the RMSNorm between attention's output and the stream (Gemma 2 and 3, OLMo 2); else None."""
+    sink: float | None = None
+    """A score beside those of the keys, whose share of the pattern's row goes nowhere (GPT-OSS); else None."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +103,11 @@ class Ends:
     """Both ends of the stream: embedding and unembedding, as stored (raw)."""
 
     W_E: Tensor
-    """``[d_vocab, d_model]``, in the scale in which it enters the stream (Gemma's √d_model included)."""
+    """``[d_vocab, d_model]`` as it enters the stream: Gemma's √d_model, Granite's multiplier, Bloom's norm included."""
     W_pos: Tensor | None
     """``[n_ctx, d_model]``; None without learned positions."""
     W_U: Tensor
-    """``[d_model, d_vocab]``."""
+    """``[d_model, d_vocab]``, in the scale of the logits (Granite's and Cohere's factor included)."""
     b_U: Tensor | None
     """``[d_vocab]``."""
     final_norm: Norm

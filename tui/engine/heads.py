@@ -51,7 +51,7 @@ def pattern(job: Pattern, bench: OpenModel, ctx: Context) -> Grid:
         of_weights = not bench.info.capabilities.qk
         scores = (attention.scaled_on_prompt if of_weights else attention.activation_scores)(head, trace)
         name = SOFTMAX if of_weights else SOFTMAX_OF_SCORES
-        checks[name] = attention.softmax_error(scores, trace, job.layer, job.head)
+        checks[name] = attention.softmax_error(scores, trace, head)
     whole, output = ctx.get(HeadSum(job.run, job.layer))
     checks |= {HEADS: whole, OUTPUT: output}
     rank = Rank(job.run.model, job.layer, job.head, "raw", "QK")
@@ -161,7 +161,7 @@ def _qk_on_prompt(job: QK, head: HeadWeights, details: Mapping[str, Scalar], ben
     values = qk_circuit.scores(head, q, k, job.form, attention.score_bias(trace, job.layer, job.head))
     checks = {}
     if job.form == "scaled":
-        checks[SOFTMAX] = attention.softmax_error(values, trace, job.layer, job.head)
+        checks[SOFTMAX] = attention.softmax_error(values, trace, head)
     return grid(
         words.qk(job, bench.info, _path(head, bench), checks, details, ""),
         normalise(values, job.normalize, visible=attention.visible(trace, job.layer, job.head)),

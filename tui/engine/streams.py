@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,12 +10,14 @@ from torch import Tensor
 from ..circuits import residual
 from ..circuits.normalise import double
 from ..circuits.ranking import ranking
+from ..circuits.tensors import Trace
 from ..results import Axis, Grid, Scalar, Table, head_name
 from . import targets, words
 from .bench import Context
+from .experts import mlp_parts
 from .grids import grid
-from .jobs import HeadInput, NextTokens, Residual, ResidualParts, Unit, Weights
-from .opened import OpenModel, place
+from .jobs import HeadInput, NextTokens, Residual, ResidualParts, StreamUnit, Weights
+from .opened import OpenModel, place, refuse_set
 from .states import in_stream, stream_form
 
 SUM = "max |stream − Σ parts|"
@@ -48,7 +50,7 @@ def residual_grid(job: Residual, bench: OpenModel, ctx: Context) -> Grid:
     trace = bench.trace(job.run, None, ctx)
     towards = targets.direction(bench, job.target) if job.measure == "answer" else None
     names, rows, total = [], [], torch.zeros_like(trace.embed)
-    for name, part in residual.components(trace, _writers(bench, job.unit)):
+    for name, part in residual.components(trace, _writers(bench, job.unit), mlps=_mlps(job, bench, trace)):
         ctx.check()
         total = total + part
         names.append(name)
@@ -80,7 +82,8 @@ def residual_grid(job: Residual, bench: OpenModel, ctx: Context) -> Grid:
 def residual_parts(job: ResidualParts, bench: OpenModel, ctx: Context) -> Table:
     bench.need("residual")
     trace, at = bench.trace(job.run, None, ctx), place(job.run, job.position)
-    parts = residual.split(trace, _writers(bench, job.unit), positions=slice(at, at + 1))
+    here = slice(at, at + 1)
+    parts = residual.split(trace, _writers(bench, job.unit), positions=here, mlps=_mlps(job, bench, trace, here))
     ctx.check()
     values = torch.cat([parts.values, parts.rounding[None]])[:, 0]
     norms = _lengths(values, bench, job.weights).tolist()
@@ -135,9 +138,20 @@ def head_input(job: HeadInput, bench: OpenModel, ctx: Context) -> Table:
     return Table(header, ("part", "share"), tuple(zip(names, shares.tolist(), strict=True)), bar="share")
 
 
-def _writers(bench: OpenModel, unit: Unit) -> Callable[[int], Sequence[Tensor]] | None:
+def _mlps(
+    job: Residual | ResidualParts, bench: OpenModel, trace: Trace, positions: slice = slice(None)
+) -> Callable[[int], Iterable[tuple[str, Tensor]] | None] | None:
+    """What MLPs are made of, where parts are experts."""
+    if job.unit != "expert":
+        return None
+    for layer in range(bench.info.n_layers):
+        refuse_set(job.run, ("mlp_out",), layer, None, f"L{layer}'s experts are not what its MLP writes")
+    return mlp_parts(bench, trace, positions)
+
+
+def _writers(bench: OpenModel, unit: StreamUnit) -> Callable[[int], Sequence[Tensor]] | None:
     """Every head's W_O of a layer, where parts are heads."""
-    return bench.writers if unit == "head" else None
+    return None if unit == "component" else bench.writers
 
 
 def _measure(
@@ -161,7 +175,7 @@ def _explain(job: Residual | ResidualParts, bench: OpenModel) -> str:
     return f"{where}push toward {targets.toward(bench, job.target)} at the final norm's frozen scale"
 
 
-def _convention(job: Residual | ResidualParts, bench: OpenModel, unit: Unit) -> dict[str, Scalar]:
+def _convention(job: Residual | ResidualParts, bench: OpenModel, unit: StreamUnit) -> dict[str, Scalar]:
     target = job.target if isinstance(job, ResidualParts) or job.measure == "answer" else None
     return words.convention(
         bench.info,

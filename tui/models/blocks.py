@@ -13,7 +13,11 @@ import torch
 from torch import Tensor
 
 from ..circuits.forward import Block, Edit
+from .alibi import score_bias
+from .mlps import mlp_dtype, own_mlp
+from .multipliers import times, write_factor
 from .rotary import Rotate
+from .sinks import clip, sinks
 from .weights import NO_NORM, attention_scale, mlp_norms, output_bias, plain, read_norm, soft_cap
 
 
@@ -34,8 +38,8 @@ def read_block(bridge: Any, layer: int, rotate: Rotate | None) -> Block:
             b_K=biases["K"],
             W_V=sides["V"],
             b_V=biases["V"],
-            W_O=plain(attn.W_O).flatten(0, 1),
-            b_O=output_bias(attn, cfg.d_model),
+            W_O=times(plain(attn.W_O).flatten(0, 1), write_factor(block)),
+            b_O=output_bias(block, cfg.d_model),
             heads=heads,
             groups=groups,
             scale=attention_scale(attn),
@@ -47,6 +51,9 @@ def read_block(bridge: Any, layer: int, rotate: Rotate | None) -> Block:
             mlp_norm=NO_NORM if bridge.blocks[layer]._modules.get("mlp") is None else mlp_norms(block)[0],
             mlp=_mlp(bridge, layer),
             parallel="mlp" in block._modules and "hook_resid_mid" not in block.hook_aliases,
+            score_bias=score_bias(bridge, layer),
+            sinks=sinks(attn),
+            clip=clip(attn),
         )
 
 
@@ -65,11 +72,10 @@ def _bias(attn: Any, side: str, W: Tensor) -> Tensor:
 def _mlp(bridge: Any, layer: int) -> Callable[[Tensor, Edit | None], Tensor] | None:
     """The layer's own MLP, from behind the norm that it reads through, with the one that it writes through."""
     block = bridge.blocks[layer]
-    mlp = block._modules.get("mlp")
-    if mlp is None or mlp.original_component is None:
+    if (module := own_mlp(block)) is None:
         return None
-    module, (_, after) = mlp.original_component, mlp_norms(block)
-    dtype = next(module.parameters()).dtype
+    mlp, (_, after) = block._modules["mlp"], mlp_norms(block)
+    dtype, factor = mlp_dtype(block), write_factor(block)
     projection = mlp._modules["out"].original_component if "out" in mlp._modules else None
 
     def run(y: Tensor, edit: Edit | None = None) -> Tensor:
@@ -87,6 +93,6 @@ def _mlp(bridge: Any, layer: int) -> Callable[[Tensor, Edit | None], Tensor] | N
         finally:
             if handle is not None:
                 handle.remove()
-        return after((out[0] if isinstance(out, tuple) else out).float())
+        return times(after(out.float()), factor)
 
     return run

@@ -8,23 +8,25 @@ and says why. An error is ``max|error| / max|value|``.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..circuits.forward import Tape
+from ..circuits.forward import Tape, with_sink
 from ..circuits.tensors import Trace
 from ..results import Capabilities
 from .errors import ModelError, first_line
+from .sinks import sinks
 from .trace import expand, used
 from .weights import attention_scale, read_norm, soft_cap
 
 if TYPE_CHECKING:
     from .live import LiveModel
 
+EXPERTS_SUM = "MLP = Σ router · expert"
 PLAIN = "forward from plain tensors"
 EXPERTS = "The MLPs of this model are not one layer of neurons each (mixtures of experts)."
 NO_TOKENS = "This needs outputs that are the input tokens; this model's are {} classes of their own."
@@ -61,12 +63,6 @@ def error(got: Tensor, want: Tensor) -> float:
     if got.shape != want.shape or not bool(torch.isfinite(got).all() and torch.isfinite(want).all()):
         return float("inf")
     return float((got - want).abs().max() / want.abs().max().clamp_min(1e-30))
-
-
-def embedding_factor(bridge: Any) -> float:
-    """What the stored embedding is multiplied by before it enters the stream (Gemma: √d_model)."""
-    scale = getattr(bridge.embed.original_component, "embed_scale", None)
-    return 1.0 if scale is None else float(scale)
 
 
 def self_check(
@@ -115,7 +111,10 @@ def rebuilt_pattern(live: LiveModel, trace: Trace, layer: int) -> Tensor:
         scores = cap * torch.tanh(scores / cap)
     if layer in trace.score_bias:
         scores = scores + trace.score_bias[layer]
-    return scores.masked_fill(~trace.visible[layer], -torch.inf).softmax(-1)
+    held = sinks(attn)
+    return with_sink(
+        scores.masked_fill(~trace.visible[layer], -torch.inf), None if held is None else held[:, None, None]
+    )
 
 
 def _pattern(live: LiveModel, trace: Trace) -> float:
@@ -219,6 +218,18 @@ def _neurons(live: LiveModel, trace: Trace) -> float | None:
     return None if not sizes else worst if len(sizes) == 1 else float("inf")
 
 
+def _experts(live: LiveModel, trace: Trace) -> float | None:
+    """Mixtures of experts: what all of them write is what the MLP does."""
+    worst: float | None = None
+    for layer, want in enumerate(() if trace.mlp_out is None else trace.mlp_out):
+        experts = live.experts(layer)
+        if experts is not None:
+            x = (trace.resid_pre if trace.resid_mid is None else trace.resid_mid)[layer]
+            total = torch.stack(list(experts.writes(x))).sum(0)
+            worst = max(worst or 0.0, error(total, want))
+    return worst
+
+
 def _plain(live: LiveModel, trace: Trace) -> float:
     """Logits and patterns of the forward pass that interventions run on."""
     tape, reach = Tape(), [trace.visible[layer] for layer in range(live.n_layers)]
@@ -240,6 +251,7 @@ _IDENTITIES: dict[str, Callable[[Any, Trace], float | None]] = {
     "MLP 0": _first_mlp,
     "state between = stream + attention": _middle,
     "MLP = Σ act W_out + b_out": _neurons,
+    EXPERTS_SUM: _experts,
     PLAIN: _plain,
 }
 
@@ -278,7 +290,7 @@ def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effec
         no_mid = "This model's blocks run attention and MLP in parallel: there is no state between them."
     else:
         no_mid = failed("state between")
-    experts = "" if any(name.startswith("MLP =") for name in checks) else EXPERTS
+    experts = "" if any(name.startswith("MLP = Σ act") for name in checks) else EXPERTS
     return Capabilities(
         pattern=shown,
         scores=scores,
@@ -289,11 +301,19 @@ def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effec
         offset=qk or ("" if rotary else "Only models with rotary positions have an offset."),
         effective=no_mlp or qk or failed("MLP 0"),
         states_mid=run or no_mid,
-        neurons=no_mlp or run or experts or failed("MLP ="),
+        neurons=no_mlp or run or experts or failed("MLP = Σ act"),
         plain=run or failed(PLAIN),
         pattern_edit=shown or ("" if effect > 0 else "This architecture ignores an edited pattern."),
         one_vocabulary="" if live.outputs is live.tokens else NO_TOKENS.format(live.outputs.d_vocab),
     )
+
+
+def count_experts(live: LiveModel, checks: Mapping[str, float]) -> int:
+    """Experts a layer, where their sum is what the MLPs write; 0 without."""
+    dtype = next(live.bridge.original_model.parameters()).dtype
+    if not checks.get(EXPERTS_SUM, float("inf")) <= LIMITS.get(dtype, 1e-4):
+        return 0
+    return max((found.count for layer in range(live.n_layers) if (found := live.experts(layer))), default=0)
 
 
 def joint_norm(live: LiveModel) -> str:

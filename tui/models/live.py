@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..circuits.experts import Experts
 from ..circuits.forward import Block, Forward
 from ..circuits.tensors import MLP, Ends, HeadWeights, Trace
 from ..results import ModelInfo
 from .blocks import read_block
 from .errors import ModelError
+from .experts import read_experts
 from .rotary import Rotate, rotation
 from .tokens import Tokenizer
 from .trace import Hook, checked_ids, run_patterns, run_traces, with_attention
@@ -94,6 +96,10 @@ class LiveModel:
     def mlp(self, layer: int) -> MLP | None:
         """Raw float32 weights of a layer's MLP and its neurons' activations; None where it is no sum over neurons."""
         return read_mlp(self.bridge, layer)
+
+    def experts(self, layer: int) -> Experts | None:
+        """A layer's experts; None where its MLP is no mixture of them."""
+        return read_experts(self.bridge, layer)
 
     @property
     def ends(self) -> Ends:

@@ -13,14 +13,16 @@ from typing import Any
 import torch
 
 from ..results import ModelInfo, ModelKey
-from .check import Reference, embedding_factor, self_check, token_sample
+from .check import Reference, count_experts, self_check, token_sample
 from .checkpoint import boot_checkpoint, read_classes, read_vocabulary
 from .errors import ModelError, first_line
 from .files import TEXT_DECODERS, check_files, missing_weights
 from .find import Found, find_model, fingerprint
 from .live import LiveModel, never
+from .multipliers import embedding_factor
 from .quiet import silence
 from .tokens import HubTokenizer, ListTokenizer, Tokenizer
+from .trouble import refuse_known_trouble
 from .weights import read_norm
 
 BRIDGE = "transformer_lens.model_bridge"
@@ -75,6 +77,7 @@ def load(
             n_parameters = count_weights(bridge)
         else:
             config = check_files(found)
+            refuse_known_trouble(config)
             hub_tokenizer = _hub_tokenizer(found)
             kind = pick_dtype(dtype, where, str(getattr(config, "dtype", None) or "float32").removeprefix("torch."))
             stage("loading weights")
@@ -118,6 +121,7 @@ def load(
         capabilities=capabilities,
         checks=checks,
         d_mlp=0 if capabilities.neurons or (mlp := live.mlp(0)) is None else len(mlp.W_out),
+        n_experts=count_experts(live, checks),
         classes=() if outputs is tokens else outputs.all_texts,
         notes=notes,
         vocabulary=tokens.digest(),

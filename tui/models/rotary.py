@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .alibi import has_alibi
+
 Rotate = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -25,6 +27,8 @@ def rotation(bridge: Any, layer: int) -> Rotate | None:
         return _native(attn.rotary) if attn.rotary is not None else None
     if not getattr(attn, "use_rope", True):  # SmolLM3 rotates in three layers of four
         return None
+    if has_alibi(attn):  # Falcon keeps its tables
+        return None
     formula = getattr(sys.modules[type(attn).__module__], "apply_rotary_pos_emb", None)
     if formula is None:
         return None
@@ -33,13 +37,13 @@ def rotation(bridge: Any, layer: int) -> Rotate | None:
     tables = _tables(bridge, attn, layer)
     if tables is None:
         return None
-    rotate = _halves(tables, formula)
-    try:  # GPT-OSS takes tables of half the width: better no rotation, which the self-check sees, than a raise later
-        d_head = bridge.cfg.d_head
-        rotate(torch.zeros(2, d_head, device=bridge.embed.W_E.device), torch.arange(2, device=bridge.embed.W_E.device))
-    except (RuntimeError, TypeError, ValueError):
-        return None
-    return rotate
+    for times in (1, 2):  # GPT-OSS takes tables of half the width
+        rotate = _halves(tables, formula, times)
+        x = torch.zeros(2, bridge.cfg.d_head, device=bridge.embed.W_E.device)
+        with contextlib.suppress(RuntimeError, TypeError, ValueError):
+            if rotate(x, torch.arange(2, device=x.device)).shape == x.shape:
+                return rotate
+    return None  # better no rotation, which the self-check sees, than a raise later
 
 
 def _quick() -> contextlib.AbstractContextManager[object]:
@@ -47,11 +51,13 @@ def _quick() -> contextlib.AbstractContextManager[object]:
     return contextlib.nullcontext() if torch.is_grad_enabled() else torch.inference_mode()
 
 
-def _halves(tables: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], formula: Any) -> Rotate:
+def _halves(tables: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], formula: Any, times: int) -> Rotate:
+    """``times``: numbers of a head that one number of the tables turns, over both halves."""
+
     def rotate(x: Tensor, positions: Tensor) -> Tensor:
         with _quick():
             cos, sin = tables(x[None], positions[None])
-            turned = cos.shape[-1]
+            turned = times * cos.shape[-1]
             head, rest = x[None, None, :, :turned], x[:, turned:]
             out = formula(head, head, cos.to(x.dtype), sin.to(x.dtype))[0][0, 0]
             return torch.cat([out, rest], dim=-1) if rest.shape[-1] else out

@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from ..circuits.tensors import Norm, Trace
+from .alibi import score_bias
 from .errors import ModelError
 from .rotary import Rotate
+from .sinks import clip
 from .weights import output_bias, plain, read_norm
 
 Hook = tuple[str, Callable[[Tensor], Tensor]]
@@ -58,12 +60,13 @@ class Recording:
     ) -> None:
         self.bridge, self.n, self.positions, self.check, self.again = bridge, n, positions, check, again
         self.layers = sorted(set(layers))
+        self.embed_name = "embed_ln.hook_out" if "embed_ln" in bridge._modules else "embed.hook_out"
         self.seen: dict[str, Tensor] = {}
         self.masks: dict[int, Tensor] = {}
         self.calls: dict[int, tuple[Any, Any]] = {}
 
     def hooks(self) -> list[tuple[str, Callable[..., None]]]:
-        names = ["embed.hook_out"]
+        names = [self.embed_name]
         if "pos_embed" in self.bridge._modules:
             names.append("pos_embed.hook_out")
         last = len(self.bridge.blocks) - 1
@@ -140,9 +143,9 @@ class Recording:
                     for name in ("hook_q", "hook_k", "hook_v")
                 )
                 attn, rotate = self.bridge.blocks[layer].attn, rotation(layer)
-                out["queries"][layer] = used(attn, q, "q_norm", rotate)
-                out["keys"][layer] = expand(used(attn, k, "k_norm", rotate), cfg.n_heads)
-                out["values"][layer] = expand(v, cfg.n_heads)
+                out["queries"][layer] = used(attn, clipped(attn, q), "q_norm", rotate)
+                out["keys"][layer] = expand(used(attn, clipped(attn, k), "k_norm", rotate), cfg.n_heads)
+                out["values"][layer] = expand(clipped(attn, v), cfg.n_heads)
         return out
 
     def stack(self, kind: str, prompt: int) -> Tensor | None:
@@ -163,7 +166,7 @@ class Recording:
 
     def visible(self, layer: int) -> Tensor:
         """``[n, n]`` or ``[n_heads, n, n]`` bool."""
-        reach = torch.ones(self.n, self.n, dtype=torch.bool, device=self.seen["embed.hook_out"].device)
+        reach = torch.ones(self.n, self.n, dtype=torch.bool, device=self.seen[self.embed_name].device)
         if getattr(self.bridge.cfg, "attention_dir", "causal") == "causal":
             reach = reach.tril()
         attn = self.bridge.blocks[layer].attn.original_component
@@ -268,7 +271,7 @@ def _assemble(
     if pre is None or attn_out is None or z is None:
         missing = "hook_in" if pre is None else "hook_attn_out" if attn_out is None else "attn.hook_z"
         raise ModelError(f"This architecture does not show its {missing} in every layer.", "Choose another model.")
-    embed = record.of("embed.hook_out", prompt)
+    embed = record.of(record.embed_name, prompt)
     pos = record.of("pos_embed.hook_out", prompt) if "pos_embed.hook_out" in record.seen else None
     return Trace(
         ids=ids,
@@ -279,14 +282,23 @@ def _assemble(
         attn_out=attn_out,
         mlp_out=record.stack("hook_mlp_out", prompt),
         z=z.reshape(n_layers, len(embed), cfg.n_heads, -1),
-        b_O=torch.stack([output_bias(block.attn, cfg.d_model) for block in bridge.blocks]),
+        b_O=torch.stack([output_bias(block, cfg.d_model) for block in bridge.blocks]),
         attn_post_scale=_post_scale(record, prompt),
         logits=logits,
         visible=record.reach,
-        score_bias={},
+        score_bias=_score_bias(bridge, len(embed)),
         calls=record.calls,
         **record.attention(prompt, rotation),
     )
+
+
+def _score_bias(bridge: Any, n: int) -> dict[int, Tensor]:
+    """What ALiBi adds, ``[n_heads, n, n]`` (each query's row the same view); one tensor for all layers."""
+    bias = score_bias(bridge, 0)
+    if bias is None:
+        return {}
+    made = bias(n)[:, None].expand(-1, n, -1)
+    return dict.fromkeys(range(len(bridge.blocks)), made)
 
 
 def used(attn: Any, x: Tensor, norm_name: str, rotate: Rotate | None) -> Tensor:
@@ -300,6 +312,12 @@ def used(attn: Any, x: Tensor, norm_name: str, rotate: Rotate | None) -> Tensor:
         return x
     positions = torch.arange(n, device=x.device).repeat(heads)
     return rotate(x.transpose(0, 1).reshape(-1, d_head), positions).view(heads, n, d_head).transpose(0, 1)
+
+
+def clipped(attn: Any, x: Tensor) -> Tensor:
+    """Projected queries, keys or values as the model clips them (OLMo 1); x itself where it does not."""
+    limit = clip(attn)
+    return x if limit is None else x.clamp(-limit, limit)
 
 
 def expand(x: Tensor, n_heads: int) -> Tensor:

@@ -14,7 +14,10 @@ import torch
 from torch import Tensor
 
 from ..circuits.tensors import MLP, Ends, HeadWeights, Norm
+from .mlps import mlp_dtype, own_mlp
+from .multipliers import logit_factor, times, write_factor
 from .rotary import Rotate
+from .sinks import sinks
 
 NO_NORM = Norm("none", None, None, 0.0)
 
@@ -61,7 +64,7 @@ def read_head(bridge: Any, layer: int, head: int, rotate: Rotate | None) -> Head
         b_K=_bias(attn, "b_K", shared, W_Q),
         W_V=W_V,
         b_V=_bias(attn, "b_V", shared, W_Q),
-        W_O=plain(attn.W_O[head]),
+        W_O=times(plain(attn.W_O[head]), write_factor(bridge.blocks[layer])),
         norm=read_norm(bridge.blocks[layer], "ln1"),
         attn_scale=attention_scale(attn),
         soft_cap=soft_cap(attn),
@@ -69,14 +72,17 @@ def read_head(bridge: Any, layer: int, head: int, rotate: Rotate | None) -> Head
         k_norm=_per_head(k_norm, shared, d_head),
         rotate=rotate,
         post_w=post_norm.w if post_norm.kind == "RMSNorm" else None,
+        sink=None if (held := sinks(attn)) is None else float(held[head]),
     )
 
 
-def output_bias(attn: Any, d_model: int) -> Tensor:
+def output_bias(block: Any, d_model: int) -> Tensor:
     """``[d_model]``: what attention adds whatever the heads do; zeros where it has no bias."""
-    module = attn._modules["o"].original_component
+    module = block.attn._modules["o"].original_component
     bias = getattr(module, "bias", None)
-    return plain(bias) if bias is not None else torch.zeros(d_model, device=module.weight.device)
+    if bias is None:
+        return torch.zeros(d_model, device=module.weight.device)
+    return times(plain(bias), write_factor(block))
 
 
 def attention_scale(attn: Any) -> float:
@@ -106,8 +112,9 @@ def read_ends(bridge: Any, embed_factor: float) -> Ends:
     W_E = plain(stored)
     tied = unembed.data_ptr() == stored.data_ptr()
     W_U = W_E.T if tied else plain(unembed)
-    if embed_factor != 1.0:
-        W_E = W_E * embed_factor
+    W_E, W_U = times(W_E, embed_factor), times(W_U, logit_factor(bridge))
+    if (embed_norm := read_norm(bridge, "embed_ln")).kind != "none":  # Bloom's
+        W_E = embed_norm(W_E)
     pos = bridge._modules.get("pos_embed")
     bias = getattr(bridge.unembed.original_component, "bias", None)
     cap = float(getattr(bridge.cfg, "output_logits_soft_cap", -1.0) or -1.0)
@@ -132,17 +139,14 @@ def run_mlp(bridge: Any, layer: int) -> Callable[[Tensor], Tensor] | None:
     """``x [n, d_model]`` of the stream → what the layer's MLP makes of it, through the norm that it reads and the norm
     that follows it, where there are any; None without an MLP."""
     block = bridge.blocks[layer]
-    mlp = block._modules.get("mlp")
-    if mlp is None or (mlp := mlp.original_component) is None:
+    if (mlp := own_mlp(block)) is None:
         return None
     before, after = mlp_norms(block)
-    dtype = next(mlp.parameters()).dtype
+    dtype, factor = mlp_dtype(block), write_factor(block)
 
     def run(x: Tensor) -> Tensor:
         with torch.inference_mode():
-            out = mlp(before(x).to(dtype)[None])
-            out = out[0] if isinstance(out, tuple) else out
-            return after(out[0].float())
+            return times(after(mlp(before(x).to(dtype)[None])[0].float()), factor)
 
     return run
 
@@ -159,7 +163,8 @@ def read_mlp(bridge: Any, layer: int) -> MLP | None:
     run, mlp = run_mlp(bridge, layer), bridge.blocks[layer]._modules.get("mlp")
     if run is None or mlp is None or "out" not in mlp._modules:
         return None
-    projection, W_out = mlp._modules["out"].original_component, plain(mlp.W_out)
+    factor = write_factor(bridge.blocks[layer])
+    projection, W_out = mlp._modules["out"].original_component, times(plain(mlp.W_out), factor)
     bias = getattr(projection, "bias", None)
 
     def activations(x: Tensor) -> Tensor:
@@ -175,7 +180,7 @@ def read_mlp(bridge: Any, layer: int) -> MLP | None:
     return MLP(
         activations=activations,
         W_out=W_out,
-        b_out=plain(bias) if bias is not None else torch.zeros_like(W_out[0]),
+        b_out=times(plain(bias), factor) if bias is not None else torch.zeros_like(W_out[0]),
         post_norm=read_norm(bridge.blocks[layer], "ln2_post"),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..declared import Here, Say
-from ..names import HeadAt, head_at, leads_on, neuron_at, part_at
+from ..names import HeadAt, expert_at, head_at, leads_on, neuron_at, part_at
 from ..phrases import row_of
 from ..results import Table
 from ..selection import Selection
@@ -32,9 +32,13 @@ def to_neuron(s: Selection, at: HeadAt) -> Selection | Say:
 
 
 def to_part(s: Selection, label: str) -> Selection | Say:
-    """A head's pattern (``L3H1``; ``L3.attn`` keeps the head's number), a layer's neurons (``L3.mlp``), one neuron."""
+    """A head's pattern (``L3H1``; ``L3.attn`` keeps the head's number), a layer's neurons (``L3.mlp``), one neuron, or
+    one expert."""
     if (neuron := neuron_at(label)) is not None:
         return to_neuron(s, neuron)
+    if (expert := expert_at(label)) is not None:
+        there = to_mlp(s, expert[0])
+        return there if isinstance(there, Say) else there.put(NeuronsLook(row=expert[1]))
     part = part_at(label)
     if part is None or part.kind == "bias":
         return Say(f"{label} is no head and no MLP: there is nothing more to open" if label else "")
@@ -44,8 +48,8 @@ def to_part(s: Selection, label: str) -> Selection | Say:
 
 
 def to_mlp(s: Selection, layer: int) -> Selection | Say:
-    """A layer's neurons."""
-    if s.model is not None and s.model.capabilities.neurons:
+    """A layer's neurons, or its experts."""
+    if s.model is not None and s.model.capabilities.neurons and not s.model.n_experts:
         return Say(s.model.capabilities.neurons)
     return s.put(NeuronsLook(), page=NeuronsPage.name, layer=layer)
 

@@ -1,18 +1,43 @@
-"""Neurons: those of one MLP that matter most, along the prompt."""
+"""Neurons: those of one MLP that matter most, along the prompt; its experts where it is a mixture of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
-from ..declared import NO_TOKENS, Asked, Export, Here, Nothing, Say, Segments
+from ..declared import NO_TOKENS, Asked, Export, Here, Nothing, Option, Say, Segments
 from ..engine import jobs
 from ..names import neuron_at
 from ..page import Page
-from ..phrases import cell_line, where
+from ..phrases import aim, cell_line, where
 from ..results import Grid
 from ..selection import Look, Selection
 from .panels import neuron_writes
+
+Inside = Literal["neurons", "router", "norm", "answer"]
+"""What an MLP is shown as: neurons, or of experts their router weights, the length or the effect of their writes."""
+MEASURED = {"neurons": "activation", "router": "router weight", "norm": "norm"}
+
+
+@dataclass(frozen=True)
+class InsideLook(Look):
+    """What the MLP is shown as."""
+
+    shown: Inside = "neurons"
+
+    def settled(self, s: Selection) -> Self:
+        if s.model is None or not inside_refused(s, self.shown):
+            return self
+        return replace(self, shown="router" if s.model.n_experts else "neurons")
+
+
+def inside_refused(s: Selection, value: str) -> str:
+    """Why a model's MLPs cannot be shown so, or ""."""
+    if s.model is None:
+        return ""
+    if value == "neurons":
+        return s.model.capabilities.neurons if s.model.n_experts else ""
+    return "" if s.model.n_experts else "neurons have one mode; [ and ] change the layer"
 
 
 @dataclass(frozen=True)
@@ -40,7 +65,25 @@ def _part(here: Here) -> str:
     return grid.rows.labels[min(here.s.look(NeuronsLook).row, len(grid.rows) - 1)]
 
 
-WRITES = neuron_writes(_part)
+def _by_neuron(s: Selection) -> bool:
+    return s.look(InsideLook).shown == "neurons"
+
+
+WRITES = neuron_writes(_part, _by_neuron)
+
+
+def _exported_experts(ask: Asked) -> jobs.Job:
+    target, layer = ask.given_target(), ask.layer
+    assert layer is not None
+    return jobs.Experts(ask.run, layer, ask.options.measure or ("router" if target is None else "answer"), target)
+
+
+def _refused_experts(o: Any) -> str:
+    if o.layer is None:
+        return "experts needs --layer L2"
+    if o.measure in ("router", "norm") and o.answer is not None:
+        return f"--answer changes nothing with --measure {o.measure}; leave one of them out"
+    return "--measure answer needs --answer" if o.measure == "answer" and o.answer is None else ""
 
 
 def _exported(ask: Asked) -> jobs.Job:
@@ -68,24 +111,41 @@ class NeuronsPage(Page):
     name = "neurons"
     title = "Neurons"
     key = "U"
-    help = "The layer's MLP: the neurons that matter most at the position, along the prompt, and what each writes."
+    help = ("The layer's MLP: the neurons that matter most at the position, along the prompt, and what each writes; "
+            "its experts where it is a mixture of them.")  # fmt: skip
     says = ("neuron × position", "the neurons of the layer's MLP that matter most, the tokens above coloured by the "
-                                 "one under the cursor; beside it the tokens it promotes and suppresses")  # fmt: skip
+                                 "one under the cursor; beside it the tokens it promotes and suppresses. Of a "
+                                 "mixture of experts (`m`): each expert's router weight, the norm of what it adds, "
+                                 "its effect on the answer")  # fmt: skip
+    options = (
+        Option("mode", InsideLook, "shown", get_args(Inside), "neurons; of a mixture of experts its router weights, "
+               "the norm of what each expert writes, its effect on the answer", inside_refused),
+    )  # fmt: skip
     panels = (WRITES,)
     exports = (
         Export("neurons", _exported, ("position", "answer", "distractor", "layer", "neuron"), reads="either",
                refuses=_refused),
+        Export("experts", _exported_experts, ("measure", "layer", "answer", "distractor"),
+               {"measure": get_args(jobs.ExpertMeasure)}, refuses=_refused_experts),
     )  # fmt: skip
-    refuses = {"mode": "neurons have one mode; [ and ] change the layer"}
     marks = True
 
     def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.run is None:
             return NO_TOKENS
+        shown = s.look(InsideLook).shown
+        if shown == "answer":
+            return Nothing() if s.target is None else jobs.Experts(s.run, s.layer, shown, s.target)
+        if shown != "neurons":
+            return jobs.Experts(s.run, s.layer, shown)
         named = s.look(NeuronsLook).neuron
         return jobs.Neurons(s.run, s.layer, s.position, s.target, named[1] if named else None)
 
     def words(self, s: Selection) -> list[str]:
+        shown = s.look(InsideLook).shown
+        if shown != "neurons":
+            what = {"router": "router weights", "norm": "norm of writes", "answer": f"toward {aim(s)}"}[shown]
+            return [f"L{s.layer} experts", what]
         named = s.look(NeuronsLook).neuron
         return [f"L{s.layer} neurons", f"those that matter most {where(s)}" if named is None else ""]
 
@@ -97,12 +157,15 @@ class NeuronsPage(Page):
         return s.put(replace(s.look(NeuronsLook), row=row), col=col)
 
     def line(self, here: Here) -> Segments:
-        return cell_line(here, self.cell(here.s), "{0} at {1}", "activation")
+        shown = here.s.look(InsideLook).shown
+        return cell_line(here, self.cell(here.s), "{0} at {1}", MEASURED.get(shown, f"toward {aim(here.s)}"))
 
     def part(self, here: Here) -> str:
         return _part(here)
 
     def opens(self, here: Here, row: int, col: int) -> Selection | Say:
+        if not _by_neuron(here.s):
+            return Say(f"{_part(here)} is one expert: m shows its weight, what it writes and its effect")
         return replace(here.s, panel=WRITES.name, panel_shown="open")
 
     def shade(self, here: Here) -> tuple[float, ...] | None:

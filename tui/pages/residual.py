@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from ..declared import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
@@ -41,10 +41,29 @@ class FlowLook(Look):
 
 @dataclass(frozen=True)
 class PartsLook(Look):
-    """Whether parts of the stream are heads or whole layers."""
+    """Whether parts of the stream are heads or whole layers, or MLPs their experts too."""
 
     travels: ClassVar[bool] = False
-    unit: jobs.Unit = "head"
+    unit: jobs.StreamUnit = "head"
+
+    def settled(self, s: Selection) -> Self:
+        return replace(self, unit="head") if _unit_refused(s, self.unit) else self
+
+    @property
+    def of_heads(self) -> jobs.Unit:
+        """Where experts are no parts."""
+        return "head" if self.unit == "expert" else self.unit
+
+
+def _unit_refused(s: Selection, value: str) -> str:
+    """Why a model has no such parts, or ""."""
+    none = value == "expert" and s.model is not None and not s.model.n_experts
+    return "this model's MLPs are no mixtures of experts" if none else ""
+
+
+def _units(s: Selection) -> tuple[str, ...]:
+    """Experts are a unit of models that have them."""
+    return get_args(jobs.StreamUnit if s.model is not None and s.model.n_experts else jobs.Unit)
 
 
 UNIT = Option("unit", PartsLook, "unit", get_args(jobs.Unit), "parts by head or by layer component")
@@ -91,7 +110,7 @@ def _reads(name: str) -> Panel:
         s = here.s
         if s.run is None or s.head is None:
             return NO_HEAD
-        return jobs.HeadInput(s.run, s.layer, s.head, s.position, READS[name], s.weights, s.look(PartsLook).unit)
+        return jobs.HeadInput(s.run, s.layer, s.head, s.position, READS[name], s.weights, s.look(PartsLook).of_heads)
 
     def title(here: Here) -> str:
         return f"{here.s.name} {name.removesuffix(' reads')} at {position(here)}"
@@ -102,7 +121,7 @@ def _reads(name: str) -> Panel:
 def _exported(ask: Asked) -> jobs.Job:
     o, target = ask.options, ask.given_target()
     measure: jobs.Measure = o.measure or ("norm" if target is None else "answer")
-    unit: jobs.Unit = o.unit or "component"
+    unit: jobs.StreamUnit = o.unit or "component"
     if o.position is None:
         return jobs.Residual(ask.run, o.weights, measure, target, unit)
     return jobs.ResidualParts(ask.run, ask.place(), o.weights, unit, measure, target)
@@ -132,7 +151,7 @@ class ResidualPage(Page):
     options = (
         Option("mode", FlowLook, "measure", get_args(Flow), "norm or effect of the writes, norm of the states or "
                "their cosine with the final one, cosines between writes"),
-        UNIT,
+        Option("unit", PartsLook, "unit", _units, "parts by head, by layer component, or by expert"),
     )  # fmt: skip
     panels = (
         Panel("parts", _parts, lambda here: f"stream at {position(here)}", opens=follow), *map(_reads, READS),
@@ -140,7 +159,7 @@ class ResidualPage(Page):
     )  # fmt: skip
     exports = (
         Export("residual", _exported, ("measure", "unit", "position", "answer", "distractor"),
-               {"measure": get_args(jobs.Measure), "unit": get_args(jobs.Unit)}, refuses=_refused),
+               {"measure": get_args(jobs.Measure), "unit": get_args(jobs.StreamUnit)}, refuses=_refused),
         Export("stream", _exported_stream, ("measure", "unit", "position", "mids"),
                {"measure": (*get_args(jobs.StreamMeasure), "writes"), "unit": get_args(jobs.Unit)}),
     )  # fmt: skip

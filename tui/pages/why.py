@@ -129,7 +129,7 @@ class WhyPage(Page):
             return NO_TOKENS
         look = s.look(AgainstLook)
         other: dict[str, int | Literal["mean"] | None] = dict(zip(AGAINST, (None, "mean", look.marked), strict=True))
-        return jobs.ScoreParts(s.run, s.layer, s.head, *s.prompt_cell, s.look(PartsLook).unit, other[look.against])
+        return jobs.ScoreParts(s.run, s.layer, s.head, *s.prompt_cell, s.look(PartsLook).of_heads, other[look.against])
 
     def words(self, s: Selection) -> list[str]:
         row, col = s.prompt_cell
@@ -137,7 +137,7 @@ class WhyPage(Page):
         look = s.look(AgainstLook)
         key = f"less {token(s.tokens, look.marked)} ({look.marked})" if look.marked is not None else ""
         less = {AGAINST[1]: AGAINST[1], AGAINST[2]: key}.get(look.against, "")
-        return [f"{s.name} score", pair, less, f"by {s.look(PartsLook).unit}"]
+        return [f"{s.name} score", pair, less, f"by {s.look(PartsLook).of_heads}"]
 
     def cell(self, s: Selection) -> tuple[int, int]:
         look = s.look(WhyLook)

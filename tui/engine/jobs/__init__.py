@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from .kinds import Cut as Cut
     from .kinds import Direction as Direction
     from .kinds import Ends as Ends
+    from .kinds import ExpertMeasure as ExpertMeasure
     from .kinds import Form as Form
     from .kinds import Grain as Grain
     from .kinds import HeadAt as HeadAt
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from .kinds import Site as Site
     from .kinds import Span as Span
     from .kinds import StreamMeasure as StreamMeasure
+    from .kinds import StreamUnit as StreamUnit
     from .kinds import Term as Term
     from .kinds import TokenFilter as TokenFilter
     from .kinds import Toward as Toward
@@ -114,6 +116,7 @@ if TYPE_CHECKING:
     from .paths import PathGrid as PathGrid
     from .stream import Attribution as Attribution
     from .stream import Directions as Directions
+    from .stream import Experts as Experts
     from .stream import HeadInput as HeadInput
     from .stream import Lens as Lens
     from .stream import LensCurve as LensCurve

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ...results import ModelKey
 from .base import Job, Target
-from .kinds import Grain, LensMeasure, Measure, Side, StreamMeasure, Unit, Weights
+from .kinds import ExpertMeasure, Grain, LensMeasure, Measure, Side, StreamMeasure, StreamUnit, Unit, Weights
 from .parts import Forward, OnLayer, OnRun
 
 
@@ -30,8 +30,9 @@ class Residual(OnRun):
     weights: Weights = "processed"
     measure: Measure = "norm"
     target: Target | None = None
-    unit: Unit = "component"
-    """``component``: one row for a layer's attention; ``head``: one a head and one for the layer's attention bias."""
+    unit: StreamUnit = "component"
+    """``component``: one row for a layer's attention; ``head``: one a head and one for the layer's attention bias;
+    ``expert``: also one for each expert of the layer's MLP."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class ResidualParts(OnRun):
 
     position: int
     weights: Weights = "processed"
-    unit: Unit = "head"
+    unit: StreamUnit = "head"
     measure: Measure = "norm"
     target: Target | None = None
 
@@ -188,6 +189,21 @@ class Neurons(OnRun):
     target: Target | None = None
     neuron: int | None = None
     k: int = 20
+
+
+@dataclass(frozen=True)
+class Experts(OnRun):
+    """One layer's mixture of experts along the prompt → ``Grid`` [expert, position], rows ``L2E5``.
+
+    measure ``router``: the weight of each expert's output, 0 where it was not chosen; ``norm``: length of what it adds
+    to the stream; ``answer``: its push toward the target through the final norm's frozen scale. Its check is the
+    difference between the sum over experts and what the MLP writes.
+    """
+
+    layer: int
+    measure: ExpertMeasure = "router"
+    target: Target | None = None
+    """Needed by ``answer``; None in the others, so that they are computed once."""
 
 
 @dataclass(frozen=True)
