@@ -1,0 +1,131 @@
+"""The tensors of a folder by name, read when and as far as they are looked at.
+
+A safetensors file is mapped, not read: a tensor taken from it is a view of the file, and only the pages behind the rows
+that are used come from the disk. What leaves this module is a copy, so that a file that is replaced later changes
+nothing that is held. A TransformerLens ``.pt`` and a ``pytorch_model.bin`` are mapped the same way by torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import ModelError
+
+REOPEN = "Open the model again."
+Index = Any
+"""What stands in brackets behind a tensor: slices, an int, an index tensor."""
+
+
+class Shards:
+    """A folder's tensors. Not for two threads at once."""
+
+    def __init__(self, where: dict[str, Path], rename: Callable[[str], str] = lambda name: name) -> None:
+        """``where``: each tensor's file. ``rename``: what a file calls it → what it is called here."""
+        self._where = {rename(name): (path, name) for name, path in where.items()}
+        self._open: dict[Path, tuple[tuple[int, int, int], Any]] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._where
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._where)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape, from the header alone."""
+        return tuple(self._stored(name).shape)
+
+    def dtype(self, name: str) -> torch.dtype:
+        """What it is stored in."""
+        return self._stored(name).dtype
+
+    def read(self, name: str, at: Index = slice(None)) -> Tensor:
+        """``tensor[at]`` as it is stored, a copy on the CPU. ModelError where there is no such tensor, and where its
+        file has changed since it was opened."""
+        part = self._stored(name)[at]
+        return part.clone(memory_format=torch.contiguous_format)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._open.clear()
+
+    def _stored(self, name: str) -> Tensor:
+        if name not in self._where:
+            raise ModelError(f"The folder has no tensor {name}.", "Compare its config.json with the original.")
+        path, own = self._where[name]
+        found: Tensor = self._file(path).get_tensor(own)
+        return found
+
+    def _file(self, path: Path) -> Any:
+        """The file, mapped once. Cut short while it is mapped it would end the process, so that is looked at first."""
+        try:
+            now = path.stat()
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}.", REOPEN) from error
+        state = (now.st_size, now.st_mtime_ns, now.st_ino)
+        if path not in self._open:
+            self._open[path] = state, _opened(path)
+        before, file = self._open[path]
+        if before != state:
+            raise ModelError(f"{path} has changed since it was opened.", REOPEN)
+        return file
+
+
+class _Mapped:
+    """A state dict that torch has mapped, with the face of ``safe_open``."""
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        self._state = state
+
+    def get_tensor(self, name: str) -> Tensor:
+        return self._state[name]
+
+    def keys(self) -> Iterator[str]:
+        return iter(self._state)
+
+
+def _opened(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors import safe_open
+
+            return safe_open(path, framework="pt", device="cpu")
+        return _Mapped(state_dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True)))
+    except Exception as error:
+        raise ModelError(f"{path} cannot be read.", "Copy or download the file again.") from error
+
+
+def state_dict(saved: Any) -> dict[str, Tensor]:
+    """The tensors of what ``torch.save`` has written: a state dict, or one inside a training state."""
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(saved, dict) and isinstance(saved.get(key), dict):
+            saved = saved[key]
+    if not isinstance(saved, dict) or not all(isinstance(value, Tensor) for value in saved.values()):
+        raise ValueError("no state dict")
+    return saved
+
+
+def find_shards(folder: Path, rename: Callable[[str], str] = lambda name: name, any_name: bool = False) -> Shards | None:
+    """The folder's weight files; None where they are none that can be read by slice. ``any_name``: the one weight file
+    there is, whatever it is called (TransformerLens checkpoints)."""
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    files = [single] if single.exists() else []
+    if any_name and not files:
+        files = sorted(file for end in ("*.safetensors", "*.pt", "*.pth") for file in folder.glob(end))
+    elif not files and index.exists():
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            named: dict[str, str] = json.loads(index.read_text("utf-8"))["weight_map"]
+            where = {name: folder / file for name, file in named.items()}
+            return Shards(where, rename) if all(path.exists() for path in set(where.values())) else None
+        return None
+    elif not files and (folder / "pytorch_model.bin").exists():
+        files = [folder / "pytorch_model.bin"]
+    if len(files) != 1:
+        return None
+    return Shards(dict.fromkeys(_opened(files[0]).keys(), files[0]), rename)
