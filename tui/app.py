@@ -31,7 +31,7 @@ from textual.theme import Theme, ThemeProvider
 from textual.worker import WorkerFailed
 
 from . import keys, pages
-from .config import Options, log_file, read_history, write_history
+from .config import Options, log_file, read_history, source, write_history
 from .engine.bench import Bench
 from .engine.engine import Engine
 from .engine.events import Done, Event
@@ -104,8 +104,8 @@ class CircuitApp(App[None]):
         self.engine = Engine(self._emit, bench, clock=clock)
         bos = {"auto": None, "on": True, "off": False}[options.bos]
         selection = Selection(
-            open=Open(options.model, options.device, options.dtype, options.threads),
-            text=EXAMPLE if options.prompt is None else options.prompt, bos=bos,
+            open=Open(source(options.model, options.revision), options.device, options.dtype, options.threads),
+            text=EXAMPLE if options.prompt is None else options.prompt, bos=bos, chat=options.chat,
             weights="raw" if options.weights == "raw" else "processed",
         )  # fmt: skip
         over_ssh = "SSH_CONNECTION" in os.environ

@@ -63,7 +63,9 @@ def parser() -> argparse.ArgumentParser:
     )
     out.add_argument("model", nargs="?", metavar="MODEL", help="the model to open (default: demo)")
     out.add_argument("--model", dest="model_too", metavar="MODEL", help="the same, as export has it")
+    out.add_argument("--revision", metavar="REVISION", help="branch, tag or commit of a hub name")
     out.add_argument("--prompt", metavar="TEXT", help="the prompt to start with")
+    out.add_argument("--chat", action="store_const", const=True, help="prompts are user messages in the chat template")
     out.add_argument("--prompts", metavar="FILE", help="a file of prompts: one a line, JSON, CSV or TSV")
     out.add_argument("--fields", metavar="prompt=KEY,answer=KEY", help="what they are called in the file of prompts")
     out.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
@@ -95,6 +97,8 @@ def options(arguments: Sequence[str]) -> Options:
         if problem := config.check(name, value):
             arguments_parser.error(problem)
     out = replace(config.load(), **given)
+    if "model" in given and "revision" not in given:
+        out = replace(out, revision=None)  # the config file's is of its own model
     if "fields" in given:
         _check_fields(out, arguments_parser)
     return out

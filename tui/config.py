@@ -61,10 +61,19 @@ class Options:
     """File that warnings and libraries' messages go to; None: the default one."""
     fields: str | None = None
     """What the fields of ``prompts`` are called in it: ``prompt=text,answer=label``."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub name."""
+    chat: bool = False
+    """Whether the prompt is a user's message in the model's chat template."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Command id → keys, as Textual's ``App.set_keymap`` takes them."""
     notice: str = ""
     """One sentence to show at the start, such as what is wrong with the config file."""
+
+
+def source(model: str, revision: str | None) -> str:
+    """How a model is named where its revision is a part of the name."""
+    return f"{model}@{revision}" if revision else model
 
 
 def check(name: str, value: object) -> str:
@@ -78,9 +87,9 @@ def check(name: str, value: object) -> str:
     elif name == "threads":
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1024:
             return f"threads must be a whole number from 1 to 1024, not {value!r}."
-    elif name == "mouse":
+    elif name in ("mouse", "chat"):
         if not isinstance(value, bool):
-            return f"mouse must be true or false, not {value!r}."
+            return f"{name} must be true or false, not {value!r}."
     elif name == "keys":
         if not isinstance(value, dict) or not all(isinstance(keys, str) and keys for keys in value.values()):
             return '[keys] must hold lines of the form "command" = "key".'

@@ -115,6 +115,7 @@ def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export])
     files = ", ".join(f"{name}: {export.file}" for name, export in exports.items() if export.file)
     parser.add_argument("file", nargs="?", metavar="FILE", help=files)
     parser.add_argument("--model", default="demo", help="demo, a hub name or a folder (default: demo)")
+    parser.add_argument("--revision", metavar="REVISION", help="branch, tag or commit of a hub name")
     heads = ", ".join(name for name, export in exports.items() if export.head)
     parser.add_argument("--head", metavar="L1H3", help=f"{heads}: which head; L1 alone with pattern: all of the layer")
     source = parser.add_mutually_exclusive_group()
@@ -131,6 +132,8 @@ def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export])
                         help="norms folded and weights centred, or as stored (default: processed)")  # fmt: skip
     parser.add_argument("--bos", choices=("auto", "on", "off"), default="auto",
                         help="whether a BOS is prepended to --prompt and --prompts (default: auto)")  # fmt: skip
+    parser.add_argument("--chat", action="store_true",
+                        help="--prompt and --prompts are user messages in the model's own chat template")  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda[:N] or mps (default: auto)")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto",
                         help="what the model runs in (default: auto)")  # fmt: skip
@@ -231,6 +234,10 @@ def _check_text(o: argparse.Namespace, export: Export) -> None:
         raise Usage(f"--token-ids {o.token_ids}: ids are written 1,2,3 or 0:52")
     if o.bos == "on" and o.prompt is None and o.prompts is None and "bos" not in export.takes:
         raise Usage("--bos is for --prompt: token lists and ids get no BOS")
+    if o.chat and o.prompt is None and o.prompts is None and "bos" not in export.takes and export.reads != "pair":
+        raise Usage("--chat is for --prompt: token lists and ids are in no template")
+    if o.chat and o.bos != "auto":
+        raise Usage(f"--bos {o.bos} is not for --chat: the template says whether there is a BOS")
     if o.fields is not None:
         if o.prompts is None:
             raise Usage("--fields is for --prompts: it says what the keys of that file are")

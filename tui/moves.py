@@ -149,7 +149,16 @@ def toggle_bos(s: Selection) -> Selection | Say:
     """A BOS before the prompt, or none."""
     if s.model is not None and s.model.bos_id is None:
         return Say("this model's tokenizer has no BOS token")
+    if s.chat:
+        return Say("the chat template says whether there is a BOS: :chat takes the prompt out of it")
     return replace(s, bos=not s.with_bos)
+
+
+def toggle_chat(s: Selection) -> Selection | Say:
+    """The prompt as a user's message in the model's chat template, or as it is typed."""
+    if s.model is None:
+        return Say("no model is there yet: type :chat again when one is")
+    return Say(s.model.no_chat) if s.model.no_chat else replace(s, chat=not s.chat)
 
 
 def toggle_weights(s: Selection) -> Selection:
@@ -196,6 +205,8 @@ def remark(before: Selection, after: Selection) -> str:
     if after.weights != before.weights:
         raw = "raw, as stored: no norm folded, nothing centred"
         return f"weights {raw if after.weights == 'raw' else 'processed: norms folded, writing weights centred'}"
+    if after.chat != before.chat and after.model is not None:
+        return "the prompt is a user's message in the chat template" if after.chat else "the prompt is as it is typed"
     if after.with_bos != before.with_bos:
         return f"the prompt has {'a' if after.with_bos else 'no'} BOS before it: every number of the run changes"
     said = (look.remark(before.look(type(look)), after) for look in after.looks if look not in before.looks)
@@ -229,6 +240,9 @@ def typed(s: Selection, text: str) -> list[tuple[str, str, Callable[[], Selectio
     if command.lower() == "find" and path.strip():
         sentence = "The next token that reads so; * the next one, # the one before."
         out.append((f"find {path.strip()}", sentence, partial(to_match, s, path.strip())))
+    if text.strip().lower() == "chat":
+        sentence = "The prompt as it is typed." if s.chat else "The prompt as a user's message in the chat template."
+        out.append(("chat off" if s.chat else "chat", sentence, partial(toggle_chat, s)))
     if command.lower() == "prompts" and path.strip():
         out.append((f"open {path.strip()}", "A file of prompts.", partial(to_prompts, s, path.strip())))
     if command.lower() == "continue" and path.strip():

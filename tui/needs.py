@@ -17,29 +17,31 @@ from .selection import Likeliest, Selection, at_prompt, prepared, with_model, wi
 
 def tokenizing(s: Selection) -> jobs.Tokenize | None:
     """The job that makes tokens of the prompt."""
-    return jobs.Tokenize(s.key, s.text, s.with_bos) if s.key else None
+    return jobs.Tokenize(s.key, s.text, s.with_bos, s.chat) if s.key else None
 
 
 def pairing(s: Selection) -> jobs.Tokenize | None:
     """The job that makes tokens of the other prompt of a pair."""
-    return jobs.Tokenize(s.key, s.pair.text, s.with_bos) if s.key and s.pair else None
+    return jobs.Tokenize(s.key, s.pair.text, s.with_bos, s.chat) if s.key and s.pair else None
 
 
 def after_pair(s: Selection) -> jobs.NextTokens | None:
     """The predictions after the other prompt of a pair."""
-    return jobs.NextTokens(s.corrupted, len(s.corrupted.ids) - 1) if s.corrupted else None
+    has_none = s.model is not None and s.model.capabilities.outputs
+    return jobs.NextTokens(s.corrupted, len(s.corrupted.ids) - 1) if s.corrupted and not has_none else None
 
 
 def preparing(s: Selection) -> jobs.PreparePrompts | None:
     """The job that tokenizes the open file of prompts."""
     if s.file is None or s.key is None:
         return None
-    return jobs.PreparePrompts(s.key, s.file.name, s.file.rows, s.with_bos)
+    return jobs.PreparePrompts(s.key, s.file.name, s.file.rows, s.with_bos, chat=s.chat)
 
 
 def next_tokens(s: Selection) -> jobs.NextTokens | None:
-    """The predictions after the cursor's position, for the token strip."""
-    return jobs.NextTokens(s.run, s.position) if s.run else None
+    """The predictions after the cursor's position, for the token strip; a model without outputs has none."""
+    has_none = s.model is not None and s.model.capabilities.outputs
+    return jobs.NextTokens(s.run, s.position) if s.run and not has_none else None
 
 
 def after_prompt(s: Selection) -> jobs.NextTokens | None:

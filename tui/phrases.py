@@ -127,7 +127,9 @@ def conventions(s: Selection) -> str:
         return s.open.source
     bos = "BOS" if s.with_bos else "no BOS"
     if s.tokens is not None and s.tokens.bos_from:
-        bos = "BOS typed, none added" if s.tokens.bos_from == "text" else "BOS of the tokenizer, none added"
+        bos = "BOS typed, none added" if s.tokens.bos_from == "text" else f"BOS of the {s.tokens.bos_from}, none added"
+    if s.tokens is not None and s.tokens.chat:
+        bos = f"chat · {bos if s.tokens.bos else 'no BOS'}"
     said = (changes(s), s.model.name, s.model.key.device, s.model.key.dtype, f"{s.weights} weights", bos)
     return " · ".join(part for part in said if part)
 

@@ -69,6 +69,8 @@ class Capabilities:
     hooks."""
     pattern_edit: str = ""
     """Editing a pattern changes the output: interventions on it through hooks."""
+    outputs: str = ""
+    """Logits: the model has an unembedding."""
     one_vocabulary: str = ""
     """Outputs are the input tokens: copying, pair search in OV, a next token that can be appended."""
 
@@ -109,6 +111,8 @@ class ModelInfo:
     """Names of the outputs in order of their ids, where they are classes of their own; empty: they are the tokens."""
     notes: tuple[str, ...] = ()
     """Sentences worth showing once, such as ``no tokenizer: prompts are typed as token ids``."""
+    no_chat: str = ""
+    """Why a prompt cannot be a message of a chat; empty: the tokenizer has a chat template."""
     vocabulary: str = ""
     """Digest of a thousand tokens spread over the vocabulary, and of its size: that of another model with the same."""
 
@@ -124,7 +128,12 @@ class Tokens:
     bos: bool
     """Whether a BOS was asked for: ``ids[0]`` is one, that was prepended or that the text brought."""
     bos_from: str = ""
-    """Who brought the BOS at ``ids[0]`` where nobody had to prepend it: ``text`` (it is typed) or ``tokenizer``."""
+    """Who brought the BOS at ``ids[0]`` where nobody had to prepend it: ``text`` (it is typed), ``tokenizer`` or (chat)
+    ``template``."""
+    chat: bool = False
+    """Whether the prompt is a user's message in the model's chat template."""
+    template: tuple[bool, ...] = ()
+    """In a chat: which tokens are the template's. Empty elsewhere."""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -246,6 +246,8 @@ class Scene:
             said = self._pin_survives()
             if before.stack:
                 said += "the changes were of the model before and are gone with it"
+            if before.chat and not selection.chat and selection.model is not None:
+                said += f". {selection.model.no_chat}" if said.strip() else selection.model.no_chat
             if said:
                 self._notice.say(said.strip(), about="stack")
             self._face.opened()

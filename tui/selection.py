@@ -147,6 +147,8 @@ class Selection:
     text: str = EXAMPLE
     bos: bool | None = None
     """None: as the model was trained to expect."""
+    chat: bool = False
+    """Whether prompts are user's messages in the model's chat template."""
     tokens: Tokens | None = None
     tokens_of: jobs.Tokenize | None = None
     """The job that ``tokens`` answers: another text is being tokenized while they differ."""
@@ -303,7 +305,8 @@ def with_model(s: Selection, opened: jobs.Open, model: ModelInfo) -> Selection:
     """The selection on a model that has just been opened: what was chosen by token id of another model is gone."""
     file = replace(s.file, prepared=None, prepared_of=None) if s.file else None
     s = s.put(*(look.for_model() for look in s.looks), opened=opened, model=model, tokens=None, tokens_of=None,
-                 file=file, answer=None, likeliest=None, stack=(), pair=s.pair and Pair(s.pair.text))  # fmt: skip
+                 file=file, answer=None, likeliest=None, stack=(), pair=s.pair and Pair(s.pair.text),
+                 chat=s.chat and not model.no_chat)  # fmt: skip
     s, (layers, heads) = settle(s), s.steps
     layer, head = (s.layer + layers) % model.n_layers, s.head if s.head is None else (s.head + heads) % model.n_heads
     return replace(s, steps=(0, 0), layer=layer, head=head)

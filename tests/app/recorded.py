@@ -153,6 +153,10 @@ class RecordedBench:
         return self.model
 
     def _tokenize(self, job: Tokenize) -> Tokens:
+        if job.chat:
+            around = tokens(["<|bos|>", " king", *(" " + word for word in job.text.split()), " in"], True)
+            own = tuple(1 < place < len(around) - 1 for place in range(len(around)))
+            return replace(around, bos_from="template", chat=True, template=tuple(not mine for mine in own))
         typed = job.text.startswith("<|bos|>")
         words = [" " + word for word in job.text.removeprefix("<|bos|>").split()]
         if len(words) > 60:

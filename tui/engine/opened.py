@@ -114,6 +114,7 @@ class OpenModel:
         return mlp
 
     def unembedding(self, weights: Weights) -> fold.Unembedding:
+        self.need("outputs")
         if weights not in self._unembeddings:
             if self._W_U is None:
                 # An embedding that is used at both ends is stored by token. By d_model one full row is twice as
@@ -172,6 +173,7 @@ class OpenModel:
 
     def output_index(self, ids: Sequence[int]) -> Tensor:
         """Ids of outputs as an index into the columns of ``W_U``; refuses what the model does not put out."""
+        self.need("outputs")
         if not self.info.classes:
             return self.index(ids)
         outside = [i for i in ids if not 0 <= i < len(self.info.classes)]
@@ -209,7 +211,7 @@ class OpenModel:
 
 
 def tokenize(job: Tokenize, bench: OpenModel, ctx: Context) -> Tokens:
-    return bench.live.tokens.encode(job.text, job.bos)
+    return bench.live.tokens.encode(job.text, job.bos, job.chat)
 
 
 def words(job: Words, bench: OpenModel, ctx: Context) -> Tokens:

@@ -126,6 +126,15 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
 }
 
 
+READ_LOGITS: tuple[type[Job], ...] = (
+    jobs.AblationTable, jobs.Attribution, jobs.AttributionOver, jobs.CircuitScores, jobs.Continuation, jobs.FindTarget,
+    jobs.Lens, jobs.LensCurve, jobs.LensOver, jobs.LensTop, jobs.NextTokens, jobs.PatchedCells, jobs.PatchedPair,
+    jobs.PatchingEstimate, jobs.PatchingGrid, jobs.PatchingOver, jobs.PathEdges, jobs.PathEstimate, jobs.PathGrid,
+    jobs.StackEffect,
+)  # fmt: skip
+"""Jobs that read the model's outputs, which a model without a head has not; those that read ``W_U`` ask for it."""
+
+
 class Bench(OpenModel):
     """Where jobs are answered: one thread makes it, uses it and closes it."""
 
@@ -140,6 +149,8 @@ class Bench(OpenModel):
             return self._open(job, ctx)
         run = getattr(job, "run", None)
         self._expect(getattr(job, "model", None) if run is None else run.model)
+        if isinstance(job, READ_LOGITS):
+            self.need("outputs")
         return ANSWERS[type(job)](job, self, ctx)
 
     def _open(self, job: Open, ctx: Context) -> ModelInfo:

@@ -8,6 +8,7 @@ import gc
 import importlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +17,11 @@ from ..results import ModelInfo, ModelKey
 from .check import Reference, count_experts, self_check, token_sample
 from .checkpoint import boot_checkpoint, read_classes, read_vocabulary
 from .errors import ModelError, first_line
-from .files import TEXT_DECODERS, check_files, missing_weights
-from .find import Found, find_model, fingerprint
+from .files import TEXT_DECODERS, Opening, check_files, has_tokenizer, missing_weights
+from .find import Found, cached_tokenizer, find_model
+from .formats import RENAMES, merged
+from .guard import in_words
+from .headless import borrow_head, without_outputs
 from .live import LiveModel, never
 from .multipliers import embedding_factor
 from .quiet import silence
@@ -33,6 +37,7 @@ product: 330 ms where a neighbour keeps one of two cores busy."""
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+@in_words
 def load(
     source: str = "demo",
     device: str = "auto",
@@ -45,7 +50,8 @@ def load(
 
     device: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``. dtype: ``auto`` (float32 on the
     CPU, the checkpoint's own elsewhere), ``float32``, ``bfloat16``, ``float16``. ``progress`` is told the stage;
-    ``check`` may raise between stages to cancel. ModelError with one sentence and a hint when the model cannot be used.
+    ``check`` may raise between stages to cancel (no Exception, but a BaseException). ModelError with one sentence and a
+    hint when the model cannot be used.
     """
     silence()
     where = pick_device(device)
@@ -59,7 +65,7 @@ def load(
     reference: Reference | None
     stage("reading config")
     found = find_model(source, progress)
-    key_print = fingerprint(found.folder)
+    key_print, headless = found.digest, ""
     if BRIDGE not in sys.modules:
         stage("importing transformer_lens")
         importlib.import_module(BRIDGE)
@@ -76,16 +82,17 @@ def load(
             architecture = "TransformerLens"
             n_parameters = count_weights(bridge)
         else:
-            config = check_files(found)
+            opening = check_files(found)
+            config, headless = opening.config, opening.headless
             refuse_known_trouble(config)
             hub_tokenizer = _hub_tokenizer(found)
             kind = pick_dtype(dtype, where, str(getattr(config, "dtype", None) or "float32").removeprefix("torch."))
             stage("loading weights")
-            model, reference = _load_weights(found, config, where, _DTYPES[kind], check)
+            model, reference = _load_weights(found, opening, where, _DTYPES[kind], check)
             n_parameters = sum(p.numel() for p in model.parameters())
             bridge = _bridge(found, config, model, copy.deepcopy(hub_tokenizer))
             # TransformerLens adds tokens to the tokenizer that it is given: ours stays as it was saved.
-            tokens, notes = HubTokenizer(hub_tokenizer, bridge.cfg.d_vocab, bridge.cfg.n_ctx), ()
+            tokens, notes = HubTokenizer(hub_tokenizer, bridge.cfg.d_vocab, bridge.cfg.n_ctx), opening.notes
             architecture = str(config.architectures[0])
         bridge.eval()
         if threads is None and n_parameters <= SMALL:
@@ -98,10 +105,12 @@ def load(
         _ = live.ends  # made here, outside inference mode
         stage("self-check")
         capabilities, checks = self_check(live, reference, check)
+        if headless:
+            capabilities = without_outputs(capabilities, headless, architecture)
     block, cfg = bridge.blocks[0], bridge.cfg
     has_mlp = "mlp" in block._modules
     info = ModelInfo(
-        key=ModelKey(str(found.folder), key_print, kind, where),
+        key=ModelKey(str(found.own_folder), key_print, kind, where),
         name=found.name,
         architecture=architecture,
         n_layers=live.n_layers,
@@ -123,7 +132,8 @@ def load(
         d_mlp=0 if capabilities.neurons or (mlp := live.mlp(0)) is None else len(mlp.W_out),
         n_experts=count_experts(live, checks),
         classes=() if outputs is tokens else outputs.all_texts,
-        notes=notes,
+        notes=(*notes, *tokens.notes),
+        no_chat=tokens.no_chat,
         vocabulary=tokens.digest(),
     )
     return live.describe(info)
@@ -170,11 +180,12 @@ def pick_dtype(dtype: str, device: str, stored: str) -> str:
 
 
 def _load_weights(
-    found: Found, config: Any, device: str, dtype: torch.dtype, check: Callable[[], None]
+    found: Found, opening: Opening, device: str, dtype: torch.dtype, check: Callable[[], None]
 ) -> tuple[Any, Reference]:
     """Transformers' own model, and what it computes for a few tokens before anything is changed in it."""
     from transformers import AutoModelForCausalLM
 
+    config = opening.config
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             found.folder,
@@ -183,6 +194,7 @@ def _load_weights(
             attn_implementation="eager",  # fused kernels give no pattern
             local_files_only=True,
             output_loading_info=True,
+            key_mapping=RENAMES if opening.wrapped else None,
         )
     except (torch.OutOfMemoryError, MemoryError):
         raise
@@ -190,8 +202,11 @@ def _load_weights(
         raise ModelError(
             f"The weights in {found.folder} cannot be loaded: {first_line(error)}.", "Download them again."
         ) from error
-    if report["missing_keys"]:
-        raise missing_weights(sorted(report["missing_keys"]), found.folder)
+    missing = set(report["missing_keys"]) - (borrow_head(model) if opening.headless else set())
+    if missing:
+        raise missing_weights(sorted(missing), found.folder)
+    if found.adapter is not None:
+        model = merged(model, found.adapter)
     model = model.to(device).eval()
     check()
     try:
@@ -239,11 +254,13 @@ def context_length(config: Any) -> int:
 def _hub_tokenizer(found: Found) -> Any:
     from transformers import AutoTokenizer
 
+    folder = found.own_folder if has_tokenizer(found.own_folder) else found.folder
     try:
-        return AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:
         raise ModelError(
-            f"The tokenizer files in {found.folder} cannot be read: {first_line(error)}.", "Download them again."
+            f"The tokenizer files in {folder} cannot be read: {first_line(error)}.",
+            "Copy tokenizer.json and tokenizer_config.json from the model that it was trained from.",
         ) from error
 
 
@@ -252,26 +269,32 @@ def _checkpoint_tokenizer(found: Found, cfg: Any) -> tuple[Tokenizer, tuple[str,
     bos = found.config.get("bos_token_id")
     bos_id = bos if isinstance(bos, int) and 0 <= bos < cfg.d_vocab else None
     if (found.folder / "tokenizer.json").exists():
-        return HubTokenizer(_fast_tokenizer(found), cfg.d_vocab, cfg.n_ctx, bos_id), ()
+        return HubTokenizer(_fast_tokenizer(found.folder), cfg.d_vocab, cfg.n_ctx, bos_id), ()
     if (strings := read_vocabulary(found.folder)) is not None:
         note = "prompts are tokens of vocab.json with spaces between them"
         return ListTokenizer(strings, cfg.d_vocab, cfg.n_ctx, bos_id), (note,)
-    special = () if bos_id is None else (bos_id,)
-    return Tokenizer(cfg.d_vocab, cfg.n_ctx, bos_id, special), ("no tokenizer: prompts are typed as token ids",)
+    note, named = "no tokenizer: prompts are typed as token ids", found.config.get("tokenizer_name")
+    if isinstance(named, str) and named:
+        if (folder := cached_tokenizer(named)) is not None:
+            tokens = HubTokenizer(_fast_tokenizer(folder), cfg.d_vocab, cfg.n_ctx, bos_id)
+            return tokens, (f"the tokenizer is {named}, which config.json names",)
+        note += f" (for text: hf download {named} tokenizer.json, then open the model again)"
+    return Tokenizer(cfg.d_vocab, cfg.n_ctx, bos_id, () if bos_id is None else (bos_id,)), (note,)
 
 
-def _fast_tokenizer(found: Found) -> Any:
+def _fast_tokenizer(folder: Path) -> Any:
     """``tokenizer.json`` without a transformers config beside it; special tokens from tokenizer_config.json, if any."""
     from transformers import PreTrainedTokenizerFast
 
     with contextlib.suppress(Exception):
-        if (found.folder / "tokenizer_config.json").exists():
-            return PreTrainedTokenizerFast.from_pretrained(found.folder, local_files_only=True)
+        if (folder / "tokenizer_config.json").exists():
+            return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     try:
-        return PreTrainedTokenizerFast(tokenizer_file=str(found.folder / "tokenizer.json"))
+        return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     except Exception as error:
         raise ModelError(
-            f"{found.folder / 'tokenizer.json'} cannot be read: {first_line(error)}.", "Copy it again."
+            f"{folder / 'tokenizer.json'} cannot be read: {first_line(error)}.",
+            "Copy it again; without it prompts are typed as token ids.",
         ) from error
 
 

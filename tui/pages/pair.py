@@ -44,7 +44,7 @@ def _pair_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
         return Problem("no model is there yet: press enter again when one is")
     prompt, bar, words = text.rpartition("|")
     if not bar:
-        return jobs.Tokenize(s.key, text, s.with_bos)
+        return jobs.Tokenize(s.key, text, s.with_bos, s.chat)
     prompt = prompt.strip() or (s.pair.text if s.pair is not None else offered(s))
     if not (prompt and words.strip()):
         return Problem("write the other prompt, then | and its answer: The capital of Germany is | Berlin - Paris")
@@ -100,7 +100,7 @@ def _tried(s: Selection, text: str) -> Lookup | None:
     prompt = (text.rpartition("|")[0] or text).strip()
     if not prompt or s.key is None or prompt.lower() in PAIRS or prompts.is_file(prompt):
         return None
-    return jobs.Tokenize(s.key, prompt, s.with_bos)
+    return jobs.Tokenize(s.key, prompt, s.with_bos, s.chat)
 
 
 def _aligned(s: Selection, other: Any) -> Sequence[Segments]:

@@ -218,7 +218,13 @@ class TokenStrip(Widget):
     def _style(self, index: int) -> str:
         if index == self.row:
             return "bold $text on $primary-muted"
-        return "$text on $accent-muted" if index == self.col else "$text"
+        if index == self.col:
+            return "$text on $accent-muted"
+        return "$text-disabled" if self._of_template(index) else "$text"
+
+    def _of_template(self, index: int) -> bool:
+        """Whether a token is the chat template's."""
+        return self.tokens is not None and index < len(self.tokens.template) and self.tokens.template[index]
 
     def _shaded(self) -> Callable[[int], str]:
         """Styles by the tokens' values; the tokens under the cursor are told by reverse and underline."""

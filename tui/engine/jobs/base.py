@@ -56,7 +56,7 @@ class Open(Job):
     """Find, check and load a model → ``ModelInfo``."""
 
     source: str = "demo"
-    """``demo``, a hub name, or a folder."""
+    """``demo``, a hub name (``name@revision``), or a folder."""
     device: str = "auto"
     dtype: str = "auto"
     threads: int | None = None
@@ -69,6 +69,8 @@ class Tokenize(Job):
     model: ModelKey
     text: str
     bos: bool
+    chat: bool = False
+    """The text is a user's message in the model's chat template, which alone says whether there is a BOS."""
 
 
 @dataclass(frozen=True)
