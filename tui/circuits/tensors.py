@@ -79,6 +79,10 @@ class HeadWeights:
     """``rotate(x [n, d_head], positions [n] int64) → [n, d_head]`` by the model's own code; None without rotary."""
     post_w: Tensor | None = None
     """``[d_model]``: w of the RMSNorm between attention's output and the stream (Gemma 2 and 3, OLMo 2); else None."""
+    q_positions: Tensor | None = None
+    """``[n_ctx, d_head]``: what each position adds to the query, and ``k_positions`` to the key, where positions reach
+    them behind the norm and nothing else (shortformer); else None."""
+    k_positions: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

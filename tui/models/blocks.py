@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..circuits.forward import Block, Edit
 from .rotary import Rotate
-from .weights import NO_NORM, attention_scale, mlp_norms, output_bias, plain, read_norm, soft_cap
+from .weights import NO_NORM, attention_scale, mlp_norms, output_bias, plain, positions_behind_norm, read_norm, soft_cap
 
 
 def read_block(bridge: Any, layer: int, rotate: Rotate | None) -> Block:
@@ -47,6 +47,7 @@ def read_block(bridge: Any, layer: int, rotate: Rotate | None) -> Block:
             mlp_norm=NO_NORM if bridge.blocks[layer]._modules.get("mlp") is None else mlp_norms(block)[0],
             mlp=_mlp(bridge, layer),
             parallel="mlp" in block._modules and "hook_resid_mid" not in block.hook_aliases,
+            positions=positions_behind_norm(attn),
         )
 
 
