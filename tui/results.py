@@ -92,7 +92,7 @@ class ModelInfo:
     n_ctx: int
     n_parameters: int
     positions: str
-    """``learned``, ``rotary``, ``alibi`` or ``none``."""
+    """``learned``, ``shortformer`` (learned, but read by queries and keys alone), ``rotary``, ``alibi`` or ``none``."""
     norm: str
     """``LayerNorm``, ``RMSNorm`` or ``none``."""
     has_mlp: bool
@@ -115,6 +115,13 @@ class ModelInfo:
     """Why a prompt cannot be a message of a chat; empty: the tokenizer has a chat template."""
     vocabulary: str = ""
     """Digest of a thousand tokens spread over the vocabulary, and of its size: that of another model with the same."""
+    steps: tuple[tuple[str, str], ...] = ()
+    """The training steps of the run that it is one of, first to last: a name and what opens it; empty where it is by
+    itself."""
+    step: int = 0
+    """Which of ``steps`` it is."""
+    bidirectional: bool = False
+    """Whether queries see the keys after them too."""
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,9 @@ def _reading(sides: str) -> Callable[[LiveModel, Trace], float]:
             x = heads[0].norm(trace.resid_pre[layer])
             for side in sides:
                 own = torch.stack([x @ getattr(w, f"W_{side}") + getattr(w, f"b_{side}") for w in heads], dim=1)
+                if side != "V" and heads[0].q_positions is not None:
+                    added = [w.q_positions if side == "Q" else w.k_positions for w in heads]
+                    own = own + torch.stack([one[: len(x)] for one in added if one is not None], dim=1)
                 if side != "V":
                     own = used(live.bridge.blocks[layer].attn, own, f"{side.lower()}_norm", heads[0].rotate)
                 want = {"Q": trace.queries, "K": trace.keys, "V": trace.values}[side][layer]
@@ -281,7 +284,7 @@ def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effec
     # The scale of a scaled QK value is known to be right only where the rebuilt pattern is.
     qk = scores or failed("embedding", "q, k") or joint_norm(live)
     ov = run or failed("embedding", "v =", "z =", "attention", "logits = norm")
-    learned = live.ends.W_pos is not None
+    learned = live.ends.W_pos is not None or live.head(0, 0).q_positions is not None
     rotary = any(live.rotation(layer) is not None for layer in range(live.n_layers))
     no_mlp = "This model has no MLPs." if live.ends.layer0_mlp is None else ""
     if trace.mlp_out is None:

@@ -15,8 +15,10 @@ from typing import Literal
 
 from .aliases import official_name
 from .errors import ModelError, first_line
-from .formats import Adapter, is_trainers, read_adapter, refuse_gguf, refuse_pointers
+from .formats import Adapter, read_adapter, refuse_gguf, refuse_pointers
+from .pickled import config_inside
 from .quiet import silence
+from .steps import STATES, Step, config_of, is_beside, run_folders, steps_of, weight_files
 
 Kind = Literal["huggingface", "transformerlens"]
 
@@ -54,6 +56,10 @@ class Found:
     """Short name: ``demo``, the hub name, or the folder's own name."""
     kind: Kind
     config: dict[str, object]
+    weights: Path | None = None
+    """The file of weights that was asked for, or the last of several; None: what the folder holds."""
+    steps: tuple[Step, ...] = ()
+    """All steps of the training run that it is one of; empty where it is by itself."""
     adapter: Adapter | None = None
     """What is added into the weights of ``folder``."""
 
@@ -63,9 +69,15 @@ class Found:
         return self.adapter.folder if self.adapter is not None else self.folder
 
     @property
+    def source(self) -> str:
+        """What opens it, as ``steps`` has it."""
+        return str(self.weights or self.own_folder)
+
+    @property
     def digest(self) -> str:
         """Changes when weights are replaced."""
-        return fingerprint(self.folder) + (fingerprint(self.adapter.folder) if self.adapter is not None else "")
+        own = fingerprint(self.folder, self.weights)
+        return own + (fingerprint(self.adapter.folder) if self.adapter is not None else "")
 
 
 def find_model(source: str, progress: Callable[[str], None] = lambda stage: None) -> Found:
@@ -81,8 +93,8 @@ def find_model(source: str, progress: Callable[[str], None] = lambda stage: None
     looks_local = source.startswith(("/", "~", ".")) or (os.sep in source.rstrip(os.sep) and source.count("/") > 1)
     if path.is_file():
         refuse_gguf(path)
-        raise ModelError(f"{source} is a file, not a model folder.", f"Give the folder that holds it: {path.parent}")
-    if path.is_dir() and (looks_local or (path / "config.json").exists() or not _HUB_NAME.fullmatch(source)):
+        return _of_file(path.absolute(), source)
+    if path.is_dir() and (looks_local or config_of(path) or run_folders(path) or not _HUB_NAME.fullmatch(source)):
         return _found(path.absolute(), path.absolute().name, progress)
     if looks_local or not _HUB_NAME.fullmatch(source):
         raise ModelError(
@@ -136,23 +148,40 @@ def demo_folder() -> Path:
     )
 
 
-def fingerprint(folder: Path) -> str:
-    """Digest of names, sizes and modification times of the folder's files: changes when weights are replaced."""
+def fingerprint(folder: Path, weights: Path | None = None) -> str:
+    """Digest of names, sizes and modification times of the folder's files: changes when weights are replaced.
+    ``weights``: the one state dict that is read; a run that still trains adds others."""
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
-        if file.is_file():
+        if file.is_file() and (weights is None or file == weights or file.suffix not in STATES):
             stat = file.stat()
             digest.update(f"{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def _found(folder: Path, name: str, progress: Callable[[str], None] = lambda stage: None) -> Found:
+def _found(
+    folder: Path, name: str, progress: Callable[[str], None] = lambda stage: None, weights: Path | None = None
+) -> Found:
     refuse_pointers(folder)
     refuse_gguf(folder)
-    if (adapter := read_adapter(folder)) is not None:
+    if weights is None and (adapter := read_adapter(folder)) is not None:
         return _under(adapter, name, progress)
-    config = read_config(folder)
-    return Found(folder, name, "transformerlens" if _is_checkpoint(config) else "huggingface", config)
+    inside = run_folders(folder) if config_of(folder) is None and not weight_files(folder) else []
+    if inside:  # a training run: its last checkpoint
+        return _found(inside[-1], f"{name}/{inside[-1].name}", progress)
+    config = read_config(folder, weights)
+    if not _is_checkpoint(config):
+        steps = steps_of(folder, None)
+        called = f"{folder.parent.name}/{folder.name}" if steps and name == folder.name != steps[-1][0] else name
+        return Found(folder, called, "huggingface", config, steps=steps)
+    files = weight_files(folder)
+    if weights is None and len(files) > 1:
+        weights = files[-1]
+    if weights is None or len(files) < 2:
+        steps = steps_of(folder, None)
+        called = f"{folder.parent.name}/{folder.name}" if steps and name == folder.name else name
+        return Found(folder, called, "transformerlens", config, weights, steps)
+    return Found(folder, f"{name}/{weights.name}", "transformerlens", config, weights, steps_of(folder, weights))
 
 
 def _under(adapter: Adapter, name: str, progress: Callable[[str], None]) -> Found:
@@ -171,14 +200,42 @@ def _under(adapter: Adapter, name: str, progress: Callable[[str], None]) -> Foun
             f"{adapter.folder} is a PEFT adapter of {base}, which is no whole model in Hugging Face format.",
             "Merge the adapters in peft (model.merge_and_unload().save_pretrained(FOLDER)) and open FOLDER.",
         )
-    return replace(found, name=name, adapter=adapter)
+    return replace(found, name=name, adapter=adapter, steps=steps_of(adapter.folder, None))
 
 
-def read_config(folder: Path) -> dict[str, object]:
-    """``config.json`` as a dict. ModelError when it is missing, no JSON, or not an object."""
-    file = folder / "config.json"
-    if not file.exists():
-        raise ModelError(f"{folder} has no config.json.", "Give a folder in Hugging Face or TransformerLens format.")
+def _of_file(file: Path, source: str) -> Found:
+    """A file of weights, with the configuration of its folder or its own."""
+    folder, whole = file.parent, f"Give the folder that holds it: {file.parent}"
+    if is_beside(file):
+        raise ModelError(f"{source} is what training left beside the weights, not a model.", whole)
+    if file.suffix not in STATES and file.suffix != ".bin":
+        raise ModelError(f"{source} is a file, not a model folder.", whole)
+    if config_of(folder) is not None and not _is_checkpoint(read_config(folder)):
+        if file.name.startswith(("model", "pytorch_model")):
+            return _found(folder, folder.name)
+        raise ModelError(f"{source} lies in a folder in Hugging Face format, whose weights it is not.", whole)
+    if file.suffix == ".bin":
+        raise ModelError(
+            f"{source} lies in no folder in Hugging Face format: config.json is missing beside it.",
+            f"Download the whole folder; `circuit-tui describe {source}` prints what the weights imply.",
+        )
+    return _found(folder, folder.name, weights=file)
+
+
+def read_config(folder: Path, weights: Path | None = None) -> dict[str, object]:
+    """``config.json`` (or ``cfg.json``, or what the file of weights holds) as a dict. ModelError when it is missing, no
+    JSON, or not an object."""
+    file = config_of(folder)
+    if file is None:
+        files = weight_files(folder) if weights is None else [weights]
+        if files and (held := config_inside(files[-1])) is not None:
+            return held
+        raise ModelError(
+            f"{folder} has no config.json.",
+            f"`circuit-tui describe {files[-1]}` prints one that its weights imply, to be saved there."
+            if files
+            else "Give a folder in Hugging Face or TransformerLens format.",
+        )
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -207,7 +264,7 @@ def _cached(name: str, revision: str = "") -> Path | None:
     except (LocalEntryNotFoundError, OSError, ValueError):
         return None
     files = [file for end in ("safetensors", "bin", "pth", "pt") for file in folder.glob(f"*.{end}")]
-    weights = [file for file in files if not is_trainers(file)]
+    weights = [file for file in files if not is_beside(file)]
     shards = {shard for index in folder.glob("*.index.json") for shard in _shards(index)}
     whole = weights and all((folder / shard).exists() for shard in shards)
     named = any((folder / config).exists() for config in ("config.json", "adapter_config.json"))

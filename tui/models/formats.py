@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ModelError, first_line
+from .steps import is_beside
 
 OPENS = (
     "What opens: a Hugging Face folder (config.json, tokenizer files, and model.safetensors or pytorch_model.bin, "
@@ -23,8 +24,6 @@ OPENS = (
 POINTER = b"version https://git-lfs"
 POINTER_BYTES = 1024
 """No pointer is longer: the format's own limit."""
-TRAINERS = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state")
-"""How the names of files begin that a Trainer keeps beside the weights."""
 _READ = {".safetensors", ".bin", ".pt", ".pth", ".json", ".model", ".txt", ".jinja"}
 _ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
 RENAMES = {r"^((_orig_mod|module)\.)+": "", r"(?<=\.)_orig_mod\.": ""}
@@ -38,7 +37,7 @@ def refuse_pointers(folder: Path) -> None:
     pointers = [file for file in files if is_pointer(file)]
     if any(file.suffix == ".safetensors" and file not in pointers for file in files):
         pointers = [file for file in pointers if file.suffix not in (".bin", ".pt", ".pth")]  # those are not read
-    pointers = [file for file in pointers if not is_trainers(file)]
+    pointers = [file for file in pointers if not is_beside(file)]
     if pointers:
         more = f" (and {len(pointers) - 1} more)" if len(pointers) > 1 else ""
         raise ModelError(
@@ -53,11 +52,6 @@ def is_pointer(file: Path) -> bool:
         return False
     with file.open("rb") as stream:
         return stream.read(len(POINTER)) == POINTER
-
-
-def is_trainers(file: Path) -> bool:
-    """Whether a file is a Trainer's own (optimizer, scheduler, arguments), not weights."""
-    return file.name.startswith(TRAINERS)
 
 
 def refuse_gguf(path: Path) -> None:

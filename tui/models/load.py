@@ -77,10 +77,11 @@ def load(
         if found.kind == "transformerlens":
             kind = pick_dtype(dtype, where, "float32")
             stage("loading weights")
-            bridge, reference = boot_checkpoint(found, where, _DTYPES[kind]), None
+            bridge, said, n_parameters = boot_checkpoint(found, where, _DTYPES[kind])
+            reference = None
             tokens, notes = _checkpoint_tokenizer(found, bridge.cfg)
+            notes = (*said, *notes)
             architecture = "TransformerLens"
-            n_parameters = count_weights(bridge)
         else:
             opening = check_files(found)
             config, headless = opening.config, opening.headless
@@ -99,8 +100,8 @@ def load(
             torch.set_num_threads(1)
         outputs: Tokenizer = tokens
         if (classes := read_classes(found.folder, bridge.cfg.d_vocab, bridge.unembed.W_U.shape[1])) is not None:
-            outputs, said = classes
-            notes = (*notes, said)
+            outputs, of_outputs = classes
+            notes = (*notes, of_outputs)
         live = LiveModel(bridge, tokens, outputs, embedding_factor(bridge))
         _ = live.ends  # made here, outside inference mode
         stage("self-check")
@@ -110,7 +111,7 @@ def load(
     block, cfg = bridge.blocks[0], bridge.cfg
     has_mlp = "mlp" in block._modules
     info = ModelInfo(
-        key=ModelKey(str(found.own_folder), key_print, kind, where),
+        key=ModelKey(found.source, key_print, kind, where),
         name=found.name,
         architecture=architecture,
         n_layers=live.n_layers,
@@ -135,16 +136,11 @@ def load(
         notes=(*notes, *tokens.notes),
         no_chat=tokens.no_chat,
         vocabulary=tokens.digest(),
+        steps=found.steps,
+        step=next((at for at, (_, source) in enumerate(found.steps) if source == found.source), 0),
+        bidirectional=getattr(cfg, "attention_dir", "causal") == "bidirectional",
     )
     return live.describe(info)
-
-
-def count_weights(bridge: Any) -> int:
-    """Weights of a checkpoint's model; TransformerLens keeps its output bias as a buffer."""
-    bias = getattr(bridge.unembed.original_component, "bias", None)
-    rest = 0 if bias is None or isinstance(bias, torch.nn.Parameter) else int(bias.numel())
-    weights: int = sum(p.numel() for p in bridge.original_model.parameters())
-    return rest + weights
 
 
 def pick_device(device: str) -> str:
@@ -305,4 +301,4 @@ def _positions(live: LiveModel) -> str:
     if any(live.rotation(layer) is not None for layer in range(live.n_layers)):
         return "rotary"
     kind = str(getattr(cfg, "positional_embedding_type", ""))
-    return kind if kind in ("rotary", "alibi") else "none"
+    return kind if kind in ("rotary", "alibi", "shortformer") else "none"

@@ -20,10 +20,15 @@ from .alibi import has_alibi
 Rotate = Callable[[Tensor, Tensor], Tensor]
 
 
+def is_native(attention: Any) -> bool:
+    """Whether it is the attention of TransformerLens' own model."""
+    return type(attention).__name__ == "NativeAttention"
+
+
 def rotation(bridge: Any, layer: int) -> Rotate | None:
     """One layer's ``rotate(x [n, d_head], positions [n] int64) → [n, d_head]``; None where it rotates nothing."""
     attn = bridge.blocks[layer].attn.original_component
-    if type(attn).__name__ == "NativeAttention":
+    if is_native(attn):
         return _native(attn.rotary) if attn.rotary is not None else None
     if not getattr(attn, "use_rope", True):  # SmolLM3 rotates in three layers of four
         return None

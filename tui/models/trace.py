@@ -19,7 +19,7 @@ from torch import Tensor
 from ..circuits.tensors import Norm, Trace
 from .alibi import score_bias
 from .errors import ModelError
-from .rotary import Rotate
+from .rotary import Rotate, is_native
 from .sinks import clip
 from .weights import output_bias, plain, read_norm
 
@@ -171,6 +171,8 @@ class Recording:
             reach = reach.tril()
         attn = self.bridge.blocks[layer].attn.original_component
         own = getattr(attn, "bias", None)
+        if is_native(attn) and attn.causal:  # with the windows of local attention
+            reach = reach & ~attn.causal_mask[: self.n, : self.n].to(reach.device)
         if isinstance(own, Tensor) and own.dtype == torch.bool and own.ndim == 4:  # GPT-Neo's local attention
             reach = reach & own[0, 0, : self.n, : self.n].to(reach.device)
         mask = self.masks.get(layer)
