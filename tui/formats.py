@@ -351,7 +351,7 @@ def _text_of(cell: float, word: str) -> str:
 
 def _printed(axis: Axis) -> list[str]:
     """Tokens with their spaces made visible; other labels as they are."""
-    return [_plain(label) if axis.ids is None else visible(label) for label in axis.labels]
+    return [_plain(label) if axis.ids is None else visible(label) for label in axis.told_apart]
 
 
 def _text_cell(cell: Any, token: bool, special: bool) -> str:

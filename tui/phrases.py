@@ -152,12 +152,14 @@ def token(tokens: Tokens | None, index: int) -> str:
     """A token as it is printed, a byte of a character with its id; "" where there are none."""
     if tokens is None or not 0 <= index < len(tokens):
         return ""
-    return with_id(tokens.texts[index], tokens.ids[index], tokens.special[index])
+    return with_id(tokens.texts[index], tokens.ids[index], tokens.special[index], tokens.told_apart[index])
 
 
-def with_id(text: str, token_id: int, special: bool = False) -> str:
-    """A token as it is printed, a byte of a character with its id: several of one character read alike."""
-    return f"{visible(text, special)} #{token_id}" if is_byte(text) else visible(text, special)
+def with_id(text: str, token_id: int, special: bool = False, shown: str = "") -> str:
+    """A token as it is printed, a byte of a character with its id: several of one character read alike. ``shown``: the
+    token beside its neighbours."""
+    printed = visible(shown or text, special)
+    return f"{printed} #{token_id}" if is_byte(text) or shown not in ("", text) else printed
 
 
 def where(s: Selection) -> str:
@@ -225,7 +227,7 @@ def labels_at(grid: Grid, row: int, col: int) -> tuple[str, str]:
     """Both labels of a cell, tokens made safe to print; an index past the end is the last one."""
     row, col = min(row, len(grid.rows) - 1), min(col, len(grid.cols) - 1)
     first, second = (
-        with_id(axis.labels[i], axis.ids[i]) if axis.ids is not None else axis.labels[i]
+        with_id(axis.labels[i], axis.ids[i], shown=axis.told_apart[i]) if axis.ids is not None else axis.labels[i]
         for axis, i in ((grid.rows, row), (grid.cols, col))
     )
     return first, second

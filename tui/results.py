@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
+
+from .text import in_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,6 +148,11 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @cached_property
+    def told_apart(self) -> tuple[str, ...]:
+        """The texts, where bytes of one character share it: ``東₁ 東₂ 東₃``."""
+        return in_order(self.texts)
+
 
 @dataclass(frozen=True, eq=False)
 class Header:
@@ -180,6 +188,11 @@ class Axis:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @cached_property
+    def told_apart(self) -> tuple[str, ...]:
+        """The labels, where bytes of one character share it: ``東₁ 東₂ 東₃``."""
+        return self.labels if self.ids is None else in_order(self.labels)
 
 
 @dataclass(frozen=True, eq=False)

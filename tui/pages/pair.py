@@ -107,7 +107,7 @@ def _aligned(s: Selection, other: Any) -> Sequence[Segments]:
     """Both prompts, token under token, differences marked; what is wrong with their lengths below."""
     if s.tokens is None or not isinstance(other, Tokens):
         return ()
-    columns = list(zip_longest(*([visible(t, special) for t, special in zip(side.texts, side.special, strict=True)]
+    columns = list(zip_longest(*([visible(t, special) for t, special in zip(side.told_apart, side.special, strict=True)]
                                  for side in (s.tokens, other)), fillvalue=""))  # fmt: skip
     differ = {*apart(replace(s, pair=Pair("", other))), *range(min(len(s.tokens), len(other)), len(columns))}
     sizes = [max(map(width, column)) + 1 for column in columns]

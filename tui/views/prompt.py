@@ -179,7 +179,7 @@ class TokenStrip(Widget):
         total = self.size.width
         predicted = self._predicted(total // 2)
         ids = self.size.height > 1
-        names = [visible(t, s) for t, s in zip(self.tokens.texts, self.tokens.special, strict=True)]
+        names = [visible(t, s) for t, s in zip(self.tokens.told_apart, self.tokens.special, strict=True)]
         numbers = [str(token) if ids else "" for token in self.tokens.ids]
         cells = [max(width(name), len(number)) for name, number in zip(names, numbers, strict=True)]
         first, last = self._window(cells, total - predicted.cell_length - 4)
