@@ -17,4 +17,6 @@ class ModelError(Exception):
 
 def first_line(error: BaseException) -> str:
     """A library's message on one line: its first sentence says what, the rest how to program around it."""
+    if isinstance(error, KeyError):  # its message is the bare key
+        return f"{error.args[0] if error.args else 'something'} is missing"
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
