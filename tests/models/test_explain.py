@@ -37,7 +37,8 @@ def test_identity_layer_cause_and_what_still_works(
     found, _ = self_check(live, None, never)
     assert found.ov.startswith("On this model “v = norm(stream) W_V + b_V” does not hold in L1 (error ")
     assert "likely values are clipped" in found.ov
-    assert found.ov.endswith(" Still right: patterns, scores, QK circuits, residual sums, lens and attribution, the MLP's neurons.")
+    rest = "patterns, scores, QK circuits, residual sums, lens and attribution, the MLP's neurons."
+    assert found.ov.endswith(f" Still right: {rest}")
     assert not found.qk
 
 
