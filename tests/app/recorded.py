@@ -314,7 +314,7 @@ class RecordedBench:
         names = tuple(f"L{job.layer}E{i}" for i in range(self.model.n_experts))
         values = numbers(job.layer, 6, len(names), len(job.run.ids))
         if job.measure == "router":
-            values = np.where(values > 0, np.abs(values), 0.0)
+            values = np.maximum(values, 0.0) / np.maximum(values, 0.0).sum(0)
         header = head("experts", f"experts, {job.measure}", "router_e(x)", checks={"max |Σ experts − MLP|": 2e-7})
         return Grid(header, frozen(values), Axis("expert", names), axis("position", job.run.ids),
                     job.measure == "answer")  # fmt: skip

@@ -13,7 +13,7 @@ import torch
 
 from tests.circuits.desk import Desk, error
 from tests.models.raw import Raw
-from tests.models.zoo import FAMILIES, REFUSED
+from tests.models.zoo import FAMILIES, MIXED, NOT_OPENED, OFF, REFUSED, SAID, VIEWS, table
 from tui.circuits.errors import Refusal
 from tui.engine.jobs import OV, QK, Attribution, Composition, Lens, Pattern, ResidualParts, Sources, Target
 from tui.models.errors import ModelError
@@ -47,6 +47,15 @@ def desk_of(folder_of: Callable[[str], Path]) -> Callable[[str], Desk]:
         return made[name]
 
     return desk
+
+
+def refused(desk: Desk, job: Composition) -> bool:
+    """Whether a job is; where it is not it has numbers."""
+    try:
+        values = desk.get(job).values
+    except Refusal:
+        return True
+    return not np.isfinite(values).all()
 
 
 def own_forward(folder: Path) -> Any:
@@ -96,6 +105,8 @@ def test_activations_and_their_sums(
         if not off.qk:
             scaled = desk.get(QK(desk.key, layer, 1, IDS, IDS, form="scaled", basis="prompt", run=run))
             assert scaled.header.checks["max |softmax(scaled) − pattern|"] < 2e-5
+    if off.residual:
+        return
     parts = desk.get(ResidualParts(run, -1)).header.checks
     assert parts["max |stream − Σ parts| / max |stream|"] < 1e-5
     lens = desk.get(Lens(run, measure="answer", target=Target((260,)))).values[-1]
@@ -110,19 +121,24 @@ def test_activations_and_their_sums(
 
 @pytest.mark.parametrize("name", OPENED)
 def test_what_is_refused(name: str, desk_of: Callable[[str], Desk]) -> None:
-    """Nothing but what has a reason that a person can read; composition too."""
-    desk = desk_of(name)
+    """Just what the README's table says, each with a sentence; composition into queries and keys too."""
+    desk, said = desk_of(name), OFF.get(name, {})
     failed = {check for check, value in desk.info.checks.items() if not value < 1e-4}
-    assert failed == ({"q, k = norm(stream) W + b", "v = norm(stream) W_V + b_V"} if name == "OLMo, clipped" else set())
-    for kind in ("q", "k", "v"):
-        job = Composition(desk.key, 1, 1, kind)
-        normed = name in ("Qwen 3", "Qwen 3 MoE", "Gemma 3", "OLMo 2", "OLMo, clipped")
-        if (kind != "v" and normed) or name == "OLMo, clipped":
-            with pytest.raises(Refusal) as raised:
-                desk.get(job)
-            assert raised.value.message.endswith(".")
-        else:
-            assert np.isfinite(desk.get(job).values).all()
+    assert ("q, k = norm(stream) W + b" in failed) == (name in ("OLMo, clipped", "OPT, norms behind")) == bool(failed)
+    reasons = vars(desk.info.capabilities)
+    assert {view for view in VIEWS if reasons.get(view)} == said.keys() - {"composition"}
+    assert all(reason.endswith(".") for reason in reasons.values() if reason)
+    off = {kind for kind in ("q", "k", "v") if refused(desk, Composition(desk.key, 1, 1, kind))}
+    assert off - {"v"} == ({"q", "k"} if "composition" in said else set())
+    assert ("v" in off) == ("ov" in said)
+    assert (desk.info.n_experts > 0) == (said.get("neurons") == MIXED)
+
+
+def test_the_readme_s_table() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    assert f"\n\n{table()}\n\n" in readme, "python -m tests.models.zoo prints the table"
+    assert OFF.keys() | REFUSED.keys() | SAID.keys() <= FAMILIES.keys()
+    assert REFUSED.keys() == NOT_OPENED.keys()
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -131,3 +147,19 @@ def test_what_is_not_opened(name: str, folder_of: Callable[[str], Path]) -> None
         Desk(folder_of(name))
     assert raised.value.message.startswith(REFUSED[name])
     assert raised.value.hint
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["GPT-2", "Llama", "Granite"])
+def test_weight_products_of_16_bits_are_in_float32(name: str, dtype: str, folder_of: Callable[[str], Path]) -> None:
+    """Against float64 products of the weights as they are rounded."""
+    desk, raw, ids = Desk(folder_of(name), dtype), Raw.of(folder_of(name)), torch.tensor(TOKENS)
+    assert desk.info.key.dtype == dtype
+    raw.state = {key: value.to(getattr(torch, dtype)).double() for key, value in raw.state.items()}
+    assert not desk.info.capabilities.qk
+    assert not desk.info.capabilities.ov
+    for layer, head in ((0, 1), (1, 2)):
+        qk = desk.get(QK(desk.key, layer, head, TOKENS, TOKENS, weights="raw", basis="embed")).values
+        assert error(qk, raw.bilinear(layer, head, ids, ids)) < 1e-6
+        ov = desk.get(OV(desk.key, layer, head, TOKENS, TOKENS, weights="raw", basis="embed")).values
+        assert error(ov, raw.copies(layer, head, ids, ids)) < 1e-6

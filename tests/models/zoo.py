@@ -69,6 +69,20 @@ FAMILIES: dict[str, Family] = {
             "init_std": 0.3,
         },
     ),
+    "OPT, norms behind": Family(
+        "OPTConfig",
+        "OPTForCausalLM",
+        {
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "ffn_dim": 64,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 32,
+            "word_embed_proj_dim": 16,
+            "do_layer_norm_before": False,
+            "init_std": 0.3,
+        },
+    ),
     "Llama": llama_like("Llama"),
     "Llama, linear": scaled("linear", factor=2.0),
     "Llama, llama3": scaled(
@@ -173,12 +187,91 @@ FAMILIES: dict[str, Family] = {
         "GptOss", head_dim=8, num_local_experts=4, num_experts_per_tok=2, sliding_window=6,
         layer_types=["sliding_attention", "full_attention"],
     ),
+    "LFM 2": llama_like("Lfm2", layer_types=["conv", "full_attention"], block_auto_adjust_ff_dim=False),
     "Mamba": Family("MambaConfig", "MambaForCausalLM", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}),
 }  # fmt: skip
 
+PARALLEL = "attention and MLP run side by side: there is no state between them"
+JOINT = "queries and keys are normalised over all heads at once: one head has no QK circuit of its own"
+NORMED = "the query/key norm stands between: no bilinear form"
+IN_STREAM = "its norms stand in the stream itself (opt-350m): it is no sum of what the parts write"
+CLIPPED = "where queries, keys or values reach the clip, the weights alone do not make them; where none does, all holds"
+MIXED = "the MLP is a mixture of experts: `U` shows those"
+OFF: dict[str, dict[str, str]] = {
+    "GPT-J": {"states_mid": PARALLEL},
+    "GPT-NeoX": {"states_mid": PARALLEL},
+    "OPT, norms behind": dict.fromkeys(("qk", "ov", "composition", "residual", "states_mid", "neurons"), IN_STREAM),
+    "Qwen 3": {"composition": NORMED},
+    "Qwen 3 MoE": {"composition": NORMED, "neurons": MIXED},
+    "Gemma 3": {"composition": NORMED},
+    "Phi": {"states_mid": PARALLEL},
+    "OLMo, clipped": {"qk": CLIPPED, "ov": CLIPPED, "composition": CLIPPED},
+    "OLMo 2": {"qk": JOINT, "composition": JOINT},
+    "Falcon": {"states_mid": PARALLEL},
+    "Mixtral": {"neurons": MIXED},
+    "Cohere": {"states_mid": PARALLEL},
+    "GPT-OSS": {"neurons": MIXED},
+}
+"""Family → capability that is off (and ``composition`` into queries and keys) → why, in the README's words."""
 REFUSED = {
     "Falcon, new decoder": "This Falcon stores queries in groups",
     "Falcon, ALiBi": "This Falcon has ALiBi positions",
+    "LFM 2": "Lfm2ForCausalLM has layers without attention heads",
     "Mamba": "MambaForCausalLM has layers without attention heads",
 }
 """How the sentence begins that refuses a family at load."""
+NOT_OPENED = {
+    "Falcon, new decoder": "TransformerLens takes its grouped queries apart wrongly",
+    "Falcon, ALiBi": "transformers' eager attention adds ALiBi twice",
+    "LFM 2": "a hybrid: layers without attention heads have no circuit of heads",
+    "Mamba": "a state-space model: there are no attention heads",
+}
+SAID = {
+    "GPT-2": "learned positions",
+    "GPT-Neo": "local attention, no scale",
+    "GPT-J": "adjacent rotary pairs",
+    "GPT-NeoX": "Pythia; a part of each head rotated",
+    "Llama": "grouped keys",
+    "Mistral": "sliding window",
+    "Qwen 2": "biases on queries, keys, values",
+    "Qwen 3": "query/key norm",
+    "Qwen 3 MoE": "query/key norm, experts",
+    "Gemma": "scaled embedding, w + 1",
+    "Gemma 2": "soft caps, norms behind, sliding window",
+    "Gemma 3": "query/key norm, two rotary bases",
+    "OLMo": "norms without weights",
+    "OLMo 2": "norms behind",
+    "Granite": "its four multipliers are in the weights shown",
+    "Falcon": "one key and value head",
+    "Bloom": "ALiBi is in scores, not in QK by token; `W_E` is behind the embedding's norm",
+    "Mixtral": "experts",
+    "Cohere": "logit scale is in `W_U`",
+    "StableLM": "a part of each head rotated",
+    "GPT-OSS": "attention sinks, experts",
+}
+VIEWS = {
+    "pattern": "pattern", "scores": "scores", "qk": "QK", "ov": "OV", "composition": "composition (Q, K)",
+    "residual": "residual, lens, attribution", "states_mid": "states between", "neurons": "neurons",
+}  # fmt: skip
+
+
+def table() -> str:
+    """The README's table of families: what holds, what is off and why."""
+    lines = ["| family | holds | off, and why |", "| --- | --- | --- |"]
+    for name in FAMILIES:
+        if name in NOT_OPENED:
+            lines.append(f"| {name} | not opened | {NOT_OPENED[name]} |")
+            continue
+        off = OFF.get(name, {})
+        by_reason: dict[str, list[str]] = {}
+        for view, why in off.items():
+            by_reason.setdefault(why, []).append(VIEWS[view])
+        why = "; ".join(f"{', '.join(views)}: {reason}" for reason, views in by_reason.items())
+        kept = [words for view, words in VIEWS.items() if view not in off]
+        holds = ", ".join([*kept, *(["experts"] if off.get("neurons") == MIXED else [])]) if off else "all"
+        lines.append(f"| {name}{f' ({SAID[name]})' if name in SAID else ''} | {holds} | {why} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table())

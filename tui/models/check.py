@@ -19,6 +19,7 @@ from ..circuits.forward import Tape, with_sink
 from ..circuits.tensors import Trace
 from ..results import Capabilities
 from .errors import ModelError, first_line
+from .explain import sentence, with_what_works
 from .sinks import sinks
 from .trace import expand, used
 from .weights import attention_scale, read_norm, soft_cap
@@ -82,11 +83,14 @@ def self_check(
         ) from failure
     limit = LIMITS.get(next(live.bridge.original_model.parameters()).dtype, 1e-4)
     checks: dict[str, float] = {}
+    worst: dict[str, int] = {}
     if reference is not None:
         checks["logits = transformers' own"] = error(trace.logits, reference.logits)
         if len(reference.patterns) == live.n_layers and len(trace.patterns) == live.n_layers:
             pairs = zip(layers, reference.patterns, strict=True)
-            checks["pattern = transformers' own"] = max(error(trace.patterns[i], p) for i, p in pairs)
+            apart = [error(trace.patterns[i], p) for i, p in pairs]
+            checks["pattern = transformers' own"] = max(apart)
+            worst["pattern = transformers' own"] = apart.index(max(apart))
     with torch.inference_mode():
         for name, function in _IDENTITIES.items():
             check()
@@ -96,10 +100,23 @@ def self_check(
                 raise
             except Exception:  # an architecture that is put together otherwise: its views stay off, the others work
                 found = float("inf")
+            if isinstance(found, list):
+                if found:
+                    worst[name] = found.index(max(found))
+                found = max(found, default=None)
             if found is not None:
                 checks[name] = found
     effect = _edit_effect(live, ids, trace, check)
-    return _capabilities(live, trace, checks, effect, limit), checks
+
+    def failed(*starts: str) -> str:
+        """The sentence for the first of these identities that does not hold."""
+        for name, value in checks.items():
+            if name.startswith(starts) and not value <= limit:
+                return sentence(name, value, limit, worst.get(name))
+        return ""
+
+    found_here = _capabilities(live, trace, checks, effect, failed)
+    return with_what_works(found_here, trace.mlp_out is not None), checks
 
 
 def rebuilt_pattern(live: LiveModel, trace: Trace, layer: int) -> Tensor:
@@ -117,23 +134,23 @@ def rebuilt_pattern(live: LiveModel, trace: Trace, layer: int) -> Tensor:
     )
 
 
-def _pattern(live: LiveModel, trace: Trace) -> float:
+def _pattern(live: LiveModel, trace: Trace) -> Errors:
     if len(trace.patterns) < live.n_layers or len(trace.queries) < live.n_layers:
         return float("inf")
-    return max(error(rebuilt_pattern(live, trace, layer), p) for layer, p in trace.patterns.items())
+    return [error(rebuilt_pattern(live, trace, layer), p) for layer, p in sorted(trace.patterns.items())]
 
 
-def _values(live: LiveModel, trace: Trace) -> float:
+def _values(live: LiveModel, trace: Trace) -> Errors:
     if len(trace.patterns) < live.n_layers or len(trace.values) < live.n_layers:
         return float("inf")
     z = (torch.einsum("hqk,khd->qhd", trace.patterns[i], trace.values[i]) for i in range(live.n_layers))
-    return max(error(own, trace.z[layer]) for layer, own in enumerate(z))
+    return [error(own, trace.z[layer]) for layer, own in enumerate(z)]
 
 
-def _reading(sides: str) -> Callable[[LiveModel, Trace], float]:
-    def reading(live: LiveModel, trace: Trace) -> float:
+def _reading(sides: str) -> Callable[[LiveModel, Trace], Errors]:
+    def reading(live: LiveModel, trace: Trace) -> Errors:
         """The heads' q, k, v from the stream, the norm and the weights."""
-        cfg, worst = live.bridge.cfg, 0.0
+        cfg, apart = live.bridge.cfg, [0.0] * live.n_layers
         for layer in range(live.n_layers):
             if layer not in trace.queries:
                 return float("inf")
@@ -147,32 +164,32 @@ def _reading(sides: str) -> Callable[[LiveModel, Trace], float]:
                 if side != "V":
                     own = used(live.bridge.blocks[layer].attn, own, f"{side.lower()}_norm", heads[0].rotate)
                 want = {"Q": trace.queries, "K": trace.keys, "V": trace.values}[side][layer]
-                worst = max(worst, error(expand(own, cfg.n_heads), want))
-        return worst
+                apart[layer] = max(apart[layer], error(expand(own, cfg.n_heads), want))
+        return apart
 
     return reading
 
 
-def _writing(live: LiveModel, trace: Trace) -> float:
-    worst = 0.0
+def _writing(live: LiveModel, trace: Trace) -> Errors:
+    apart = []
     for layer in range(live.n_layers):
         W_O = torch.stack([live.head(layer, h).W_O for h in range(live.bridge.cfg.n_heads)])
         total = torch.einsum("nhd,hdm->nm", trace.z[layer], W_O)
         if trace.attn_post_scale is not None:
             total = total * trace.attn_post_scale[layer]
-        worst = max(worst, error(total + trace.b_O[layer], trace.attn_out[layer]))
-    return worst
+        apart.append(error(total + trace.b_O[layer], trace.attn_out[layer]))
+    return apart
 
 
-def _stream(live: LiveModel, trace: Trace) -> float:
+def _stream(live: LiveModel, trace: Trace) -> Errors:
     total = trace.embed + (0.0 if trace.pos is None else trace.pos)
-    worst = error(total, trace.resid_pre[0])
+    apart = [error(total, trace.resid_pre[0])]
     for layer in range(live.n_layers):
         total = total + trace.attn_out[layer]
         if trace.mlp_out is not None:
             total = total + trace.mlp_out[layer]
-        worst = max(worst, error(total, trace.resid_pre[layer + 1]))
-    return worst
+        apart.append(error(total, trace.resid_pre[layer + 1]))
+    return [max(apart[:2]), *apart[2:]]
 
 
 def _embedding(live: LiveModel, trace: Trace) -> float:
@@ -202,35 +219,39 @@ def _first_mlp(live: LiveModel, trace: Trace) -> float | None:
     return error(mlp(trace.resid_pre[0] if trace.resid_mid is None else trace.resid_mid[0]), trace.mlp_out[0])
 
 
-def _middle(live: LiveModel, trace: Trace) -> float | None:
+def _middle(live: LiveModel, trace: Trace) -> Errors:
     if trace.resid_mid is None:
         return None
-    return max(error(trace.resid_pre[i] + trace.attn_out[i], mid) for i, mid in enumerate(trace.resid_mid))
+    return [error(trace.resid_pre[i] + trace.attn_out[i], mid) for i, mid in enumerate(trace.resid_mid)]
 
 
-def _neurons(live: LiveModel, trace: Trace) -> float | None:
+def _neurons(live: LiveModel, trace: Trace) -> Errors:
     """Every layer's MLP recomputed from the stream and summed over its neurons, through the norm that follows it."""
-    worst, sizes = 0.0, set()
+    apart: list[float] = []
+    sizes = set()
     for layer, want in enumerate(() if trace.mlp_out is None else trace.mlp_out):
         mlp = live.mlp(layer)
         if mlp is None:
             return None
         sizes.add(len(mlp.W_out))
         acts = mlp.activations((trace.resid_pre if trace.resid_mid is None else trace.resid_mid)[layer])
-        worst = max(worst, error(mlp.post_norm(acts @ mlp.W_out + mlp.b_out), want))
-    return None if not sizes else worst if len(sizes) == 1 else float("inf")
+        apart.append(error(mlp.post_norm(acts @ mlp.W_out + mlp.b_out), want))
+    return apart if len(sizes) <= 1 else float("inf")
 
 
-def _experts(live: LiveModel, trace: Trace) -> float | None:
+def _experts(live: LiveModel, trace: Trace) -> Errors:
     """Mixtures of experts: what all of them write is what the MLP does."""
-    worst: float | None = None
+    apart, mixed = [], False
     for layer, want in enumerate(() if trace.mlp_out is None else trace.mlp_out):
         experts = live.experts(layer)
-        if experts is not None:
+        if experts is None:
+            apart.append(0.0)
+        else:
+            mixed = True
             x = (trace.resid_pre if trace.resid_mid is None else trace.resid_mid)[layer]
             total = torch.stack(list(experts.writes(x))).sum(0)
-            worst = max(worst or 0.0, error(total, want))
-    return worst
+            apart.append(error(total, want))
+    return apart if mixed else None
 
 
 def _plain(live: LiveModel, trace: Trace) -> float:
@@ -242,7 +263,9 @@ def _plain(live: LiveModel, trace: Trace) -> float:
     return max(apart + [error(tape.pattern[layer], own) for layer, own in trace.patterns.items()])
 
 
-_IDENTITIES: dict[str, Callable[[Any, Trace], float | None]] = {
+Errors = list[float] | float | None
+"""A layer each, or of the whole model; None and nothing in the list: nothing to speak of here."""
+_IDENTITIES: dict[str, Callable[[Any, Trace], Errors]] = {
     "pattern = softmax(q·k / scale + mask)": _pattern,
     "z = pattern · v": _values,
     "q, k = norm(stream) W + b": _reading("QK"),
@@ -270,14 +293,9 @@ def _edit_effect(live: LiveModel, ids: Tensor, trace: Trace, check: Callable[[],
     return error(changed.logits, trace.logits)
 
 
-def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effect: float, limit: float) -> Capabilities:
-    def failed(*starts: str) -> str:
-        """The sentence for the first of these identities that does not hold."""
-        for name, value in checks.items():
-            if name.startswith(starts) and not value <= limit:
-                return f"On this model “{name}” does not hold (error {value:.1e}, limit {limit:.0e})."
-        return ""
-
+def _capabilities(
+    live: LiveModel, trace: Trace, checks: dict[str, float], effect: float, failed: Callable[..., str]
+) -> Capabilities:
     run = failed("logits = transformers", "pattern = transformers")
     shown = run or ("" if trace.patterns else "This architecture does not show its attention pattern.")
     scores = shown or failed("pattern = softmax")

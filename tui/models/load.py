@@ -26,7 +26,7 @@ from .live import LiveModel, never
 from .multipliers import embedding_factor
 from .quiet import silence
 from .tokens import HubTokenizer, ListTokenizer, Tokenizer
-from .trouble import refuse_known_trouble
+from .trouble import read_off, refuse_known_trouble
 from .weights import read_norm
 
 BRIDGE = "transformer_lens.model_bridge"
@@ -102,10 +102,11 @@ def load(
         if (classes := read_classes(found.folder, bridge.cfg.d_vocab, bridge.unembed.W_U.shape[1])) is not None:
             outputs, of_outputs = classes
             notes = (*notes, of_outputs)
-        live = LiveModel(bridge, tokens, outputs, embedding_factor(bridge))
-        _ = live.ends  # made here, outside inference mode
-        stage("self-check")
-        capabilities, checks = self_check(live, reference, check)
+        with read_off(architecture):
+            live = LiveModel(bridge, tokens, outputs, embedding_factor(bridge))
+            _ = live.ends  # made here, outside inference mode
+            stage("self-check")
+            capabilities, checks = self_check(live, reference, check)
         if headless:
             capabilities = without_outputs(capabilities, headless, architecture)
     block, cfg = bridge.blocks[0], bridge.cfg

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 from ..declared import NO_TOKENS, Asked, Export, Here, Nothing, Option, Say, Segments
 from ..engine import jobs
@@ -14,30 +14,17 @@ from ..results import Grid
 from ..selection import Look, Selection
 from .panels import neuron_writes
 
-Inside = Literal["neurons", "router", "norm", "answer"]
-"""What an MLP is shown as: neurons, or of experts their router weights, the length or the effect of their writes."""
-MEASURED = {"neurons": "activation", "router": "router weight", "norm": "norm"}
-
 
 @dataclass(frozen=True)
-class InsideLook(Look):
-    """What the MLP is shown as."""
+class ExpertsLook(Look):
+    """What of a mixture of experts is shown."""
 
-    shown: Inside = "neurons"
-
-    def settled(self, s: Selection) -> Self:
-        if s.model is None or not inside_refused(s, self.shown):
-            return self
-        return replace(self, shown="router" if s.model.n_experts else "neurons")
+    measure: jobs.ExpertMeasure = "router"
 
 
-def inside_refused(s: Selection, value: str) -> str:
-    """Why a model's MLPs cannot be shown so, or ""."""
-    if s.model is None:
-        return ""
-    if value == "neurons":
-        return s.model.capabilities.neurons if s.model.n_experts else ""
-    return "" if s.model.n_experts else "neurons have one mode; [ and ] change the layer"
+def _mixed(s: Selection) -> bool:
+    """Whether MLPs are experts, so that they have no neurons of one layer."""
+    return s.model is not None and s.model.n_experts > 0
 
 
 @dataclass(frozen=True)
@@ -57,6 +44,12 @@ class NeuronsLook(Look):
         return self if there else replace(self, neuron=None)
 
 
+def _measured(s: Selection) -> str:
+    """What a cell of experts is."""
+    measure = s.look(ExpertsLook).measure
+    return {"router": "router weight", "norm": "norm of its write"}.get(measure, f"toward {aim(s)}")
+
+
 def _part(here: Here) -> str:
     """The neuron that the cursor's row is."""
     grid = here.drawn
@@ -65,11 +58,7 @@ def _part(here: Here) -> str:
     return grid.rows.labels[min(here.s.look(NeuronsLook).row, len(grid.rows) - 1)]
 
 
-def _by_neuron(s: Selection) -> bool:
-    return s.look(InsideLook).shown == "neurons"
-
-
-WRITES = neuron_writes(_part, _by_neuron)
+WRITES = neuron_writes(_part, lambda s: not _mixed(s))
 
 
 def _exported_experts(ask: Asked) -> jobs.Job:
@@ -118,9 +107,10 @@ class NeuronsPage(Page):
                                  "mixture of experts (`m`): each expert's router weight, the norm of what it adds, "
                                  "its effect on the answer")  # fmt: skip
     options = (
-        Option("mode", InsideLook, "shown", get_args(Inside), "neurons; of a mixture of experts its router weights, "
-               "the norm of what each expert writes, its effect on the answer", inside_refused),
+        Option("mode", ExpertsLook, "measure", get_args(jobs.ExpertMeasure), "of a mixture of experts its router "
+               "weights, the norm of what each expert writes, its effect on the answer"),
     )  # fmt: skip
+    refuses = {"mode": "neurons have one mode; [ and ] change the layer"}
     panels = (WRITES,)
     exports = (
         Export("neurons", _exported, ("position", "answer", "distractor", "layer", "neuron"), reads="either",
@@ -130,22 +120,23 @@ class NeuronsPage(Page):
     )  # fmt: skip
     marks = True
 
+    def option(self, key: str, s: Selection) -> Option | None:
+        return super().option(key, s) if _mixed(s) else None
+
     def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.run is None:
             return NO_TOKENS
-        shown = s.look(InsideLook).shown
-        if shown == "answer":
-            return Nothing() if s.target is None else jobs.Experts(s.run, s.layer, shown, s.target)
-        if shown != "neurons":
-            return jobs.Experts(s.run, s.layer, shown)
+        measure = s.look(ExpertsLook).measure
+        if _mixed(s):
+            if measure == "answer":
+                return Nothing() if s.target is None else jobs.Experts(s.run, s.layer, measure, s.target)
+            return jobs.Experts(s.run, s.layer, measure)
         named = s.look(NeuronsLook).neuron
         return jobs.Neurons(s.run, s.layer, s.position, s.target, named[1] if named else None)
 
     def words(self, s: Selection) -> list[str]:
-        shown = s.look(InsideLook).shown
-        if shown != "neurons":
-            what = {"router": "router weights", "norm": "norm of writes", "answer": f"toward {aim(s)}"}[shown]
-            return [f"L{s.layer} experts", what]
+        if _mixed(s):
+            return [f"L{s.layer} experts", _measured(s)]
         named = s.look(NeuronsLook).neuron
         return [f"L{s.layer} neurons", f"those that matter most {where(s)}" if named is None else ""]
 
@@ -157,14 +148,14 @@ class NeuronsPage(Page):
         return s.put(replace(s.look(NeuronsLook), row=row), col=col)
 
     def line(self, here: Here) -> Segments:
-        shown = here.s.look(InsideLook).shown
-        return cell_line(here, self.cell(here.s), "{0} at {1}", MEASURED.get(shown, f"toward {aim(here.s)}"))
+        measured = _measured(here.s) if _mixed(here.s) else "activation"
+        return cell_line(here, self.cell(here.s), "{0} at {1}", measured)
 
     def part(self, here: Here) -> str:
         return _part(here)
 
     def opens(self, here: Here, row: int, col: int) -> Selection | Say:
-        if not _by_neuron(here.s):
+        if _mixed(here.s):
             return Say(f"{_part(here)} is one expert: m shows its weight, what it writes and its effect")
         return replace(here.s, panel=WRITES.name, panel_shown="open")
 
