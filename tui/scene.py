@@ -244,7 +244,7 @@ class Scene:
             self.wishes.activity = "ready"
             self._notice.settle("Open")
             said = self._pin_survives()
-            if before.stack:
+            if before.stack and not selection.stack:
                 said += "the changes were of the model before and are gone with it"
             if said:
                 self._notice.say(said.strip(), about="stack")
