@@ -34,7 +34,8 @@ SHARED: tuple[Command, ...] = (
     Command("palette", ("colon", "ctrl+p"), "palette", "commands",
             "Command palette; L10H2 jumps to that head, L2N17 to that neuron, 120 to that position, find volcano to "
             "that token, prompts FILE opens a file of prompts, checkpoint NAME a training step, continue 20 0.8 seed 3 "
-            "says what comes next, continuation TEXT is what the metric loss is of; the values of a view's options are there by name.",
+            "says what comes next, continuation TEXT is what the metric loss is of; the values of a view's options are "
+            "there by name.",
             "App", footer="commands"),
     Command("prompt", ("i",), "edit_prompt", "prompt",
             "Edit the prompt; results follow as you type. Up and down walk the history, esc or enter leaves.",
