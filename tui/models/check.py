@@ -211,15 +211,33 @@ def _middle(live: LiveModel, trace: Trace) -> float | None:
 
 def _neurons(live: LiveModel, trace: Trace) -> float | None:
     """Every layer's MLP recomputed from the stream and summed over its neurons, through the norm that follows it."""
-    worst, sizes = 0.0, set()
+    errors, sizes = _mlp_errors(live, trace), set()
+    for layer in range(len(errors or ())):
+        mlp = live.mlp(layer)
+        sizes.add(0 if mlp is None else len(mlp.W_out))
+    return None if not errors else max(errors) if len(sizes) == 1 else float("inf")
+
+
+def _mlp_errors(live: LiveModel, trace: Trace) -> list[float] | None:
+    """Of each layer; None where one is no sum over neurons."""
+    out = []
     for layer, want in enumerate(() if trace.mlp_out is None else trace.mlp_out):
         mlp = live.mlp(layer)
         if mlp is None:
             return None
-        sizes.add(len(mlp.W_out))
         acts = mlp.activations((trace.resid_pre if trace.resid_mid is None else trace.resid_mid)[layer])
-        worst = max(worst, error(mlp.post_norm(acts @ mlp.W_out + mlp.b_out), want))
-    return None if not sizes else worst if len(sizes) == 1 else float("inf")
+        out.append(error(mlp.post_norm(acts @ mlp.W_out + mlp.b_out), want))
+    return out
+
+
+def _worst_mlp(live: LiveModel, trace: Trace, sentence: str) -> str:
+    """The sentence with the layer whose MLP is furthest off."""
+    with torch.inference_mode():
+        errors = _mlp_errors(live, trace) if sentence else None
+    if not errors:
+        return sentence
+    layer = max(range(len(errors)), key=errors.__getitem__)
+    return sentence.replace(" does not hold (", f" does not hold in layer {layer} (")
 
 
 def _plain(live: LiveModel, trace: Trace) -> float:
@@ -292,7 +310,7 @@ def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effec
         offset=qk or ("" if rotary else "Only models with rotary positions have an offset."),
         effective=no_mlp or qk or failed("MLP 0"),
         states_mid=run or no_mid,
-        neurons=no_mlp or run or experts or failed("MLP ="),
+        neurons=no_mlp or run or experts or _worst_mlp(live, trace, failed("MLP =")),
         plain=run or failed(PLAIN),
         pattern_edit=shown or ("" if effect > 0 else "This architecture ignores an edited pattern."),
         one_vocabulary="" if live.outputs is live.tokens else NO_TOKENS.format(live.outputs.d_vocab),

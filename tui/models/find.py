@@ -16,7 +16,7 @@ from typing import Literal
 from .errors import ModelError, first_line
 from .pickled import config_inside
 from .quiet import silence
-from .steps import STATES, Step, config_of, is_beside, run_folders, steps_of, weight_files
+from .steps import LAST, STATES, Step, config_of, is_beside, run_folders, steps_of, weight_files
 
 Kind = Literal["huggingface", "transformerlens"]
 
@@ -115,16 +115,20 @@ def _found(folder: Path, name: str, weights: Path | None = None) -> Found:
     config = read_config(folder, weights)
     if not _is_checkpoint(config):
         steps = steps_of(folder, None)
-        called = f"{folder.parent.name}/{folder.name}" if steps and name == folder.name != steps[-1][0] else name
-        return Found(folder, called, "huggingface", config, steps=steps)
+        return Found(folder, _called(folder, name, steps), "huggingface", config, steps=steps)
     files = weight_files(folder)
     if weights is None and len(files) > 1:
         weights = files[-1]
     if weights is None or len(files) < 2:
         steps = steps_of(folder, None)
-        called = f"{folder.parent.name}/{folder.name}" if steps and name == folder.name else name
-        return Found(folder, called, "transformerlens", config, weights, steps)
+        return Found(folder, _called(folder, name, steps), "transformerlens", config, None, steps)
     return Found(folder, f"{name}/{weights.name}", "transformerlens", config, weights, steps_of(folder, weights))
+
+
+def _called(folder: Path, name: str, steps: tuple[Step, ...]) -> str:
+    """``run/checkpoint-500`` for a step of a run that was opened by its own folder."""
+    own = next((step for step, source in steps if source == str(folder)), LAST)
+    return name if own == LAST or name != folder.name else f"{folder.parent.name}/{name}"
 
 
 def _of_file(file: Path, source: str) -> Found:
