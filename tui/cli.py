@@ -22,12 +22,14 @@ USAGE = 2
 """Exit code for arguments or a terminal that cannot work."""
 
 _EPILOG = """\
-MODEL is nothing or `demo` (the embedded model), a hub name such as `gpt2`, or a local folder: Hugging Face format or
-a TransformerLens checkpoint (config.json and one state dict).
+MODEL is nothing or `demo` (the embedded model), a hub name such as `gpt2`, or a local folder: Hugging Face format, a
+TransformerLens checkpoint (config.json and state dicts), or a training run (folders such as checkpoint-500; the last is
+opened, F7 and F8 step through them). One state dict of a checkpoint may be named instead of its folder.
 
 `circuit-tui export VIEW …` writes the same numbers to a file or to standard output, without a screen:
 see `circuit-tui export --help`. `circuit-tui verify MODEL` measures anew what has been published of the model, and says
-whether it agrees. Defaults may be kept in ~/.config/circuit-tui/config.toml.
+whether it agrees. `circuit-tui describe FILE` prints the config.json that a file of weights implies. Defaults may be
+kept in ~/.config/circuit-tui/config.toml.
 """
 
 
@@ -55,7 +57,9 @@ def parser() -> argparse.ArgumentParser:
     """The arguments of the app. An option that is not given stays None: the config file may have it."""
     out = Parser(
         prog=PROGRAM,
-        usage="\n       ".join(f"%(prog)s {form} [options]" for form in ("[MODEL]", "export VIEW", "verify MODEL")),
+        usage="\n       ".join(
+            f"%(prog)s {form} [options]" for form in ("[MODEL]", "export VIEW", "verify MODEL", "describe FILE")
+        ),
         description="Transformer circuits in a terminal: QK, OV, attention patterns and the residual stream.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -131,6 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _export(arguments[1:])
     if arguments[:1] == ["verify"]:
         _verify(arguments[1:])
+    if arguments[:1] == ["describe"]:
+        _describe(arguments[1:])
     _open(options(arguments))
 
 
@@ -146,6 +152,13 @@ def _verify(arguments: Sequence[str]) -> NoReturn:
     from . import verify
 
     _headless("verify", verify.add_arguments, verify.verify, arguments)
+
+
+def _describe(arguments: Sequence[str]) -> NoReturn:
+    """Headless: the config that weights imply."""
+    from . import describe
+
+    _headless("describe", describe.add_arguments, describe.describe, arguments)
 
 
 def _headless(

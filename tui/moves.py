@@ -32,6 +32,8 @@ class FindLook(Look):
 
 
 NO_FILE = Say("no file of prompts is open: O opens one")
+NO_STEPS = Say("this model is no step of a training run: a folder with several files of weights, or with folders such "
+               "as checkpoint-500, is one")  # fmt: skip
 
 
 def to_page(s: Selection, name: str) -> Selection:
@@ -145,6 +147,32 @@ def toggle_over(s: Selection) -> Selection | Say:
     return replace(s, file=replace(s.file, over=not s.file.over))
 
 
+def step_checkpoint(s: Selection, by: int) -> Selection | Say:
+    """The next or previous training step of the run that is open."""
+    steps = s.model.steps if s.model is not None else ()
+    if s.model is None or not steps:
+        return NO_STEPS
+    sources = [source for _, source in steps]
+    # From the one that was asked for: two presses go two steps also while the first is loading.
+    at = (sources.index(s.open.source) if s.open.source in sources else s.model.step) + by
+    if not 0 <= at < len(steps):
+        return Say(f"{steps[0 if at < 0 else -1][0]} is the {'first' if at < 0 else 'last'} of {len(steps)} steps")
+    return replace(s, open=replace(s.open, source=sources[at]))
+
+
+def to_checkpoint(s: Selection, name: str) -> Selection | Say:
+    """A training step of the run that is open, by its name or a part of it that no other has."""
+    steps = s.model.steps if s.model is not None else ()
+    if not steps:
+        return NO_STEPS
+    numbers = [one for one, _ in steps if name in re.findall(r"[0-9]+", one)]
+    found = [one for one, _ in steps if one == name] or numbers or [one for one, _ in steps if name in one]
+    if len(found) != 1:
+        several = f"{', '.join(found[:5])} are all called so" if found else f"there is no step {name}"
+        return Say(f"{several}; there are {', '.join(one for one, _ in steps[:8])}{' …' if len(steps) > 8 else ''}")
+    return replace(s, open=replace(s.open, source=dict(steps)[found[0]]))
+
+
 def toggle_bos(s: Selection) -> Selection | Say:
     """A BOS before the prompt, or none."""
     if s.model is not None and s.model.bos_id is None:
@@ -179,12 +207,12 @@ def cycle(s: Selection, key: str, label: str, back: bool = False) -> tuple[Selec
 
 _BY: dict[str, Callable[[Selection, int], Selection | Say]] = {
     "head": step_head, "layer": step_layer, "position": step_position, "prompt": step_prompt,
-    "match": step_match,
+    "match": step_match, "checkpoint": step_checkpoint,
 }  # fmt: skip
 _SWITCHES: dict[str, Callable[[Selection], Selection | Say]] = {
     "over": toggle_over, "bos": toggle_bos, "weights": toggle_weights, "order": toggle_order,
 }  # fmt: skip
-_STAY = ("position", "match", *_SWITCHES)
+_STAY = ("position", "match", "checkpoint", *_SWITCHES)
 """Moves that change how a place looks, not which it is."""
 
 
@@ -245,6 +273,9 @@ def typed(s: Selection, text: str) -> list[tuple[str, str, Callable[[], Selectio
         out.append(("chat off" if s.chat else "chat", sentence, partial(toggle_chat, s)))
     if command.lower() == "prompts" and path.strip():
         out.append((f"open {path.strip()}", "A file of prompts.", partial(to_prompts, s, path.strip())))
+    if command.lower() == "checkpoint" and path.strip():
+        sentence = "Another training step of the run that is open."
+        out.append((f"checkpoint {path.strip()}", sentence, partial(to_checkpoint, s, path.strip())))
     if command.lower() == "continue" and path.strip():
         out.append((f"continue {path.strip()}", "What the model says next.", partial(to_continuing, s, path.strip())))
     if command.lower() == "model" and path.strip():

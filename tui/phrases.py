@@ -116,6 +116,8 @@ def changes(s: Selection) -> str:
 def badges(s: Selection, job: Job | Nothing, tokens: Tokens | None) -> tuple[str, ...]:
     """What is out of the ordinary about the numbers of a job: a token list of one's own, the basis, the weights."""
     out = ["token list"] if tokens is not s.tokens else []
+    if s.model is not None and s.model.bidirectional and getattr(job, "run", None) is not None:
+        out.append("all ↔ all")
     basis = getattr(job, "basis", "embed")
     out += [f"basis {basis}"] if basis != "embed" else []
     return (*out, "raw weights") if getattr(job, "weights", "processed") == "raw" else tuple(out)
@@ -130,7 +132,8 @@ def conventions(s: Selection) -> str:
         bos = "BOS typed, none added" if s.tokens.bos_from == "text" else f"BOS of the {s.tokens.bos_from}, none added"
     if s.tokens is not None and s.tokens.chat:
         bos = f"chat · {bos if s.tokens.bos else 'no BOS'}"
-    said = (changes(s), s.model.name, s.model.key.device, s.model.key.dtype, f"{s.weights} weights", bos)
+    step = f"step {s.model.step + 1} of {len(s.model.steps)}" if s.model.steps else ""
+    said = (changes(s), s.model.name, step, s.model.key.device, s.model.key.dtype, f"{s.weights} weights", bos)
     return " · ".join(part for part in said if part)
 
 

@@ -244,7 +244,7 @@ class Scene:
             self.wishes.activity = "ready"
             self._notice.settle("Open")
             said = self._pin_survives()
-            if before.stack:
+            if before.stack and not selection.stack:
                 said += "the changes were of the model before and are gone with it"
             if before.chat and not selection.chat and selection.model is not None:
                 said += f". {selection.model.no_chat}" if said.strip() else selection.model.no_chat

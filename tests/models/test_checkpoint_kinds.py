@@ -217,3 +217,19 @@ def test_a_window_is_what_the_mask_says(tmp_path: Path) -> None:
     seen = live.reach(6)
     assert torch.equal(seen[0], torch.ones(6, 6, dtype=torch.bool).tril())
     assert seen[1][5].tolist() == [False, False, False, True, True, True]
+
+
+def test_an_mlp_that_is_misread_is_named_with_its_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from tui.models.live import LiveModel
+
+    read = LiveModel.mlp
+
+    def wrong(self: LiveModel, layer: int) -> Any:
+        mlp = read(self, layer)
+        return replace(mlp, b_out=mlp.b_out + 1.0) if layer == 1 and mlp is not None else mlp
+
+    monkeypatch.setattr(LiveModel, "mlp", wrong)
+    info = load(str(tl_checkpoint(tmp_path / "toy", *random_checkpoint())), device="cpu").info
+    assert "“MLP = Σ act W_out + b_out” does not hold in layer 1 (error " in info.capabilities.neurons

@@ -34,6 +34,8 @@ ROTARY_LINE = "a rotary score depends on the distance between the two positions:
 def convention(info: ModelInfo, run: Run | None = None, **options: Scalar) -> dict[str, Scalar]:
     """BOS and changes (where a prompt was run), dtype and device, and the options that are not None."""
     out: dict[str, Scalar] = {} if run is None else {"bos": run.bos}
+    if run is not None and info.bidirectional:
+        out["attention"] = "all ↔ all"
     out |= {name: value for name, value in options.items() if value is not None}
     if run is not None and run.interventions:
         out["changed"] = "; ".join(_in_full(change, run) for change in run.interventions)

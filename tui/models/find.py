@@ -18,7 +18,7 @@ from .errors import ModelError, first_line
 from .formats import Adapter, read_adapter, refuse_gguf, refuse_pointers
 from .pickled import config_inside
 from .quiet import silence
-from .steps import STATES, Step, config_of, is_beside, run_folders, steps_of, weight_files
+from .steps import LAST, STATES, Step, config_of, is_beside, run_folders, steps_of, weight_files
 
 Kind = Literal["huggingface", "transformerlens"]
 
@@ -172,15 +172,13 @@ def _found(
     config = read_config(folder, weights)
     if not _is_checkpoint(config):
         steps = steps_of(folder, None)
-        called = f"{folder.parent.name}/{folder.name}" if steps and name == folder.name != steps[-1][0] else name
-        return Found(folder, called, "huggingface", config, steps=steps)
+        return Found(folder, _called(folder, name, steps), "huggingface", config, steps=steps)
     files = weight_files(folder)
     if weights is None and len(files) > 1:
         weights = files[-1]
     if weights is None or len(files) < 2:
         steps = steps_of(folder, None)
-        called = f"{folder.parent.name}/{folder.name}" if steps and name == folder.name else name
-        return Found(folder, called, "transformerlens", config, weights, steps)
+        return Found(folder, _called(folder, name, steps), "transformerlens", config, None, steps)
     return Found(folder, f"{name}/{weights.name}", "transformerlens", config, weights, steps_of(folder, weights))
 
 
@@ -201,6 +199,10 @@ def _under(adapter: Adapter, name: str, progress: Callable[[str], None]) -> Foun
             "Merge the adapters in peft (model.merge_and_unload().save_pretrained(FOLDER)) and open FOLDER.",
         )
     return replace(found, name=name, adapter=adapter, steps=steps_of(adapter.folder, None))
+def _called(folder: Path, name: str, steps: tuple[Step, ...]) -> str:
+    """``run/checkpoint-500`` for a step of a run that was opened by its own folder."""
+    own = next((step for step, source in steps if source == str(folder)), LAST)
+    return name if own == LAST or name != folder.name else f"{folder.parent.name}/{name}"
 
 
 def _of_file(file: Path, source: str) -> Found:

@@ -66,10 +66,11 @@ def steps_of(folder: Path, file: Path | None) -> tuple[Step, ...]:
     siblings = run_folders(folder.parent) if _STEP.fullmatch(folder.name) else []
     # A folder called gpt2 beside one called opt125 is no step of anything: steps share what stands before the number.
     alike = [one for one in siblings if _stem(one) == _stem(folder)]
-    if len(alike) < 2:
+    whole = bool(alike) and config_of(folder.parent) is not None
+    if len(alike) + whole < 2:
         return ()
     steps = [(one.name, str(one)) for one in alike]
-    return (*steps, (LAST, str(folder.parent))) if config_of(folder.parent) is not None else tuple(steps)
+    return (*steps, (LAST, str(folder.parent))) if whole else tuple(steps)
 
 
 def _stem(folder: Path) -> str:
