@@ -72,6 +72,11 @@ class OpenModel:
             torch.cuda.empty_cache()
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a model."""
+        return self._live is not None
+
+    @property
     def live(self) -> LiveModel:
         if self._live is None:
             raise Refusal("No model is open.", "Open one first.")

@@ -20,6 +20,7 @@ from .files import TEXT_DECODERS, check_files, missing_weights
 from .find import Found, find_model, fingerprint
 from .live import LiveModel, never
 from .quiet import silence
+from .reading import in_order, pieces, weight_files
 from .tokens import HubTokenizer, ListTokenizer, Tokenizer
 from .weights import read_norm
 
@@ -38,12 +39,16 @@ def load(
     threads: int | None = None,
     progress: Callable[[str], None] = lambda stage: None,
     check: Callable[[], None] = never,
+    room: Callable[[], None] = never,
+    read: Callable[[int, int], None] = lambda done, total: None,
 ) -> LiveModel:
     """``demo``, a hub name or a folder → a model that is ready to be looked at.
 
     device: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``. dtype: ``auto`` (float32 on the
     CPU, the checkpoint's own elsewhere), ``float32``, ``bfloat16``, ``float16``. ``progress`` is told the stage;
-    ``check`` may raise between stages to cancel. ModelError with one sentence and a hint when the model cannot be used.
+    ``check`` may raise between stages to cancel; ``room`` is called once all that can be known without the weights is
+    known, before memory is taken; ``read`` is told bytes of weights read and bytes to read.
+    ModelError with one sentence and a hint when the model cannot be used.
     """
     silence()
     where = pick_device(device)
@@ -68,6 +73,7 @@ def load(
     with torch.inference_mode(False), torch.no_grad():
         if found.kind == "transformerlens":
             kind = pick_dtype(dtype, where, "float32")
+            room()
             stage("loading weights")
             bridge, reference = boot_checkpoint(found, where, _DTYPES[kind]), None
             tokens, notes = _checkpoint_tokenizer(found, bridge.cfg)
@@ -77,8 +83,9 @@ def load(
             config = check_files(found)
             hub_tokenizer = _hub_tokenizer(found)
             kind = pick_dtype(dtype, where, str(getattr(config, "dtype", None) or "float32").removeprefix("torch."))
+            room()
             stage("loading weights")
-            model, reference = _load_weights(found, config, where, _DTYPES[kind], check)
+            model, reference = _load_weights(found, config, where, _DTYPES[kind], check, read)
             n_parameters = sum(p.numel() for p in model.parameters())
             bridge = _bridge(found, config, model, copy.deepcopy(hub_tokenizer))
             # TransformerLens adds tokens to the tokenizer that it is given: ours stays as it was saved.
@@ -166,23 +173,33 @@ def pick_dtype(dtype: str, device: str, stored: str) -> str:
 
 
 def _load_weights(
-    found: Found, config: Any, device: str, dtype: torch.dtype, check: Callable[[], None]
+    found: Found,
+    config: Any,
+    device: str,
+    dtype: torch.dtype,
+    check: Callable[[], None],
+    read: Callable[[int, int], None],
 ) -> tuple[Any, Reference]:
     """Transformers' own model, and what it computes for a few tokens before anything is changed in it."""
-    from transformers import AutoModelForCausalLM
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
 
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    whole = not isinstance(kind, type) or getattr(config, "quantization_config", None)
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
-            found.folder,
-            config=config,
-            dtype=dtype,
-            attn_implementation="eager",  # fused kernels give no pattern
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        with pieces([] if whole else weight_files(found.folder), read, check) as state, in_order():
+            model, report = (kind if state else AutoModelForCausalLM).from_pretrained(
+                None if state else found.folder,
+                state_dict=state or None,
+                config=config,
+                dtype=dtype,
+                attn_implementation="eager",  # fused kernels give no pattern
+                local_files_only=True,
+                output_loading_info=True,
+            )
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
+        check()  # where it was cancelled, that is what it says
         raise ModelError(
             f"The weights in {found.folder} cannot be loaded: {first_line(error)}.", "Download them again."
         ) from error
