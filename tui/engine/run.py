@@ -132,6 +132,8 @@ class Bench(OpenModel):
         super().__init__()
         self._before: tuple[Open, ModelKey] | None = None
         """The model that was opened last, and how."""
+        self._held = 0
+        """Bytes of the weights that are here."""
 
     def compute(self, job: Job, ctx: Context) -> Any:
         """The value of a job. Errors that a person can act on have ``message`` and ``hint``."""
@@ -153,12 +155,19 @@ class Bench(OpenModel):
         def read(done: int, total: int) -> None:
             ctx.progress("MB of weights", done // 10**6, total // 10**6)
 
-        live = load(job.source, job.device, job.dtype, job.threads, ctx.progress, ctx.check, self._make_room, read)
+        how = job.source, job.device, job.dtype, job.threads
+        live = load(*how, ctx.progress, ctx.check, self._make_room, self._held, read)
         self.take(live)
-        self._before = job, live.info.key
+        self._before, self._held = (job, live.info.key), live.nbytes
         return live.info
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a model."""
+        return self._held > 0
+
     def _make_room(self) -> None:
+        self._held = 0
         self.close()
         gc.collect()  # a model is full of cycles, and the engine collects none while one opens
 

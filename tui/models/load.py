@@ -12,12 +12,14 @@ from typing import Any
 
 import torch
 
+from .. import label
 from ..results import ModelInfo, ModelKey
 from .check import Reference, embedding_factor, self_check, token_sample
 from .checkpoint import boot_checkpoint, read_classes, read_vocabulary
 from .errors import ModelError, first_line
 from .files import TEXT_DECODERS, check_files, missing_weights
 from .find import Found, find_model, fingerprint
+from .fitting import free_on, refuse_model
 from .live import LiveModel, never
 from .quiet import silence
 from .reading import in_order, pieces, weight_files
@@ -40,6 +42,7 @@ def load(
     progress: Callable[[str], None] = lambda stage: None,
     check: Callable[[], None] = never,
     room: Callable[[], None] = never,
+    freed: int = 0,
     read: Callable[[int, int], None] = lambda done, total: None,
 ) -> LiveModel:
     """``demo``, a hub name or a folder → a model that is ready to be looked at.
@@ -47,8 +50,8 @@ def load(
     device: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``. dtype: ``auto`` (float32 on the
     CPU, the checkpoint's own elsewhere), ``float32``, ``bfloat16``, ``float16``. ``progress`` is told the stage;
     ``check`` may raise between stages to cancel; ``room`` is called once all that can be known without the weights is
-    known, before memory is taken; ``read`` is told bytes of weights read and bytes to read.
-    ModelError with one sentence and a hint when the model cannot be used.
+    known, before memory is taken, and gives back ``freed`` bytes; ``read`` is told bytes of weights read and bytes to
+    read. ModelError with one sentence and a hint when the model cannot be used.
     """
     silence()
     where = pick_device(device)
@@ -57,6 +60,9 @@ def load(
     def stage(name: str) -> None:
         check()
         progress(name)
+
+    def fits(kind: str) -> None:
+        refuse_model(label.read(found.folder, source, found.name, ""), kind, where, freed, free_on(where))
 
     tokens: Tokenizer
     reference: Reference | None
@@ -73,6 +79,7 @@ def load(
     with torch.inference_mode(False), torch.no_grad():
         if found.kind == "transformerlens":
             kind = pick_dtype(dtype, where, "float32")
+            fits(kind)
             room()
             stage("loading weights")
             bridge, reference = boot_checkpoint(found, where, _DTYPES[kind]), None
@@ -83,6 +90,7 @@ def load(
             config = check_files(found)
             hub_tokenizer = _hub_tokenizer(found)
             kind = pick_dtype(dtype, where, str(getattr(config, "dtype", None) or "float32").removeprefix("torch."))
+            fits(kind)
             room()
             stage("loading weights")
             model, reference = _load_weights(found, config, where, _DTYPES[kind], check, read)
