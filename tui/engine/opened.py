@@ -12,6 +12,8 @@ from torch import Tensor
 from ..circuits import basis, fold
 from ..circuits.errors import Refusal
 from ..circuits.tensors import MLP, Ends, HeadWeights, Norm, Trace
+from ..label import in_bytes
+from ..models.fitting import SMALL, forward_bytes, free_on
 from ..models.live import LiveModel
 from ..results import Axis, ModelInfo, Tokens, head_name
 from ..text import in_words
@@ -19,6 +21,7 @@ from .bench import Context
 from .jobs import Run, Tokenize, Weights, Words
 from .jobs.changes import set_by
 from .jobs.parts import Forward
+from .trouble import MEMORY_HINT
 
 KEPT = 64 << 20
 """Bytes of patterns up to which one forward pass keeps those of all layers."""
@@ -38,6 +41,16 @@ def place(run: Run, position: int) -> int:
     if not -n <= position < n:
         raise Refusal(f"Position {position} is not in the prompt: its positions are 0 to {n - 1}.")
     return position % n
+
+
+def refuse_long(info: ModelInfo, n: int, device: torch.device) -> None:
+    """Refuse a prompt of n tokens whose forward pass is larger than the memory that is free."""
+    wanted = forward_bytes(n, info.n_layers, info.n_heads, info.d_model, info.d_vocab)
+    if wanted <= SMALL or (free := free_on(device)) is None or wanted <= free:
+        return
+    raise Refusal(
+        f"A forward pass of {n:,} tokens takes about {in_bytes(wanted)}, and {in_bytes(free)} are free.", MEMORY_HINT
+    )
 
 
 class OpenModel:
@@ -147,6 +160,7 @@ class OpenModel:
         self.index(run.ids)
         if layer is not None and not 0 <= layer < self.info.n_layers:
             raise Refusal(f"Layer {layer} does not exist: {self.info.name} has {self.info.n_layers} layers.")
+        refuse_long(info=self.info, n=len(run.ids), device=self.live.device)
         trace: Trace = ctx.get(Forward(run, None if self.keeps_all(run) else layer))
         return trace
 

@@ -5,6 +5,7 @@ Imported by the worker thread alone (and by the headless export): it brings torc
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -138,6 +139,13 @@ READ_LOGITS: tuple[type[Job], ...] = (
 class Bench(OpenModel):
     """Where jobs are answered: one thread makes it, uses it and closes it."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._before: tuple[Open, ModelKey] | None = None
+        """The model that was opened last, and how."""
+        self._held = 0
+        """Bytes of the weights that are here."""
+
     def compute(self, job: Job, ctx: Context) -> Any:
         """The value of a job. Errors that a person can act on have ``message`` and ``hint``."""
         # Per thread, and entered anew for each job: no_grad alone still records versions of every tensor.
@@ -148,18 +156,36 @@ class Bench(OpenModel):
         if isinstance(job, Open):
             return self._open(job, ctx)
         run = getattr(job, "run", None)
-        self._expect(getattr(job, "model", None) if run is None else run.model)
+        self._expect(getattr(job, "model", None) if run is None else run.model, ctx)
         if isinstance(job, READ_LOGITS):
             self.need("outputs")
         return ANSWERS[type(job)](job, self, ctx)
 
     def _open(self, job: Open, ctx: Context) -> ModelInfo:
-        """The new model is loaded beside the old one, which goes only when the new one works."""
-        live = load(job.source, job.device, job.dtype, job.threads, ctx.progress, ctx.check)
-        self.close()
+        """What can be known of the new model without its weights is known while the old one is there; then the old one
+        goes, so that there is room. Where the new one fails even so, the old one is opened again for who asks of it."""
+
+        def read(done: int, total: int) -> None:
+            ctx.progress("MB of weights", done // 10**6, total // 10**6)
+
+        how = job.source, job.device, job.dtype, job.threads
+        live = load(*how, ctx.progress, ctx.check, self._make_room, self._held, read)
         self.take(live)
+        self._before, self._held = (job, live.info.key), live.nbytes
         return live.info
 
-    def _expect(self, key: ModelKey | None) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a model."""
+        return self._held > 0
+
+    def _make_room(self) -> None:
+        self._held = 0
+        self.close()
+        gc.collect()  # a model is full of cycles, and the engine collects none while one opens
+
+    def _expect(self, key: ModelKey | None, ctx: Context) -> None:
+        if not self.is_open and self._before is not None and key == self._before[1]:
+            self._open(self._before[0], ctx)
         if key is not None and key != self.info.key:
             raise Refusal("That model is not the one that is open.", "Open it again.")

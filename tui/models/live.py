@@ -61,6 +61,11 @@ class LiveModel:
         weight: Tensor = self.bridge.embed.W_E
         return weight.device
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its weights."""
+        return sum(int(parameter.nbytes) for parameter in self.bridge.original_model.parameters())
+
     def head(self, layer: int, head: int) -> HeadWeights:
         """Raw float32 weights of one head. ModelError if there is no such head."""
         if not (0 <= layer < self.n_layers and 0 <= head < self.bridge.cfg.n_heads):

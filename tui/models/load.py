@@ -13,18 +13,21 @@ from typing import Any
 
 import torch
 
+from .. import label
 from ..results import ModelInfo, ModelKey
 from .check import Reference, count_experts, self_check, token_sample
 from .checkpoint import boot_checkpoint, read_classes, read_vocabulary
 from .errors import ModelError, first_line
 from .files import TEXT_DECODERS, Opening, check_files, has_tokenizer, missing_weights
 from .find import Found, cached_tokenizer, find_model
+from .fitting import free_on, refuse_model
 from .formats import RENAMES, merged
 from .guard import in_words
 from .headless import borrow_head, without_outputs
 from .live import LiveModel, never
 from .multipliers import embedding_factor
 from .quiet import silence
+from .reading import in_order, pieces, weight_files
 from .tokens import HubTokenizer, ListTokenizer, Tokenizer
 from .trouble import read_off, refuse_known_trouble
 from .weights import read_norm
@@ -45,13 +48,17 @@ def load(
     threads: int | None = None,
     progress: Callable[[str], None] = lambda stage: None,
     check: Callable[[], None] = never,
+    room: Callable[[], None] = never,
+    freed: int = 0,
+    read: Callable[[int, int], None] = lambda done, total: None,
 ) -> LiveModel:
     """``demo``, a hub name or a folder → a model that is ready to be looked at.
 
     device: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``. dtype: ``auto`` (float32 on the
     CPU, the checkpoint's own elsewhere), ``float32``, ``bfloat16``, ``float16``. ``progress`` is told the stage;
-    ``check`` may raise between stages to cancel (no Exception, but a BaseException). ModelError with one sentence and a
-    hint when the model cannot be used.
+    ``check`` may raise between stages to cancel (no Exception, but a BaseException); ``room`` is called once all that
+    can be known without the weights is known, before memory is taken, and gives back ``freed`` bytes; ``read`` is told
+    bytes of weights read and bytes to read. ModelError with one sentence and a hint when the model cannot be used.
     """
     silence()
     where = pick_device(device)
@@ -60,6 +67,9 @@ def load(
     def stage(name: str) -> None:
         check()
         progress(name)
+
+    def fits(kind: str) -> None:
+        refuse_model(label.read(found.folder, source, found.name, ""), kind, where, freed, free_on(where))
 
     tokens: Tokenizer
     reference: Reference | None
@@ -76,6 +86,8 @@ def load(
     with torch.inference_mode(False), torch.no_grad():
         if found.kind == "transformerlens":
             kind = pick_dtype(dtype, where, "float32")
+            fits(kind)
+            room()
             stage("loading weights")
             bridge, said, n_parameters = boot_checkpoint(found, where, _DTYPES[kind])
             reference = None
@@ -88,8 +100,10 @@ def load(
             refuse_known_trouble(config)
             hub_tokenizer = _hub_tokenizer(found)
             kind = pick_dtype(dtype, where, str(getattr(config, "dtype", None) or "float32").removeprefix("torch."))
+            fits(kind)
+            room()
             stage("loading weights")
-            model, reference = _load_weights(found, opening, where, _DTYPES[kind], check)
+            model, reference = _load_weights(found, opening, where, _DTYPES[kind], check, read)
             n_parameters = sum(p.numel() for p in model.parameters())
             bridge = _bridge(found, config, model, copy.deepcopy(hub_tokenizer))
             # TransformerLens adds tokens to the tokenizer that it is given: ours stays as it was saved.
@@ -177,25 +191,35 @@ def pick_dtype(dtype: str, device: str, stored: str) -> str:
 
 
 def _load_weights(
-    found: Found, opening: Opening, device: str, dtype: torch.dtype, check: Callable[[], None]
+    found: Found,
+    opening: Opening,
+    device: str,
+    dtype: torch.dtype,
+    check: Callable[[], None],
+    read: Callable[[int, int], None],
 ) -> tuple[Any, Reference]:
     """Transformers' own model, and what it computes for a few tokens before anything is changed in it."""
-    from transformers import AutoModelForCausalLM
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
 
     config = opening.config
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    whole = not isinstance(kind, type) or getattr(config, "quantization_config", None)
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
-            found.folder,
-            config=config,
-            dtype=dtype,
-            attn_implementation="eager",  # fused kernels give no pattern
-            local_files_only=True,
-            output_loading_info=True,
-            key_mapping=RENAMES if opening.wrapped else None,
-        )
+        with pieces([] if whole else weight_files(found.folder), read, check) as state, in_order():
+            model, report = (kind if state else AutoModelForCausalLM).from_pretrained(
+                None if state else found.folder,
+                state_dict=state or None,
+                config=config,
+                dtype=dtype,
+                attn_implementation="eager",  # fused kernels give no pattern
+                local_files_only=True,
+                output_loading_info=True,
+                key_mapping=RENAMES if opening.wrapped else None,
+            )
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
+        check()  # where it was cancelled, that is what it says
         raise ModelError(
             f"The weights in {found.folder} cannot be loaded: {first_line(error)}.", "Download them again."
         ) from error
