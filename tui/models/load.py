@@ -29,7 +29,7 @@ from .multipliers import embedding_factor
 from .quiet import silence
 from .reading import in_order, pieces, weight_files
 from .tokens import HubTokenizer, ListTokenizer, Tokenizer
-from .trouble import read_off, refuse_known_trouble
+from .trouble import refuse_known_trouble
 from .weights import read_norm
 
 BRIDGE = "transformer_lens.model_bridge"
@@ -116,11 +116,10 @@ def load(
         if (classes := read_classes(found.folder, bridge.cfg.d_vocab, bridge.unembed.W_U.shape[1])) is not None:
             outputs, of_outputs = classes
             notes = (*notes, of_outputs)
-        with read_off(architecture):
-            live = LiveModel(bridge, tokens, outputs, embedding_factor(bridge))
-            _ = live.ends  # made here, outside inference mode
-            stage("self-check")
-            capabilities, checks = self_check(live, reference, check)
+        live = LiveModel(bridge, tokens, outputs, embedding_factor(bridge))
+        _ = live.ends  # made here, outside inference mode
+        stage("self-check")
+        capabilities, checks = self_check(live, reference, check)
         if headless:
             capabilities = without_outputs(capabilities, headless, architecture)
     block, cfg = bridge.blocks[0], bridge.cfg
