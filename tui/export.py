@@ -51,7 +51,8 @@ def export(options: argparse.Namespace) -> int:
 
         context = InPlace(Bench(), sys.stderr if sys.stderr.isatty() else None)
         try:
-            model: ModelInfo = context.get(Open(options.model, options.device, options.dtype, options.threads))
+            how = flags.opening(options)
+            model: ModelInfo = context.get(Open(options.model, options.device, options.dtype, options.threads, how))
             ask = Request(options, model, context)
             result = _result(ask, wanted)
         finally:

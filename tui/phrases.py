@@ -122,13 +122,15 @@ def badges(s: Selection, job: Job | Nothing, tokens: Tokens | None) -> tuple[str
 
 
 def conventions(s: Selection) -> str:
-    """``demo · cpu · float32 · processed weights · BOS``."""
+    """``demo · cpu · float32 · processed weights · BOS``; after the name, where the numbers come from if not from the
+    loaded model."""
     if s.model is None:
         return s.open.source
     bos = "BOS" if s.with_bos else "no BOS"
     if s.tokens is not None and s.tokens.bos_from:
         bos = "BOS typed, none added" if s.tokens.bos_from == "text" else "BOS of the tokenizer, none added"
-    said = (changes(s), s.model.name, s.model.key.device, s.model.key.dtype, f"{s.weights} weights", bos)
+    model = s.model
+    said = (changes(s), model.name, model.source, model.key.device, model.key.dtype, f"{s.weights} weights", bos)
     return " · ".join(part for part in said if part)
 
 

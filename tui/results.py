@@ -19,6 +19,8 @@ else:
 Scalar = str | int | float | bool | None
 Limits = tuple[float, float]
 """Least and most that a quantity can be; around zero they are equally far from it."""
+FROM_FILES = "from files"
+"""``ModelInfo.source`` of a model whose files are read while it is not loaded yet."""
 FAINT = 0.1
 """A score up to here is next to nothing."""
 
@@ -35,6 +37,9 @@ class ModelKey:
     """``float32``, ``bfloat16`` or ``float16``."""
     device: str
     """``cpu``, ``cuda:0``, ``mps``."""
+    apart: str = ""
+    """How far the loaded model is from what its files gave first, where that is more than rounding: results of the two
+    are not each other's."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,8 @@ class ModelInfo:
     """Sentences worth showing once, such as ``no tokenizer: prompts are typed as token ids``."""
     vocabulary: str = ""
     """Digest of a thousand tokens spread over the vocabulary, and of its size: that of another model with the same."""
+    source: str = ""
+    """Where the numbers come from, where that is not the loaded model: ``from files``, ``weights only``, …"""
 
 
 @dataclass(frozen=True)

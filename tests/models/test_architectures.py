@@ -220,7 +220,7 @@ OTHERS: dict[str, tuple[str, str, dict[str, Any], set[str] | str]] = {
             "word_embed_proj_dim": 32,
             "init_std": 0.3,
         },
-        {"effective", "neurons", "plain", "pattern_edit"},
+        {"pattern_edit"},
     ),
     "bloom, ALiBi and a norm after the embedding": (
         "BloomConfig",

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 from ..circuits.errors import Refusal
-from ..models.load import load
+from ..models.live import LiveModel
+from ..models.opening import boot, open_model
+from ..models.unloaded import StoredModel
 from ..results import ModelInfo, ModelKey
 from . import (
     ablations,
@@ -44,7 +46,7 @@ from . import (
     wiring,
 )
 from .bench import Context
-from .jobs import Job, Open, parts
+from .jobs import Boot, Job, Open, parts
 from .opened import OpenModel
 
 ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
@@ -138,11 +140,20 @@ class Bench(OpenModel):
             return self._open(job, ctx)
         run = getattr(job, "run", None)
         self._expect(getattr(job, "model", None) if run is None else run.model)
+        if run is not None and isinstance(self.live, StoredModel):
+            self.live.tell(ctx.progress)
         return ANSWERS[type(job)](job, self, ctx)
 
     def _open(self, job: Open, ctx: Context) -> ModelInfo:
         """The new model is loaded beside the old one, which goes only when the new one works."""
-        live = load(job.source, job.device, job.dtype, job.threads, ctx.progress, ctx.check)
+        options = job.source, job.device, job.dtype, job.threads
+        live: LiveModel | StoredModel
+        if isinstance(job, Boot):
+            if not isinstance(self.live, StoredModel):
+                return self.info
+            live = boot(self.live, *options, ctx.progress, ctx.check)
+        else:
+            live = open_model(*options, job.how, ctx.progress, ctx.check)
         self.close()
         self.take(live)
         return live.info

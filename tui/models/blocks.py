@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..circuits.forward import Block, Edit
 from .rotary import Rotate
-from .weights import NO_NORM, attention_scale, mlp_norms, output_bias, plain, read_norm, soft_cap
+from .weights import NO_NORM, attention_scale, mlp_norms, output_bias, own_mlp, plain, read_norm, soft_cap
 
 
 def read_block(bridge: Any, layer: int, rotate: Rotate | None) -> Block:
@@ -65,10 +65,10 @@ def _bias(attn: Any, side: str, W: Tensor) -> Tensor:
 def _mlp(bridge: Any, layer: int) -> Callable[[Tensor, Edit | None], Tensor] | None:
     """The layer's own MLP, from behind the norm that it reads through, with the one that it writes through."""
     block = bridge.blocks[layer]
-    mlp = block._modules.get("mlp")
-    if mlp is None or mlp.original_component is None:
+    mlp, module = block._modules.get("mlp"), own_mlp(block)
+    if module is None:
         return None
-    module, (_, after) = mlp.original_component, mlp_norms(block)
+    _, after = mlp_norms(block)
     dtype = next(module.parameters()).dtype
     projection = mlp._modules["out"].original_component if "out" in mlp._modules else None
 

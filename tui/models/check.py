@@ -20,7 +20,7 @@ from ..circuits.tensors import Trace
 from ..results import Capabilities
 from .errors import ModelError, first_line
 from .trace import expand, used
-from .weights import attention_scale, read_norm, soft_cap
+from .weights import attention_scale, soft_cap
 
 if TYPE_CHECKING:
     from .live import LiveModel
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PLAIN = "forward from plain tensors"
 EXPERTS = "The MLPs of this model are not one layer of neurons each (mixtures of experts)."
 NO_TOKENS = "This needs outputs that are the input tokens; this model's are {} classes of their own."
+JOINT = "Queries and keys are normalised over all heads at once: one head has no QK circuit of its own."
 N_TOKENS = 24
 LIMITS = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 """In float32 errors under 5e-5 are rounding; a misread convention gives 1e-2 and more."""
@@ -298,8 +299,4 @@ def _capabilities(live: LiveModel, trace: Trace, checks: dict[str, float], effec
 
 def joint_norm(live: LiveModel) -> str:
     """OLMo 2 normalises the queries of all heads at once: what one head reads depends on the others."""
-    for block in live.bridge.blocks:
-        w = read_norm(block.attn, "q_norm").w
-        if w is not None and w.ndim == 1 and w.numel() != live.bridge.cfg.d_head:
-            return "Queries and keys are normalised over all heads at once: one head has no QK circuit of its own."
-    return ""
+    return JOINT if live.joins_heads() else ""

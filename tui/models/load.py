@@ -6,6 +6,7 @@ import contextlib
 import copy
 import gc
 import importlib
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,10 +17,12 @@ from ..results import ModelInfo, ModelKey
 from .check import Reference, embedding_factor, self_check, token_sample
 from .checkpoint import boot_checkpoint, read_classes, read_vocabulary
 from .errors import ModelError, first_line
-from .files import TEXT_DECODERS, check_files, missing_weights
+from .families import family_of
+from .files import TEXT_DECODERS, check_files, missing_weights, read_shapes
 from .find import Found, find_model, fingerprint
 from .live import LiveModel, never
 from .quiet import silence
+from .room import check_room
 from .tokens import HubTokenizer, ListTokenizer, Tokenizer
 from .weights import read_norm
 
@@ -28,7 +31,7 @@ ALL_THREADS = torch.get_num_threads()
 SMALL = 10_000_000
 """Parameters up to which one thread is best: the demo's forward pass takes 7 ms on it. Two wait for each other at every
 product: 330 ms where a neighbour keeps one of two cores busy."""
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def load(
@@ -69,20 +72,22 @@ def load(
         if found.kind == "transformerlens":
             kind = pick_dtype(dtype, where, "float32")
             stage("loading weights")
-            bridge, reference = boot_checkpoint(found, where, _DTYPES[kind]), None
+            bridge, reference = boot_checkpoint(found, where, DTYPES[kind]), None
             tokens, notes = _checkpoint_tokenizer(found, bridge.cfg)
             architecture = "TransformerLens"
             n_parameters = count_weights(bridge)
         else:
             config = check_files(found)
-            hub_tokenizer = _hub_tokenizer(found)
+            tokenizer = hub_tokenizer(found)
             kind = pick_dtype(dtype, where, str(getattr(config, "dtype", None) or "float32").removeprefix("torch."))
+            size = sum(math.prod(shape) for shape in read_shapes(found.folder).values())
+            check_room(found.name, size, kind, where, family_of(found) is not None)
             stage("loading weights")
-            model, reference = _load_weights(found, config, where, _DTYPES[kind], check)
+            model, reference = _load_weights(found, config, where, DTYPES[kind], check)
             n_parameters = sum(p.numel() for p in model.parameters())
-            bridge = _bridge(found, config, model, copy.deepcopy(hub_tokenizer))
+            bridge = _bridge(found, config, model, copy.deepcopy(tokenizer))
             # TransformerLens adds tokens to the tokenizer that it is given: ours stays as it was saved.
-            tokens, notes = HubTokenizer(hub_tokenizer, bridge.cfg.d_vocab, bridge.cfg.n_ctx), ()
+            tokens, notes = HubTokenizer(tokenizer, bridge.cfg.d_vocab, bridge.cfg.n_ctx), ()
             architecture = str(config.architectures[0])
         bridge.eval()
         if threads is None and n_parameters <= SMALL:
@@ -159,8 +164,8 @@ def pick_device(device: str) -> str:
 def pick_dtype(dtype: str, device: str, stored: str) -> str:
     """Name of the dtype to run in. 16-bit arithmetic is 12 times slower than float32 on a CPU, so never by itself."""
     if dtype == "auto":
-        return "float32" if device == "cpu" or stored not in _DTYPES else stored
-    if dtype not in _DTYPES:
+        return "float32" if device == "cpu" or stored not in DTYPES else stored
+    if dtype not in DTYPES:
         raise ModelError(f"{dtype} is not a dtype.", "Use auto, float32, bfloat16 or float16.")
     return dtype
 
@@ -232,7 +237,8 @@ def context_length(config: Any) -> int:
     return 2048
 
 
-def _hub_tokenizer(found: Found) -> Any:
+def hub_tokenizer(found: Found) -> Any:
+    """The folder's tokenizer as transformers has it. ModelError where it cannot be read."""
     from transformers import AutoTokenizer
 
     try:

@@ -111,7 +111,9 @@ def state_dict(saved: Any) -> dict[str, Tensor]:
     return saved
 
 
-def find_shards(folder: Path, rename: Callable[[str], str] = lambda name: name, any_name: bool = False) -> Shards | None:
+def find_shards(
+    folder: Path, rename: Callable[[str], str] = lambda name: name, any_name: bool = False
+) -> Shards | None:
     """The folder's weight files; None where they are none that can be read by slice. ``any_name``: the one weight file
     there is, whatever it is called (TransformerLens checkpoints)."""
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"

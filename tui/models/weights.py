@@ -132,8 +132,8 @@ def run_mlp(bridge: Any, layer: int) -> Callable[[Tensor], Tensor] | None:
     """``x [n, d_model]`` of the stream → what the layer's MLP makes of it, through the norm that it reads and the norm
     that follows it, where there are any; None without an MLP."""
     block = bridge.blocks[layer]
-    mlp = block._modules.get("mlp")
-    if mlp is None or (mlp := mlp.original_component) is None:
+    mlp = own_mlp(block)
+    if mlp is None:
         return None
     before, after = mlp_norms(block)
     dtype = next(mlp.parameters()).dtype
@@ -145,6 +145,19 @@ def run_mlp(bridge: Any, layer: int) -> Callable[[Tensor], Tensor] | None:
             return after(out[0].float())
 
     return run
+
+
+def own_mlp(block: Any) -> Any:
+    """The module that is a block's MLP; None without one.
+
+    OPT has none: its two matrices lie in the layer itself, which the bridge names as the module of its MLP.
+    """
+    mlp = block._modules.get("mlp")
+    module = None if mlp is None else mlp.original_component
+    if module is None or module is not block.original_component:
+        return module
+    inside = (mlp._modules["in"].original_component, module.activation_fn, mlp._modules["out"].original_component)
+    return torch.nn.Sequential(*inside)
 
 
 def mlp_norms(block: Any) -> tuple[Norm, Norm]:
