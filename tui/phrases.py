@@ -122,7 +122,7 @@ def badges(s: Selection, job: Job | Nothing, tokens: Tokens | None) -> tuple[str
 
 
 def conventions(s: Selection) -> str:
-    """``demo · cpu · float32 · processed weights · BOS``; after the name, where the numbers come from if not from the
+    """``demo · cpu · float32 · processed weights · BOS``; at the end, where the numbers come from if not from the
     loaded model."""
     if s.model is None:
         return s.open.source
@@ -130,7 +130,7 @@ def conventions(s: Selection) -> str:
     if s.tokens is not None and s.tokens.bos_from:
         bos = "BOS typed, none added" if s.tokens.bos_from == "text" else "BOS of the tokenizer, none added"
     model = s.model
-    said = (changes(s), model.name, model.source, model.key.device, model.key.dtype, f"{s.weights} weights", bos)
+    said = (changes(s), model.name, model.key.device, model.key.dtype, f"{s.weights} weights", bos, model.source)
     return " · ".join(part for part in said if part)
 
 

@@ -91,7 +91,8 @@ def run_jobs(key: ModelKey) -> list[Job]:
     return [
         Pattern(run, 1, 2), Pattern(run, 0, 1, "value-weighted"), LayerPatterns(run, 1), Lens(run),
         Lens(run, mids=True), Attribution(run, -1, target), Attribution(run, -1, target, "neuron", 1),
-        Residual(run, unit="head"), QK(key, 1, 2, IDS, IDS, form="scaled", basis="prompt", run=run), HeadScores(key, Repeats(rows=2)),
+        Residual(run, unit="head"), QK(key, 1, 2, IDS, IDS, form="scaled", basis="prompt", run=run),
+        HeadScores(key, Repeats(rows=2)),
     ]  # fmt: skip
 
 
