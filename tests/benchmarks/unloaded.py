@@ -43,7 +43,7 @@ assert cache["blocks.0.attn.hook_pattern"].shape[1] == bridge.cfg.n_heads
 ALONE = """
 import json, resource, sys, time
 import torch
-from tui.engine.jobs import *
+from tui.engine.jobs import QK, Composition, Open, OVRow, Spectrum
 from tui.engine.run import Bench
 from tui.export import InPlace
 
