@@ -113,6 +113,7 @@ class CircuitApp(App[None]):
             open=Open(options.model, options.device, options.dtype, options.threads, opening(options)),
             text=EXAMPLE if options.prompt is None else options.prompt, bos=bos,
             weights="raw" if options.weights == "raw" else "processed",
+            page="qk" if options.weights_only else pages.every()[0].name,
         )  # fmt: skip
         over_ssh = "SSH_CONNECTION" in os.environ
         pause = DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE

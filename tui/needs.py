@@ -11,7 +11,7 @@ from .contrast import here_on
 from .declared import Cached
 from .engine import jobs
 from .page import Page, panel_of
-from .results import FROM_FILES, ModelInfo, Table, Tokens
+from .results import FROM_FILES, WEIGHTS_ONLY, ModelInfo, Table, Tokens
 from .selection import Likeliest, Selection, at_prompt, prepared, with_model, without_file
 
 
@@ -95,8 +95,14 @@ def needs(s: Selection, cached: Cached, with_panel: bool = True) -> list[jobs.Jo
         seen[1:1] = [shown(s.base), panel_job(s.base, cached) if with_panel else None]
     other = pairing(s) if s.pair is not None and s.pair.tokens_of != pairing(s) else None
     pair = [other, after_pair(s) if s.pair is not None and s.pair.likeliest is None else None]
-    return _there([*page.asks(s), file, *pair, *seen, *prefetched(page, s), *page.inspects(s), *tree.needs(s),
-                   booting(s)])  # fmt: skip
+    every = [*page.asks(s), file, *pair, *seen, *prefetched(page, s), *page.inspects(s), *tree.needs(s), booting(s)]
+    return _there(every if s.model.source != WEIGHTS_ONLY else _without_runs(every, shown(s)))
+
+
+def _without_runs(listed: Iterable[jobs.Job | None], shown: jobs.Job | None) -> list[jobs.Job | None]:
+    """What a model that is never run can answer, and the picture, which says why it is not there."""
+    runs = {job for job in listed if getattr(job, "run", None) or isinstance(job, jobs.HeadScores)}
+    return [job for job in listed if job == shown or job not in runs]
 
 
 def _there(jobs: Iterable[jobs.Job | None]) -> list[jobs.Job]:

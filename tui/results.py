@@ -21,6 +21,8 @@ Limits = tuple[float, float]
 """Least and most that a quantity can be; around zero they are equally far from it."""
 FROM_FILES = "from files"
 """``ModelInfo.source`` of a model whose files are read while it is not loaded yet."""
+WEIGHTS_ONLY = "weights only"
+"""The same, of one that is never run."""
 FAINT = 0.1
 """A score up to here is next to nothing."""
 

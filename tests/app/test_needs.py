@@ -333,6 +333,15 @@ def test_a_model_that_cannot_be_opened_leaves_the_one_before() -> None:
     assert needs.failed(Selection(open=Open("nowhere")), Open("nowhere")).open == Open("nowhere"), "there is no other"
 
 
+def test_a_model_that_is_never_run_is_asked_for_its_weights_alone() -> None:
+    s = loaded(page="qk", model=info(source="weights only"))
+    asked = wanted(s)
+    assert isinstance(asked[0], QK)
+    assert not any(getattr(job, "run", None) or isinstance(job, HeadScores) for job in asked)
+    assert {type(job) for job in wanted(loaded(page="qk"))} - {type(job) for job in asked} >= {NextTokens, HeadScores}
+    assert isinstance(wanted(loaded(model=info(source="weights only")))[0], Pattern), "which says why it is not there"
+
+
 def test_the_model_itself_is_wanted_last_while_only_its_files_are_read() -> None:
     s = loaded(model=info(source="from files"))
     made = Open()

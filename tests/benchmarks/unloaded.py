@@ -100,7 +100,7 @@ def small() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         write_llama(path, SMALL, "BF16", range(SMALL["num_hidden_layers"]))
-        alone(path, 0)  # the files are in the disk cache as those of a model that was just downloaded
+        alone(path, 0)  # warms the disk's cache
         taken = [alone(path, 0) for _ in range(3)]
     extra, time_taken = (statistics.median(one[name] for one in taken) for name in ("extra", "qk"))
     what = f"first QK of one head, Llama of {taken[0]['parameters'] / 1e9:.1f} B in bfloat16"

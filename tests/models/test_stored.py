@@ -234,6 +234,13 @@ def test_shards_are_found_by_the_index(tmp_path: Path) -> None:
     assert stored_weights(find_model(str(many)), "cpu", torch.float32) is None
 
 
+def test_a_folder_that_lacks_layers_is_left_to_be_refused(tmp_path: Path) -> None:
+    folder = folders.gpt2_folder(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"n_layer": 3}))
+    assert stored_weights(find_model(str(folder)), "cpu", torch.float32) is None
+
+
 @pytest.mark.parametrize("change", [{"layer_norm_epsilon": 1e-5, "activation_function": "quick_gelu"},
                                     {"scale_attn_weights": False}, {"architectures": ["BloomForCausalLM"]},
                                     {"quantization_config": {"bits": 4}}])  # fmt: skip

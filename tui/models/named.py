@@ -25,6 +25,7 @@ class NamedTensors:
         self.n_layers, self.n_heads = int(settings[family.layers]), int(settings[family.heads])
         self.n_ctx = int(settings[family.n_ctx])
         self.d_vocab, self.d_model = shards.shape(self.top(family.embed))
+        self._expect_layers()
         self.d_head, self.n_groups = self._sizes()
         self.attention_only = self.name_of(0, family.down) not in shards
 
@@ -37,6 +38,13 @@ class NamedTensors:
     def name_of(self, layer: int, module: str, kind: str = "weight") -> str:
         """What a module's tensor of a layer is called."""
         return self.top(f"{self.family.layer.format(layer)}{module}", kind)
+
+    def _expect_layers(self) -> None:
+        """ValueError unless every layer has what the first one has: one that lacks some is for ``load`` to name."""
+        starts = [f"{self._body}{self.family.layer.format(layer)}" for layer in range(self.n_layers)]
+        first = [name.removeprefix(starts[0]) for name in self.shards if name.startswith(starts[0])]
+        if not first or any(f"{start}{part}" not in self.shards for start in starts for part in first):
+            raise ValueError("layers are missing")
 
     def _sizes(self) -> tuple[int, int]:
         """d_head and the number of key/value heads, from the shapes."""

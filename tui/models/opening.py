@@ -14,7 +14,7 @@ from typing import Literal
 
 import torch
 
-from ..results import FROM_FILES, ModelInfo, ModelKey
+from ..results import FROM_FILES, WEIGHTS_ONLY, ModelInfo, ModelKey
 from .check import LIMITS, error, token_sample
 from .checkpoint import read_classes
 from .errors import ModelError
@@ -122,7 +122,7 @@ def _described(found: Found, model: StoredModel, dtype: str, device: str, notes:
         classes=() if own else outputs.all_texts,
         notes=notes,
         vocabulary=tokens.digest(),
-        source={"first": FROM_FILES, "weights": "weights only", "stream": "layer by layer"}[model.how],
+        source={"first": FROM_FILES, "weights": WEIGHTS_ONLY, "stream": "layer by layer"}[model.how],
     )
 
 

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from .errors import ModelError
 
+MAPPED = 64 << 20
+"""Bytes that are read before files are mapped anew."""
 REOPEN = "Open the model again."
 Index = Any
 """What stands in brackets behind a tensor: slices, an int, an index tensor."""
@@ -29,7 +31,9 @@ class Shards:
     def __init__(self, where: dict[str, Path], rename: Callable[[str], str] = lambda name: name) -> None:
         """``where``: each tensor's file. ``rename``: what a file calls it → what it is called here."""
         self._where = {rename(name): (path, name) for name, path in where.items()}
-        self._open: dict[Path, tuple[tuple[int, int, int], Any]] = {}
+        self._open: dict[Path, Any] = {}
+        self._states: dict[Path, tuple[int, int, int]] = {}
+        self._touched = 0
 
     def __contains__(self, name: str) -> bool:
         return name in self._where
@@ -48,12 +52,20 @@ class Shards:
     def read(self, name: str, at: Index = slice(None)) -> Tensor:
         """``tensor[at]`` as it is stored, a copy on the CPU. ModelError where there is no such tensor, and where its
         file has changed since it was opened."""
-        part = self._stored(name)[at]
-        return part.clone(memory_format=torch.contiguous_format)
+        stored = self._stored(name)
+        part = stored[at]
+        copy = part.clone(memory_format=torch.contiguous_format)
+        # Columns of a matrix lie on all of its pages.
+        self._touched += part.nbytes if part.is_contiguous() else stored.nbytes
+        del part, stored
+        if self._touched > MAPPED:  # pages that are mapped count as memory of the process: give them back
+            self.close()
+        return copy
 
     def close(self) -> None:
         """Let go of the files."""
         self._open.clear()
+        self._touched = 0
 
     def _stored(self, name: str) -> Tensor:
         if name not in self._where:
@@ -69,12 +81,11 @@ class Shards:
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror}.", REOPEN) from error
         state = (now.st_size, now.st_mtime_ns, now.st_ino)
-        if path not in self._open:
-            self._open[path] = state, _opened(path)
-        before, file = self._open[path]
-        if before != state:
+        if self._states.setdefault(path, state) != state:
             raise ModelError(f"{path} has changed since it was opened.", REOPEN)
-        return file
+        if path not in self._open:
+            self._open[path] = _opened(path)
+        return self._open[path]
 
 
 class _Mapped:

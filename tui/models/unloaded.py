@@ -30,6 +30,8 @@ Tell = Callable[[str, int, int], None]
 How = Literal["first", "weights", "stream"]
 KEPT = 2 << 30
 """Bytes of blocks that are kept; a model with more is read a block at a time."""
+HEADS = 64 << 20
+"""Bytes of heads that are kept."""
 NO_FORWARD = ("--weights-only reads the weights that are looked at and runs nothing: open the model without it, or "
               "with --stream, layer by layer.")  # fmt: skip
 
@@ -43,7 +45,8 @@ class StoredModel:
         self.stored, self.tokens, self.outputs, self.how = stored, tokens, outputs, how
         self._tell: Tell = lambda stage, done, total: None
         self._ends: Ends | None = None
-        self._head = lru_cache(maxsize=64)(stored.head)
+        size = 4 * 4 * stored.d_model * stored.d_head
+        self._head = lru_cache(maxsize=max(2, min(64, HEADS // size)))(stored.head)
         small = how != "stream" and 4 * stored.n_parameters <= KEPT
         self._block = lru_cache(maxsize=4096 if small else 1)(self._read_block)
         self._reach = lru_cache(maxsize=16)(stored.reach)
