@@ -49,7 +49,7 @@ class OpenModel:
         self._ends: Ends | None = None
         self._W_U: Tensor | None = None
         # One head has several jobs in a row (QK, its z, OV, the row): fold it once. 10 MB a head of 13 B.
-        self._folded = lru_cache(maxsize=8)(lambda layer, head: fold.fold_head(self.live.head(layer, head)))
+        self._folded = lru_cache(maxsize=4)(lambda layer, head: fold.fold_head(self.live.head(layer, head)))
         self._unembeddings: dict[Weights, fold.Unembedding] = {}
         self._mean_column: Tensor | None = None
 

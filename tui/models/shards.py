@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .errors import ModelError
 
-MAPPED = 64 << 20
+MAPPED = 32 << 20
 """Bytes that are read before files are mapped anew."""
 REOPEN = "Open the model again."
 Index = Any

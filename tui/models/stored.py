@@ -27,7 +27,7 @@ from .shards import Shards, find_shards
 from .turning import NoMapping, turning
 from .weights import NO_NORM
 
-BLOCK = 8192
+BLOCK = 1024
 """Rows of a large matrix that are converted at once."""
 
 

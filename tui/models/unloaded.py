@@ -30,7 +30,7 @@ Tell = Callable[[str, int, int], None]
 How = Literal["first", "weights", "stream"]
 KEPT = 2 << 30
 """Bytes of blocks that are kept; a model with more is read a block at a time."""
-HEADS = 64 << 20
+HEADS = 16 << 20
 """Bytes of heads that are kept."""
 NO_FORWARD = ("--weights-only reads the weights that are looked at and runs nothing: open the model without it, or "
               "with --stream, layer by layer.")  # fmt: skip
