@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -86,7 +87,7 @@ class NamedTensors:
         said = self.settings.given("tie_word_embeddings")
         return self.family.tied if said is None else bool(said)
 
-    @property
+    @cached_property
     def n_parameters(self) -> int:
         """Weights of the model, each once."""
         known = [name for name in self.shards if not name.endswith((".masked_bias", ".inv_freq", ".mask", ".IGNORE"))]

@@ -43,11 +43,11 @@ class Shards:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's shape, from the header alone."""
-        return tuple(self._stored(name).shape)
-
-    def dtype(self, name: str) -> torch.dtype:
-        """What it is stored in."""
-        return self._stored(name).dtype
+        path, own = self._place(name)
+        file = self._file(path)
+        if isinstance(file, _Mapped):
+            return tuple(file.get_tensor(own).shape)
+        return tuple(file.get_slice(own).get_shape())
 
     def read(self, name: str, at: Index = slice(None)) -> Tensor:
         """``tensor[at]`` as it is stored, a copy on the CPU. ModelError where there is no such tensor, and where its
@@ -67,10 +67,13 @@ class Shards:
         self._open.clear()
         self._touched = 0
 
-    def _stored(self, name: str) -> Tensor:
+    def _place(self, name: str) -> tuple[Path, str]:
         if name not in self._where:
             raise ModelError(f"The folder has no tensor {name}.", "Compare its config.json with the original.")
-        path, own = self._where[name]
+        return self._where[name]
+
+    def _stored(self, name: str) -> Tensor:
+        path, own = self._place(name)
         found: Tensor = self._file(path).get_tensor(own)
         return found
 
