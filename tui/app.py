@@ -35,7 +35,7 @@ from .config import Options, log_file, read_history, source, write_history
 from .engine.bench import Bench
 from .engine.engine import Engine
 from .engine.events import Done, Event
-from .engine.jobs import Open
+from .engine.jobs import Open, Opening
 from .explorer import Explorer
 from .messages import EngineEvent, ExportWanted
 from .results import ModelInfo
@@ -65,6 +65,12 @@ def make_bench() -> Bench:
 
     warm()  # plotext too, so that the first picture does not wait for its import
     return RealBench()
+
+
+def opening(options: Options) -> Opening:
+    """How the model is opened: what its files say first, and the model itself behind that, unless it is never to be
+    loaded."""
+    return "weights" if options.weights_only else "stream" if options.stream else "first"
 
 
 def cache_bytes(model: ModelInfo) -> int:
@@ -104,9 +110,13 @@ class CircuitApp(App[None]):
         self.engine = Engine(self._emit, bench, clock=clock)
         bos = {"auto": None, "on": True, "off": False}[options.bos]
         selection = Selection(
-            open=Open(source(options.model, options.revision), options.device, options.dtype, options.threads),
+            open=Open(
+                source(options.model, options.revision), options.device, options.dtype, options.threads,
+                opening(options),
+            ),
             text=EXAMPLE if options.prompt is None else options.prompt, bos=bos, chat=options.chat,
             weights="raw" if options.weights == "raw" else "processed",
+            page="qk" if options.weights_only else pages.every()[0].name,
         )  # fmt: skip
         over_ssh = "SSH_CONNECTION" in os.environ
         pause = DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import __version__, config, process, terminal
-from .config import Options
+from .config import FILES_ALONE, Options
 
 PROGRAM = "circuit-tui"
 USAGE = 2
@@ -80,6 +80,8 @@ def parser() -> argparse.ArgumentParser:
     ):
         out.add_argument(f"--{name}", metavar="|".join(config.CHOICES[name]), help=text)
     out.add_argument("--threads", metavar="N", help="CPU threads to compute with (default: torch decides)")
+    for flag, text in FILES_ALONE.items():
+        out.add_argument(flag, action="store_const", const=True, help=text)
     out.add_argument("--color", metavar="|".join(config.CHOICES["color"]), help="colours of the terminal")
     out.add_argument("--theme", metavar="NAME", help="colour theme, such as nord or textual-light")
     out.add_argument("--no-mouse", dest="mouse", action="store_const", const=False, help="leave the mouse alone")
@@ -100,9 +102,13 @@ def options(arguments: Sequence[str]) -> Options:
     for name, value in given.items():
         if problem := config.check(name, value):
             arguments_parser.error(problem)
+    if given.get("weights_only") and given.get("stream"):
+        arguments_parser.error("--weights-only runs no prompt and --stream runs one: leave one of them out.")
     out = replace(config.load(), **given)
     if "model" in given and "revision" not in given:
         out = replace(out, revision=None)  # the config file's is of its own model
+    if out.weights_only and out.stream:  # the command line has the last word
+        out = replace(out, weights_only="stream" not in given, stream="stream" in given)
     if "fields" in given:
         _check_fields(out, arguments_parser)
     return out

@@ -35,6 +35,13 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "color": ("auto", "truecolor", "256", "16", "none"),
     }
 )
+FILES_ALONE: Mapping[str, str] = MappingProxyType(
+    {
+        "--weights-only": "never load the model: QK, OV, compositions and searches, read from its files by slice",
+        "--stream": "never load the model: run a prompt through it layer by layer, in the memory of one layer",
+    }
+)
+"""Options by which a model is opened that fits nowhere."""
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -65,6 +72,10 @@ class Options:
     """Branch, tag or commit of a hub name."""
     chat: bool = False
     """Whether the prompt is a user's message in the model's chat template."""
+    weights_only: bool = False
+    """The model is never loaded: circuits from the files alone."""
+    stream: bool = False
+    """The model is never loaded: a prompt runs through it layer by layer."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Command id → keys, as Textual's ``App.set_keymap`` takes them."""
     notice: str = ""
@@ -87,7 +98,7 @@ def check(name: str, value: object) -> str:
     elif name == "threads":
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1024:
             return f"threads must be a whole number from 1 to 1024, not {value!r}."
-    elif name in ("mouse", "chat"):
+    elif name in ("mouse", "chat", "weights_only", "stream"):
         if not isinstance(value, bool):
             return f"{name} must be true or false, not {value!r}."
     elif name == "keys":

@@ -52,9 +52,9 @@ def export(options: argparse.Namespace) -> int:
 
         context = InPlace(Bench(), sys.stderr if sys.stderr.isatty() else None)
         try:
-            model: ModelInfo = context.get(
-                Open(source(options.model, options.revision), options.device, options.dtype, options.threads)
-            )
+            how = flags.opening(options)
+            name = source(options.model, options.revision)
+            model: ModelInfo = context.get(Open(name, options.device, options.dtype, options.threads, how))
             ask = Request(options, model, context)
             result = _result(ask, wanted)
         finally:

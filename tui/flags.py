@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from . import pages
+from .config import FILES_ALONE
 from .declared import Export
-from .engine.jobs import Baseline, Basis, Circuit, Direction, Ends, Form, Normalize, Term, Weights
+from .engine.jobs import Baseline, Basis, Circuit, Direction, Ends, Form, Normalize, Opening, Term, Weights
 from .formats import FORMATS
 from .names import jump_at, layer_at
 from .pages.pairs import parse_filter
@@ -137,6 +138,9 @@ def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export])
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda[:N] or mps (default: auto)")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto",
                         help="what the model runs in (default: auto)")  # fmt: skip
+    alone = parser.add_mutually_exclusive_group()
+    for written, text in FILES_ALONE.items():
+        alone.add_argument(written, action="store_true", help=text)
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --out, else txt")
     parser.add_argument("--out", metavar="FILE", help="where to write (default: standard output)")
@@ -155,6 +159,11 @@ def _add(parser: argparse.ArgumentParser, name: str, flag: Flag) -> None:
     choices = flag.choices or given or None
     parser.add_argument(f"--{name}", type=flag.kind or str, choices=choices, default=flag.default, help=text,
                         metavar=flag.metavar or None)  # fmt: skip
+
+
+def opening(o: argparse.Namespace) -> Opening:
+    """How the model is opened."""
+    return "weights" if o.weights_only else "stream" if o.stream else "load"
 
 
 def option(name: str) -> str:

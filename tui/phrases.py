@@ -124,7 +124,8 @@ def badges(s: Selection, job: Job | Nothing, tokens: Tokens | None) -> tuple[str
 
 
 def conventions(s: Selection) -> str:
-    """``demo · cpu · float32 · processed weights · BOS``."""
+    """``demo · cpu · float32 · processed weights · BOS``; at the end, where the numbers come from if not from the
+    loaded model."""
     if s.model is None:
         return s.open.source
     bos = "BOS" if s.with_bos else "no BOS"
@@ -132,8 +133,10 @@ def conventions(s: Selection) -> str:
         bos = "BOS typed, none added" if s.tokens.bos_from == "text" else f"BOS of the {s.tokens.bos_from}, none added"
     if s.tokens is not None and s.tokens.chat:
         bos = f"chat · {bos if s.tokens.bos else 'no BOS'}"
-    step = f"step {s.model.step + 1} of {len(s.model.steps)}" if s.model.steps else ""
-    said = (changes(s), s.model.name, step, s.model.key.device, s.model.key.dtype, f"{s.weights} weights", bos)
+    model = s.model
+    step = f"step {model.step + 1} of {len(model.steps)}" if model.steps else ""
+    weights = f"{s.weights} weights"
+    said = (changes(s), model.name, step, model.key.device, model.key.dtype, weights, bos, model.source)
     return " · ".join(part for part in said if part)
 
 

@@ -22,6 +22,10 @@ else:
 Scalar = str | int | float | bool | None
 Limits = tuple[float, float]
 """Least and most that a quantity can be; around zero they are equally far from it."""
+FROM_FILES = "from files"
+"""``ModelInfo.source`` of a model whose files are read while it is not loaded yet."""
+WEIGHTS_ONLY = "weights only"
+"""The same, of one that is never run."""
 FAINT = 0.1
 """A score up to here is next to nothing."""
 
@@ -38,6 +42,9 @@ class ModelKey:
     """``float32``, ``bfloat16`` or ``float16``."""
     device: str
     """``cpu``, ``cuda:0``, ``mps``."""
+    apart: str = ""
+    """How far the loaded model is from what its files gave first, where that is more than rounding: results of the two
+    are not each other's."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,8 @@ class ModelInfo:
     """Which of ``steps`` it is."""
     bidirectional: bool = False
     """Whether queries see the keys after them too."""
+    source: str = ""
+    """Where the numbers come from, where that is not the loaded model: ``from files``, ``weights only``, …"""
 
 
 @dataclass(frozen=True)

@@ -240,6 +240,9 @@ class Scene:
             before.file.rows if before.file else None
         ):
             self._notice.say(" ".join(selection.file.notes), about="prompts")
+        model = selection.model
+        if model is not None and model.key.apart and before.model is not None and not before.model.key.apart:
+            self._notice.say(model.notes[-1], about="Boot")
         if selection.opened != before.opened:
             self.wishes.activity = "ready"
             self._notice.settle("Open")

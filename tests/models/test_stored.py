@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from tests.models import folders
 from tests.models.folders import _ROTARY
-from tui.circuits.forward import Tape
+from tui.circuits.forward import Forward, Tape
 from tui.circuits.tensors import Norm
+from tui.models.errors import ModelError
 from tui.models.families import FAMILIES
 from tui.models.find import find_model
 from tui.models.live import LiveModel
@@ -22,6 +24,7 @@ from tui.models.stored import StoredWeights, stored_weights
 
 SMALL = {**_ROTARY, "num_key_value_heads": 2}
 SCALED = {"rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16}
+LINEAR, YARN = ({"rope_type": kind, **SCALED} for kind in ("linear", "yarn"))
 LLAMA3 = {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0, **SCALED}
 LONG = {"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 16,
         "short_factor": [1.0, 1.5, 2.0, 2.5], "long_factor": [2.0, 3.0, 4.0, 5.0]}  # fmt: skip
@@ -41,8 +44,8 @@ LAYOUTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "llama with biases": ("LlamaConfig", "LlamaForCausalLM", {**SMALL, "attention_bias": True, "mlp_bias": True}),
     "llama tied": ("LlamaConfig", "LlamaForCausalLM", {**SMALL, "tie_word_embeddings": True}),
     "llama 3.1": ("LlamaConfig", "LlamaForCausalLM", {**SMALL, "rope_parameters": LLAMA3}),
-    "llama linear": ("LlamaConfig", "LlamaForCausalLM", {**SMALL, "rope_parameters": {"rope_type": "linear", **SCALED}}),
-    "llama yarn": ("LlamaConfig", "LlamaForCausalLM", {**SMALL, "rope_parameters": {"rope_type": "yarn", **SCALED}}),
+    "llama linear": ("LlamaConfig", "LlamaForCausalLM", {**SMALL, "rope_parameters": LINEAR}),
+    "llama yarn": ("LlamaConfig", "LlamaForCausalLM", {**SMALL, "rope_parameters": YARN}),
     "gemma": ("GemmaConfig", "GemmaForCausalLM", {**_ROTARY, "num_key_value_heads": 1, "head_dim": 8}),
     "phi": ("PhiConfig", "PhiForCausalLM", {**_ROTARY, "partial_rotary_factor": 0.5}),
     "phi3": ("Phi3Config", "Phi3ForCausalLM", {**SMALL, "sliding_window": 6, "pad_token_id": 0}),
@@ -131,15 +134,11 @@ def test_ends(both: tuple[LiveModel, StoredWeights]) -> None:
     x = torch.randn(3, stored.d_model)
     assert own.layer0_mlp is not None
     assert want.layer0_mlp is not None
-    if live.info.capabilities.effective and "MLP 0" in live.info.capabilities.effective:
-        pytest.skip(live.info.capabilities.effective)
     assert same(own.layer0_mlp(x), want.layer0_mlp(x))
 
 
 def test_mlps(both: tuple[LiveModel, StoredWeights]) -> None:
     live, stored = both
-    if live.info.capabilities.neurons:
-        pytest.skip(live.info.capabilities.neurons)
     x = torch.randn(3, stored.d_model)
     for layer in range(stored.n_layers):
         own, want = stored.mlp(layer), live.mlp(layer)
@@ -152,10 +151,8 @@ def test_mlps(both: tuple[LiveModel, StoredWeights]) -> None:
 
 
 def test_blocks_give_what_the_model_computes(both: tuple[LiveModel, StoredWeights]) -> None:
-    from tui.circuits.forward import Forward
-
     live, stored = both
-    ids = torch.tensor([5, 17, 100, 3, 42, 11, 250, 9, 77, 30])
+    ids = torch.tensor([5, 17, 10, 3, 42, 11, stored.d_vocab - 1, 9, 7, 30])
     trace, tape = live.trace(ids, range(live.n_layers)), Tape()
     reach = stored.reach(len(ids))
     assert all(torch.equal(reach[layer], trace.visible[layer]) for layer in range(stored.n_layers))
@@ -170,6 +167,100 @@ def test_blocks_give_what_the_model_computes(both: tuple[LiveModel, StoredWeight
 def test_weights_are_counted_once(both: tuple[LiveModel, StoredWeights]) -> None:
     live, stored = both
     assert stored.n_parameters == live.info.n_parameters
+
+
+CHECKPOINTS: dict[str, tuple[dict[str, Any], str]] = {
+    "LayerNorm, pt": ({}, "pt"),
+    "LayerNorm, safetensors": ({"act_fn": "relu"}, "safetensors"),
+    "LNPre, pth": ({"normalization_type": "LNPre", "act_fn": "gelu"}, "pth"),
+    "RMS": ({"normalization_type": "RMS", "act_fn": "silu", "attn_scale": 3.0}, "pt"),
+    "RMSPre": ({"normalization_type": "RMSPre", "use_attn_scale": False, "act_fn": "solu"}, "safetensors"),
+    "attention alone": ({"attn_only": True, "normalization_type": None, "act_fn": None}, "pt"),
+}
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_transformerlens_checkpoints(kind: str, tmp_path: Path) -> None:
+    changes, form = CHECKPOINTS[kind]
+    config, state = folders.random_checkpoint(**changes)
+    folder = folders.tl_checkpoint(tmp_path / "model", config, state, form)
+    live, stored = load(str(folder), device="cpu"), stored_weights(find_model(str(folder)), "cpu", torch.float32)
+    assert stored is not None
+    test_heads((live, stored))
+    test_weights_are_counted_once((live, stored))
+    own, want = stored.ends(), live.ends
+    some = torch.tensor([3, 0, 17])
+    assert same(own.W_E[some], want.W_E[some])
+    assert same(own.W_U[:, some], want.W_U[:, some])
+    assert same(torch.mul(own.W_U, 1.0), want.W_U)
+    assert same(own.W_pos, want.W_pos)
+    assert same(own.b_U, want.b_U)
+    assert same_norm(own.final_norm, want.final_norm)
+    assert (own.layer0_mlp is None) == changes.get("attn_only", False)
+    if not changes.get("attn_only"):
+        test_mlps((live, stored))
+    test_blocks_give_what_the_model_computes((live, stored))
+
+
+def test_a_file_that_is_replaced_is_said(tmp_path: Path) -> None:
+    folder = folders.gpt2_folder(tmp_path / "model")
+    stored = stored_weights(find_model(str(folder)), "cpu", torch.float32)
+    assert stored is not None
+    file = folder / "model.safetensors"
+    data = file.read_bytes()
+    before = stored.head(0, 0).W_Q
+    file.unlink()
+    file.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ModelError, match="has changed since it was opened"):
+        stored.head(0, 0)
+    assert bool(torch.isfinite(before).all())  # a copy
+
+
+def test_shards_are_found_by_the_index(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    folder = folders.llama_folder(tmp_path / "one")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    many = folders.llama_folder(tmp_path / "many")
+    (many / "model.safetensors").unlink()
+    model.save_pretrained(many, max_shard_size="20KB")
+    assert len(list(many.glob("model-*.safetensors"))) > 2
+    one, other = (stored_weights(find_model(str(path)), "cpu", torch.float32) for path in (folder, many))
+    assert one is not None
+    assert other is not None
+    for part in ("W_Q", "W_K", "W_V", "W_O"):
+        assert same(getattr(one.head(1, 3), part), getattr(other.head(1, 3), part))
+    next(many.glob("model-00002*")).unlink()
+    assert stored_weights(find_model(str(many)), "cpu", torch.float32) is None
+
+
+def test_a_folder_that_lacks_layers_is_left_to_be_refused(tmp_path: Path) -> None:
+    folder = folders.gpt2_folder(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"n_layer": 3}))
+    assert stored_weights(find_model(str(folder)), "cpu", torch.float32) is None
+
+
+@pytest.mark.parametrize("change", [{"layer_norm_epsilon": 1e-5, "activation_function": "quick_gelu"},
+                                    {"scale_attn_weights": False}, {"architectures": ["BloomForCausalLM"]},
+                                    {"quantization_config": {"bits": 4}}])  # fmt: skip
+def test_what_is_not_declared_has_no_mapping(change: dict[str, Any], tmp_path: Path) -> None:
+    folder = folders.gpt2_folder(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    assert stored_weights(find_model(str(folder)), "cpu", torch.float32) is None
+
+
+def test_bfloat16_runs_round_as_the_model_does(tmp_path: Path) -> None:
+    folder = folders.llama_folder(tmp_path / "model")
+    live = load(str(folder), device="cpu", dtype="bfloat16")
+    stored = stored_weights(find_model(str(folder)), "cpu", torch.bfloat16)
+    assert stored is not None
+    own, want = stored.head(1, 2), live.head(1, 2)
+    assert same(own.W_K, want.W_K)
+    assert same(own.norm.w, want.norm.w)
+    some = torch.tensor([3, 0, 17])
+    assert same(stored.ends().W_E[some], live.ends.W_E[some])
 
 
 def test_every_family_is_tried() -> None:

@@ -18,7 +18,6 @@ from ..circuits.basis import positions, read, written
 from ..circuits.errors import Refusal
 from ..circuits.normalise import Baseline, normalise
 from ..circuits.tensors import HeadWeights
-from ..models.check import joint_norm
 from ..results import Curve, Gallery, Grid, Scalar, Table, frozen, head_name
 from . import words
 from .bench import Context
@@ -183,7 +182,7 @@ def _qk_on_prompt(job: QK, head: HeadWeights, details: Mapping[str, Scalar], ben
 
 def _path(head: HeadWeights, bench: OpenModel) -> words.Path:
     """What is in this head's scores besides its weights, for the formula."""
-    joint = bool(bench.info.capabilities.qk and joint_norm(bench.live))
+    joint = bool(bench.info.capabilities.qk and bench.live.joins_heads())
     normed = (joint or head.q_norm is not None, joint or head.k_norm is not None)
     return words.Path(normed, head.rotate is not None, head.soft_cap)
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ..circuits.errors import Refusal
-from ..models.load import load
+from ..models.live import LiveModel
+from ..models.opening import boot, open_model
+from ..models.unloaded import StoredModel
 from ..results import ModelInfo, ModelKey
 from . import (
     ablations,
@@ -46,7 +49,7 @@ from . import (
     wiring,
 )
 from .bench import Context
-from .jobs import Job, Open, parts
+from .jobs import Boot, Job, Open, Opening, parts
 from .opened import OpenModel
 
 ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
@@ -159,25 +162,30 @@ class Bench(OpenModel):
         self._expect(getattr(job, "model", None) if run is None else run.model, ctx)
         if isinstance(job, READ_LOGITS):
             self.need("outputs")
+        if run is not None and isinstance(self.live, StoredModel):
+            self.live.tell(ctx.progress)
         return ANSWERS[type(job)](job, self, ctx)
 
     def _open(self, job: Open, ctx: Context) -> ModelInfo:
         """What can be known of the new model without its weights is known while the old one is there; then the old one
-        goes, so that there is room. Where the new one fails even so, the old one is opened again for who asks of it."""
+        goes, so that there is room. Where the new one fails even so, the old one is opened again for who asks of it.
+        Behind the files of a model the whole of it is loaded beside what was read of them, to be compared."""
 
         def read(done: int, total: int) -> None:
             ctx.progress("MB of weights", done // 10**6, total // 10**6)
 
-        how = job.source, job.device, job.dtype, job.threads
-        live = load(*how, ctx.progress, ctx.check, self._make_room, self._held, read)
+        options = job.source, job.device, job.dtype, job.threads
+        live: LiveModel | StoredModel
+        if isinstance(job, Boot):
+            if not isinstance(self.live, StoredModel):
+                return self.info
+            live = boot(self.live, *options, ctx.progress, ctx.check, read)
+            self.close()
+        else:
+            live = open_model(*options, job.how, ctx.progress, ctx.check, self._make_room, self._held, read)
         self.take(live)
         self._before, self._held = (job, live.info.key), live.nbytes
         return live.info
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a model."""
-        return self._held > 0
 
     def _make_room(self) -> None:
         self._held = 0
@@ -185,7 +193,13 @@ class Bench(OpenModel):
         gc.collect()  # a model is full of cycles, and the engine collects none while one opens
 
     def _expect(self, key: ModelKey | None, ctx: Context) -> None:
-        if not self.is_open and self._before is not None and key == self._before[1]:
-            self._open(self._before[0], ctx)
+        if self._live is None and self._before is not None and key == self._before[1]:
+            self._open_again(*self._before, ctx)
         if key is not None and key != self.info.key:
             raise Refusal("That model is not the one that is open.", "Open it again.")
+
+    def _open_again(self, job: Open, key: ModelKey, ctx: Context) -> None:
+        how: Opening = "load" if isinstance(job, Boot) else job.how
+        self._open(Open(job.source, job.device, job.dtype, job.threads, how), ctx)
+        if replace(key, apart="") == self.info.key:  # loaded at once there is nothing that it differs from
+            self.live.describe(replace(self.info, key=key))

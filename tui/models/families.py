@@ -187,7 +187,9 @@ class Settings:
         return name in self._given
 
     def __getitem__(self, name: str) -> Any:
-        return self._given[name] if name in self._given else getattr(self.whole, name, None)
+        if name in self._given or "model_type" not in self._given:
+            return self._given.get(name)
+        return getattr(self.whole, name, None)
 
     def given(self, name: str, default: Any = None) -> Any:
         """What config.json itself says."""

@@ -25,18 +25,21 @@ def free_on(device: str | torch.device) -> int | None:
     return free_memory("cpu")
 
 
-def refuse_model(label: Label, dtype: str, device: str, freed: int, free: int | None) -> None:
-    """ModelError where a model is larger than what is free and what the model before it gives back (``freed``)."""
+def refuse_model(
+    label: Label, dtype: str, device: str, freed: int, free: int | None, by_slice: bool = False
+) -> None:
+    """ModelError where a model is larger than what is free and what the model before it gives back (``freed``).
+    ``by_slice``: whether its files can be read without loading it."""
     wanted = label.memory(dtype, device)
     if free is None or wanted <= free + freed:
         return
     raise ModelError(
         f"{label.name} takes {in_bytes(wanted)} in {dtype} on {device}, and {in_bytes(free + freed)} are free.",
-        f"Use {', or '.join(choices(label, dtype, device, free + freed))}.",
+        f"Use {', or '.join(choices(label, dtype, device, free + freed, by_slice))}.",
     )
 
 
-def choices(label: Label, dtype: str, device: str, free: int) -> list[str]:
+def choices(label: Label, dtype: str, device: str, free: int, by_slice: bool = False) -> list[str]:
     """What to do about a model that does not fit: what is likeliest to help first."""
     out = []
     if BYTES[dtype] > 2:
@@ -45,6 +48,9 @@ def choices(label: Label, dtype: str, device: str, free: int) -> list[str]:
         out.append(f"--dtype bfloat16 ({in_bytes(smaller)}{fits})")
     if device != "cpu" and (there := free_memory("cpu")) is not None and label.memory(dtype, "cpu") <= there:
         out.append(f"--device cpu ({in_bytes(there)} free)")
+    if by_slice:
+        out.append("--weights-only (its circuits, without loading it)")
+        out.append("--stream (one prompt, layer by layer)")
     return [*out, "a smaller model, or a machine with more memory"]
 
 

@@ -19,7 +19,7 @@ from .experts import read_experts
 from .rotary import Rotate, rotation
 from .tokens import Tokenizer
 from .trace import Hook, checked_ids, run_patterns, run_traces, with_attention
-from .weights import read_ends, read_head, read_mlp
+from .weights import read_ends, read_head, read_mlp, read_norm
 
 
 def never() -> None:
@@ -97,6 +97,11 @@ class LiveModel:
         if layer not in self._rotations:
             self._rotations[layer] = rotation(self.bridge, layer)
         return self._rotations[layer]
+
+    def joins_heads(self) -> bool:
+        """Whether queries or keys are normalised over all heads at once (OLMo 2)."""
+        norms = (read_norm(block.attn, "q_norm").w for block in self.bridge.blocks)
+        return any(w is not None and w.ndim == 1 and w.numel() != self.bridge.cfg.d_head for w in norms)
 
     def mlp(self, layer: int) -> MLP | None:
         """Raw float32 weights of a layer's MLP and its neurons' activations; None where it is no sum over neurons."""

@@ -18,6 +18,7 @@ from ..results import ModelInfo, ModelKey
 from .check import Reference, count_experts, self_check, token_sample
 from .checkpoint import boot_checkpoint, read_classes, read_vocabulary
 from .errors import ModelError, first_line
+from .families import family_of
 from .files import TEXT_DECODERS, Opening, check_files, has_tokenizer, missing_weights
 from .find import Found, cached_tokenizer, find_model
 from .fitting import free_on, refuse_model
@@ -37,7 +38,7 @@ ALL_THREADS = torch.get_num_threads()
 SMALL = 10_000_000
 """Parameters up to which one thread is best: the demo's forward pass takes 7 ms on it. Two wait for each other at every
 product: 330 ms where a neighbour keeps one of two cores busy."""
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @in_words
@@ -69,7 +70,8 @@ def load(
         progress(name)
 
     def fits(kind: str) -> None:
-        refuse_model(label.read(found.folder, source, found.name, ""), kind, where, freed, free_on(where))
+        read_label = label.read(found.folder, source, found.name, "")
+        refuse_model(read_label, kind, where, freed, free_on(where), family_of(found) is not None)
 
     tokens: Tokenizer
     reference: Reference | None
@@ -89,7 +91,7 @@ def load(
             fits(kind)
             room()
             stage("loading weights")
-            bridge, said, n_parameters = boot_checkpoint(found, where, _DTYPES[kind])
+            bridge, said, n_parameters = boot_checkpoint(found, where, DTYPES[kind])
             reference = None
             tokens, notes = _checkpoint_tokenizer(found, bridge.cfg)
             notes = (*said, *notes)
@@ -98,16 +100,16 @@ def load(
             opening = check_files(found)
             config, headless = opening.config, opening.headless
             refuse_known_trouble(config)
-            hub_tokenizer = _hub_tokenizer(found)
+            tokenizer = hub_tokenizer(found)
             kind = pick_dtype(dtype, where, str(getattr(config, "dtype", None) or "float32").removeprefix("torch."))
             fits(kind)
             room()
             stage("loading weights")
-            model, reference = _load_weights(found, opening, where, _DTYPES[kind], check, read)
+            model, reference = _load_weights(found, opening, where, DTYPES[kind], check, read)
             n_parameters = sum(p.numel() for p in model.parameters())
-            bridge = _bridge(found, config, model, copy.deepcopy(hub_tokenizer))
+            bridge = _bridge(found, config, model, copy.deepcopy(tokenizer))
             # TransformerLens adds tokens to the tokenizer that it is given: ours stays as it was saved.
-            tokens, notes = HubTokenizer(hub_tokenizer, bridge.cfg.d_vocab, bridge.cfg.n_ctx), opening.notes
+            tokens, notes = HubTokenizer(tokenizer, bridge.cfg.d_vocab, bridge.cfg.n_ctx), opening.notes
             architecture = str(config.architectures[0])
         bridge.eval()
         if threads is None and n_parameters <= SMALL:
@@ -183,8 +185,8 @@ def pick_device(device: str) -> str:
 def pick_dtype(dtype: str, device: str, stored: str) -> str:
     """Name of the dtype to run in. 16-bit arithmetic is 12 times slower than float32 on a CPU, so never by itself."""
     if dtype == "auto":
-        return "float32" if device == "cpu" or stored not in _DTYPES else stored
-    if dtype not in _DTYPES:
+        return "float32" if device == "cpu" or stored not in DTYPES else stored
+    if dtype not in DTYPES:
         raise ModelError(f"{dtype} is not a dtype.", "Use auto, float32, bfloat16 or float16.")
     return dtype
 
@@ -271,7 +273,8 @@ def context_length(config: Any) -> int:
     return 2048
 
 
-def _hub_tokenizer(found: Found) -> Any:
+def hub_tokenizer(found: Found) -> Any:
+    """The folder's tokenizer as transformers has it. ModelError where it cannot be read."""
     from transformers import AutoTokenizer
 
     folder = found.own_folder if has_tokenizer(found.own_folder) else found.folder

@@ -8,7 +8,7 @@ nothing that is held. A TransformerLens ``.pt`` and a ``pytorch_model.bin`` are 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from torch import Tensor
 
 from .errors import ModelError
 
+MAPPED = 32 << 20
+"""Bytes that are read before files are mapped anew."""
 REOPEN = "Open the model again."
 Index = Any
 """What stands in brackets behind a tensor: slices, an int, an index tensor."""
@@ -29,7 +31,9 @@ class Shards:
     def __init__(self, where: dict[str, Path], rename: Callable[[str], str] = lambda name: name) -> None:
         """``where``: each tensor's file. ``rename``: what a file calls it → what it is called here."""
         self._where = {rename(name): (path, name) for name, path in where.items()}
-        self._open: dict[Path, tuple[tuple[int, int, int], Any]] = {}
+        self._open: dict[Path, Any] = {}
+        self._states: dict[Path, tuple[int, int, int]] = {}
+        self._touched = 0
 
     def __contains__(self, name: str) -> bool:
         return name in self._where
@@ -39,26 +43,37 @@ class Shards:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's shape, from the header alone."""
-        return tuple(self._stored(name).shape)
-
-    def dtype(self, name: str) -> torch.dtype:
-        """What it is stored in."""
-        return self._stored(name).dtype
+        path, own = self._place(name)
+        file = self._file(path)
+        if isinstance(file, _Mapped):
+            return tuple(file.get_tensor(own).shape)
+        return tuple(file.get_slice(own).get_shape())
 
     def read(self, name: str, at: Index = slice(None)) -> Tensor:
         """``tensor[at]`` as it is stored, a copy on the CPU. ModelError where there is no such tensor, and where its
         file has changed since it was opened."""
-        part = self._stored(name)[at]
-        return part.clone(memory_format=torch.contiguous_format)
+        stored = self._stored(name)
+        part = stored[at]
+        copy = part.clone(memory_format=torch.contiguous_format)
+        # Columns of a matrix lie on all of its pages.
+        self._touched += part.nbytes if part.is_contiguous() else stored.nbytes
+        del part, stored
+        if self._touched > MAPPED:  # pages that are mapped count as memory of the process: give them back
+            self.close()
+        return copy
 
     def close(self) -> None:
         """Let go of the files."""
         self._open.clear()
+        self._touched = 0
 
-    def _stored(self, name: str) -> Tensor:
+    def _place(self, name: str) -> tuple[Path, str]:
         if name not in self._where:
             raise ModelError(f"The folder has no tensor {name}.", "Compare its config.json with the original.")
-        path, own = self._where[name]
+        return self._where[name]
+
+    def _stored(self, name: str) -> Tensor:
+        path, own = self._place(name)
         found: Tensor = self._file(path).get_tensor(own)
         return found
 
@@ -69,12 +84,11 @@ class Shards:
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror}.", REOPEN) from error
         state = (now.st_size, now.st_mtime_ns, now.st_ino)
-        if path not in self._open:
-            self._open[path] = state, _opened(path)
-        before, file = self._open[path]
-        if before != state:
+        if self._states.setdefault(path, state) != state:
             raise ModelError(f"{path} has changed since it was opened.", REOPEN)
-        return file
+        if path not in self._open:
+            self._open[path] = _opened(path)
+        return self._open[path]
 
 
 class _Mapped:
@@ -111,21 +125,22 @@ def state_dict(saved: Any) -> dict[str, Tensor]:
     return saved
 
 
-def find_shards(folder: Path, rename: Callable[[str], str] = lambda name: name, any_name: bool = False) -> Shards | None:
-    """The folder's weight files; None where they are none that can be read by slice. ``any_name``: the one weight file
-    there is, whatever it is called (TransformerLens checkpoints)."""
+def find_shards(folder: Path) -> Shards | None:
+    """The weight files of a folder in Hugging Face format; None where they are none that can be read by slice."""
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    files = [single] if single.exists() else []
-    if any_name and not files:
-        files = sorted(file for end in ("*.safetensors", "*.pt", "*.pth") for file in folder.glob(end))
-    elif not files and index.exists():
+    if single.exists():
+        return one_file([single])
+    if index.exists():
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             named: dict[str, str] = json.loads(index.read_text("utf-8"))["weight_map"]
             where = {name: folder / file for name, file in named.items()}
-            return Shards(where, rename) if all(path.exists() for path in set(where.values())) else None
+            return Shards(where) if all(path.exists() for path in set(where.values())) else None
         return None
-    elif not files and (folder / "pytorch_model.bin").exists():
-        files = [folder / "pytorch_model.bin"]
-    if len(files) != 1:
-        return None
-    return Shards(dict.fromkeys(_opened(files[0]).keys(), files[0]), rename)
+    binary = folder / "pytorch_model.bin"
+    return one_file([binary] if binary.exists() else [])
+
+
+def one_file(files: Sequence[Path], rename: Callable[[str], str] = lambda name: name) -> Shards | None:
+    """The one weight file that there is; None where there is none, or more of them. ``rename``: what its tensors are
+    called."""
+    return Shards(dict.fromkeys(_opened(files[0]).keys(), files[0]), rename) if len(files) == 1 else None

@@ -14,50 +14,34 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from ..circuits.forward import Block, Edit
+from ..circuits.forward import Block
 from ..circuits.tensors import MLP, Ends, HeadWeights, Norm
 from .families import LENS, Family, Settings, family_of, lens_name
 from .find import Found
+from .inner import ACTS, LENS_ACTS, Act, Inner, through, whole_mlp
 from .late import Late, Source
+from .named import NamedTensors
 from .rotary import Rotate
-from .shards import Index, Shards, find_shards
+from .shards import Shards, find_shards, one_file
+from .steps import weight_files
 from .turning import NoMapping, turning
 from .weights import NO_NORM
 
-Act = Callable[[Tensor], Tensor]
-ACTS: dict[str, Act] = {
-    "gelu": F.gelu,
-    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
-    "relu": F.relu,
-    "silu": F.silu,
-    "swish": F.silu,
-}
-"""As transformers names them."""
-BLOCK = 8192
+BLOCK = 1024
 """Rows of a large matrix that are converted at once."""
-
-
-def _gelu_new(x: Tensor) -> Tensor:
-    """transformers' own formula, operation by operation, so that the last bit is the same."""
-    return 0.5 * x * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * torch.pow(x, 3.0))))
-
-
-ACTS["gelu_new"] = _gelu_new
-LENS_ACTS: dict[str, Act] = {
-    **ACTS, "gelu_new": ACTS["gelu_pytorch_tanh"], "solu": lambda x: x * F.softmax(x, dim=-1),
-}  # fmt: skip
-"""As TransformerLens' native model has them."""
 
 
 def stored_weights(found: Found, device: str, dtype: torch.dtype) -> StoredWeights | None:
     """The weights of a folder; None where its family has no mapping, or its files cannot be read by slice."""
     family = family_of(found)
-    if family is None:
+    if family is None or found.adapter is not None:
         return None
     lens = family is LENS
-    shards = find_shards(found.folder, lens_name, any_name=True) if lens else find_shards(found.folder)
+    if lens:
+        shards = one_file([found.weights] if found.weights is not None else weight_files(found.folder), lens_name)
+    else:
+        shards = find_shards(found.folder)
     if shards is None:
         return None
     try:
@@ -67,105 +51,17 @@ def stored_weights(found: Found, device: str, dtype: torch.dtype) -> StoredWeigh
         return None
 
 
-class StoredWeights:
+class StoredWeights(NamedTensors):
     """Heads, blocks and ends, each read when it is asked for. ``dtype``: what the model would run in."""
 
     def __init__(
         self, family: Family, settings: Settings, shards: Shards, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self.family, self.settings, self.shards = family, settings, shards
-        self.device, self.dtype = device, dtype
-        self._body = family.body if f"{family.body}{family.embed}.weight" in shards else ""
-        self.n_layers, self.n_heads = int(settings[family.layers]), int(settings[family.heads])
-        self.n_ctx = int(settings[family.n_ctx])
-        self.d_vocab, self.d_model = shards.shape(self._top(family.embed))
-        self.d_head, self.n_groups = self._sizes()
-        self.attention_only = self._name(0, family.down) not in shards
+        super().__init__(family, settings, shards, device, dtype)
         self.parallel = bool(settings[family.parallel] if isinstance(family.parallel, str) else family.parallel)
         self.act = self._activation()
         self._turns: dict[int, Rotate | None] = {}
         self.rotation(0)  # where there is no mapping for it, there is none for the model
-
-    # --- names and sizes --------------------------------------------------------------------------------------------
-
-    def _top(self, module: str, kind: str = "weight") -> str:
-        return f"{self._body}{module}.{kind}"
-
-    def _name(self, layer: int, module: str, kind: str = "weight") -> str:
-        return self._top(f"{self.family.layer.format(layer)}{module}", kind)
-
-    def _sizes(self) -> tuple[int, int]:
-        """d_head and the number of key/value heads, from the shapes."""
-        family, heads = self.family, self.n_heads
-        if family.fused == "by head":
-            return self.shards.shape(self._name(0, family.q))[2], self.shards.shape(self._name(0, family.k))[0]
-        joined = self.shards.shape(self._name(0, family.o))[0 if family.by_input else 1]
-        d_head = joined // heads
-        if family.fused:
-            out = self.shards.shape(self._name(0, family.q))[1 if family.by_input else 0]
-            return d_head, (out - joined) // (2 * d_head)
-        return d_head, self.shards.shape(self._name(0, family.k))[0] // d_head
-
-    @property
-    def lens(self) -> bool:
-        """Whether it is a TransformerLens checkpoint."""
-        return self.family is LENS
-
-    @property
-    def norm_kind(self) -> str:
-        """``LayerNorm``, ``RMSNorm`` or ``none``."""
-        if not self.lens:
-            return self.family.norm
-        kind = self.settings.given("normalization_type", self.settings.given("normalization"))
-        return {"LN": "LayerNorm", "LNPre": "LayerNorm", "RMS": "RMSNorm", "RMSPre": "RMSNorm"}.get(str(kind), "none")
-
-    @property
-    def tied(self) -> bool:
-        """Whether the unembedding is the embedding."""
-        if f"{self.family.head}.weight" not in self.shards:
-            return True
-        said = self.settings.given("tie_word_embeddings")
-        return self.family.tied if said is None else bool(said)
-
-    @property
-    def n_parameters(self) -> int:
-        """Weights of the model, each once."""
-        known = [name for name in self.shards if not name.endswith((".masked_bias", ".inv_freq", ".mask", ".IGNORE"))]
-        known = [name for name in known if not name.endswith((".attn.bias", ".attention.bias")) or self.lens]
-        if self.tied:
-            known = [name for name in known if name != f"{self.family.head}.weight"]
-        return sum(math.prod(self.shards.shape(name)) for name in known)
-
-    # --- reading ----------------------------------------------------------------------------------------------------
-
-    def _run(self, name: str, at: Index = slice(None)) -> Tensor:
-        """As the running model has it: in its dtype, on its device."""
-        return self.shards.read(name, at).to(self.device, self.dtype)
-
-    def _plain(self, name: str, at: Index = slice(None)) -> Tensor:
-        """What the running model has, in float32."""
-        return self._run(name, at).float()
-
-    def _columns(self, name: str, part: slice) -> Tensor:
-        """``[d_in, len(part)]``: some outputs of a matrix, whichever way round it is stored."""
-        return self._plain(name, (slice(None), part)) if self.family.by_input else self._plain(name, part).T
-
-    def _bias(self, name: str, at: Index, size: int) -> Tensor:
-        return self._plain(name, at).flatten() if name in self.shards else torch.zeros(size, device=self.device)
-
-    def _norm(self, name: str, kind: str) -> Norm:
-        """The norm called so (without ``.weight``)."""
-        given = self.settings[self.family.eps] if not self.family.eps[0].isdigit() else self.family.eps
-        eps = 1e-5 if given is None else float(given)
-        if f"{name}.weight" not in self.shards:
-            return Norm(kind, None, None, eps) if self.lens else NO_NORM
-        w = self._plain(f"{name}.weight")
-        b = self._plain(f"{name}.bias") if kind == "LayerNorm" and f"{name}.bias" in self.shards else None
-        return Norm(kind, w + 1.0 if self.family.plus_one else w, b, eps)
-
-    def _layer_norm(self, layer: int, module: str) -> Norm:
-        kind = self.norm_kind
-        return self._norm(self._name(layer, module)[: -len(".weight")], kind) if module and kind != "none" else NO_NORM
 
     def _side(self, layer: int, side: str, start: int, count: int) -> tuple[str, slice]:
         """The module that holds ``count`` queries, keys or values from the ``start``th on, and which of its outputs
@@ -183,29 +79,29 @@ class StoredWeights:
         """``W [d_model, d_head]`` and ``b [d_head]`` of one query or key/value head."""
         if self.family.fused == "by head":
             module = getattr(self.family, side.lower())
-            bias = self._bias(self._name(layer, module, "bias"), index, self.d_head)
-            return self._plain(self._name(layer, module), index), bias
+            bias = self.bias(self.name_of(layer, module, "bias"), index, self.d_head)
+            return self.plain(self.name_of(layer, module), index), bias
         module, part = self._side(layer, side, index, 1)
-        bias = self._bias(self._name(layer, module, "bias"), part, self.d_head)
-        return self._columns(self._name(layer, module), part), bias
+        bias = self.bias(self.name_of(layer, module, "bias"), part, self.d_head)
+        return self.columns(self.name_of(layer, module), part), bias
 
     def _readings(self, layer: int, side: str) -> tuple[Tensor, Tensor]:
         """``W [d_model, n · d_head]`` and ``b`` of all of them."""
         count = self.n_heads if side == "Q" else self.n_groups
         if self.family.fused in ("", "joined"):
             module, part = self._side(layer, side, 0, count)
-            bias = self._bias(self._name(layer, module, "bias"), part, count * self.d_head)
-            return self._columns(self._name(layer, module), part), bias
+            bias = self.bias(self.name_of(layer, module, "bias"), part, count * self.d_head)
+            return self.columns(self.name_of(layer, module), part), bias
         every = [self._reading(layer, side, index) for index in range(count)]
         return torch.cat([W for W, _ in every], 1), torch.cat([b for _, b in every])
 
     def _writing(self, layer: int, head: int | None) -> Tensor:
         """``W_O [d_head, d_model]`` of a head; None: of all of them, ``[n_heads · d_head, d_model]``."""
-        name = self._name(layer, self.family.o)
+        name = self.name_of(layer, self.family.o)
         if self.family.fused == "by head":
-            return self._plain(name, slice(None) if head is None else head).reshape(-1, self.d_model)
+            return self.plain(name, slice(None) if head is None else head).reshape(-1, self.d_model)
         part = slice(None) if head is None else slice(head * self.d_head, (head + 1) * self.d_head)
-        return self._plain(name, part) if self.family.by_input else self._plain(name, (slice(None), part)).T
+        return self.plain(name, part) if self.family.by_input else self.plain(name, (slice(None), part)).T
 
     # --- what circuits are computed from ----------------------------------------------------------------------------
 
@@ -215,10 +111,10 @@ class StoredWeights:
         (W_Q, b_Q), (W_K, b_K), (W_V, b_V) = (
             self._reading(layer, side, index) for side, index in (("Q", head), ("K", shared), ("V", shared))
         )
-        post = self._layer_norm(layer, self.family.ln1_post)
+        post = self.layer_norm(layer, self.family.ln1_post)
         return HeadWeights(
             layer=layer, head=head, W_Q=W_Q, b_Q=b_Q, W_K=W_K, b_K=b_K, W_V=W_V, b_V=b_V,
-            W_O=self._writing(layer, head), norm=self._layer_norm(layer, self.family.ln1),
+            W_O=self._writing(layer, head), norm=self.layer_norm(layer, self.family.ln1),
             attn_scale=self.scale(layer), soft_cap=self._cap(self.family.score_cap),
             q_norm=self._per_head(layer, self.family.q_norm), k_norm=self._per_head(layer, self.family.k_norm),
             rotate=self.rotation(layer), post_w=post.w if post.kind == "RMSNorm" else None,
@@ -229,34 +125,34 @@ class StoredWeights:
         (W_Q, b_Q), (W_K, b_K), (W_V, b_V) = (self._readings(layer, side) for side in "QKV")
         family = self.family
         return Block(
-            norm=self._layer_norm(layer, family.ln1), W_Q=W_Q, b_Q=b_Q, W_K=W_K, b_K=b_K, W_V=W_V, b_V=b_V,
+            norm=self.layer_norm(layer, family.ln1), W_Q=W_Q, b_Q=b_Q, W_K=W_K, b_K=b_K, W_V=W_V, b_V=b_V,
             W_O=self._writing(layer, None), b_O=self.output_bias(layer), heads=self.n_heads, groups=self.n_groups,
             scale=self.scale(layer), soft_cap=self._cap(family.score_cap),
-            q_norm=self._layer_norm(layer, family.q_norm), k_norm=self._layer_norm(layer, family.k_norm),
-            rotate=self.rotation(layer), post_norm=self._layer_norm(layer, family.ln1_post),
-            mlp_norm=NO_NORM if self.attention_only else self._mlp_norm(layer),
-            mlp=None if self.attention_only else partial(_through, self.inner(layer)), parallel=self.parallel,
+            q_norm=self.layer_norm(layer, family.q_norm), k_norm=self.layer_norm(layer, family.k_norm),
+            rotate=self.rotation(layer), post_norm=self.layer_norm(layer, family.ln1_post),
+            mlp_norm=NO_NORM if self.attention_only else self.mlp_norm(layer),
+            mlp=None if self.attention_only else partial(through, self.inner(layer)), parallel=self.parallel,
         )  # fmt: skip
 
     def output_bias(self, layer: int) -> Tensor:
         """``[d_model]``: what attention adds whatever the heads do."""
-        return self._bias(self._name(layer, self.family.o, "bias"), slice(None), self.d_model)
+        return self.bias(self.name_of(layer, self.family.o, "bias"), slice(None), self.d_model)
 
     def norms_join_heads(self) -> bool:
         """Whether queries or keys are normalised over all heads at once (OLMo 2)."""
-        name = self._name(0, self.family.q_norm) if self.family.q_norm else ""
+        name = self.name_of(0, self.family.q_norm) if self.family.q_norm else ""
         return bool(name) and self.shards.shape(name) != (self.d_head,)
 
     def mlp(self, layer: int) -> MLP | None:
         """A layer's MLP neuron by neuron; None where there is none."""
         if self.attention_only:
             return None
-        inner, before = self.inner(layer), self._mlp_norm(layer)
-        down = self._plain(self._name(layer, self.family.down))
+        inner, before = self.inner(layer), self.mlp_norm(layer)
+        down = self.plain(self.name_of(layer, self.family.down))
         return MLP(
             activations=lambda x: inner.acts(before(x).to(self.dtype)[None])[0].float(),
             W_out=down if self.family.by_input else down.T,
-            b_out=self._bias(self._name(layer, self.family.down, "bias"), slice(None), self.d_model),
+            b_out=self.bias(self.name_of(layer, self.family.down, "bias"), slice(None), self.d_model),
             post_norm=inner.after,
         )
 
@@ -264,33 +160,34 @@ class StoredWeights:
         """The inside of a layer's MLP."""
         return Inner(self, layer)
 
-    def _mlp_norm(self, layer: int) -> Norm:
-        return self._layer_norm(layer, self.family.ln2 or self.family.ln1) if self.family.ln2 != "-" else NO_NORM
+    def mlp_norm(self, layer: int) -> Norm:
+        """What a layer's MLP reads through."""
+        return self.layer_norm(layer, self.family.ln2 or self.family.ln1) if self.family.ln2 != "-" else NO_NORM
 
     def ends(self) -> Ends:
         """Both ends of the stream; the embedding and the unembedding are read when they are used."""
-        embed = Source(self._rows(self._top(self.family.embed), self.embed_factor), (self.d_vocab, self.d_model),
+        embed = Source(self._rows(self.top(self.family.embed), self.embed_factor), (self.d_vocab, self.d_model),
                        self.device)  # fmt: skip
         head, bias = f"{self.family.head}.weight", f"{self.family.head}.bias"
         if self.tied and self.embed_factor == 1.0:
             unembed = embed
         else:
             # Gemma's embedding is larger on its way in than on its way out.
-            name = self._top(self.family.embed) if self.tied else head
+            name = self.top(self.family.embed) if self.tied else head
             shape = self.shards.shape(name)
             turned = self.lens
             unembed = Source(self._rows(name, 1.0, turned), (shape[1], shape[0]) if turned else (shape[0], shape[1]),
                              self.device)  # fmt: skip
-        b_U = self._plain(bias) if bias in self.shards else None
+        b_U = self.plain(bias) if bias in self.shards else None
         first = self.family.first_position
-        positions = self._top(self.family.positions) if self.family.positions else ""
-        mlp = None if self.attention_only else partial(_whole_mlp, self, 0, [])
+        positions = self.top(self.family.positions) if self.family.positions else ""
+        mlp = None if self.attention_only else partial(whole_mlp, self, 0, [])
         return Ends(
             W_E=cast(Tensor, Late(embed)),
-            W_pos=self._plain(positions)[first : first + self.n_ctx] if positions else None,
+            W_pos=self.plain(positions)[first : first + self.n_ctx] if positions else None,
             W_U=cast(Tensor, Late(unembed, turned=True)),
             b_U=b_U if b_U is not None and bool(b_U.any()) else None,
-            final_norm=self._norm(self._top(self.family.final_norm)[: -len(".weight")], self.norm_kind)
+            final_norm=self.norm(self.top(self.family.final_norm)[: -len(".weight")], self.norm_kind)
             if self.norm_kind != "none"
             else NO_NORM,
             logit_cap=self._cap(self.family.logit_cap),
@@ -308,7 +205,7 @@ class StoredWeights:
         """Rows of a stored matrix (columns, where it is ``turned``) in float32."""
 
         def some(at: Any) -> Tensor:
-            x = self._plain(name, (slice(None), at)).T if turned else self._plain(name, at)
+            x = self.plain(name, (slice(None), at)).T if turned else self.plain(name, at)
             return x if factor == 1.0 else x * factor
 
         def rows(at: Any) -> Tensor:
@@ -378,66 +275,14 @@ class StoredWeights:
         return float(cap) if cap is not None and cap > 0 else None
 
     def _per_head(self, layer: int, module: str) -> Norm | None:
-        norm = self._layer_norm(layer, module)
+        norm = self.layer_norm(layer, module)
         return None if norm.w is None or norm.w.numel() != self.d_head else norm
 
     def _activation(self) -> Act:
         if self.attention_only:
-            return F.relu
+            return torch.relu
         name = str(self.settings[self.family.act])
         table = LENS_ACTS if self.lens else ACTS
         if name not in table:
             raise NoMapping(name)
         return table[name]
-
-
-class Inner:
-    """The matrices of one layer's MLP as the running model has them, and what they compute."""
-
-    def __init__(self, stored: StoredWeights, layer: int) -> None:
-        self._stored, self._layer, self.dtype = stored, layer, stored.dtype
-        self.after = stored._layer_norm(layer, stored.family.ln2_post)
-        self._kept: dict[str, tuple[Tensor, Tensor | None]] = {}
-
-    def acts(self, y: Tensor) -> Tensor:
-        """``[…, d_model]`` through the MLP's norm → ``[…, d_mlp]``: what the neurons put out."""
-        family, act = self._stored.family, self._stored.act
-        if not family.gate:
-            return act(self._times(y, family.up))
-        gate = self._times(y, family.gate)
-        if not family.up:
-            gate, value = gate.chunk(2, dim=-1)
-            return value * act(gate)
-        return act(gate) * self._times(y, family.up)
-
-    def out(self, acts: Tensor) -> Tensor:
-        """What the neurons' activations write, through the norm that follows."""
-        return self.after(self._times(acts, self._stored.family.down).float())
-
-    def _times(self, x: Tensor, module: str) -> Tensor:
-        stored = self._stored
-        if module not in self._kept:
-            name, bias = (stored._name(self._layer, module, kind) for kind in ("weight", "bias"))
-            self._kept[module] = stored._run(name), stored._run(bias) if bias in stored.shards else None
-        W, b = self._kept[module]
-        if not stored.family.by_input or stored.lens:
-            return F.linear(x, W.T if stored.lens else W, b)
-        assert b is not None
-        return torch.addmm(b, x.reshape(-1, x.shape[-1]), W).view(*x.shape[:-1], W.shape[1])
-
-
-def _through(inner: Inner, y: Tensor, edit: Edit | None = None) -> Tensor:
-    """A Block's ``mlp``."""
-    acts = inner.acts(y.to(inner.dtype))
-    if edit is not None:
-        acts = edit(acts.float().reshape(*y.shape[:-1], -1)).to(inner.dtype)
-    return inner.out(acts)
-
-
-def _whole_mlp(stored: StoredWeights, layer: int, kept: list[tuple[Inner, Norm]], x: Tensor) -> Tensor:
-    """``x [n, d_model]`` of the stream → what the layer's MLP makes of it; its matrices are read at the first use."""
-    if not kept:
-        kept.append((stored.inner(layer), stored._mlp_norm(layer)))
-    inner, before = kept[0]
-    with torch.inference_mode():
-        return inner.out(inner.acts(before(x).to(inner.dtype)[None]))[0]

@@ -98,6 +98,10 @@ class Tokenizer:
         texts = tuple(self.text(i) for i in ids)
         return Tokens(tuple(ids), texts, tuple(i in self.special_ids for i in ids), bos)
 
+    def split(self, text: str) -> list[int]:
+        """The ids of a text, as long as it may be. ModelError where it cannot be tokenized."""
+        return self._ids(text)
+
     def digest(self) -> str:
         """Equal for equal vocabularies, from their sizes and every so many tokens: all 50,000 would take 0.1 s."""
         texts = self.named(range(0, self.d_vocab, max(1, self.d_vocab // DIGESTED))).texts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...results import ModelKey
-from .kinds import ListKind
+from .kinds import ListKind, Opening
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,14 @@ class Open(Job):
     device: str = "auto"
     dtype: str = "auto"
     threads: int | None = None
+    how: Opening = "load"
+    """``load``: the model as a whole. ``first``: from its files where that can be, to be followed by ``Boot``.
+    ``weights``, ``stream``: from its files alone."""
+
+
+@dataclass(frozen=True)
+class Boot(Open):
+    """Load the model that was opened from its files, compare the two, and go on with the loaded one → ``ModelInfo``."""
 
 
 @dataclass(frozen=True)
