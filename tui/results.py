@@ -323,6 +323,8 @@ class Split:
         sentence = f'"{self.word}" is {len(self.with_space)} tokens: {listed(self.with_space)}'
         if self.without.ids != self.with_space.ids:
             sentence += f" (without the blank before it: {listed(self.without)})"
+        if not self.offered:
+            return f"{sentence}.", "Write a word that is one token."
         first = self.offered[0]
         return f"{sentence}.", f'Write a word that is one token, or a token\'s id: #{first.token} is "{first.text}".'
 

@@ -59,7 +59,7 @@ async def test_the_templates_tokens_are_dim() -> None:
         content = strip.render()
         tokens = explorer.selection.tokens
         assert tokens is not None
-        dim = [content.plain[span.start : span.end] for span in content.spans if "disabled" in str(span.style)]
+        dim = [content.plain[span.start : span.end] for span in content.spans if "dim" in str(span.style)]
         assert "⟨bos⟩" in " ".join(dim)
         assert "·king" in " ".join(dim)
         assert "·capital" not in " ".join(dim)

@@ -220,7 +220,7 @@ class TokenStrip(Widget):
             return "bold $text on $primary-muted"
         if index == self.col:
             return "$text on $accent-muted"
-        return "$text-disabled" if self._of_template(index) else "$text"
+        return "dim $text" if self._of_template(index) else "$text"
 
     def _of_template(self, index: int) -> bool:
         """Whether a token is the chat template's."""
