@@ -14,6 +14,7 @@ from typing import Any
 
 from .errors import ModelError, first_line
 from .find import Found
+from .quantised import refuse_quantised
 from .quiet import silence
 
 Shapes = dict[str, tuple[int, ...]]
@@ -62,10 +63,7 @@ def _read_architecture(found: Found) -> Any:
 
     if architecture not in SUPPORTED_ARCHITECTURES:
         raise ModelError(f"TransformerLens does not know {architecture}.", TEXT_DECODERS)
-    if given.get("quantization_config"):
-        raise ModelError(
-            "The weights of this model are quantised, so its circuits cannot be read.", "Use the float version."
-        )
+    refuse_quantised(given, found.folder)
     try:
         config = AutoConfig.from_pretrained(found.folder, local_files_only=True)
     except Exception as error:
@@ -165,11 +163,12 @@ def check_shapes(given: Shapes, config: Any, folder: Path) -> None:
     """The names and shapes in the files against those that the config asks for.
 
     A name may carry the body's prefix (``transformer.h.0…``) or not (``h.0…``): both are found on the hub. Weights that
-    transformers renames or merges as it loads (experts) are judged after loading (``load``).
+    transformers renames, merges or multiplies out as it loads (experts, FP8) are judged after loading (``load``).
     """
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
-    merged = get_checkpoint_conversion_mapping(config.model_type) is not None
+    packed = bool(getattr(config, "quantization_config", None))
+    merged = packed or get_checkpoint_conversion_mapping(config.model_type) is not None
     expected, tied, prefix = expected_shapes(config)
     found = {key if key in expected else prefix + key: shape for key, shape in given.items()}
     wrong = [key for key, shape in found.items() if key in expected and shape != expected[key]]

@@ -20,6 +20,7 @@ from .files import TEXT_DECODERS, check_files, missing_weights
 from .find import Found, find_model, fingerprint
 from .live import LiveModel, never
 from .multipliers import embedding_factor
+from .quantised import multiplied_out, multiply_out_at_load
 from .quiet import silence
 from .tokens import HubTokenizer, ListTokenizer, Tokenizer
 from .trouble import read_off, refuse_known_trouble
@@ -176,6 +177,7 @@ def _load_weights(
     """Transformers' own model, and what it computes for a few tokens before anything is changed in it."""
     from transformers import AutoModelForCausalLM
 
+    multiply_out_at_load(config)
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             found.folder,
@@ -193,7 +195,7 @@ def _load_weights(
         ) from error
     if report["missing_keys"]:
         raise missing_weights(sorted(report["missing_keys"]), found.folder)
-    model = model.to(device).eval()
+    model = multiplied_out(model, config, dtype).to(device).eval()
     check()
     try:
         reference = Reference.of(model, token_sample(config.vocab_size, context_length(config), device))
