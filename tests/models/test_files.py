@@ -72,7 +72,7 @@ def test_config_without_type(folder: Path) -> None:
         ({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}, "not a text decoder"),
         ({"model_type": "nonsense"}, "GPT2LMHeadModel is not a text decoder that transformers knows."),
         ({"architectures": ["GPT2ForSequenceClassification"]}, "GPT2ForSequenceClassification is not a text decoder."),
-        ({"quantization_config": {"quant_method": "gptq"}}, "The weights of this model are quantised"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "are quantised with gptq, which nothing here"),
         ({"n_layer": "two"}, "is not valid"),
     ],
 )

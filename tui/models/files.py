@@ -18,6 +18,7 @@ from typing import Any
 from .errors import ModelError, first_line
 from .find import Found
 from .formats import OPENS, plain_name, prefix_note
+from .quantised import refuse_quantised
 from .quiet import silence
 
 Shapes = dict[str, tuple[int, ...]]
@@ -91,10 +92,7 @@ def _read_architecture(found: Found) -> tuple[Any, str]:
 
     if architecture not in SUPPORTED_ARCHITECTURES:
         raise ModelError(f"TransformerLens does not know {architecture}.", TEXT_DECODERS)
-    if given.get("quantization_config"):
-        raise ModelError(
-            "The weights of this model are quantised, so its circuits cannot be read.", "Use the float version."
-        )
+    refuse_quantised(given, found.folder)
     try:
         config = AutoConfig.from_pretrained(found.folder, local_files_only=True)
     except Exception as error:
@@ -214,12 +212,13 @@ def check_shapes(given: Shapes, config: Any, folder: Path, base: str = "") -> bo
     """The names and shapes in the files against those that the config asks for.
 
     A name may carry the body's prefix (``transformer.h.0…``) or not (``h.0…``), and those of wrappers (``_orig_mod.``):
-    all are found on the hub. Weights that transformers renames or merges as it loads (experts) are judged after loading
-    (``load``). ``base``: the class of a model without a head; returns whether its head is missing.
+    all are found on the hub. Weights that transformers renames, merges or multiplies out as it loads (experts, FP8) are
+    judged after loading (``load``). ``base``: the class of a model without a head; returns whether its head is missing.
     """
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
-    merged = get_checkpoint_conversion_mapping(config.model_type) is not None
+    packed = bool(getattr(config, "quantization_config", None))
+    merged = packed or get_checkpoint_conversion_mapping(config.model_type) is not None
     expected, tied, prefix, head = expected_shapes(config)
     plain = {plain_name(key): shape for key, shape in given.items()}
     found = {key if key in expected else prefix + key: shape for key, shape in plain.items()}

@@ -27,6 +27,7 @@ from .guard import in_words
 from .headless import borrow_head, without_outputs
 from .live import LiveModel, never
 from .multipliers import embedding_factor
+from .quantised import multiplied_out, multiply_out_at_load
 from .quiet import silence
 from .reading import in_order, pieces, weight_files
 from .tokens import HubTokenizer, ListTokenizer, Tokenizer
@@ -203,6 +204,7 @@ def _load_weights(
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
 
     config = opening.config
+    multiply_out_at_load(config)
     kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     whole = not isinstance(kind, type) or getattr(config, "quantization_config", None)
     try:
@@ -229,7 +231,7 @@ def _load_weights(
         raise missing_weights(sorted(missing), found.folder)
     if found.adapter is not None:
         model = merged(model, found.adapter)
-    model = model.to(device).eval()
+    model = multiplied_out(model, config, dtype).to(device).eval()
     check()
     try:
         reference = Reference.of(model, token_sample(config.vocab_size, context_length(config), device))
