@@ -163,7 +163,7 @@ def qk(
             scale="attn_scale and biases in" if job.form == "scaled" else "attn_scale and biases left out",
             offset=job.offset if rotary and not on_prompt else None,
             positions="as in the prompt" if on_prompt else None,
-            term=job.term if info.positions == "learned" and not on_prompt else None,
+            term=job.term if info.positions in ("learned", "shortformer") and not on_prompt else None,
         ),
         checks=checks,
         details=details,
