@@ -104,7 +104,8 @@ class CircuitApp(App[None]):
         self.engine = Engine(self._emit, bench, clock=clock)
         bos = {"auto": None, "on": True, "off": False}[options.bos]
         selection = Selection(
-            open=Open(options.model, options.device, options.dtype, options.threads),
+            open=Open(options.model, options.device, options.dtype, options.threads, options.device_map,
+                      options.max_memory),
             text=EXAMPLE if options.prompt is None else options.prompt, bos=bos,
             weights="raw" if options.weights == "raw" else "processed",
         )  # fmt: skip

@@ -61,6 +61,10 @@ class Options:
     """File that warnings and libraries' messages go to; None: the default one."""
     fields: str | None = None
     """What the fields of ``prompts`` are called in it: ``prompt=text,answer=label``."""
+    device_map: str = ""
+    """Layers on several devices: ``auto``, ``balanced``, or a file of module → device; empty: all on one."""
+    max_memory: str = ""
+    """What is put on each of them at most: ``0=20GB,cpu=60GB``."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Command id → keys, as Textual's ``App.set_keymap`` takes them."""
     notice: str = ""

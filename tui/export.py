@@ -51,7 +51,9 @@ def export(options: argparse.Namespace) -> int:
 
         context = InPlace(Bench(), sys.stderr if sys.stderr.isatty() else None)
         try:
-            model: ModelInfo = context.get(Open(options.model, options.device, options.dtype, options.threads))
+            model: ModelInfo = context.get(Open(
+                options.model, options.device, options.dtype, options.threads, options.device_map, options.max_memory
+            ))
             ask = Request(options, model, context)
             result = _result(ask, wanted)
         finally:

@@ -156,7 +156,8 @@ class Bench(OpenModel):
             ctx.progress("MB of weights", done // 10**6, total // 10**6)
 
         how = job.source, job.device, job.dtype, job.threads
-        live = load(*how, ctx.progress, ctx.check, self._make_room, self._held, read)
+        placing = job.device_map, job.max_memory
+        live = load(*how, ctx.progress, ctx.check, self._make_room, self._held, read, *placing)
         self.take(live)
         self._before, self._held = (job, live.info.key), live.nbytes
         return live.info

@@ -87,6 +87,6 @@ def _mlp(bridge: Any, layer: int) -> Callable[[Tensor, Edit | None], Tensor] | N
         finally:
             if handle is not None:
                 handle.remove()
-        return after((out[0] if isinstance(out, tuple) else out).float())
+        return after((out[0] if isinstance(out, tuple) else out).float().to(y.device))
 
     return run

@@ -43,6 +43,8 @@ def choices(label: Label, dtype: str, device: str, free: int) -> list[str]:
         smaller = needed(label.parameters or label.file_bytes // 4, label.vocabulary * label.d_model, "bfloat16")
         fits = "" if smaller <= free else ", still too much"
         out.append(f"--dtype bfloat16 ({in_bytes(smaller)}{fits})")
+    if torch.cuda.device_count() > 1:
+        out.append("--device-map auto (layers on every device)")
     if device != "cpu" and (there := free_memory("cpu")) is not None and label.memory(dtype, "cpu") <= there:
         out.append(f"--device cpu ({in_bytes(there)} free)")
     return [*out, "a smaller model, or a machine with more memory"]

@@ -21,6 +21,7 @@ from .files import TEXT_DECODERS, check_files, missing_weights
 from .find import Found, find_model, fingerprint
 from .fitting import free_on, refuse_model
 from .live import LiveModel, never
+from .placed import devices, here, home, offload_folder, read_map, read_memory
 from .quiet import silence
 from .reading import in_order, pieces, weight_files
 from .tokens import HubTokenizer, ListTokenizer, Tokenizer
@@ -44,6 +45,8 @@ def load(
     room: Callable[[], None] = never,
     freed: int = 0,
     read: Callable[[int, int], None] = lambda done, total: None,
+    device_map: str = "",
+    max_memory: str = "",
 ) -> LiveModel:
     """``demo``, a hub name or a folder → a model that is ready to be looked at.
 
@@ -51,10 +54,13 @@ def load(
     CPU, the checkpoint's own elsewhere), ``float32``, ``bfloat16``, ``float16``. ``progress`` is told the stage;
     ``check`` may raise between stages to cancel; ``room`` is called once all that can be known without the weights is
     known, before memory is taken, and gives back ``freed`` bytes; ``read`` is told bytes of weights read and bytes to
-    read. ModelError with one sentence and a hint when the model cannot be used.
+    read. ``device_map``: ``auto``, ``balanced`` or a file, for layers on several devices (``placed``).
+    ModelError with one sentence and a hint when the model cannot be used.
     """
     silence()
     where = pick_device(device)
+    placing = read_map(device_map) if device_map else None
+    most = read_memory(max_memory)
     torch.set_num_threads(ALL_THREADS if threads is None else max(1, threads))
 
     def stage(name: str) -> None:
@@ -62,6 +68,8 @@ def load(
         progress(name)
 
     def fits(kind: str) -> None:
+        if placing is not None:
+            return  # what no device has room for goes to the next
         refuse_model(label.read(found.folder, source, found.name, ""), kind, where, freed, free_on(where))
 
     tokens: Tokenizer
@@ -78,6 +86,8 @@ def load(
     # A caller may be in inference mode; weights made there could never again be differentiated through.
     with torch.inference_mode(False), torch.no_grad():
         if found.kind == "transformerlens":
+            if placing is not None:
+                raise ModelError("--device-map is for folders in Hugging Face format.", "Leave it out.")
             kind = pick_dtype(dtype, where, "float32")
             fits(kind)
             room()
@@ -93,7 +103,12 @@ def load(
             fits(kind)
             room()
             stage("loading weights")
-            model, reference = _load_weights(found, config, where, _DTYPES[kind], check, read)
+            if placing is None:
+                model = _load_weights(found, config, _DTYPES[kind], check, read).to(where)
+            else:
+                model = _load_weights(found, config, _DTYPES[kind], check, read, placing, most)
+                where = devices(model) or where
+            reference = _reference(model, config, check)
             n_parameters = sum(p.numel() for p in model.parameters())
             bridge = _bridge(found, config, model, copy.deepcopy(hub_tokenizer))
             # TransformerLens adds tokens to the tokenizer that it is given: ours stays as it was saved.
@@ -103,7 +118,9 @@ def load(
         if threads is None and n_parameters <= SMALL:
             torch.set_num_threads(1)
         outputs: Tokenizer = tokens
-        if (classes := read_classes(found.folder, bridge.cfg.d_vocab, bridge.unembed.W_U.shape[1])) is not None:
+        with here(bridge.unembed):
+            d_out = bridge.unembed.W_U.shape[1]
+        if (classes := read_classes(found.folder, bridge.cfg.d_vocab, d_out)) is not None:
             outputs, said = classes
             notes = (*notes, said)
         live = LiveModel(bridge, tokens, outputs, embedding_factor(bridge))
@@ -183,16 +200,18 @@ def pick_dtype(dtype: str, device: str, stored: str) -> str:
 def _load_weights(
     found: Found,
     config: Any,
-    device: str,
     dtype: torch.dtype,
     check: Callable[[], None],
     read: Callable[[int, int], None],
-) -> tuple[Any, Reference]:
-    """Transformers' own model, and what it computes for a few tokens before anything is changed in it."""
+    placing: str | dict[str, int | str] | None = None,
+    most: dict[int | str, str] | None = None,
+) -> Any:
+    """Transformers' own model, on the CPU or as it is placed."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
 
     kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
-    whole = not isinstance(kind, type) or getattr(config, "quantization_config", None)
+    whole = placing is not None or not isinstance(kind, type) or getattr(config, "quantization_config", None)
+    where = {"device_map": placing, "max_memory": most, "offload_folder": offload_folder()} if placing else {}
     try:
         with pieces([] if whole else weight_files(found.folder), read, check) as state, in_order():
             model, report = (kind if state else AutoModelForCausalLM).from_pretrained(
@@ -203,6 +222,7 @@ def _load_weights(
                 attn_implementation="eager",  # fused kernels give no pattern
                 local_files_only=True,
                 output_loading_info=True,
+                **where,
             )
     except (torch.OutOfMemoryError, MemoryError):
         raise
@@ -213,26 +233,29 @@ def _load_weights(
         ) from error
     if report["missing_keys"]:
         raise missing_weights(sorted(report["missing_keys"]), found.folder)
-    model = model.to(device).eval()
+    return model.eval()
+
+
+def _reference(model: Any, config: Any, check: Callable[[], None]) -> Reference:
+    """What transformers' model computes for a few tokens before anything is changed in it."""
     check()
     try:
-        reference = Reference.of(model, token_sample(config.vocab_size, context_length(config), device))
+        return Reference.of(model, token_sample(config.vocab_size, context_length(config), home(model)))
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
         raise ModelError(
             f"transformers cannot run this model: {first_line(error)}.", "Compare config.json with the original."
         ) from error
-    return model, reference
 
 
 def _bridge(found: Found, config: Any, model: Any, tokenizer: Any) -> Any:
     from transformer_lens.model_bridge import TransformerBridge
 
-    parameter = next(model.parameters())
+    dtype = next(model.parameters()).dtype
     try:
         bridge = TransformerBridge.boot_transformers(
-            str(found.folder), hf_model=model, dtype=parameter.dtype, device=parameter.device, tokenizer=tokenizer
+            str(found.folder), hf_model=model, dtype=dtype, device=home(model), tokenizer=tokenizer
         )
     except (torch.OutOfMemoryError, MemoryError):
         raise

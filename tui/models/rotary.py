@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .placed import home
+
 Rotate = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -35,8 +37,8 @@ def rotation(bridge: Any, layer: int) -> Rotate | None:
         return None
     rotate = _halves(tables, formula)
     try:  # GPT-OSS takes tables of half the width: better no rotation, which the self-check sees, than a raise later
-        d_head = bridge.cfg.d_head
-        rotate(torch.zeros(2, d_head, device=bridge.embed.W_E.device), torch.arange(2, device=bridge.embed.W_E.device))
+        d_head, device = bridge.cfg.d_head, home(bridge.original_model)
+        rotate(torch.zeros(2, d_head, device=device), torch.arange(2, device=device))
     except (RuntimeError, TypeError, ValueError):
         return None
     return rotate

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..circuits.tensors import MLP, Ends, HeadWeights, Norm
+from .placed import here
 from .rotary import Rotate
 
 NO_NORM = Norm("none", None, None, 0.0)
@@ -34,13 +35,15 @@ def read_norm(block: Any, name: str) -> Norm:
     if module is None or isinstance(module, torch.nn.Identity):
         return NO_NORM
     kind = "RMSNorm" if bridge.uses_rms_norm else "LayerNorm"
-    w, b = getattr(module, "weight", None), getattr(module, "bias", None)
-    if w is not None:
-        w = plain(w) + 1.0 if bridge.uses_weight_offset else plain(w)
+    with here(module):
+        w, b = getattr(module, "weight", None), getattr(module, "bias", None)
+        if w is not None:
+            w = plain(w) + 1.0 if bridge.uses_weight_offset else plain(w)
+        b = None if b is None or kind == "RMSNorm" else plain(b)
     eps = next(
         (e for a in ("eps", "variance_epsilon") if (e := getattr(module, a, None)) is not None), bridge.config.eps
     )
-    return Norm(kind, w, None if b is None or kind == "RMSNorm" else plain(b), float(eps))
+    return Norm(kind, w, b, float(eps))
 
 
 def read_head(bridge: Any, layer: int, head: int, rotate: Rotate | None) -> HeadWeights:
@@ -142,7 +145,7 @@ def run_mlp(bridge: Any, layer: int) -> Callable[[Tensor], Tensor] | None:
         with torch.inference_mode():
             out = mlp(before(x).to(dtype)[None])
             out = out[0] if isinstance(out, tuple) else out
-            return after(out[0].float())
+            return after(out[0].float().to(x.device))
 
     return run
 
@@ -170,7 +173,7 @@ def read_mlp(bridge: Any, layer: int) -> MLP | None:
             run(x)
         finally:
             handle.remove()
-        return seen[-1].reshape(len(x), -1).float()
+        return seen[-1].reshape(len(x), -1).float().to(x.device)
 
     return MLP(
         activations=activations,

@@ -60,6 +60,10 @@ class Open(Job):
     device: str = "auto"
     dtype: str = "auto"
     threads: int | None = None
+    device_map: str = ""
+    """``auto``, ``balanced``, or a file of module → device; empty: all on one device."""
+    max_memory: str = ""
+    """``0=20GB,cpu=60GB``: what is put on each device at most."""
 
 
 @dataclass(frozen=True)
