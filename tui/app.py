@@ -112,7 +112,7 @@ class CircuitApp(App[None]):
         selection = Selection(
             open=Open(
                 source(options.model, options.revision), options.device, options.dtype, options.threads,
-                opening(options),
+                opening(options), options.device_map, options.max_memory,
             ),
             text=EXAMPLE if options.prompt is None else options.prompt, bos=bos, chat=options.chat,
             weights="raw" if options.weights == "raw" else "processed",

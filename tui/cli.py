@@ -73,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--prompts", metavar="FILE", help="a file of prompts: one a line, JSON, CSV or TSV")
     out.add_argument("--fields", metavar="prompt=KEY,answer=KEY", help="what they are called in the file of prompts")
     out.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    out.add_argument("--device-map", metavar="auto|balanced|FILE", help="layers on several devices: FILE is JSON, "
+                     "module to device (0, cpu, disk)")  # fmt: skip
+    out.add_argument("--max-memory", metavar="0=20GB,…", help="with --device-map: what is put on each at most")
     for name, text in (
         ("dtype", "number format of the weights (default: auto)"),
         ("weights", "with LayerNorm folded in, or as they are stored (default: processed)"),

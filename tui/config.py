@@ -76,6 +76,10 @@ class Options:
     """The model is never loaded: circuits from the files alone."""
     stream: bool = False
     """The model is never loaded: a prompt runs through it layer by layer."""
+    device_map: str = ""
+    """Layers on several devices: ``auto``, ``balanced``, or a file of module → device; empty: all on one."""
+    max_memory: str = ""
+    """What is put on each of them at most: ``0=20GB,cpu=60GB``."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Command id → keys, as Textual's ``App.set_keymap`` takes them."""
     notice: str = ""

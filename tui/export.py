@@ -53,8 +53,8 @@ def export(options: argparse.Namespace) -> int:
         context = InPlace(Bench(), sys.stderr if sys.stderr.isatty() else None)
         try:
             how = flags.opening(options)
-            name = source(options.model, options.revision)
-            model: ModelInfo = context.get(Open(name, options.device, options.dtype, options.threads, how))
+            name, placing = source(options.model, options.revision), (options.device_map, options.max_memory)
+            model: ModelInfo = context.get(Open(name, options.device, options.dtype, options.threads, how, *placing))
             ask = Request(options, model, context)
             result = _result(ask, wanted)
         finally:

@@ -136,6 +136,9 @@ def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export])
     parser.add_argument("--chat", action="store_true",
                         help="--prompt and --prompts are user messages in the model's own chat template")  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda[:N] or mps (default: auto)")
+    parser.add_argument("--device-map", default="", metavar="auto|balanced|FILE",
+                        help="layers on several devices; FILE is JSON, module to device (0, cpu, disk)")  # fmt: skip
+    parser.add_argument("--max-memory", default="", metavar="0=20GB,…", help="what is put on each of them at most")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto",
                         help="what the model runs in (default: auto)")  # fmt: skip
     alone = parser.add_mutually_exclusive_group()
@@ -199,6 +202,8 @@ def check(o: argparse.Namespace, export: Export) -> None:
     _check_values(o, export)
     if problem := export.refuses(o):
         raise Usage(problem)
+    if o.max_memory and not o.device_map:
+        raise Usage("--max-memory is for --device-map: it says how much each device takes")
     if o.threads is not None and o.threads < 1:
         raise Usage(f"--threads {o.threads}: at least 1")
     if o.out == "":

@@ -182,7 +182,8 @@ class Bench(OpenModel):
             live = boot(self.live, *options, ctx.progress, ctx.check, read)
             self.close()
         else:
-            live = open_model(*options, job.how, ctx.progress, ctx.check, self._make_room, self._held, read)
+            placing = job.device_map, job.max_memory
+            live = open_model(*options, job.how, ctx.progress, ctx.check, self._make_room, self._held, read, *placing)
         self.take(live)
         self._before, self._held = (job, live.info.key), live.nbytes
         return live.info
@@ -193,13 +194,14 @@ class Bench(OpenModel):
         gc.collect()  # a model is full of cycles, and the engine collects none while one opens
 
     def _expect(self, key: ModelKey | None, ctx: Context) -> None:
-        if self._live is None and self._before is not None and key == self._before[1]:
+        if not self.is_open and self._before is not None and key == self._before[1]:
             self._open_again(*self._before, ctx)
         if key is not None and key != self.info.key:
             raise Refusal("That model is not the one that is open.", "Open it again.")
 
     def _open_again(self, job: Open, key: ModelKey, ctx: Context) -> None:
         how: Opening = "load" if isinstance(job, Boot) else job.how
-        self._open(Open(job.source, job.device, job.dtype, job.threads, how), ctx)
+        options = job.source, job.device, job.dtype, job.threads, how, job.device_map, job.max_memory
+        self._open(Open(*options), ctx)
         if replace(key, apart="") == self.info.key:  # loaded at once there is nothing that it differs from
             self.live.describe(replace(self.info, key=key))

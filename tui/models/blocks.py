@@ -94,6 +94,6 @@ def _mlp(bridge: Any, layer: int) -> Callable[[Tensor, Edit | None], Tensor] | N
         finally:
             if handle is not None:
                 handle.remove()
-        return times(after(out.float()), factor)
+        return times(after(out.float().to(y.device)), factor)
 
     return run

@@ -46,6 +46,8 @@ def choices(label: Label, dtype: str, device: str, free: int, by_slice: bool = F
         smaller = needed(label.parameters or label.file_bytes // 4, label.vocabulary * label.d_model, "bfloat16")
         fits = "" if smaller <= free else ", still too much"
         out.append(f"--dtype bfloat16 ({in_bytes(smaller)}{fits})")
+    if torch.cuda.device_count() > 1:
+        out.append("--device-map auto (layers on every device)")
     if device != "cpu" and (there := free_memory("cpu")) is not None and label.memory(dtype, "cpu") <= there:
         out.append(f"--device cpu ({in_bytes(there)} free)")
     if by_slice:

@@ -27,6 +27,7 @@ from .guard import in_words
 from .headless import borrow_head, without_outputs
 from .live import LiveModel, never
 from .multipliers import embedding_factor
+from .placed import devices, here, home, offload_folder, read_map, read_memory
 from .quantised import multiplied_out, multiply_out_at_load
 from .quiet import silence
 from .reading import in_order, pieces, weight_files
@@ -53,6 +54,8 @@ def load(
     room: Callable[[], None] = never,
     freed: int = 0,
     read: Callable[[int, int], None] = lambda done, total: None,
+    device_map: str = "",
+    max_memory: str = "",
 ) -> LiveModel:
     """``demo``, a hub name or a folder → a model that is ready to be looked at.
 
@@ -60,10 +63,13 @@ def load(
     CPU, the checkpoint's own elsewhere), ``float32``, ``bfloat16``, ``float16``. ``progress`` is told the stage;
     ``check`` may raise between stages to cancel (no Exception, but a BaseException); ``room`` is called once all that
     can be known without the weights is known, before memory is taken, and gives back ``freed`` bytes; ``read`` is told
-    bytes of weights read and bytes to read. ModelError with one sentence and a hint when the model cannot be used.
+    bytes of weights read and bytes to read. ``device_map``: ``auto``, ``balanced`` or a file, for layers on several
+    devices (``placed``). ModelError with one sentence and a hint when the model cannot be used.
     """
     silence()
     where = pick_device(device)
+    placing = read_map(device_map) if device_map else None
+    most = read_memory(max_memory)
     torch.set_num_threads(ALL_THREADS if threads is None else max(1, threads))
 
     def stage(name: str) -> None:
@@ -71,6 +77,8 @@ def load(
         progress(name)
 
     def fits(kind: str) -> None:
+        if placing is not None:
+            return  # what no device has room for goes to the next
         read_label = label.read(found.folder, source, found.name, "")
         refuse_model(read_label, kind, where, freed, free_on(where), family_of(found) is not None)
 
@@ -88,6 +96,8 @@ def load(
     # A caller may be in inference mode; weights made there could never again be differentiated through.
     with torch.inference_mode(False), torch.no_grad():
         if found.kind == "transformerlens":
+            if placing is not None:
+                raise ModelError("--device-map is for folders in Hugging Face format.", "Leave it out.")
             kind = pick_dtype(dtype, where, "float32")
             fits(kind)
             room()
@@ -106,7 +116,12 @@ def load(
             fits(kind)
             room()
             stage("loading weights")
-            model, reference = _load_weights(found, opening, where, DTYPES[kind], check, read)
+            if placing is None:
+                model = _load_weights(found, opening, DTYPES[kind], check, read).to(where)
+            else:
+                model = _load_weights(found, opening, DTYPES[kind], check, read, placing, most)
+                where = devices(model) or where
+            reference = _reference(model, config, check)
             n_parameters = sum(p.numel() for p in model.parameters())
             bridge = _bridge(found, config, model, copy.deepcopy(tokenizer))
             # TransformerLens adds tokens to the tokenizer that it is given: ours stays as it was saved.
@@ -116,7 +131,9 @@ def load(
         if threads is None and n_parameters <= SMALL:
             torch.set_num_threads(1)
         outputs: Tokenizer = tokens
-        if (classes := read_classes(found.folder, bridge.cfg.d_vocab, bridge.unembed.W_U.shape[1])) is not None:
+        with here(bridge.unembed):
+            d_out = bridge.unembed.W_U.shape[1]
+        if (classes := read_classes(found.folder, bridge.cfg.d_vocab, d_out)) is not None:
             outputs, of_outputs = classes
             notes = (*notes, of_outputs)
         live = LiveModel(bridge, tokens, outputs, embedding_factor(bridge))
@@ -195,18 +212,20 @@ def pick_dtype(dtype: str, device: str, stored: str) -> str:
 def _load_weights(
     found: Found,
     opening: Opening,
-    device: str,
     dtype: torch.dtype,
     check: Callable[[], None],
     read: Callable[[int, int], None],
-) -> tuple[Any, Reference]:
-    """Transformers' own model, and what it computes for a few tokens before anything is changed in it."""
+    placing: str | dict[str, int | str] | None = None,
+    most: dict[int | str, str] | None = None,
+) -> Any:
+    """Transformers' own model, on the CPU or as it is placed."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
 
     config = opening.config
     multiply_out_at_load(config)
     kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
-    whole = not isinstance(kind, type) or getattr(config, "quantization_config", None)
+    whole = placing is not None or not isinstance(kind, type) or getattr(config, "quantization_config", None)
+    where = {"device_map": placing, "max_memory": most, "offload_folder": offload_folder()} if placing else {}
     try:
         with pieces([] if whole else weight_files(found.folder), read, check) as state, in_order():
             model, report = (kind if state else AutoModelForCausalLM).from_pretrained(
@@ -218,6 +237,7 @@ def _load_weights(
                 local_files_only=True,
                 output_loading_info=True,
                 key_mapping=RENAMES if opening.wrapped else None,
+                **where,
             )
     except (torch.OutOfMemoryError, MemoryError):
         raise
@@ -231,26 +251,29 @@ def _load_weights(
         raise missing_weights(sorted(missing), found.folder)
     if found.adapter is not None:
         model = merged(model, found.adapter)
-    model = multiplied_out(model, config, dtype).to(device).eval()
+    return multiplied_out(model, config, dtype).eval()
+
+
+def _reference(model: Any, config: Any, check: Callable[[], None]) -> Reference:
+    """What transformers' model computes for a few tokens before anything is changed in it."""
     check()
     try:
-        reference = Reference.of(model, token_sample(config.vocab_size, context_length(config), device))
+        return Reference.of(model, token_sample(config.vocab_size, context_length(config), home(model)))
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
         raise ModelError(
             f"transformers cannot run this model: {first_line(error)}.", "Compare config.json with the original."
         ) from error
-    return model, reference
 
 
 def _bridge(found: Found, config: Any, model: Any, tokenizer: Any) -> Any:
     from transformer_lens.model_bridge import TransformerBridge
 
-    parameter = next(model.parameters())
+    dtype = next(model.parameters()).dtype
     try:
         bridge = TransformerBridge.boot_transformers(
-            str(found.folder), hf_model=model, dtype=parameter.dtype, device=parameter.device, tokenizer=tokenizer
+            str(found.folder), hf_model=model, dtype=dtype, device=home(model), tokenizer=tokenizer
         )
     except (torch.OutOfMemoryError, MemoryError):
         raise

@@ -49,11 +49,13 @@ def open_model(
     room: Callable[[], None] = never,
     freed: int = 0,
     read: Callable[[int, int], None] = lambda done, total: None,
+    device_map: str = "",
+    max_memory: str = "",
 ) -> LiveModel | StoredModel:
     """A model that is ready to be looked at; arguments as ``load`` has them. ModelError as there, and for
     ``weights`` and ``stream`` of a folder that cannot be read by slice."""
-    if how == "load":
-        return load(source, device, dtype, threads, progress, check, room, freed, read)
+    if how == "load" or (how == "first" and device_map):
+        return load(source, device, dtype, threads, progress, check, room, freed, read, device_map, max_memory)
     silence()
     progress("reading config")
     found = find_model(source, progress)
@@ -63,7 +65,7 @@ def open_model(
         room()
         return opened
     if how == "first":
-        return load(source, device, dtype, threads, progress, check, room, freed, read)
+        return load(source, device, dtype, threads, progress, check, room, freed, read, device_map, max_memory)
     option = "--weights-only" if how == "weights" else "--stream"
     names = found.config.get("architectures") or [found.config.get("model_type", "its architecture")]
     what = names[0] if isinstance(names, list) else names

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .alibi import has_alibi
+from .placed import home
 
 Rotate = Callable[[Tensor, Tensor], Tensor]
 
@@ -44,7 +45,7 @@ def rotation(bridge: Any, layer: int) -> Rotate | None:
         return None
     for times in (1, 2):  # GPT-OSS takes tables of half the width
         rotate = _halves(tables, formula, times)
-        x = torch.zeros(2, bridge.cfg.d_head, device=bridge.embed.W_E.device)
+        x = torch.zeros(2, bridge.cfg.d_head, device=home(bridge.original_model))
         with contextlib.suppress(RuntimeError, TypeError, ValueError):
             if rotate(x, torch.arange(2, device=x.device)).shape == x.shape:
                 return rotate

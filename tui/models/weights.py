@@ -16,6 +16,7 @@ from torch import Tensor
 from ..circuits.tensors import MLP, Ends, HeadWeights, Norm
 from .mlps import mlp_dtype, own_mlp
 from .multipliers import logit_factor, times, write_factor
+from .placed import here
 from .rotary import Rotate, is_native
 from .sinks import sinks
 
@@ -37,13 +38,15 @@ def read_norm(block: Any, name: str) -> Norm:
     if module is None or isinstance(module, torch.nn.Identity):
         return NO_NORM
     kind = "RMSNorm" if bridge.uses_rms_norm else "LayerNorm"
-    w, b = getattr(module, "weight", None), getattr(module, "bias", None)
-    if w is not None:
-        w = plain(w) + 1.0 if bridge.uses_weight_offset else plain(w)
+    with here(module):
+        w, b = getattr(module, "weight", None), getattr(module, "bias", None)
+        if w is not None:
+            w = plain(w) + 1.0 if bridge.uses_weight_offset else plain(w)
+        b = None if b is None or kind == "RMSNorm" else plain(b)
     eps = next(
         (e for a in ("eps", "variance_epsilon") if (e := getattr(module, a, None)) is not None), bridge.config.eps
     )
-    return Norm(kind, w, None if b is None or kind == "RMSNorm" else plain(b), float(eps))
+    return Norm(kind, w, b, float(eps))
 
 
 def read_head(bridge: Any, layer: int, head: int, rotate: Rotate | None) -> HeadWeights:
@@ -158,7 +161,7 @@ def run_mlp(bridge: Any, layer: int) -> Callable[[Tensor], Tensor] | None:
 
     def run(x: Tensor) -> Tensor:
         with torch.inference_mode():
-            return times(after(mlp(before(x).to(dtype)[None])[0].float()), factor)
+            return times(after(mlp(before(x).to(dtype)[None])[0].float().to(x.device)), factor)
 
     return run
 
@@ -187,7 +190,7 @@ def read_mlp(bridge: Any, layer: int) -> MLP | None:
             run(x)
         finally:
             handle.remove()
-        return seen[-1].reshape(len(x), -1).float()
+        return seen[-1].reshape(len(x), -1).float().to(x.device)
 
     return MLP(
         activations=activations,

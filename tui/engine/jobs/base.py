@@ -63,6 +63,10 @@ class Open(Job):
     how: Opening = "load"
     """``load``: the model as a whole. ``first``: from its files where that can be, to be followed by ``Boot``.
     ``weights``, ``stream``: from its files alone."""
+    device_map: str = ""
+    """``auto``, ``balanced``, or a file of module → device; empty: all on one device."""
+    max_memory: str = ""
+    """``0=20GB,cpu=60GB``: what is put on each device at most."""
 
 
 @dataclass(frozen=True)

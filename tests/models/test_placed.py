@@ -1,0 +1,99 @@
+"""Layers on disk: the numbers of a model that is all in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.models.test_reading import Direct
+from tui import cli, export
+from tui.engine.jobs import Open
+from tui.engine.run import Bench
+from tui.models.errors import ModelError
+from tui.models.live import LiveModel
+from tui.models.load import load
+from tui.models.placed import read_map, read_memory
+
+IDS = [3, 17, 5, 42, 9]
+MAPS = {
+    "llama": {"model.embed_tokens": "cpu", "model.layers.0": "cpu", "model.layers.1": "disk", "model.norm": "disk",
+              "model.rotary_emb": "cpu", "lm_head": "disk"},
+    "gpt2": {"transformer.wte": "cpu", "transformer.wpe": "disk", "transformer.h.0": "disk", "transformer.h.1": "cpu",
+             "transformer.ln_f": "cpu", "lm_head": "cpu"},
+    "qwen3": {"model.embed_tokens": "cpu", "model.layers": "disk", "model.norm": "cpu", "model.rotary_emb": "cpu",
+              "lm_head": "cpu"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_offloaded_layers_give_the_numbers_of_the_plain_load(
+    name: str, folder_of: Callable[[str], Path], model_of: Callable[[str], LiveModel], tmp_path: Path
+) -> None:
+    file = tmp_path / "map.json"
+    file.write_text(json.dumps(MAPS[name]))
+    plain, live = model_of(name), load(str(folder_of(name)), device="cpu", device_map=str(file))
+    assert live.info.key.device == "cpu+disk"
+    assert live.info.capabilities == plain.info.capabilities
+    assert live.info.n_parameters == plain.info.n_parameters
+    for layer in range(2):
+        for side in ("W_Q", "b_Q", "W_K", "W_V", "W_O"):
+            assert torch.equal(getattr(live.head(layer, 1), side), getattr(plain.head(layer, 1), side)), (layer, side)
+        mlp, own = live.mlp(layer), plain.mlp(layer)
+        assert mlp is not None
+        assert own is not None
+        assert torch.equal(mlp.W_out, own.W_out)
+        x = torch.linspace(-1, 1, 2 * 32).view(2, 32)
+        assert torch.equal(mlp.activations(x), own.activations(x))
+    assert torch.equal(live.ends.W_U, plain.ends.W_U)
+    ours, theirs = (model.trace(IDS, range(2)) for model in (live, plain))
+    assert torch.equal(ours.logits, theirs.logits)
+    assert torch.equal(ours.patterns[1], theirs.patterns[1])
+    assert torch.equal(ours.b_O, theirs.b_O)
+    emptied = [("blocks.0.attn.hook_pattern", torch.zeros_like)]
+    assert torch.equal(live.trace(IDS, (), interventions=emptied).logits,
+                       plain.trace(IDS, (), interventions=emptied).logits)  # fmt: skip
+    assert any(parameter.is_meta for parameter in live.bridge.original_model.parameters()), "it is still on disk"
+
+
+def test_a_strategy_by_its_name(folder_of: Callable[[str], Path], model_of: Callable[[str], LiveModel]) -> None:
+    live = load(str(folder_of("llama")), device="cpu", device_map="auto", max_memory="cpu=1GB")
+    assert torch.equal(live.trace(IDS).logits, model_of("llama").trace(IDS).logits)
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    ("[]", "is no map of modules to devices"), ("{", "cannot be read"), ('{"model": true}', "is no map"),
+    ('{"model": 99}', "names CUDA device 99"),
+])  # fmt: skip
+def test_a_map_that_is_none_is_said(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "map.json").write_text(content)
+    with pytest.raises(ModelError, match=said):
+        read_map(str(tmp_path / "map.json"))
+
+
+def test_memory_of_each_device() -> None:
+    assert read_memory("0=20GB, cpu=60GB") == {0: "20GB", "cpu": "60GB"}
+    assert read_memory("") is None
+    with pytest.raises(ModelError, match="is not a device and a size"):
+        read_memory("20GB")
+
+
+def test_a_job_that_opens_a_model_says_how_it_is_placed(folder_of: Callable[[str], Path]) -> None:
+    bench = Bench()
+    info = bench.compute(Open(str(folder_of("llama")), device="cpu", device_map="auto", max_memory="cpu=1GB"), Direct())
+    assert info.key.device == "cpu"
+    with pytest.raises(ModelError, match=r"The device map nowhere\.json cannot be read"):
+        bench.compute(Open(str(folder_of("llama")), device="cpu", device_map="nowhere.json"), Direct())
+
+
+def test_the_export_and_the_app_take_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = cli.options(["--device-map", "auto", "--max-memory", "cpu=1GB"])
+    assert (given.device_map, given.max_memory) == ("auto", "cpu=1GB")
+    parser = cli.Parser()
+    export.add_arguments(parser)
+    alone = parser.parse_args(["head-scores", "--max-memory", "cpu=1GB"])
+    assert export.export(alone) == 2
+    assert "--max-memory is for --device-map" in capsys.readouterr().err
