@@ -98,6 +98,7 @@ def _readers(bench: OpenModel, kind: Composed) -> Cores:
 
 def _cores(bench: OpenModel, of: Callable[[HeadWeights], Tensor]) -> Cores:
     def cores(layer: int, ctx: Context) -> Tensor:
+        ctx.check()
         first = of(bench.head(layer, 0, "processed"))
         out = first.new_empty((bench.info.n_heads, *first.shape))  # a list that is stacked would be a second copy
         out[0] = first
