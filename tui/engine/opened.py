@@ -86,10 +86,6 @@ class OpenModel:
             torch.cuda.empty_cache()
 
     @property
-    def is_open(self) -> bool:
-        return self._live is not None
-
-    @property
     def live(self) -> LiveModel | StoredModel:
         if self._live is None:
             raise Refusal("No model is open.", "Open one first.")

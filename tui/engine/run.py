@@ -148,6 +148,8 @@ class Bench(OpenModel):
         """The model that was opened last, and how."""
         self._held = 0
         """Bytes of the weights that are here."""
+        self._away = False
+        """Whether the model before has made room for one that is not here yet."""
 
     def compute(self, job: Job, ctx: Context) -> Any:
         """The value of a job. Errors that a person can act on have ``message`` and ``hint``."""
@@ -185,16 +187,16 @@ class Bench(OpenModel):
             placing = job.device_map, job.max_memory
             live = open_model(*options, job.how, ctx.progress, ctx.check, self._make_room, self._held, read, *placing)
         self.take(live)
-        self._before, self._held = (job, live.info.key), live.nbytes
+        self._before, self._held, self._away = (job, live.info.key), live.nbytes, False
         return live.info
 
     def _make_room(self) -> None:
-        self._held = 0
+        self._held, self._away = 0, True
         self.close()
         gc.collect()  # a model is full of cycles, and the engine collects none while one opens
 
     def _expect(self, key: ModelKey | None, ctx: Context) -> None:
-        if not self.is_open and self._before is not None and key == self._before[1]:
+        if self._away and self._before is not None and key == self._before[1]:
             self._open_again(*self._before, ctx)
         if key is not None and key != self.info.key:
             raise Refusal("That model is not the one that is open.", "Open it again.")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .errors import ModelError
 from .families import Family, Settings
 from .rotary import Rotate
 
@@ -22,7 +23,7 @@ SCALED = ("linear", "llama3", "yarn", "longrope")
 """Kinds of scaling that depend on nothing but the config and the length at hand."""
 
 
-class NoMapping(Exception):
+class NoMapping(ModelError):
     """Something that this family does in a way that is not declared: the model is loaded as a whole."""
 
 
