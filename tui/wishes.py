@@ -24,6 +24,7 @@ NAMES = {
     "NeuronTokens": "neuron", "Directions": "directions", "HeadScores": "head scores", "PairSearch": "search",
     "CopyingScores": "copying", "TopPairs": "top pairs", "SingularTokens": "SVD", "Spectrum": "SVD",
     "PatchingGrid": "patching", "PatchingOver": "patching", "PatchingEstimate": "estimate",
+    "Boot": "model loaded", "Open": "opened",
 }  # fmt: skip
 
 
