@@ -29,10 +29,11 @@ class Status(Widget):
 
 
 def _fitting(text: str, width: int) -> str:
-    """The conventions in a narrow line: a long name loses its beginning, what stands behind it stays."""
+    """The conventions in a narrow line: the model's name loses its beginning, what stands behind it stays."""
     over = cell_len(text) - width
-    name, dot, rest = text.partition(" · ")
-    if over <= 0 or not dot:
+    parts = text.split(" · ")
+    name = max((part for part in parts if " " not in part), key=len, default="")  # the others are words of ours
+    kept = max(len(name) - over - 1, 8)
+    if over <= 0 or kept >= len(name) - 1:
         return text
-    kept = max(len(name) - over - 1, 6)
-    return f"…{name[-kept:]}{dot}{rest}" if kept < len(name) - 1 else text
+    return " · ".join(f"…{name[-kept:]}" if part == name else part for part in parts)
