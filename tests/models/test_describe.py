@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,16 @@ def test_what_cannot_be_described(
     torch.save({key: value for key, value in state.items() if "blocks.0" not in key}, tmp_path / "b.pt")
     with pytest.raises(ModelError, match="The weights of layer 0 are not in this file"):
         describe(read_shapes_of(tmp_path / "b.pt"))
-    with pytest.raises(ModelError, match="There is no file"):
-        read_shapes_of(tmp_path / "none.pt")
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    (tmp_path / "p.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    (tmp_path / "c.json").write_text("{}")
+    for name, said in (
+        ("none.pt", "There is no file"), (".", f"is a folder. Give .*: circuit-tui describe {tmp_path / 'a.pt'}"),
+        ("x.gguf", "is a GGUF file"), ("p.pt", "is a Git LFS pointer"), ("c.json", "is no file of weights"),
+    ):  # fmt: skip
+        with pytest.raises(ModelError) as raised:
+            read_shapes_of(tmp_path / name)
+        assert re.search(said, f"{raised.value.message} {raised.value.hint}"), name
     state["embed.ln.w"] = torch.zeros(32)
     torch.save(state, tmp_path / "c.pt")
     assert "a norm after the embedding" in describe(read_shapes_of(tmp_path / "c.pt"))[MARK]  # type: ignore[operator]

@@ -11,6 +11,8 @@ import torch
 
 from tests.models.test_reading import Direct
 from tui import cli, export
+from tui.circuits.estimate import slopes
+from tui.circuits.patching import Measured
 from tui.engine.jobs import Open
 from tui.engine.run import Bench
 from tui.models.errors import ModelError
@@ -66,7 +68,7 @@ def test_a_strategy_by_its_name(folder_of: Callable[[str], Path], model_of: Call
 
 @pytest.mark.parametrize(("content", "said"), [
     ("[]", "is no map of modules to devices"), ("{", "cannot be read"), ('{"model": true}', "is no map"),
-    ('{"model": 99}', "names CUDA device 99"),
+    ('{"model": 99}', "names GPU 99, but torch sees"),
 ])  # fmt: skip
 def test_a_map_that_is_none_is_said(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "map.json").write_text(content)
@@ -74,11 +76,45 @@ def test_a_map_that_is_none_is_said(tmp_path: Path, content: str, said: str) -> 
         read_map(str(tmp_path / "map.json"))
 
 
-def test_memory_of_each_device() -> None:
+def test_memory_of_each_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert read_memory("0=20GB, cpu=60GB") == {0: "20GB", "cpu": "60GB"}
     assert read_memory("") is None
-    with pytest.raises(ModelError, match="is not a device and a size"):
-        read_memory("20GB")
+    for text in ("20GB", "cpu=much", "cpu=20"):
+        with pytest.raises(ModelError, match="is not a device and a size"):
+            read_memory(text)
+    with pytest.raises(ModelError, match="names GPU 99, but torch sees GPU 0 alone"):
+        read_memory("99=20GB")
+
+
+def test_a_map_that_leaves_modules_out_names_them(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    file = tmp_path / "map.json"
+    file.write_text(json.dumps({"model.layers.1": "disk"}))
+    with pytest.raises(ModelError) as raised:
+        load(str(folder_of("llama")), device="cpu", device_map=str(file))
+    assert raised.value.message == (
+        "The device map says no device for model.embed_tokens, model.layers.0, model.norm, lm_head."
+    )
+    assert '"model.embed_tokens": "cpu"' in raised.value.hint
+
+
+def test_gradients_pass_what_is_on_disk(
+    folder_of: Callable[[str], Path], model_of: Callable[[str], LiveModel], tmp_path: Path
+) -> None:
+    file = tmp_path / "map.json"
+    file.write_text(json.dumps(MAPS["llama"]))
+    plain, live = model_of("llama"), load(str(folder_of("llama")), device="cpu", device_map=str(file))
+    found = []
+    for model in (plain, live):
+        with torch.inference_mode():  # blocks are read in a job
+            forward, reach = model.forward, model.reach(len(IDS))
+            assert forward.run(forward.embed(torch.tensor([IDS])), reach).shape == (1, len(IDS), 32)
+        with torch.inference_mode(False):
+            _, slope = slopes(forward, torch.tensor(IDS), reach, Measured(forward, "logit difference", (3,), (5,)))
+        found.append(slope.at)
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.equal(found[1][place], gradient) for place, gradient in found[0].items())
+    assert found[0]["z", 0].abs().max() > 0
 
 
 def test_a_job_that_opens_a_model_says_how_it_is_placed(folder_of: Callable[[str], Path]) -> None:

@@ -170,6 +170,9 @@ def test_no_tokenizer() -> None:
 def test_list_of_strings() -> None:
     tokens = ListTokenizer(["<bos>", "+", " cat", "cat", "7"], d_vocab=6, n_ctx=8, bos_id=0)
     assert tokens.encode("cat + 7", bos=True).ids == (0, 2, 1, 4)
+    with pytest.raises(ModelError, match='"The" is not in this model') as raised:
+        tokens.encode("The cat", bos=False)
+    assert raised.value.hint.startswith("Its tokens are listed in vocab.json: <bos> + ")
     assert tokens.encode("cat", bos=True).special == (True, False)
     assert tokens.text(5) == "<5>"
     with pytest.raises(ModelError, match=r'"dog" is not in this model.s vocabulary'):

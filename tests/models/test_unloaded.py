@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,10 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.models import folders
-from tui.models import opening, room
+from tui.models import load as loading
+from tui.models import opening
 from tui.models.check import error
 from tui.models.errors import ModelError
 from tui.models.live import LiveModel
@@ -151,21 +155,53 @@ def test_a_family_without_a_mapping_is_refused_by_name(how: opening.Wanted, tmp_
     assert isinstance(open_model(str(folder), "cpu", "auto", None, "first"), LiveModel)
 
 
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module."])
+def test_names_that_wrappers_have_prefixed(prefix: str, folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    hub, lens = tmp_path / "hub", tmp_path / "lens"
+    shutil.copytree(folder_of("gpt2"), hub)
+    state = load_file(hub / "model.safetensors")
+    save_file({prefix + key: value for key, value in state.items()}, hub / "model.safetensors")
+    config, own = folders.random_checkpoint()
+    folders.tl_checkpoint(lens, config, {prefix + key: value for key, value in own.items()})
+    folders.tl_checkpoint(tmp_path / "plain", config, own)
+    for wrapped, plain in ((hub, folder_of("gpt2")), (lens, tmp_path / "plain")):
+        model = open_model(str(wrapped), "cpu", "auto", None, "first")
+        assert isinstance(model, StoredModel)
+        assert torch.equal(model.head(1, 2).W_K, opened(plain).head(1, 2).W_K)
+        assert any(prefix in note for note in model.info.notes)
+        assert model.info.n_parameters == opened(plain).info.n_parameters
+
+
+def test_weights_of_other_sizes_than_the_config_says(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    for name, changed in (("gpt2", {"n_embd": 64}), ("llama", {"num_key_value_heads": 4}), ("llama", {"head_dim": 16})):
+        folder = tmp_path / f"{name} {next(iter(changed))}"
+        shutil.copytree(folder_of(name), folder)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **changed}))
+        with pytest.raises(ModelError, match=rf"is \d+, but config\.json says {next(iter(changed))} "):
+            open_model(str(folder), "cpu", "auto", None, "weights")
+        with pytest.raises(ModelError, match=r"has shape .*, but config\.json asks for"):  # as the load words it
+            open_model(str(folder), "cpu", "auto", None, "first")
+
+
+def test_what_is_broken_is_said_as_a_load_says_it(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    shutil.copytree(folder_of("gpt2"), tmp_path / "cut")
+    file = tmp_path / "cut" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    for how in ("first", "weights", "load"):
+        with pytest.raises(ModelError, match=r"is cut short: 100 of .* bytes are missing"):
+            open_model(str(tmp_path / "cut"), "cpu", "auto", None, how)  # type: ignore[arg-type]
+
+
 def test_what_does_not_fit_is_refused_with_both_ways(
     folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "free_memory", lambda device: 1000)
-    with pytest.raises(ModelError) as raised:
+    monkeypatch.setattr(loading, "free_on", lambda device: 1000)
+    with pytest.raises(ModelError, match=r"^llama takes .* in float32 on cpu, and 0.001 MB are free\.$") as raised:
         load(str(folder_of("llama")), device="cpu")
-    count = opened(folder_of("llama")).stored.n_parameters
-    assert raised.value.message == f"llama needs {count * 4 / 1e9:.1f} GB in float32, but 0.0 GB of memory are free."
-    assert raised.value.hint.startswith("--weights-only shows its circuits without loading it, --stream runs one")
+    assert "--weights-only (its circuits, without loading it)" in raised.value.hint
+    assert "--stream (one prompt, layer by layer)" in raised.value.hint
     assert isinstance(opened(folder_of("llama"), "weights"), StoredModel)
-
-
-def test_free_memory_is_a_number_of_bytes() -> None:
-    free = room.free_memory("cpu")
-    assert free is None or free > 1 << 20
 
 
 def test_nothing_slow_is_imported(folder_of: Callable[[str], Path]) -> None:

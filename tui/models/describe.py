@@ -12,9 +12,14 @@ from pathlib import Path
 
 from .errors import ModelError
 from .files import Shapes, safetensors_header
+from .formats import is_pointer, pointed, refuse_gguf
+from .steps import is_beside
 
 MARK = "?"
 """Where the result says what is not known of it."""
+PROGRAM = "circuit-tui describe"
+WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
+FORMS = ".safetensors, .pt, .pth or .bin"
 _LAYER = re.compile(r"(?:^|\.)(?:blocks|h|layers)\.(\d+)\.")
 _HEADS = "the number of heads: the shapes say only heads × size of a head; it is at most {} and divides it"
 _KNOWN = (
@@ -30,8 +35,7 @@ def read_shapes_of(file: Path) -> Shapes:
     from .pickled import STATES, read_pickle
     from .state import unwrapped
 
-    if not file.is_file():
-        raise ModelError(f"There is no file {file}.", "Give a file of weights: .safetensors, .pt, .pth or .bin.")
+    _expect_weights(file)
     if file.suffix == ".safetensors":
         found = safetensors_header(file)
     else:
@@ -43,6 +47,23 @@ def read_shapes_of(file: Path) -> Shapes:
     # Only names are looked at there: tensors without memory stand in for what they have.
     bare = {key: empty(shape, device="meta") for key, shape in found.items()}
     return {key: tuple(value.shape) for key, value in unwrapped(bare)[0].items()}
+
+
+def _expect_weights(file: Path) -> None:
+    """ModelError for what is no file of weights, with one that is where there is one."""
+    if file.is_dir():
+        inside = sorted(path for path in file.iterdir() if path.suffix in WEIGHTS and not is_beside(path))
+        if not inside:
+            refuse_gguf(file)
+        give = f"Give one of its files of weights: {PROGRAM} {inside[0]}" if inside else f"It holds no {FORMS}."
+        raise ModelError(f"{file} is a folder.", give)
+    if not file.is_file():
+        raise ModelError(f"There is no file {file}.", f"Give a file of weights: {FORMS}.")
+    refuse_gguf(file)
+    if is_pointer(file):
+        raise pointed([file], file.parent)
+    if file.suffix not in WEIGHTS:
+        raise ModelError(f"{file} is no file of weights.", f"Give one that is: {FORMS}.")
 
 
 def describe(shapes: Shapes) -> dict[str, object]:

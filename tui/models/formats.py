@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,16 @@ def refuse_pointers(folder: Path) -> None:
         pointers = [file for file in pointers if file.suffix not in (".bin", ".pt", ".pth")]  # those are not read
     pointers = [file for file in pointers if not is_beside(file)]
     if pointers:
-        more = f" (and {len(pointers) - 1} more)" if len(pointers) > 1 else ""
-        raise ModelError(
-            f"{pointers[0]}{more} is a Git LFS pointer of {pointers[0].stat().st_size} bytes, not the file itself.",
-            f"Run: git -C {folder} lfs pull",
-        )
+        raise pointed(pointers, folder)
+
+
+def pointed(pointers: Sequence[Path], folder: Path) -> ModelError:
+    """What to say of pointers in a folder."""
+    more = f" (and {len(pointers) - 1} more)" if len(pointers) > 1 else ""
+    return ModelError(
+        f"{pointers[0]}{more} is a Git LFS pointer of {pointers[0].stat().st_size} bytes, not the file itself.",
+        f"Run: git -C {folder} lfs pull",
+    )
 
 
 def is_pointer(file: Path) -> bool:

@@ -27,7 +27,7 @@ from .guard import in_words
 from .headless import borrow_head, without_outputs
 from .live import LiveModel, never
 from .multipliers import embedding_factor
-from .placed import devices, here, home, offload_folder, read_map, read_memory
+from .placed import devices, here, home, offload_folder, read_map, read_memory, refusal
 from .quantised import multiplied_out, multiply_out_at_load
 from .quiet import silence
 from .reading import in_order, pieces, weight_files
@@ -243,7 +243,7 @@ def _load_weights(
         raise
     except Exception as error:
         check()  # where it was cancelled, that is what it says
-        raise ModelError(
+        raise refusal(error) or ModelError(
             f"The weights in {found.folder} cannot be loaded: {first_line(error)}.", "Download them again."
         ) from error
     missing = set(report["missing_keys"]) - (borrow_head(model) if opening.headless else set())

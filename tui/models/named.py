@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..circuits.tensors import Norm
+from .errors import ModelError
 from .families import LENS, Family, Settings
 from .shards import Index, Shards
 from .weights import NO_NORM
@@ -29,6 +30,7 @@ class NamedTensors:
         self._expect_layers()
         self.d_head, self.n_groups = self._sizes()
         self.attention_only = self.name_of(0, family.down) not in shards
+        self._expect_sizes()
 
     # --- names and sizes --------------------------------------------------------------------------------------------
 
@@ -46,6 +48,26 @@ class NamedTensors:
         first = [name.removeprefix(starts[0]) for name in self.shards if name.startswith(starts[0])]
         if not first or any(f"{start}{part}" not in self.shards for start in starts for part in first):
             raise ValueError("layers are missing")
+
+    def _expect_sizes(self) -> None:
+        """ModelError for weights of other sizes than config.json says: slices of them would be of no model."""
+        found = {
+            ("hidden_size", "n_embd", "d_model"): ("d_model", self.d_model),
+            ("vocab_size", "d_vocab"): ("vocabulary", self.d_vocab),
+            ("head_dim", "d_head"): ("d_head", self.d_head),
+            ("num_key_value_heads", "n_key_value_heads"): ("number of key and value heads", self.n_groups),
+            ("intermediate_size", "ffn_dim", "n_inner", "d_mlp"): ("d_mlp", self.d_mlp),
+        }
+        if self.family.fused == "by head":
+            found[("n_heads",)] = ("number of heads", self.shards.shape(self.name_of(0, self.family.q))[0])
+        for settings, (what, size) in found.items():
+            said = {name: self.settings.given(name) for name in settings}
+            wrong = [name for name, value in said.items() if isinstance(value, int) and value and value != size]
+            if wrong and size:
+                raise ModelError(
+                    f"The weights' {what} is {size}, but config.json says {wrong[0]} {said[wrong[0]]}.",
+                    "They do not belong together: correct config.json, or copy both from one place.",
+                )
 
     def _sizes(self) -> tuple[int, int]:
         """d_head and the number of key/value heads, from the shapes."""

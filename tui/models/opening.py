@@ -18,11 +18,14 @@ from ..results import FROM_FILES, WEIGHTS_ONLY, ModelInfo, ModelKey
 from .check import LIMITS, error, token_sample
 from .checkpoint import read_classes
 from .errors import ModelError
+from .families import FAMILIES, LENS, family_of
 from .file_tokens import file_tokens
 from .find import Found, find_model
+from .formats import prefix_note
 from .live import LiveModel, never
 from .load import ALL_THREADS, DTYPES, SMALL, hub_tokenizer, load, pick_device, pick_dtype
 from .quiet import silence
+from .state import wrapper_notes
 from .stored import stored_weights
 from .tokens import HubTokenizer, Tokenizer
 from .unloaded import How, StoredModel, capabilities
@@ -60,20 +63,40 @@ def open_model(
     progress("reading config")
     found = find_model(source, progress)
     progress("reading weights")
-    opened = from_files(found, device, dtype, threads, how)
+    try:
+        opened = from_files(found, device, dtype, threads, how)
+    except ModelError:
+        if how != "first":
+            raise
+        opened = None  # what is wrong with it, if anything is, the load says: it compares with the whole model
     if opened is not None:
         room()
         return opened
     if how == "first":
         return load(source, device, dtype, threads, progress, check, room, freed, read, device_map, max_memory)
     option = "--weights-only" if how == "weights" else "--stream"
-    names = found.config.get("architectures") or [found.config.get("model_type", "its architecture")]
+    raise ModelError(f"{option} cannot read {found.name} by slice: {_why_not(found)}.", f"Open it without {option}.")
+
+
+def _why_not(found: Found) -> str:
+    """Why a folder's weights are not read by slice."""
+    if found.adapter is not None:
+        return "an adapter is merged into a model that is loaded"
+    if family_of(found) is not None:
+        several = found.kind != "transformerlens" and not (found.folder / "pytorch_model.bin").exists()
+        binary = several and not list(found.folder.glob("*.safetensors"))
+        return (
+            "its weights are in several .bin files, and only safetensors can be (model.save_pretrained(FOLDER) "
+            "writes them so)" if binary else "its config.json or its weights are not as most of its architecture are"
+        )  # fmt: skip
+    if found.kind == "transformerlens":
+        odd = [name for name, allowed in LENS.only.items() if found.config.get(name, allowed[0]) not in allowed]
+        return f"that is not known of a checkpoint with {odd[0]} {found.config[odd[0]]}" if odd else "it is quantised"
+    names = found.config.get("architectures") or [found.config.get("model_type", "no architecture")]
     what = names[0] if isinstance(names, list) else names
-    raise ModelError(
-        f"{option} cannot read {found.name} ({what}) by slice: its weights are not in safetensors, or its family is "
-        "not one whose files are known.",
-        f"Open it without {option}.",
-    )
+    if what in FAMILIES:
+        return f"a setting in its config.json changes what {what} computes"
+    return f"{what} is not among the architectures that are (GPT-2, Llama, Mistral, Qwen, Gemma, Phi, Pythia, …)"
 
 
 def from_files(found: Found, device: str, dtype: str, threads: int | None, how: How) -> StoredModel | None:
@@ -96,6 +119,9 @@ def from_files(found: Found, device: str, dtype: str, threads: int | None, how: 
     notes = () if classes is None else (classes[1],)
     if lens and type(tokens) is Tokenizer:
         notes = ("no tokenizer: prompts are typed as token ids", *notes)
+    names = stored.shards.stored_names
+    taken = wrapper_notes(names) if lens else tuple(filter(None, (prefix_note(names),)))
+    notes = (*notes, *taken)
     return model.describe(_described(found, model, kind, where, notes))
 
 

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import importlib.util
 import json
+import re
 import shutil
 import tempfile
 from dataclasses import fields, replace
@@ -23,6 +24,8 @@ from .errors import ModelError, first_line
 
 KINDS = ("auto", "balanced", "balanced_low_0", "sequential")
 FORMS = 'Use --device-map auto, balanced, or a JSON file such as {"model.embed_tokens": 0, "model.layers.0": "cpu", …}.'
+_SIZE = re.compile(r"\d+(\.\d+)?[KMG]i?B", re.IGNORECASE)
+"""What accelerate reads."""
 T = TypeVar("T")
 
 
@@ -35,17 +38,26 @@ def read_map(text: str) -> str | dict[str, int | str]:
     try:
         value = json.loads(Path(text).expanduser().read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"The device map {text} cannot be read: {first_line(error)}.", FORMS) from error
+        what = str(error.strerror) if isinstance(error, OSError) else first_line(error)
+        raise ModelError(f"The device map {text} cannot be read: {what}.", FORMS) from error
     known = isinstance(value, dict) and value and all(
         isinstance(place, int | str) and not isinstance(place, bool) for place in value.values()
     )
     if not known:
         raise ModelError(f"{text} is no map of modules to devices.", FORMS)
     for place in value.values():
-        if isinstance(place, int) and place >= torch.cuda.device_count():
-            said = f"{text} names CUDA device {place}, but torch sees {torch.cuda.device_count()}."
-            raise ModelError(said, "Name devices that are there: 0, 1, …, cpu or disk.")
+        _expect(place, text)
     return dict(value)
+
+
+def _expect(place: int | str, where: str) -> None:
+    """ModelError for a GPU that is not there."""
+    count = torch.cuda.device_count()
+    if isinstance(place, int) and place >= count:
+        there = f"GPUs 0 to {count - 1}" if count > 1 else "GPU 0 alone" if count else "no GPU"
+        numbers = "".join(f"{number}, " for number in range(count))
+        said = f"{where} names GPU {place}, but torch sees {there}."
+        raise ModelError(said, f"Name what is there: {numbers}cpu, disk.")
 
 
 def read_memory(text: str) -> dict[int | str, str] | None:
@@ -55,11 +67,25 @@ def read_memory(text: str) -> dict[int | str, str] | None:
     out: dict[int | str, str] = {}
     for part in text.split(","):
         device, _, size = part.strip().partition("=")
-        if not device or not size:
+        if not device or not _SIZE.fullmatch(size):
             raise ModelError(f"--max-memory {text}: {part!r} is not a device and a size.",
                              "Write --max-memory 0=20GB,1=20GB,cpu=60GB")  # fmt: skip
-        out[int(device) if device.isdigit() else device] = size
+        place = int(device) if device.isdigit() else device
+        _expect(place, f"--max-memory {text}")
+        out[place] = size
     return out
+
+
+def refusal(error: BaseException) -> ModelError | None:
+    """What to say where it is the device map that transformers refuses; None where it is something else."""
+    said = str(error)
+    if "device_map provided does not give any device" not in said:
+        return None
+    names = re.findall(r"[\w.]+", said.partition("parameters:")[2])
+    modules = dict.fromkeys(re.match(r".*?\.\d+(?=\.)|.*(?=\.)|.*", name)[0] for name in names)  # type: ignore[index]
+    some = ", ".join(list(modules)[:6]) + (f" and {len(modules) - 6} more" if len(modules) > 6 else "")
+    put = ", ".join(f'"{module}": "cpu"' for module in list(modules)[:2])
+    return ModelError(f"The device map says no device for {some}.", f"Write each of them into it: {put}, …")
 
 
 def offload_folder() -> str:
@@ -105,12 +131,14 @@ def here(*modules: Any) -> contextlib.AbstractContextManager[object]:
 
 
 def own(value: T, device: torch.device) -> T:
-    """A dataclass with tensors of its own on one device: a view would keep all of an offloaded matrix."""
+    """A dataclass with tensors of its own on one device: a view would keep all of an offloaded matrix. They are none of
+    inference mode: a gradient passes what is multiplied with them."""
     made: dict[str, Any] = {}
-    for field in fields(value):  # type: ignore[arg-type]
-        part = getattr(value, field.name)
-        if isinstance(part, Tensor):
-            made[field.name] = part.to(device).clone()
-        elif hasattr(part, "__dataclass_fields__"):
-            made[field.name] = own(part, device)
+    with torch.inference_mode(False), torch.no_grad():
+        for field in fields(value):  # type: ignore[arg-type]
+            part = getattr(value, field.name)
+            if isinstance(part, Tensor):
+                made[field.name] = part.to(device).clone()
+            elif hasattr(part, "__dataclass_fields__"):
+                made[field.name] = own(part, device)
     return replace(value, **made)  # type: ignore[type-var]

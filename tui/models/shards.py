@@ -16,7 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import ModelError
+from .errors import ModelError, first_line
+from .files import AGAIN, safetensors_header
+from .formats import plain_name
+from .pickled import SAVE
 
 MAPPED = 32 << 20
 """Bytes that are read before files are mapped anew."""
@@ -34,6 +37,11 @@ class Shards:
         self._open: dict[Path, Any] = {}
         self._states: dict[Path, tuple[int, int, int]] = {}
         self._touched = 0
+
+    @property
+    def stored_names(self) -> list[str]:
+        """What the files call the tensors."""
+        return [own for _, own in self._where.values()]
 
     def __contains__(self, name: str) -> bool:
         return name in self._where
@@ -112,7 +120,11 @@ def _opened(path: Path) -> Any:
             return safe_open(path, framework="pt", device="cpu")
         return _Mapped(state_dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True)))
     except Exception as error:
-        raise ModelError(f"{path} cannot be read.", "Copy or download the file again.") from error
+        if path.suffix == ".safetensors":
+            safetensors_header(path)  # says what is wrong with it
+            raise ModelError(f"{path} cannot be read: {first_line(error)}.", AGAIN) from error
+        said = f"{path} cannot be read as tensors: it is broken, or holds more than tensors, which is not run."
+        raise ModelError(said, f"{SAVE} Or copy the file again.") from error
 
 
 def state_dict(saved: Any) -> dict[str, Tensor]:
@@ -127,20 +139,24 @@ def state_dict(saved: Any) -> dict[str, Tensor]:
 
 def find_shards(folder: Path) -> Shards | None:
     """The weight files of a folder in Hugging Face format; None where they are none that can be read by slice."""
+    # What wrappers put before the names is taken off here as it is at a load.
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.exists():
-        return one_file([single])
+        return one_file([single], plain_name)
     if index.exists():
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             named: dict[str, str] = json.loads(index.read_text("utf-8"))["weight_map"]
             where = {name: folder / file for name, file in named.items()}
-            return Shards(where) if all(path.exists() for path in set(where.values())) else None
+            return Shards(where, plain_name) if all(path.exists() for path in set(where.values())) else None
         return None
     binary = folder / "pytorch_model.bin"
-    return one_file([binary] if binary.exists() else [])
+    return one_file([binary] if binary.exists() else [], plain_name)
 
 
 def one_file(files: Sequence[Path], rename: Callable[[str], str] = lambda name: name) -> Shards | None:
-    """The one weight file that there is; None where there is none, or more of them. ``rename``: what its tensors are
-    called."""
-    return Shards(dict.fromkeys(_opened(files[0]).keys(), files[0]), rename) if len(files) == 1 else None
+    """The one weight file that there is; None where there is none, or more of them, or two tensors of one name.
+    ``rename``: what its tensors are called."""
+    if len(files) != 1:
+        return None
+    names = list(_opened(files[0]).keys())
+    return Shards(dict.fromkeys(names, files[0]), rename) if len(set(map(rename, names))) == len(names) else None

@@ -4,7 +4,7 @@ with what its config asks for."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from .errors import ModelError
-from .files import AGAIN, missing_weights, safetensors_header
+from .files import missing_weights, safetensors_header
 from .pickled import SAVE, STATES, read_pickle
 
 _BUFFERS = (".mask", ".IGNORE", ".rotary_sin", ".rotary_cos")
-_WRAPPERS = re.compile(r"((?:_orig_mod|module|model)\.)+")
+_WRAPPERS = re.compile(r"^((?:_orig_mod|module|model)\.)+")
 _COMPILED = "_orig_mod."
 _OWN = re.compile(
     r"blocks\.\d+\.(attn\.(_?[Wb]_[QKVO]|[qk]_norm\.w)|mlp\.([Wb]_(in|out|gate)|ln\.[wb]|experts?\..+)"
@@ -43,20 +43,23 @@ def read_state(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
 
 def unwrapped(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """The state dict without the prefixes of torch.compile, DataParallel and training modules, and a note on them."""
-    taken: set[str] = set()
-    out = {}
-    for key, value in state.items():
-        match = _WRAPPERS.match(key)
-        if match is not None:
-            taken.add(match[0])
-            key = key[match.end() :]
-        if _COMPILED in key:
-            taken.add(_COMPILED)
-            key = key.replace(_COMPILED, "")
-        out[key] = value
-    if len(out) < len(state):  # two wrappers' weights under one name: not for us to choose
-        return state, ()
-    return out, (f"names begin with {', '.join(sorted(taken))}: taken off",) if taken else ()
+    out = {plain_key(key): value for key, value in state.items()}
+    # Two wrappers' weights under one name: not for us to choose.
+    return (out, wrapper_notes(state)) if len(out) == len(state) else (state, ())
+
+
+def plain_key(key: str) -> str:
+    """A weight's name without what wrappers put before it."""
+    return _WRAPPERS.sub("", key, 1).replace(_COMPILED, "")
+
+
+def wrapper_notes(keys: Iterable[str]) -> tuple[str, ...]:
+    """What is taken off these names, in a note; empty where they are plain."""
+    names = tuple(keys)
+    begins = {match[0] for match in map(_WRAPPERS.match, names) if match is not None}
+    inside = {_COMPILED for name in names if _COMPILED in _WRAPPERS.sub("", name, 1)}
+    taken = ", ".join(sorted(begins | inside))
+    return (f"names begin with {taken}: taken off",) if taken else ()
 
 
 def checked_state(
@@ -81,7 +84,11 @@ def checked_state(
         out[key] = torch.full(shape, optional[key]) if value is None else value
         if tuple(out[key].shape) != shape:
             have, want = ("×".join(map(str, s)) for s in (out[key].shape, shape))
-            raise ModelError(f"{key} has shape {have}, but config.json asks for {want}.", AGAIN)
+            raise ModelError(
+                f"{key} has shape {have}, but config.json asks for {want}.",
+                f"The weights and config.json in {folder} do not belong together: write the sizes that the weights "
+                "have into config.json (`circuit-tui describe FILE` prints them), or copy both from one place.",
+            )
     more = f" and {len(extra) - 1} more" if len(extra) > 1 else ""
     return out, (f"not read: {extra[0]}{more}, of which this model has no use",) if extra else ()
 

@@ -24,6 +24,7 @@ from .late import Late, Source
 from .named import NamedTensors
 from .rotary import Rotate
 from .shards import Shards, find_shards, one_file
+from .state import plain_key
 from .steps import weight_files
 from .turning import NoMapping, turning
 from .weights import NO_NORM
@@ -39,7 +40,7 @@ def stored_weights(found: Found, device: str, dtype: torch.dtype) -> StoredWeigh
         return None
     lens = family is LENS
     if lens:
-        shards = one_file([found.weights] if found.weights is not None else weight_files(found.folder), lens_name)
+        shards = one_file([found.weights] if found.weights is not None else weight_files(found.folder), _lens_name)
     else:
         shards = find_shards(found.folder)
     if shards is None:
@@ -49,6 +50,10 @@ def stored_weights(found: Found, device: str, dtype: torch.dtype) -> StoredWeigh
     except (NoMapping, KeyError, TypeError, ValueError, ZeroDivisionError):
         shards.close()
         return None
+
+
+def _lens_name(name: str) -> str:
+    return lens_name(plain_key(name))
 
 
 class StoredWeights(NamedTensors):

@@ -184,7 +184,10 @@ class ListTokenizer(Tokenizer):
                 if (token := self._by_text[form]) >= self.d_vocab:
                     raise _outside([(form, token)], self.d_vocab)
                 return token
-        raise ModelError(f'"{word}" is not in this model\'s vocabulary.', "Its tokens are listed in vocab.json.")
+        some, more = " ".join(self._strings[:NAMED]), " …" if len(self._strings) > NAMED else ""
+        raise ModelError(
+            f'"{word}" is not in this model\'s vocabulary.', f"Its tokens are listed in vocab.json: {some}{more}"
+        )
 
     def _text(self, token_id: int) -> str:
         return self._strings[token_id] if token_id < len(self._strings) else f"<{token_id}>"
