@@ -130,6 +130,8 @@ class ModelInfo:
     itself."""
     step: int = 0
     """Which of ``steps`` it is."""
+    embedding_norm: bool = False
+    """Whether ``W_E`` is shown behind a norm of its own, as it enters the stream (Bloom)."""
     bidirectional: bool = False
     """Whether queries see the keys after them too."""
     source: str = ""

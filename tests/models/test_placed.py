@@ -61,6 +61,28 @@ def test_offloaded_layers_give_the_numbers_of_the_plain_load(
     assert any(parameter.is_meta for parameter in live.bridge.original_model.parameters()), "it is still on disk"
 
 
+@pytest.mark.parametrize("name", MAPS)
+def test_gradients_flow_through_offloaded_blocks_that_a_run_has_read_before(
+    name: str, folder_of: Callable[[str], Path], model_of: Callable[[str], LiveModel], tmp_path: Path
+) -> None:
+    file = tmp_path / "map.json"
+    file.write_text(json.dumps(MAPS[name]))
+    live = load(str(folder_of(name)), device="cpu", device_map=str(file))
+    with torch.inference_mode():  # as the worker reads a block for an exact patch, which is kept
+        for layer in range(2):
+            live.forward.block(layer)
+    found = []
+    for model in (live, model_of(name)):
+        value = Measured(model.forward, "logit difference", (3,), (4,))
+        with torch.inference_mode(False):
+            found.append(slopes(model.forward, torch.tensor(IDS), model.reach(len(IDS)), value)[1])
+    ours, theirs = found
+    assert torch.equal(ours.value, theirs.value)
+    for place, gradient in theirs.at.items():
+        assert float(gradient.abs().max()) > 0
+        assert torch.equal(ours.at[place], gradient), place
+
+
 def test_a_strategy_by_its_name(folder_of: Callable[[str], Path], model_of: Callable[[str], LiveModel]) -> None:
     live = load(str(folder_of("llama")), device="cpu", device_map="auto", max_memory="cpu=1GB")
     assert torch.equal(live.trace(IDS).logits, model_of("llama").trace(IDS).logits)

@@ -81,7 +81,8 @@ class LiveModel:
             return own(read, self._home) if self._spread else read
 
     def _read_block(self, layer: int) -> Block:
-        with here(self.bridge.blocks[layer]):
+        # Not as inference tensors, whoever asks first: gradients flow through what is multiplied with these.
+        with torch.inference_mode(False), torch.no_grad(), here(self.bridge.blocks[layer]):
             read = read_block(self.bridge, layer, self.rotation(layer))
             return own(read, self._home) if self._spread else read
 

@@ -172,6 +172,7 @@ def load(
         vocabulary=tokens.digest(),
         steps=found.steps,
         step=next((at for at, (_, source) in enumerate(found.steps) if source == found.source), 0),
+        embedding_norm=read_norm(bridge, "embed_ln").kind != "none",
         bidirectional=getattr(cfg, "attention_dir", "causal") == "bidirectional",
     )
     return live.describe(info)
