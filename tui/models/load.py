@@ -80,7 +80,8 @@ def load(
         if placing is not None:
             return  # what no device has room for goes to the next
         read_label = label.read(found.folder, source, found.name, "")
-        refuse_model(read_label, kind, where, freed, free_on(where), family_of(found) is not None)
+        by_slice = family_of(found) is not None and not (found.folder / "pytorch_model.bin.index.json").exists()
+        refuse_model(read_label, kind, where, freed, free_on(where), by_slice)
 
     tokens: Tokenizer
     reference: Reference | None
