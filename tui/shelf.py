@@ -22,7 +22,7 @@ KEPT = 30
 DEPTH, FOLDERS, FOUND, SECONDS = 4, 5000, 200, 20.0
 """Bounds of the walk below a folder: levels, folders looked into, models, time."""
 RECENT, HUB, SHIPPED = "opened before", "hub cache", "ships inside"
-_STEP = re.compile(r"(?:checkpoint|step|global_step)[-_]?(\d+)")
+_STEP = re.compile(r"(?:(?:checkpoint|ckpt|global_step|step|epoch|iter)[-_]?)?(\d+)")
 _SKIPPED = frozenset({"node_modules", "__pycache__", "site-packages", "venv", "proc", "sys", "dev"})
 
 
@@ -90,7 +90,7 @@ def _runs(here: Path, opened: str) -> Iterator[Label]:
     """Checkpoints of the run that is open, and of this folder."""
     if opened:
         folder = Path(opened)
-        yield from checkpoints(folder.parent if _step(folder.name) is not None else folder)
+        yield from checkpoints(folder.parent if step_of(folder.name) is not None else folder)
     yield from checkpoints(here)
 
 
@@ -98,7 +98,7 @@ def checkpoints(run: Path) -> list[Label]:
     """The checkpoints that a run has saved, by step."""
     found = []
     for name in _names(run):
-        step = _step(name)
+        step = step_of(name)
         if step is not None and label.is_model(run / name):
             found.append((step, name))
     return [label.read(run / name, str(run / name), name, f"checkpoints of {run.name}") for _, name in sorted(found)]
@@ -143,7 +143,8 @@ def matching(labels: Iterable[Label], text: str) -> list[Label]:
                                          for word in words)]  # fmt: skip
 
 
-def _step(name: str) -> int | None:
+def step_of(name: str) -> int | None:
+    """The step of a run's checkpoint by the name of its folder; None for a name like ``gemma2``, which is none."""
     found = _STEP.fullmatch(name)
     return int(found[1]) if found else None
 

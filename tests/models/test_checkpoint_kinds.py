@@ -174,7 +174,7 @@ def test_against_float64(tmp_path: Path, name: str) -> None:
     close(parts.values.sum(0), own.stream)
     head = live.head(1, 2)
     scores = attention.scaled_on_prompt(head, trace)
-    assert attention.softmax_error(scores, trace, 1, 2) < 2e-5
+    assert attention.softmax_error(scores, trace, head) < 2e-5
     # What interventions run on computes the same.
     tape, reach = Tape(), [trace.visible[layer] for layer in range(2)]
     final = live.forward.run(live.forward.embed(trace.ids[None]), reach, keep=tape, patterns=range(2))
@@ -232,4 +232,4 @@ def test_an_mlp_that_is_misread_is_named_with_its_layer(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(LiveModel, "mlp", wrong)
     info = load(str(tl_checkpoint(tmp_path / "toy", *random_checkpoint())), device="cpu").info
-    assert "“MLP = Σ act W_out + b_out” does not hold in layer 1 (error " in info.capabilities.neurons
+    assert "“MLP = Σ act W_out + b_out” does not hold in L1 (error " in info.capabilities.neurons

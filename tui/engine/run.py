@@ -190,6 +190,11 @@ class Bench(OpenModel):
         self._before, self._held, self._away = (job, live.info.key), live.nbytes, False
         return live.info
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a model is there: the one before may have made room for one that did not come."""
+        return self._before is not None and not self._away
+
     def _make_room(self) -> None:
         self._held, self._away = 0, True
         self.close()

@@ -10,13 +10,14 @@ import fnmatch
 import re
 from pathlib import Path
 
+from ..shelf import step_of
+
 CONFIGS = ("config.json", "cfg.json")
 STATES = (".safetensors", ".pt", ".pth")
 """How the name of a checkpoint's state dict may end."""
 _BESIDE = ("optimizer*", "optim*", "scheduler*", "lr_scheduler*", "scaler*", "training_args*", "rng_state*",
            "trainer_state*")  # fmt: skip
 """Files that a training run leaves beside its weights and that hold no model."""
-_STEP = re.compile(r"(.*[^0-9])?[0-9]+")
 LAST = "last"
 """What the weights in the run's own folder are called as a step."""
 Step = tuple[str, str]
@@ -46,10 +47,10 @@ def is_beside(file: Path) -> bool:
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """The folders of a run's checkpoints in the order of their steps: those whose name ends in a number and that have a
+    """The folders of a run's checkpoints in the order of their steps: those that are called so and have a
     configuration."""
     try:
-        inside = [path for path in folder.iterdir() if _STEP.fullmatch(path.name) and config_of(path) is not None]
+        inside = [path for path in folder.iterdir() if step_of(path.name) is not None and config_of(path) is not None]
     except OSError:
         return []
     return sorted(inside, key=in_order)
@@ -63,8 +64,8 @@ def steps_of(folder: Path, file: Path | None) -> tuple[Step, ...]:
     inside = run_folders(folder)
     if inside:
         return (*((one.name, str(one)) for one in inside), (LAST, str(folder)))
-    siblings = run_folders(folder.parent) if _STEP.fullmatch(folder.name) else []
-    # A folder called gpt2 beside one called opt125 is no step of anything: steps share what stands before the number.
+    siblings = run_folders(folder.parent) if step_of(folder.name) is not None else []
+    # Steps of one run share what stands before the number.
     alike = [one for one in siblings if _stem(one) == _stem(folder)]
     whole = bool(alike) and config_of(folder.parent) is not None
     if len(alike) + whole < 2:
