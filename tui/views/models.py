@@ -28,6 +28,12 @@ INDENT = 13
 PLACE = "demo, a hub name such as gpt2, or a folder · type to filter"
 
 
+class Name(Field):
+    """What is typed of a model's name: letters that come in one packet behind enter are none of it."""
+
+    SUBMITS = True
+
+
 class Models(ModalScreen[None], Once[None]):
     """Fills while it is looked at; what was typed or moved to stays under the cursor."""
 
@@ -80,7 +86,7 @@ class Models(ModalScreen[None], Once[None]):
         self.set_class(self.app.size.width >= BESIDE, "beside")
         with Vertical() as box:
             box.border_title = "Models"
-            field = Field(placeholder=PLACE, compact=True)
+            field = Name(placeholder=PLACE, compact=True)
             field.cursor_blink = False
             yield field
             with Container(id="models-body"):
@@ -175,7 +181,8 @@ class Models(ModalScreen[None], Once[None]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        self._take(event.value)
+        if self.on_top:
+            self._take(event.value)
 
     def _take(self, text: str) -> None:
         if text != self._text:
@@ -205,8 +212,9 @@ class Models(ModalScreen[None], Once[None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self._take(event.value)
-        self._choose()
+        if self.on_top:
+            self._take(event.value)
+            self._choose()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """A click."""
