@@ -9,6 +9,9 @@
     [keys]                  # command id = "key,key": see the table of keys in the help
     "next_head" = "n"
 
+    [aliases]               # a word after ":" and what it stands for
+    facts = "prompts ~/facts.json"
+
 ``$XDG_STATE_HOME/circuit-tui`` (``~/.local/state`` by default) holds the log and the prompts typed so far.
 """
 
@@ -23,6 +26,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
+
+from . import aliases, host
 
 NAME = "circuit-tui"
 HISTORY_LENGTH = 500
@@ -80,8 +85,28 @@ class Options:
     """Layers on several devices: ``auto``, ``balanced``, or a file of module → device; empty: all on one."""
     max_memory: str = ""
     """What is put on each of them at most: ``0=20GB,cpu=60GB``."""
+    session: str | None = None
+    """A session's file to open with."""
+    fresh: bool = False
+    """Whether the session of the last run is left alone."""
+    asked: frozenset[str] = field(default=frozenset(), compare=False)
+    """Options that the command line has: they win over what a session restores."""
+    cluster: str = ""
+    """The Ray cluster that the model runs on: ``auto``, ``local``, or ``host:port``; empty or ``off``: none."""
+    cluster_workers: int | None = None
+    """How many copies of the model there are on it; None: one for each GPU, or for each node."""
+    remote: str | None = None
+    """The machine on which the model is opened, as ssh has it, and a model there: ``box:gpt2``; None: this one."""
+    remote_command: str = host.COMMAND
+    """What is started there."""
+    linger: float = host.LINGER
+    """Minutes for which the model is kept there while the line is cut."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Command id → keys, as Textual's ``App.set_keymap`` takes them."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Words after ``:`` → what they stand for."""
+    welcome: bool = False
+    """Whether this is the first start here: the tour is offered."""
     notice: str = ""
     """One sentence to show at the start, such as what is wrong with the config file."""
 
@@ -99,15 +124,25 @@ def check(name: str, value: object) -> str:
     elif name == "device":
         if not isinstance(value, str) or not _DEVICE.fullmatch(value):
             return f"device must be auto, cpu, cuda, cuda:N or mps, not {value!r}."
-    elif name == "threads":
+    elif name in ("threads", "cluster_workers"):
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1024:
-            return f"threads must be a whole number from 1 to 1024, not {value!r}."
-    elif name in ("mouse", "chat", "weights_only", "stream"):
+            return f"{name} must be a whole number from 1 to 1024, not {value!r}."
+    elif name == "linger":
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1440:
+            return f"linger must be minutes, from 0 to 1440, not {value!r}."
+    elif name == "remote":
+        found = host.split(value) if isinstance(value, str) else f"remote must be text, not {value!r}."
+        return found if isinstance(found, str) else ""
+    elif name in ("mouse", "chat", "weights_only", "stream", "fresh"):
         if not isinstance(value, bool):
             return f"{name} must be true or false, not {value!r}."
     elif name == "keys":
         if not isinstance(value, dict) or not all(isinstance(keys, str) and keys for keys in value.values()):
             return '[keys] must hold lines of the form "command" = "key".'
+    elif name == "aliases":
+        if not isinstance(value, dict):
+            return '[aliases] must hold lines of the form name = "what is typed after :".'
+        return aliases.problem(value)
     elif not isinstance(value, str) or (name != "prompt" and not value):
         return f"{name} must be text, not {value!r}."
     return ""
@@ -128,7 +163,7 @@ def load(path: Path | None = None) -> Options:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         return Options(notice=f"{path} is not valid TOML ({error}): the defaults are used.")
-    known = {option.name for option in fields(Options)} - {"notice"}
+    known = {option.name for option in fields(Options)} - {"notice", "welcome", "asked", "session"}
     for name, value in values.items():
         problem = f"it has no option {name!r}." if name not in known else check(name, value)
         if problem:
@@ -146,15 +181,30 @@ def state_directory() -> Path:
     return _base("XDG_STATE_HOME", ".local/state") / NAME
 
 
+def first_start() -> bool:
+    """Whether the app has not been started here before; asked again, it has. Where that cannot be kept it has too:
+    what is to be said once would be said every time."""
+    state = state_directory()
+    try:
+        if (state / "welcomed").exists() or (state / "prompts.jsonl").exists():
+            return False
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (state / "welcomed").touch()
+    except OSError:
+        return False
+    return True
+
+
 def log_file() -> Path:
     """Where warnings and libraries' messages go unless ``--log`` says otherwise."""
     return state_directory() / f"{NAME}.log"
 
 
-def read_history() -> list[str]:
-    """Prompts typed in earlier runs, oldest first. Lines that cannot be read are left out."""
+def read_history(of: str = "prompts") -> list[str]:
+    """What was typed in earlier runs, ``prompts`` or ``commands``, oldest first. Lines that cannot be read are left
+    out."""
     try:
-        lines = _history_file().read_text("utf-8").splitlines()
+        lines = _history_file(of).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return []
     prompts = []
@@ -168,9 +218,10 @@ def read_history() -> list[str]:
     return prompts[-HISTORY_LENGTH:]
 
 
-def write_history(prompts: list[str]) -> bool:
-    """Keep the last prompts for the next run. False, and nothing half-written, where there is no room or no right."""
-    path = _history_file()
+def write_history(prompts: list[str], of: str = "prompts") -> bool:
+    """Keep the last of what was typed for the next run. False, and nothing half-written, where there is no room or no
+    right."""
+    path = _history_file(of)
     scratch = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -183,8 +234,8 @@ def write_history(prompts: list[str]) -> bool:
     return True
 
 
-def _history_file() -> Path:
-    return state_directory() / "prompts.jsonl"
+def _history_file(of: str) -> Path:
+    return state_directory() / f"{of}.jsonl"
 
 
 def _base(variable: str, default: str) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from . import pages
+from . import config, host, pages
 from .config import FILES_ALONE
 from .declared import Export
 from .engine.jobs import Baseline, Basis, Circuit, Direction, Ends, Form, Normalize, Opening, Term, Weights
@@ -111,7 +111,9 @@ FLAGS: Mapping[str, Flag] = {
 def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export]) -> None:
     """The arguments of ``circuit-tui export``. ``others``: exports that belong to no page."""
     exports = {**others, **pages.exports()}
-    parser.description = "Compute what a view shows and write it to a file or to standard output."
+    parser.description = ("Compute what a view shows and write it to a file or to standard output. With --session FILE "
+                          "or --replay FILE in VIEW's place: the view of a session that the app saved, or the one that "
+                          "a log leads to.")  # fmt: skip
     parser.add_argument("view", choices=exports, metavar="VIEW", help=f"one of {', '.join(exports)}")
     files = ", ".join(f"{name}: {export.file}" for name, export in exports.items() if export.file)
     parser.add_argument("file", nargs="?", metavar="FILE", help=files)
@@ -145,6 +147,12 @@ def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export])
     for written, text in FILES_ALONE.items():
         alone.add_argument(written, action="store_true", help=text)
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    parser.add_argument("--cluster", default="", metavar="auto|HOST:PORT|local",
+                        help="compute on a Ray cluster: that of this node, or one started here")  # fmt: skip
+    parser.add_argument("--cluster-workers", type=int, metavar="N", help="copies of the model on it")
+    parser.add_argument("--remote", metavar="HOST[:MODEL]", help="compute on another machine, over ssh")
+    parser.add_argument("--remote-command", default=host.COMMAND, metavar="COMMAND",
+                        help=f"what is started there (default: {host.COMMAND})")  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --out, else txt")
     parser.add_argument("--out", metavar="FILE", help="where to write (default: standard output)")
 
@@ -206,6 +214,14 @@ def check(o: argparse.Namespace, export: Export) -> None:
         raise Usage("--max-memory is for --device-map: it says how much each device takes")
     if o.threads is not None and o.threads < 1:
         raise Usage(f"--threads {o.threads}: at least 1")
+    for name in ("cluster", "cluster_workers"):
+        value = getattr(o, name)
+        if value not in ("", None) and (problem := config.check(name, value)):
+            raise Usage(problem.replace(name, option(name), 1))
+    if o.remote is not None and isinstance(found := host.split(o.remote), str):
+        raise Usage(found)
+    if o.remote is not None and o.cluster not in ("", "off"):
+        raise Usage("--remote and --cluster are two places to compute at: leave one out")
     if o.out == "":
         raise Usage("--out needs a file name")
     if o.out and not Path(o.out).absolute().parent.is_dir():
