@@ -162,7 +162,10 @@ class Scene:
     def travel(self, back: bool, silent: bool = False) -> None:
         """To where the last jump was made, or to where that led back from. ``silent``: nothing is said where there is
         no such place."""
-        there = self._trail.back(self._selection) if back else self._trail.forward(self._selection)
+        step = self._trail.back if back else self._trail.forward
+        there = step(self._selection)
+        while there is not None and there == self._selection:  # one was there by another key meanwhile
+            there = step(self._selection)
         self.do(there or (None if silent else Say(f"nowhere to go {'back' if back else 'forward'} to")))
 
     def stop(self) -> bool:
@@ -172,6 +175,13 @@ class Scene:
             self.want()
             self._notice.say("stopped: what was found so far stays; any other key goes on")
         return stopped
+
+    def switch(self, *jobs: Job) -> bool:
+        """Take jobs off the wish list by hand, or put them back; whether they are off it now."""
+        off = self.wishes.switch(*jobs)
+        self.want()
+        self._face.draw_soon()
+        return off
 
     # --- the worker -------------------------------------------------------------------------------------------------
 
