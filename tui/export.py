@@ -7,24 +7,24 @@ What can be asked for is what ``pages`` export. Imports are light, so that ``--h
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
-from . import flags, notes, pages
+from . import flags, host, notes, pages
 from .asked import Missing, Request
 from .config import source
 from .declared import Asked, Export
+from .engine.bench import Bench
 from .engine.jobs import Job, Open, interventions_of
 from .engine.trouble import told
 from .flags import Usage
 from .formats import encode, format_of
 from .process import fail
 from .results import ModelInfo, Result, Tokens
-
-if TYPE_CHECKING:
-    from .engine.run import Bench
 
 
 def _no_job(ask: Asked) -> Job:
@@ -48,17 +48,17 @@ def export(options: argparse.Namespace) -> int:
     try:
         form, wanted = _format(options), {**OTHERS, **pages.exports()}[options.view]
         flags.check(options, wanted)
-        from .engine.run import Bench
-
-        context = InPlace(Bench(), sys.stderr if sys.stderr.isatty() else None)
-        try:
-            how = flags.opening(options)
-            name, placing = source(options.model, options.revision), (options.device_map, options.max_memory)
-            model: ModelInfo = context.get(Open(name, options.device, options.dtype, options.threads, how, *placing))
-            ask = Request(options, model, context)
-            result = _result(ask, wanted)
-        finally:
-            context.quiet()
+        name, placing = source(_model(options), options.revision), (options.device_map, options.max_memory)
+        with _bench(options) as bench:
+            context = InPlace(bench, sys.stderr if sys.stderr.isatty() else None)
+            try:
+                how = flags.opening(options)
+                job = Open(name, options.device, options.dtype, options.threads, how, *placing)
+                model: ModelInfo = context.get(job)
+                ask = Request(options, model, context)
+                result = _result(ask, wanted)
+            finally:
+                context.quiet()
         for note in ask.notes:
             fail(note, 0)
         data = encode(result, form, model, ask.tokens, options.prompt or "")
@@ -132,6 +132,32 @@ def save(data: bytes, path: Path) -> None:
         if isinstance(error, OSError) and error.filename:
             error.filename = str(path)  # the file that was asked for, not the one beside it
         raise
+
+
+@contextlib.contextmanager
+def _bench(options: argparse.Namespace) -> Iterator[Bench]:
+    """Where it is computed: in this process, which takes the model with it, or on another machine, which is left."""
+    if options.remote is None:
+        from .engine.run import Bench as RealBench
+
+        yield RealBench()
+        return
+    from .remote import asking, reach
+
+    machine = host.Host(host.parts(options.remote)[0], options.remote_command, asking.LINGER)
+    bench = asking.FarBench(reach.reach(machine, reach.by_ssh(machine, sys.stderr.write)))
+    try:
+        yield bench
+    finally:
+        bench.close()
+
+
+def _model(options: argparse.Namespace) -> str:
+    """Which model: the one of ``--model``, or the one that is named behind the machine."""
+    there = host.parts(options.remote)[1] if options.remote is not None else None
+    if there is not None and options.model not in ("demo", there):
+        raise Usage(f"two models are named, {options.model} (--model) and {there} (--remote): leave one out")
+    return there or str(options.model)
 
 
 class InPlace:
