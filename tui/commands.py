@@ -167,6 +167,9 @@ SHARED: tuple[Command, ...] = (
             "folders below this one, each with a card: sizes, memory needed and free, what is off and why. Type "
             "to filter, or the name of any: demo, a hub name, a folder; enter opens it in place of this one.", "App",
             also="model open load switch recent checkpoint"),
+    Command("jobs", ("J",), "jobs", "jobs", "What the worker computes, what waits, was stopped and is kept, with time "
+            "and memory; x stops the job under the cursor, or asks for it again.", "App",
+            also="cancel stop memory cache threads"),
     Command("themes", ("T",), "choose_theme", "theme", "Choose a colour theme.", "App",
             also="dark light colours colors"),
     Command("quit", ("q",), "quit", "quit", "Leave.", "App", footer="quit", also="exit leave close"),

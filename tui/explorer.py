@@ -32,12 +32,14 @@ from .views.footer import KeysFooter
 from .views.frame import send_changes
 from .views.head_card import HeadCard
 from .views.help import Help
+from .views.jobs import Jobs
 from .views.models import Models
 from .views.notice import Notice
 from .views.once import drop_outdated
 from .views.prompt import PromptInput, PromptLine, TokenStrip
 from .views.status import Status
 from .wishes import Asks
+from .working import Working
 
 
 class Explorer(Screen[None]):
@@ -57,6 +59,7 @@ class Explorer(Screen[None]):
         self.directory = Directory(self, self.scene, self.desk.go)
         self._dialogs = Dialogs(self, self.scene, self.notice)
         self._browsing = Browsing(self, self.scene, self.notice)
+        self._working = Working(self, self.scene)
         self._status, self._strip, self._inspector = Status(), TokenStrip(), Static(id="inspector")
         self._line = PromptLine(selection.text, history)
         self.prompting = Prompting(self._line, self.pace, self.scene)
@@ -190,6 +193,10 @@ class Explorer(Screen[None]):
     def _model_chosen(self, message: Models.Chosen) -> None:
         self._browsing.chosen(message.source)
 
+    @on(Jobs.Switched)
+    def _job_switched(self, message: Jobs.Switched) -> None:
+        self._working.switch(message.id)
+
     @on(HeadCard.Closed)
     @on(HeadCard.Noted)
     @on(HeadCard.ToggleBookmark)
@@ -285,6 +292,9 @@ class Explorer(Screen[None]):
 
     def action_models(self) -> None:
         self._browsing.open()
+
+    def action_jobs(self) -> None:
+        self._working.open()
 
     def action_palette(self) -> None:
         self.app.action_command_palette()
