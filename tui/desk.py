@@ -77,12 +77,18 @@ class Desk(Horizontal):
         return focused if isinstance(focused, Bars) else self.main.picture
 
     @property
+    def list_in_sight(self) -> Bars | None:
+        """The list that has the keys, else the one that is shown, if any is."""
+        there = (self.screen.focused, self.main.picture, self.panel.picture if self.panel_open else None)
+        return next((one for one in there if isinstance(one, Bars) and one.table is not None), None)
+
+    @property
     def listed(self) -> str:
         """What the cursor of the list that has the keys is on, a part or an edge; "" elsewhere."""
         focused = self.screen.focused
-        if not isinstance(focused, Bars) or focused.table is None or not focused.table.rows:
+        row = focused.row if isinstance(focused, Bars) else None
+        if row is None or not isinstance(focused, Bars) or focused.table is None:
             return ""
-        row = focused.table.rows[focused.cursor]
         edge = focused.table.columns[:2] == ("sender", "receiver")
         return edge_name((str(row[0]), str(row[1]))) if edge else str(row[0])
 

@@ -14,13 +14,14 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from . import keys, moves, needs, pages, phrases, scale
+from . import finding, keys, moves, needs, pages, phrases, scale
 from .browsing import Browsing
 from .cards import Cards
 from .commands import by_id
 from .desk import PANEL, Desk
 from .dialogs import Dialogs
 from .directory import Directory
+from .inview import InView
 from .messages import EngineEvent, ExportWanted
 from .pace import Pace
 from .pane import Lines, title
@@ -32,7 +33,6 @@ from .views.footer import KeysFooter
 from .views.frame import send_changes
 from .views.head_card import HeadCard
 from .views.help import Help
-from .views.jobs import Jobs
 from .views.models import Models
 from .views.notice import Notice
 from .views.once import drop_outdated
@@ -60,6 +60,7 @@ class Explorer(Screen[None]):
         self._dialogs = Dialogs(self, self.scene, self.notice)
         self._browsing = Browsing(self, self.scene, self.notice)
         self._working = Working(self, self.scene)
+        self._in_view = InView(self, self.scene, self.desk, self.notice)
         self._status, self._strip, self._inspector = Status(), TokenStrip(), Static(id="inspector")
         self._line = PromptLine(selection.text, history)
         self.prompting = Prompting(self._line, self.pace, self.scene)
@@ -175,7 +176,7 @@ class Explorer(Screen[None]):
 
     @on(TokenStrip.Clicked)
     def _token_clicked(self, message: TokenStrip.Clicked) -> None:
-        self.scene.do(moves.to_position(self.selection, message.index))
+        self.scene.do(finding.to_position(self.selection, message.index))
         if message.twice:
             self.desk.enter()
 
@@ -192,10 +193,6 @@ class Explorer(Screen[None]):
     @on(Models.Chosen)
     def _model_chosen(self, message: Models.Chosen) -> None:
         self._browsing.chosen(message.source)
-
-    @on(Jobs.Switched)
-    def _job_switched(self, message: Jobs.Switched) -> None:
-        self._working.switch(message.id)
 
     @on(HeadCard.Closed)
     @on(HeadCard.Noted)
@@ -295,6 +292,15 @@ class Explorer(Screen[None]):
 
     def action_jobs(self) -> None:
         self._working.open()
+
+    def action_find(self) -> None:
+        self._in_view.find()
+
+    def action_match(self, by: int) -> None:
+        self._in_view.match(by)
+
+    def action_arrange(self, what: str) -> None:
+        self._in_view.arrange(what)
 
     def action_palette(self) -> None:
         self.app.action_command_palette()

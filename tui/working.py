@@ -32,29 +32,21 @@ class Working:
     def open(self) -> None:
         """Show the list."""
         self._ids.clear()
-        self._screen.app.push_screen(Jobs(self._read))
+        self._screen.app.push_screen(Jobs(self._read, self._switch))
 
-    def switch(self, id: str) -> None:
-        """Stop a job of the list, or ask for it again; a result that is there is let be."""
+    def _switch(self, id: str) -> str:
+        """Stop a job of the list, or ask for it again; a result that is there is let be. What came of it."""
         entry = self._entries.get(id)
         if entry is None:
-            return
+            return ""
         if entry.state == "kept":
-            self._say(f"{entry.name} is computed: it goes by itself when the cache is full")
-            return
+            return f"{entry.name} is computed: it goes by itself when the cache is full"
         jobs = underway.stopped_with(entry.job, self._scene.wishes.load()) if entry.state != "stopped" else [entry.job]
         if not jobs:
-            self._say(f"{entry.name} has ended meanwhile")
-            return
+            return f"{entry.name} has ended meanwhile"
         off = self._scene.switch(*jobs)
         name = underway.name_of(jobs[0]) + (f" and {len(jobs) - 1} more" if len(jobs) > 1 else "")
-        self._say(f"{name} {'is stopped: x asks for it again' if off else 'is wanted again'}")
-
-    def _say(self, sentence: str) -> None:
-        top = self._screen.app.screen
-        if isinstance(top, Jobs) and top.is_mounted:
-            top.say(sentence)
-            top.read_anew()
+        return f"{name} {'is stopped: x asks for it again' if off else 'is wanted again'}"
 
     def _read(self) -> Reading:
         load, s = self._scene.wishes.load(), self._scene.selection

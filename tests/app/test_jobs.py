@@ -1,4 +1,4 @@
-"""The list of jobs, driven by keys on recorded results: what runs, waits, is kept; one is stopped and asked for again."""
+"""The list of jobs, driven by keys on recorded results: what runs, waits, is kept; one is stopped."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
@@ -67,16 +66,10 @@ class Jobs(ModalScreen[None], Once[None]):
         Binding("k", "move(-1)", "up", show=False),
     ]
 
-    class Switched(Message):
-        """The user wants a job no more, or wants it again."""
-
-        def __init__(self, id: str) -> None:
-            super().__init__()
-            self.id = id
-
-    def __init__(self, read: Callable[[], Reading]) -> None:
+    def __init__(self, read: Callable[[], Reading], switch: Callable[[str], str]) -> None:
+        """``switch`` takes the id of a job that the user wants no more, or wants again, and says what came of it."""
         super().__init__()
-        self._read = read
+        self._read, self._switch = read, switch
         self._reading = Reading((), ())
 
     def compose(self) -> ComposeResult:
@@ -90,8 +83,8 @@ class Jobs(ModalScreen[None], Once[None]):
 
     def on_mount(self) -> None:
         self.query_one(OptionList).focus()
-        self.set_interval(EVERY, self.read_anew)
-        self.call_after_refresh(self.read_anew)  # its columns have their widths then
+        self.set_interval(EVERY, self._read_anew)
+        self.call_after_refresh(self._read_anew)  # its columns have their widths then
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self._lay)
@@ -102,14 +95,12 @@ class Jobs(ModalScreen[None], Once[None]):
         at = self.query_one(OptionList).highlighted
         return self._reading.rows[at] if at is not None and at < len(self._reading.rows) else None
 
-    def say(self, sentence: str) -> None:
-        """What a key has done, below the list."""
+    def _say(self, sentence: str) -> None:
         line = self.query_one("#jobs-said", Static)
         line.update(Content(sentence))
         line.display = bool(sentence)
 
-    def read_anew(self) -> None:
-        """Show what there is now; the cursor stays on its job."""
+    def _read_anew(self) -> None:
         before, self._reading = self._reading, self._read()
         if self._reading != before:
             self._lay(before)
@@ -135,13 +126,14 @@ class Jobs(ModalScreen[None], Once[None]):
 
     def action_switch(self) -> None:
         if self.chosen is not None:
-            self.tell(self.Switched(self.chosen.id))
+            self._say(self._switch(self.chosen.id))
+            self._read_anew()
 
     async def on_key(self, event: events.Key) -> None:
         """Other keys mean nothing here, and say so; those of the list and of this screen are bindings."""
         if event.is_printable and event.key not in ("x", "j", "k", "q", "J") and self.on_top:
             event.stop()
-            self.say(f"{event.character} means nothing in this list: x stops a job, esc closes the list")
+            self._say(f"{event.character} means nothing in this list: x stops a job, esc closes the list")
 
 
 def _line(row: Row, room: int) -> Content:
