@@ -121,6 +121,7 @@ class CircuitApp(App[None]):
         over_ssh = "SSH_CONNECTION" in os.environ
         pause = DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE
         self.explorer = keys.bound(Explorer)(self.engine, selection, read_history(), pause)
+        self.explorer.directory.know(options.aliases, read_history("commands"))
 
     def _emit(self, event: Event) -> None:
         """Called in the worker's thread; ``post_message`` alone is safe from there, also after the app has ended."""
@@ -147,7 +148,7 @@ class CircuitApp(App[None]):
     def action_command_palette(self) -> None:
         # Its key is the app's, so it comes here from dialogs too; the commands are the explorer's.
         if self.screen is self.explorer:
-            self.push_screen(Palette())
+            self.push_screen(Palette.of(self.explorer.directory))
 
     def search_themes(self) -> None:
         self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
@@ -175,6 +176,7 @@ class CircuitApp(App[None]):
     def _keep(self) -> None:
         """Write what the user would miss; notes have been written when they were made."""
         write_history(self.explorer.prompting.history)
+        write_history(self.explorer.directory.history, "commands")
 
     def survive(self, error: Exception) -> bool:
         """Log and say an error that was raised in a handler. False: it is to end the app, at once. So it is in a test

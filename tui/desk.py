@@ -120,6 +120,8 @@ class Desk(Horizontal):
         self._pane.draw(self._scene.selection, _shared(self._scene))
         self._draw_pinned()
         self.draw_panel()
+        for bars in (self.main.bars, self.panel.bars):
+            bars.mark(self._scene.selection.look(stack.StackLook).marked)
 
     def _draw_pinned(self) -> None:
         s, pinned = self._scene.selection, self._scene.pinned

@@ -56,11 +56,11 @@ class Explorer(Screen[None]):
                          lambda: self._lines.follow(self.selection, self.pace))  # fmt: skip
         self.main, self.panel = self.desk.main, self.desk.panel
         self.cards = Cards(self, self.scene, self.notice)
-        self.directory = Directory(self, self.scene, self.desk.go)
         self._dialogs = Dialogs(self, self.scene, self.notice)
         self._browsing = Browsing(self, self.scene, self.notice)
         self._working = Working(self, self.scene)
         self._in_view = InView(self, self.scene, self.desk, self.notice)
+        self.directory = Directory(self, self.scene, self.desk.go, self._in_view)
         self._status, self._strip, self._inspector = Status(), TokenStrip(), Static(id="inspector")
         self._line = PromptLine(selection.text, history)
         self.prompting = Prompting(self._line, self.pace, self.scene)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 from textual.binding import Binding
@@ -12,6 +13,7 @@ from .commands import display, other_keys, typed_keys
 from .declared import Command
 from .views.help import Entry
 
+_CTRL = re.compile(r"ctrl\+[a-z]")
 S = TypeVar("S", bound=Screen[Any])
 
 
@@ -36,11 +38,14 @@ def entries() -> list[Entry]:
 
 
 def bindings(command: Command) -> list[Binding]:
-    """A command's keys. Those that are text elsewhere come first of all, whatever has the focus but a text field:
-    over a slow link several keys arrive at once, and ``i`` must have moved the focus before the next one is looked at.
+    """A command's keys. Those that are text elsewhere, and ctrl with a letter, come first of all, whatever has the
+    focus but a text field: over a slow link several keys arrive at once, and ``i`` must have moved the focus before the
+    next one is looked at.
     """
     out = []
-    for keys, at_once in ((typed_keys(command), True), (other_keys(command), False)):
+    with_ctrl = tuple(key for key in other_keys(command) if _CTRL.fullmatch(key))
+    later = tuple(key for key in other_keys(command) if key not in with_ctrl)
+    for keys, at_once in ((typed_keys(command), True), (with_ctrl, True), (later, False)):
         if keys:
             out.append(
                 Binding(

@@ -76,7 +76,7 @@ def bar_chart(table: Table, columns: int, lines: int, scheme: Scheme, first: int
     shown = _fitting(bar, numbers, sizes, columns - label_end - 1)
     value_start = columns - sum(sizes[i] + 1 for i in shown)
     if note:
-        heading += f"  {note}"
+        heading = f"{note}  {heading}"
     if top and count < len(table.rows):
         heading += f"  {first + 1}–{first + count}/{len(table.rows)}"
     if bar < 0:

@@ -15,6 +15,12 @@ from .field import Field
 from .once import Once
 
 
+class Text(Field):
+    """What is looked for: letters that come in one packet behind enter are none of it."""
+
+    SUBMITS = True
+
+
 class Find(ModalScreen[None], Once[None]):
     """Says what the text does with each character; enter keeps that, esc takes it back."""
 
@@ -39,7 +45,7 @@ class Find(ModalScreen[None], Once[None]):
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Static(Content.styled(self._title, "bold"))
-            field = Field(self._text, compact=True)
+            field = Text(self._text, compact=True)
             field.cursor_blink = False
             yield field
             yield Static(id="find-said")
