@@ -48,6 +48,8 @@ DRAW_PAUSE, DRAW_PAUSE_SSH = 0.04, 0.15
 ERRORS, ERRORS_WITHIN = 3, 10.0
 """So many errors in so many seconds end the app."""
 
+WELCOME = "new here? :tour (or F2) shows ten keys in two minutes"
+
 DARK = Theme(
     name="circuit-dark", dark=True, primary="#7aa2d6", secondary="#8fb28a", accent="#e0a95c", background="#12151a",
     surface="#181c22", panel="#1e232b", foreground="#d6dae0", success="#8fc48a", warning="#e0a95c", error="#e07a6c",
@@ -121,6 +123,7 @@ class CircuitApp(App[None]):
         over_ssh = "SSH_CONNECTION" in os.environ
         pause = DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE
         self.explorer = keys.bound(Explorer)(self.engine, selection, read_history(), pause)
+        self.explorer.directory.know(options.aliases, read_history("commands"))
 
     def _emit(self, event: Event) -> None:
         """Called in the worker's thread; ``post_message`` alone is safe from there, also after the app has ended."""
@@ -147,7 +150,7 @@ class CircuitApp(App[None]):
     def action_command_palette(self) -> None:
         # Its key is the app's, so it comes here from dialogs too; the commands are the explorer's.
         if self.screen is self.explorer:
-            self.push_screen(Palette())
+            self.push_screen(Palette(directory=self.explorer.directory))
 
     def search_themes(self) -> None:
         self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
@@ -161,6 +164,8 @@ class CircuitApp(App[None]):
             self.call_after_refresh(self.explorer.notice.say, sentence)
         elif self.options.notice:
             self.call_after_refresh(self.explorer.notice.say, self.options.notice)
+        elif self.options.welcome:
+            self.call_after_refresh(self.explorer.notice.say, WELCOME, True)
         if self.options.prompts is not None:
             mapped = f" --fields {self.options.fields}" if self.options.fields else ""
             self.call_after_refresh(self.explorer.directory.open_prompts, self.options.prompts + mapped)
@@ -175,6 +180,7 @@ class CircuitApp(App[None]):
     def _keep(self) -> None:
         """Write what the user would miss; notes have been written when they were made."""
         write_history(self.explorer.prompting.history)
+        write_history(self.explorer.directory.history, "commands")
 
     def survive(self, error: Exception) -> bool:
         """Log and say an error that was raised in a handler. False: it is to end the app, at once. So it is in a test

@@ -22,8 +22,9 @@ _DISPLAY = {
     "left_parenthesis": "(", "right_parenthesis": ")", "less_than_sign": "<", "greater_than_sign": ">",
     "plus": "+", "vertical_line": "|", "at": "@", "equals_sign": "=", "percent_sign": "%", "tilde": "~",
     "circumflex_accent": "^", "quotation_mark": '"', "apostrophe": "'", "minus": "-", "asterisk": "*",
-    "number_sign": "#", "underscore": "_", "exclamation_mark": "!",
-    "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "f7": "F7", "f8": "F8", "slash": "/",
+    "number_sign": "#", "underscore": "_", "exclamation_mark": "!", "dollar_sign": "$", "ampersand": "&",
+    "backslash": "\\",
+    "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "f2": "F2", "f7": "F7", "f8": "F8", "slash": "/",
 }  # fmt: skip
 
 _PUNCTUATION = {name for name, shown in _DISPLAY.items() if len(shown) == 1 and shown.isascii()}
@@ -128,10 +129,20 @@ SHARED: tuple[Command, ...] = (
             also="last end"),
     Command("row_start", ("home",), "edge(-1)", "first column", "Cursor to the first column.", "Cursor"),
     Command("row_end", ("end",), "edge(1)", "last column", "Cursor to the last column.", "Cursor"),
-    Command("next_match", ("asterisk",), "move('match', 1)", "next match", "Next token that reads as what :find looked "
-            "for, else as the one in the cursor's row. :120 goes to a position, :12,45 to a cell.", "Cursor",
+    Command("find", ("ctrl+f",), "find", "find in view", "Find a token or a label in what has the keys: rows, where "
+            "none has it columns, then cells; ,text: columns alone; a list: its rows. The cursor goes there as you "
+            "type, up and down to the others; enter keeps it, esc goes back.", "Cursor", also="search label"),
+    Command("sort_list", ("dollar_sign",), "arrange('sort')", "sort list", "The list by its next column, the heading "
+            "says which; behind the last as it comes. :sort value goes to one, again turns it round. Ranks and what is "
+            "exported stay.", "Cursor", also="order column"),
+    Command("filter_list", ("ampersand",), "arrange('filter')", "filter list", "Rows of the list with a text, or "
+            "(!text) without it; empty: all of them, hidden ones too.", "Cursor", also="rows show unhide"),
+    Command("hide_row", ("backslash",), "arrange('hide')", "hide row", "Hide the row under the cursor; & and enter "
+            "show all again.", "Cursor"),
+    Command("next_match", ("asterisk",), "match(1)", "next match", "Next place that reads as what ctrl+f or :find "
+            "looked for, else as the token in the cursor's row. :120 goes to a position, :12,45 to a cell.", "Cursor",
             also="find search token"),
-    Command("previous_match", ("number_sign",), "move('match', -1)", "previous match", "The match before.", "Cursor"),
+    Command("previous_match", ("number_sign",), "match(-1)", "previous match", "The match before.", "Cursor"),
     Command("largest_in_row", ("underscore",), "largest(False)", "next in row", "Cursor to the largest cell of its "
             "row, then the next largest; by size where values have two signs.", "Cursor", also="largest maximum"),
     Command("largest_in_column", ("exclamation_mark",), "largest(True)", "next in column", "The same in its column.",
@@ -167,6 +178,11 @@ SHARED: tuple[Command, ...] = (
             "folders below this one, each with a card: sizes, memory needed and free, what is off and why. Type "
             "to filter, or the name of any: demo, a hub name, a folder; enter opens it in place of this one.", "App",
             also="model open load switch recent checkpoint"),
+    Command("tour", ("f2",), "tour", "tour", "Two minutes with ten keys, one after the other; esc leaves it.", "App",
+            also="tutorial introduction start learn"),
+    Command("jobs", ("J",), "jobs", "jobs", "What the worker computes, what waits, was stopped and is kept, with time "
+            "and memory; x stops the job under the cursor, or asks for it again.", "App",
+            also="cancel stop memory cache threads"),
     Command("themes", ("T",), "choose_theme", "theme", "Choose a colour theme.", "App",
             also="dark light colours colors"),
     Command("quit", ("q",), "quit", "quit", "Leave.", "App", footer="quit", also="exit leave close"),

@@ -9,6 +9,9 @@
     [keys]                  # command id = "key,key": see the table of keys in the help
     "next_head" = "n"
 
+    [aliases]               # a word after ":" and what it stands for
+    facts = "prompts ~/facts.json"
+
 ``$XDG_STATE_HOME/circuit-tui`` (``~/.local/state`` by default) holds the log and the prompts typed so far.
 """
 
@@ -23,6 +26,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
+
+from . import aliases
 
 NAME = "circuit-tui"
 HISTORY_LENGTH = 500
@@ -82,6 +87,10 @@ class Options:
     """What is put on each of them at most: ``0=20GB,cpu=60GB``."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Command id → keys, as Textual's ``App.set_keymap`` takes them."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Words after ``:`` → what they stand for."""
+    welcome: bool = False
+    """Whether this is the first start here: the tour is offered."""
     notice: str = ""
     """One sentence to show at the start, such as what is wrong with the config file."""
 
@@ -108,6 +117,10 @@ def check(name: str, value: object) -> str:
     elif name == "keys":
         if not isinstance(value, dict) or not all(isinstance(keys, str) and keys for keys in value.values()):
             return '[keys] must hold lines of the form "command" = "key".'
+    elif name == "aliases":
+        if not isinstance(value, dict):
+            return '[aliases] must hold lines of the form name = "what is typed after :".'
+        return aliases.problem(value)
     elif not isinstance(value, str) or (name != "prompt" and not value):
         return f"{name} must be text, not {value!r}."
     return ""
@@ -128,7 +141,7 @@ def load(path: Path | None = None) -> Options:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         return Options(notice=f"{path} is not valid TOML ({error}): the defaults are used.")
-    known = {option.name for option in fields(Options)} - {"notice"}
+    known = {option.name for option in fields(Options)} - {"notice", "welcome"}
     for name, value in values.items():
         problem = f"it has no option {name!r}." if name not in known else check(name, value)
         if problem:
@@ -146,15 +159,30 @@ def state_directory() -> Path:
     return _base("XDG_STATE_HOME", ".local/state") / NAME
 
 
+def first_start() -> bool:
+    """Whether the app has not been started here before; asked again, it has. Where that cannot be kept it has too:
+    what is to be said once would be said every time."""
+    state = state_directory()
+    try:
+        if (state / "welcomed").exists() or (state / "prompts.jsonl").exists():
+            return False
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (state / "welcomed").touch()
+    except OSError:
+        return False
+    return True
+
+
 def log_file() -> Path:
     """Where warnings and libraries' messages go unless ``--log`` says otherwise."""
     return state_directory() / f"{NAME}.log"
 
 
-def read_history() -> list[str]:
-    """Prompts typed in earlier runs, oldest first. Lines that cannot be read are left out."""
+def read_history(of: str = "prompts") -> list[str]:
+    """What was typed in earlier runs, ``prompts`` or ``commands``, oldest first. Lines that cannot be read are left
+    out."""
     try:
-        lines = _history_file().read_text("utf-8").splitlines()
+        lines = _history_file(of).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return []
     prompts = []
@@ -168,9 +196,10 @@ def read_history() -> list[str]:
     return prompts[-HISTORY_LENGTH:]
 
 
-def write_history(prompts: list[str]) -> bool:
-    """Keep the last prompts for the next run. False, and nothing half-written, where there is no room or no right."""
-    path = _history_file()
+def write_history(prompts: list[str], of: str = "prompts") -> bool:
+    """Keep the last of what was typed for the next run. False, and nothing half-written, where there is no room or no
+    right."""
+    path = _history_file(of)
     scratch = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -183,8 +212,8 @@ def write_history(prompts: list[str]) -> bool:
     return True
 
 
-def _history_file() -> Path:
-    return state_directory() / "prompts.jsonl"
+def _history_file(of: str) -> Path:
+    return state_directory() / f"{of}.jsonl"
 
 
 def _base(variable: str, default: str) -> Path:

@@ -80,9 +80,9 @@ class Desk(Horizontal):
     def listed(self) -> str:
         """What the cursor of the list that has the keys is on, a part or an edge; "" elsewhere."""
         focused = self.screen.focused
-        if not isinstance(focused, Bars) or focused.table is None or not focused.table.rows:
+        row = focused.row if isinstance(focused, Bars) else None
+        if row is None or not isinstance(focused, Bars) or focused.table is None:
             return ""
-        row = focused.table.rows[focused.cursor]
         edge = focused.table.columns[:2] == ("sender", "receiver")
         return edge_name((str(row[0]), str(row[1]))) if edge else str(row[0])
 
@@ -114,6 +114,8 @@ class Desk(Horizontal):
         self._pane.draw(self._scene.selection, _shared(self._scene))
         self._draw_pinned()
         self.draw_panel()
+        for bars in (self.main.bars, self.panel.bars):
+            bars.mark(self._scene.selection.look(stack.StackLook).marked)
 
     def _draw_pinned(self) -> None:
         s, pinned = self._scene.selection, self._scene.pinned

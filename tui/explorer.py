@@ -14,19 +14,21 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from . import keys, moves, needs, pages, phrases, scale
+from . import finding, keys, moves, needs, pages, phrases, scale
 from .browsing import Browsing
 from .cards import Cards
 from .commands import by_id
 from .desk import PANEL, Desk
 from .dialogs import Dialogs
 from .directory import Directory
+from .inview import InView
 from .messages import EngineEvent, ExportWanted
 from .pace import Pace
 from .pane import Lines, title
 from .prompting import Prompting
 from .scene import Scene
 from .selection import Selection
+from .touring import Touring
 from .views.ask import Ask
 from .views.footer import KeysFooter
 from .views.frame import send_changes
@@ -37,7 +39,9 @@ from .views.notice import Notice
 from .views.once import drop_outdated
 from .views.prompt import PromptInput, PromptLine, TokenStrip
 from .views.status import Status
+from .views.tour import TourCard
 from .wishes import Asks
+from .working import Working
 
 
 class Explorer(Screen[None]):
@@ -52,12 +56,17 @@ class Explorer(Screen[None]):
         self.scene = Scene(engine, selection, self, self.notice, lambda: [*self._dialogs.needs(), *self.cards.needs()])
         self.desk = Desk(self.scene, self.pace, lambda: self.has_class("turns"),
                          lambda: self._lines.follow(self.selection, self.pace))  # fmt: skip
+        self._card = TourCard()
+        self.touring = Touring(self._card, self.scene, self.notice)
         self.main, self.panel = self.desk.main, self.desk.panel
         self.cards = Cards(self, self.scene, self.notice)
-        self.directory = Directory(self, self.scene, self.desk.go)
         self._dialogs = Dialogs(self, self.scene, self.notice)
         self._browsing = Browsing(self, self.scene, self.notice)
+        self._working = Working(self, self.scene)
+        self._in_view = InView(self, self.scene, self.desk, self.notice)
+        self.directory = Directory(self, self.scene, self.desk.go, self._in_view)
         self._status, self._strip, self._inspector = Status(), TokenStrip(), Static(id="inspector")
+        self._footer = KeysFooter(lambda: (keys.offers(keys.place(self.focused)), keys.meaningless(self.selection)))
         self._line = PromptLine(selection.text, history)
         self.prompting = Prompting(self._line, self.pace, self.scene)
         self._lines = Lines(self._status, self._line, self._strip, self._inspector, self.scene.wishes)
@@ -75,8 +84,9 @@ class Explorer(Screen[None]):
         yield self._strip
         yield self.desk
         yield self.notice
+        yield self._card
         yield self._inspector
-        yield KeysFooter(compact=True, show_command_palette=False)
+        yield self._footer
 
     def on_mount(self) -> None:
         self.main.heatmap.focus()
@@ -144,6 +154,7 @@ class Explorer(Screen[None]):
         self._lines.draw(self.selection)
         self.desk.draw()
         self.cards.draw()
+        self._footer.renew()
 
     def opened(self) -> None:
         """Another model is open: its tree, its notes."""
@@ -172,7 +183,7 @@ class Explorer(Screen[None]):
 
     @on(TokenStrip.Clicked)
     def _token_clicked(self, message: TokenStrip.Clicked) -> None:
-        self.scene.do(moves.to_position(self.selection, message.index))
+        self.scene.do(finding.to_position(self.selection, message.index))
         if message.twice:
             self.desk.enter()
 
@@ -206,7 +217,7 @@ class Explorer(Screen[None]):
         return not (action == "typed" and isinstance(self.focused, Input))
 
     async def action_typed(self, command_id: str) -> None:
-        await self.run_action(by_id(command_id).action)
+        await self.touring.after(self.run_action(by_id(command_id).action), command_id)
 
     def action_show(self, name: str) -> None:
         self.desk.go(moves.to_page(self.selection, name))
@@ -286,6 +297,21 @@ class Explorer(Screen[None]):
     def action_models(self) -> None:
         self._browsing.open()
 
+    def action_jobs(self) -> None:
+        self._working.open()
+
+    def action_find(self) -> None:
+        self._in_view.find()
+
+    def action_match(self, by: int) -> None:
+        self._in_view.match(by)
+
+    def action_arrange(self, what: str) -> None:
+        self._in_view.arrange(what)
+
+    def action_tour(self) -> None:
+        self.touring.start()
+
     def action_palette(self) -> None:
         self.app.action_command_palette()
 
@@ -310,5 +336,5 @@ class Explorer(Screen[None]):
         if self.scene.stop() or said or away or panel_left != self.selection:
             self.desk.put(panel_left)
             self.focus_view()
-        else:
+        elif not self.touring.leave():
             self.scene.travel(back=True, silent=True)

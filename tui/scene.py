@@ -173,6 +173,13 @@ class Scene:
             self._notice.say("stopped: what was found so far stays; any other key goes on")
         return stopped
 
+    def switch(self, *jobs: Job) -> bool:
+        """Take jobs off the wish list by hand, or put them back; whether they are off it now."""
+        off = self.wishes.switch(*jobs)
+        self.want()
+        self._face.draw_soon()
+        return off
+
     # --- the worker -------------------------------------------------------------------------------------------------
 
     def want(self) -> None:

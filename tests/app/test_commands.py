@@ -13,13 +13,13 @@ from tui.selection import Selection
 README = Path(__file__).parents[2] / "README.md"
 TAKEN_BY_TERMINALS = {f"ctrl+{letter}" for letter in "abszhim"} | {"ctrl+enter"}
 NAMED = {"up", "down", "left", "right", "home", "end", "ctrl+home", "ctrl+end", "pageup", "pagedown", "enter", "space",
-         "tab", "f1", "f7", "f8", "backspace"}  # fmt: skip
+         "tab", "f1", "f2", "f7", "f8", "backspace"}  # fmt: skip
 PUNCTUATION = {
     "question_mark", "colon", "comma", "full_stop", "left_square_bracket", "right_square_bracket",
     "left_curly_bracket", "right_curly_bracket", "left_parenthesis", "right_parenthesis", "less_than_sign",
     "greater_than_sign", "slash", "semicolon", "plus", "vertical_line", "at", "equals_sign",
     "percent_sign", "tilde", "circumflex_accent", "quotation_mark", "apostrophe", "minus", "asterisk", "number_sign",
-    "underscore", "exclamation_mark",
+    "underscore", "exclamation_mark", "dollar_sign", "ampersand", "backslash",
 }  # fmt: skip
 
 
@@ -57,6 +57,8 @@ def test_every_argument_of_an_action_is_known() -> None:
             assert questions.named(name, Selection()).id == name
         elif action == "move":
             moves.move(Selection(), name, 1)
+        elif action == "arrange":
+            assert name in ("sort", "filter", "hide")
         else:
             assert not rest or name in {**stack.KEYS, **stack.OF_ENTRY}, command.id
 

@@ -14,6 +14,7 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from .jobs import Job
+from .load import Kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,7 @@ class Cache:
     def __init__(self, limit_bytes: int, nbytes: Callable[[Any], int] | None = None) -> None:
         self._limit = limit_bytes
         self._nbytes = nbytes or size_of
-        self._entries: OrderedDict[Job, tuple[Any, int]] = OrderedDict()
+        self._entries: OrderedDict[Job, tuple[Any, int, float]] = OrderedDict()
         self._used = 0
         self._lock = threading.Lock()
 
@@ -40,14 +41,15 @@ class Cache:
             self._entries.move_to_end(job)
             return entry[0]
 
-    def put(self, job: Job, value: Any, nbytes: int | None = None) -> bool:
-        """Keep a value, at the cost of older ones. False: it is larger than the whole cache and is not kept."""
+    def put(self, job: Job, value: Any, nbytes: int | None = None, seconds: float = 0.0) -> bool:
+        """Keep a value that took so long, at the cost of older ones. False: it is larger than the whole cache and is
+        not kept."""
         size = self._nbytes(value) if nbytes is None else nbytes
         with self._lock:
             self._remove(job)
             if size > self._limit:
                 return False
-            self._entries[job] = value, size
+            self._entries[job] = value, size, seconds
             self._used += size
             self._fit()
             return True
@@ -68,6 +70,12 @@ class Cache:
         with self._lock:
             self._entries.clear()
             self._used = 0
+
+    def kept(self) -> tuple[tuple[Kept, ...], int, int]:
+        """What is here, the one used last first, how many bytes that is, and how many it may be."""
+        with self._lock:
+            entries = [Kept(job, size, seconds) for job, (_, size, seconds) in reversed(self._entries.items())]
+            return tuple(entries), self._used, self._limit
 
     @property
     def used_bytes(self) -> int:
