@@ -31,6 +31,12 @@ os.environ |= {
 }
 
 
+@pytest.fixture(autouse=True)
+def nothing_of_the_test_before() -> None:
+    """No session of another test: the app would go on where that one left off."""
+    shutil.rmtree(f"{_HOME}/state/circuit-tui/sessions", ignore_errors=True)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What the end-to-end tests measured (bytes, seconds): worth reading also when everything passes."""
     lines = [

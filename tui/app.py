@@ -30,7 +30,7 @@ from textual.screen import Screen
 from textual.theme import Theme, ThemeProvider
 from textual.worker import WorkerFailed
 
-from . import keys, pages
+from . import keeping, keys, pages
 from .config import Options, log_file, read_history, source, write_history
 from .engine.bench import Bench
 from .engine.engine import Engine
@@ -111,9 +111,11 @@ class CircuitApp(App[None]):
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
         self.engine = Engine(self._emit, bench, clock=clock)
         bos = {"auto": None, "on": True, "off": False}[options.bos]
+        start = keeping.begin(options)
+        model = options.model if start.kept is None or "model" in options.asked else start.kept.source
         selection = Selection(
             open=Open(
-                source(options.model, options.revision), options.device, options.dtype, options.threads,
+                source(model, options.revision), options.device, options.dtype, options.threads,
                 opening(options), options.device_map, options.max_memory,
             ),
             text=EXAMPLE if options.prompt is None else options.prompt, bos=bos, chat=options.chat,
@@ -122,7 +124,7 @@ class CircuitApp(App[None]):
         )  # fmt: skip
         over_ssh = "SSH_CONNECTION" in os.environ
         pause = DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE
-        self.explorer = keys.bound(Explorer)(self.engine, selection, read_history(), pause)
+        self.explorer = keys.bound(Explorer)(self.engine, selection, read_history(), pause, start)
         self.explorer.directory.know(options.aliases, read_history("commands"))
 
     def _emit(self, event: Event) -> None:
@@ -175,12 +177,20 @@ class CircuitApp(App[None]):
 
     def on_unmount(self) -> None:
         self._keep()
+        self.explorer.keeping.close()
         self.engine.close(0.2)
+
+    def hang_up(self, code: int) -> None:
+        """A signal, or the terminal is gone: keep the session at once, whatever the screen is waiting for, and end.
+        Called from another thread than the app's."""
+        self.explorer.keeping.flush()
+        self.exit(return_code=code)
 
     def _keep(self) -> None:
         """Write what the user would miss; notes have been written when they were made."""
         write_history(self.explorer.prompting.history)
         write_history(self.explorer.directory.history, "commands")
+        self.explorer.keeping.flush()
 
     def survive(self, error: Exception) -> bool:
         """Log and say an error that was raised in a handler. False: it is to end the app, at once. So it is in a test

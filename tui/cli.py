@@ -72,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--chat", action="store_const", const=True, help="prompts are user messages in the chat template")
     out.add_argument("--prompts", metavar="FILE", help="a file of prompts: one a line, JSON, CSV or TSV")
     out.add_argument("--fields", metavar="prompt=KEY,answer=KEY", help="what they are called in the file of prompts")
+    out.add_argument("--session", metavar="FILE", help="open what a session's file holds (default: where you were)")
+    out.add_argument("--fresh", action="store_const", const=True, help="do not go back to where you were")
     out.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     out.add_argument("--device-map", metavar="auto|balanced|FILE", help="layers on several devices: FILE is JSON, "
                      "module to device (0, cpu, disk)")  # fmt: skip
@@ -107,7 +109,9 @@ def options(arguments: Sequence[str]) -> Options:
             arguments_parser.error(problem)
     if given.get("weights_only") and given.get("stream"):
         arguments_parser.error("--weights-only runs no prompt and --stream runs one: leave one of them out.")
-    out = replace(config.load(), **given)
+    if given.get("fresh") and given.get("session"):
+        arguments_parser.error("--fresh leaves sessions alone and --session opens one: leave one of them out.")
+    out = replace(config.load(), **given, asked=frozenset(given))
     if "model" in given and "revision" not in given:
         out = replace(out, revision=None)  # the config file's is of its own model
     if out.weights_only and out.stream:  # the command line has the last word
@@ -151,9 +155,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _export(arguments: Sequence[str]) -> NoReturn:
     """Headless: the numbers on standard output or in a file."""
-    from . import export
+    from . import export, replay
 
-    _headless("export", export.add_arguments, export.export, arguments)
+    form = replay if replay.asked_for(arguments) else export
+    _headless("export", form.add_arguments, form.export, arguments)
 
 
 def _verify(arguments: Sequence[str]) -> NoReturn:
@@ -231,7 +236,7 @@ def _run(opt: Options, log: int) -> int:
         logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         logging.captureWarnings(True)
         app = CircuitApp(replace(opt, welcome=config.first_start()))
-        warden = process.Warden(lambda code: app.exit(return_code=code))
+        warden = process.Warden(app.hang_up)
         warden.start()
         try:
             app.run(mouse=opt.mouse)

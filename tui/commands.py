@@ -114,8 +114,10 @@ SHARED: tuple[Command, ...] = (
     Command("pin", ("vertical_line",), "pin", "pin", "Pin what is shown beside what comes, with one cursor and one "
             "colour scale; again: the difference of the two; again: no longer. It stays beside another model of the "
             "same vocabulary.", "Look"),
-    Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off, in the list of "
-            "changes that under the cursor.", "Change"),
+    Command("undo", ("backspace",), "undo", "undo", "Take the last change back: prompt, answer, file, option, circuit, "
+            "change of the model, session; in the list of changes take the one under the cursor off. , is for places.",
+            "Change"),
+    Command("redo", ("ctrl+r",), "redo", "redo", "Make what was undone again.", "Change"),
     Command("back", ("comma",), "travel(True)", "back", "Back to where you were before the last jump.", "Go",
             also="undo previous"),
     Command("forward", ("full_stop",), "travel(False)", "forward", "Forward again.", "Go", also="redo next"),
@@ -178,6 +180,15 @@ SHARED: tuple[Command, ...] = (
             "folders below this one, each with a card: sizes, memory needed and free, what is off and why. Type "
             "to filter, or the name of any: demo, a hub name, a folder; enter opens it in place of this one.", "App",
             also="model open load switch recent checkpoint"),
+    Command("save", (), "kept('save')", "save session", "save NAME keeps model, prompt, view, changes and all that was "
+            "chosen as a file that open NAME, --session FILE and export --session FILE open. Unnamed it saves itself, "
+            "and the next start of the model goes on there.", "App"),
+    Command("sessions", (), "kept('sessions')", "open session", "open lists the sessions that were saved; open NAME "
+            "or open FILE opens one.", "App"),
+    Command("fresh", (), "kept('fresh')", "fresh start", "As a start with --fresh: nothing of the session before; "
+            "backspace brings it back.", "App", also="reset new"),
+    Command("log", (), "kept('log')", "log", "What was done, line by line; w writes it to a file that export --replay "
+            "FILE does again.", "App", also="history replay"),
     Command("tour", ("f2",), "tour", "tour", "Two minutes with ten keys, one after the other; esc leaves it.", "App",
             also="tutorial introduction start learn"),
     Command("jobs", ("J",), "jobs", "jobs", "What the worker computes, what waits, was stopped and is kept, with time "
@@ -243,7 +254,8 @@ def key_table() -> str:
     """The README's table of keys, in Markdown."""
     lines = ["| keys | command | what it does |", "| --- | --- | --- |"]
     for command in every():
-        keys = " ".join(f"`{display(key)}`" for key in command.keys).replace("|", "\\|")
+        typed = command.keys or (f":{command.id}",)
+        keys = " ".join(f"`{display(key)}`" for key in typed).replace("|", "\\|")
         lines.append(f"| {keys} | {command.label} | {command.help} |")
     return "\n".join(lines)
 

@@ -85,6 +85,12 @@ class Options:
     """Layers on several devices: ``auto``, ``balanced``, or a file of module → device; empty: all on one."""
     max_memory: str = ""
     """What is put on each of them at most: ``0=20GB,cpu=60GB``."""
+    session: str | None = None
+    """A session's file to open with."""
+    fresh: bool = False
+    """Whether the session of the last run is left alone."""
+    asked: frozenset[str] = frozenset()
+    """Options that the command line has: they win over what a session restores."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Command id → keys, as Textual's ``App.set_keymap`` takes them."""
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -111,7 +117,7 @@ def check(name: str, value: object) -> str:
     elif name == "threads":
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1024:
             return f"threads must be a whole number from 1 to 1024, not {value!r}."
-    elif name in ("mouse", "chat", "weights_only", "stream"):
+    elif name in ("mouse", "chat", "weights_only", "stream", "fresh"):
         if not isinstance(value, bool):
             return f"{name} must be true or false, not {value!r}."
     elif name == "keys":
@@ -141,7 +147,7 @@ def load(path: Path | None = None) -> Options:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         return Options(notice=f"{path} is not valid TOML ({error}): the defaults are used.")
-    known = {option.name for option in fields(Options)} - {"notice", "welcome"}
+    known = {option.name for option in fields(Options)} - {"notice", "welcome", "asked", "session"}
     for name, value in values.items():
         problem = f"it has no option {name!r}." if name not in known else check(name, value)
         if problem:

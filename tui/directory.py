@@ -18,6 +18,9 @@ from .scene import Moved, Scene
 from .views.help import Entry
 from .views.palette import Place
 
+Typed = Callable[[str], Sequence[Place]]
+"""What a text does."""
+
 
 class Lists(Protocol):
     """What can be said of the list that is shown."""
@@ -32,10 +35,10 @@ class Directory:
     """The palette's side of the screen it is opened on."""
 
     def __init__(
-        self, screen: Screen[None], scene: Scene, go: Callable[[Moved], None], lists: Lists
+        self, screen: Screen[None], scene: Scene, go: Callable[[Moved], None], lists: Lists, also: Typed
     ) -> None:
-        """``lists``: the list that is shown."""
-        self._screen, self._scene, self._go, self._lists = screen, scene, go, lists
+        """``lists``: the list that is shown; ``also``: what else a text that is typed does."""
+        self._screen, self._scene, self._go, self._lists, self._also = screen, scene, go, lists, also
         self._aliases: Mapping[str, str] = {}
         self.history: list[str] = []
         """What was run by its words, oldest first."""
@@ -82,7 +85,8 @@ class Directory:
         if word.lower() == "sort" and rest.strip():
             return [(f"sort {rest.strip()}", "The list that is shown by that column; again: the other way round.",
                      lambda: self._say(self._lists.sort(rest.strip())))]  # fmt: skip
-        return [(name, sentence, goes(move)) for name, sentence, move in moves.typed(self._scene.selection, text)]
+        typed = moves.typed(self._scene.selection, text)
+        return [*((name, sentence, goes(move)) for name, sentence, move in typed), *self._also(text)]
 
     def _say(self, sentence: str) -> None:
         if sentence:

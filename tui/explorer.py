@@ -22,6 +22,7 @@ from .desk import PANEL, Desk
 from .dialogs import Dialogs
 from .directory import Directory
 from .inview import InView
+from .keeping import Keeping, Start
 from .messages import EngineEvent, ExportWanted
 from .pace import Pace
 from .pane import Lines, title
@@ -47,7 +48,9 @@ from .working import Working
 class Explorer(Screen[None]):
     """The widgets, and the parts that fill them."""
 
-    def __init__(self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float) -> None:
+    def __init__(
+        self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float, start: Start
+    ) -> None:
         super().__init__()
         send_changes(self)
         self.engine = engine
@@ -60,11 +63,12 @@ class Explorer(Screen[None]):
         self.touring = Touring(self._card, self.scene, self.notice)
         self.main, self.panel = self.desk.main, self.desk.panel
         self.cards = Cards(self, self.scene, self.notice)
+        self.keeping = Keeping(self, self.scene, self.notice, start)
         self._dialogs = Dialogs(self, self.scene, self.notice)
         self._browsing = Browsing(self, self.scene, self.notice)
         self._working = Working(self, self.scene)
         self._in_view = InView(self, self.scene, self.desk, self.notice)
-        self.directory = Directory(self, self.scene, self.desk.go, self._in_view)
+        self.directory = Directory(self, self.scene, self.desk.go, self._in_view, self.keeping.places)
         self._status, self._strip, self._inspector = Status(), TokenStrip(), Static(id="inspector")
         self._footer = KeysFooter(lambda: (keys.offers(keys.place(self.focused)), keys.meaningless(self.selection)))
         self._line = PromptLine(selection.text, history)
@@ -159,8 +163,9 @@ class Explorer(Screen[None]):
     def opened(self) -> None:
         """Another model is open: its tree, its notes."""
         self.desk.heads.build(self.selection)
-        if said := self.cards.read():
-            self.notice.say(said)
+        noted, (kept, good) = self.cards.read(), self.keeping.opened()
+        if said := f"{noted} {kept}".strip():
+            self.notice.say(said, good=good and not noted)
         self._browsing.remember()
         self.call_later(self.cards.recall)
 
@@ -169,6 +174,7 @@ class Explorer(Screen[None]):
     @on(EngineEvent)
     def _engine_said(self, message: EngineEvent) -> None:
         self.scene.said(message.event)
+        self.keeping.proceed()
         if not self.pace.waits("draw"):  # else it would say of a model that is there what the picture does not yet
             self._status.activity = self.scene.wishes.activity
 
@@ -236,6 +242,15 @@ class Explorer(Screen[None]):
 
     def action_stack(self, name: str) -> None:
         self.cards.keeping(lambda: self.desk.change(name, self.action_ask))
+
+    def action_undo(self) -> None:
+        self.action_stack("undo") if self.desk.entry is not None else self.cards.keeping(self.keeping.undo)
+
+    def action_redo(self) -> None:
+        self.cards.keeping(lambda: self.keeping.undo(back=False))
+
+    def action_kept(self, name: str) -> None:
+        self.keeping.run(name)
 
     def action_pin(self) -> None:
         self.scene.pin()

@@ -23,6 +23,7 @@ class FindLook(Look):
     """What was looked for last."""
 
     travels: ClassVar[bool] = False
+    passing: ClassVar[tuple[str, ...]] = ("text",)
     text: str = ""
 
     def for_model(self) -> Self:

@@ -111,7 +111,9 @@ FLAGS: Mapping[str, Flag] = {
 def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export]) -> None:
     """The arguments of ``circuit-tui export``. ``others``: exports that belong to no page."""
     exports = {**others, **pages.exports()}
-    parser.description = "Compute what a view shows and write it to a file or to standard output."
+    parser.description = ("Compute what a view shows and write it to a file or to standard output. With --session FILE "
+                          "or --replay FILE in VIEW's place: the view of a session that the app saved, or the one that "
+                          "a log leads to.")  # fmt: skip
     parser.add_argument("view", choices=exports, metavar="VIEW", help=f"one of {', '.join(exports)}")
     files = ", ".join(f"{name}: {export.file}" for name, export in exports.items() if export.file)
     parser.add_argument("file", nargs="?", metavar="FILE", help=files)

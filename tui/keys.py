@@ -37,7 +37,7 @@ def every() -> list[Binding]:
 def entries() -> list[Entry]:
     """The commands, as the help and the palette show them."""
     return [
-        Entry(c.id, " ".join(map(display, c.keys)), c.label, c.help, c.group, c.also)
+        Entry(c.id, " ".join(map(display, c.keys)) or f":{c.id}", c.label, c.help, c.group, c.also)
         for c in commands.every()
         if c.id != "palette"
     ]

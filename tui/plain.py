@@ -172,8 +172,9 @@ def _one_of(data: Any, hints: tuple[Any, ...], reading: _Reading, where: str, de
     # What came furthest is what was meant: a broken field says more than "neither this nor that".
     furthest = max(troubles, key=lambda trouble: len(trouble.where))
     others = [hint for hint in hints if hint is not type(None)]
-    if len(furthest.where) > len(where) or (len(others) == 1 and isinstance(data, dict)):
-        raise furthest
+    alone = others[0] if len(others) == 1 else None
+    if len(furthest.where) > len(where) or (alone and (isinstance(data, dict) or alone in reading.others)):
+        raise next((trouble for trouble in troubles if trouble.where == furthest.where), furthest)
     raise _wanted(data, " or ".join(map(_called, hints)), where)
 
 

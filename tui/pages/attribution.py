@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 from .. import arrange
 from ..declared import NO_TOKENS, Asked, Export, Here, Nothing, Option, Panel, Say, Segments
@@ -22,6 +22,7 @@ from .panels import directions, neuron_writes, part_write
 class AttributionLook(PartColumn):
     """What the parts are, and where the cursor is beyond the heads."""
 
+    passing: ClassVar[tuple[str, ...]] = ("column", "beside", "row")
     grain: jobs.Grain = "head"
     row: int = 0
     """Row under the cursor in a list of neurons."""

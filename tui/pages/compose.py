@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from .. import arrange
 from ..declared import NO_HEAD, NO_TOKENS, Asked, Command, Export, Here, Nothing, Option, Panel, Say, Segments
@@ -24,6 +24,7 @@ _KINDS = {"q": "query", "k": "key", "v": "value"}
 class ComposeLook(Look):
     """Which composition, the other head, and whether the circuit through both is shown."""
 
+    passing: ClassVar[tuple[str, ...]] = ("other",)
     kind: jobs.Composed = "k"
     direction: jobs.Direction = "from"
     other: jobs.HeadAt = (0, 0)

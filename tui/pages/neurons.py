@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 from ..declared import NO_TOKENS, Asked, Export, Here, Nothing, Option, Say, Segments
 from ..engine import jobs
@@ -31,6 +31,8 @@ def _mixed(s: Selection) -> bool:
 class NeuronsLook(Look):
     """Which neuron was asked for, and the row under the cursor."""
 
+    passing: ClassVar[tuple[str, ...]] = ("neuron", "row", "placed")
+    found: ClassVar[tuple[str, ...]] = ("placed",)
     neuron: jobs.HeadAt | None = None
     """Layer and number of the neuron that the user named; None: those that matter most."""
     row: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Self, get_args
+from typing import ClassVar, Self, get_args
 
 from ..declared import NO_HEAD, Asked, Export, Here, Lookup, Nothing, Panel, Problem, Question, Say, Segments
 from ..engine import jobs
@@ -24,6 +24,7 @@ NO_FILTER = jobs.TokenFilter()
 class PairsLook(Look):
     """Which tokens are searched, and the row under the cursor."""
 
+    passing: ClassVar[tuple[str, ...]] = ("row",)
     filter: jobs.TokenFilter = NO_FILTER
     filter_text: str = ""
     row: int = 0

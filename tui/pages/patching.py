@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 from .. import arrange, prompts
 from ..declared import Asked, Command, Export, Here, Nothing, Option, Panel, Say, Segments
@@ -33,6 +33,7 @@ STATISTICS = ("ratio of means", "spread", "same sign")
 class PatchingLook(Look):
     """What is patched, which way, and what is measured."""
 
+    passing: ClassVar[tuple[str, ...]] = ("row",)
     of: str = "z by head"
     measured: jobs.Metric = "logit difference"
     toward: jobs.Toward = "denoise"

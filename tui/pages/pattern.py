@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ..arrange import picked
 from ..declared import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Option, Panel, Say, Segments
@@ -23,6 +23,7 @@ MODES: tuple[Mode, ...] = ("pattern", "scores", "value-weighted", "all heads")
 class PatternLook(Look):
     """What of the attention is drawn."""
 
+    passing: ClassVar[tuple[str, ...]] = ("over_cell",)
     mode: Mode = "pattern"
     statistic: Literal["mean", "spread"] = "mean"
     """Over a file of prompts."""

@@ -32,6 +32,7 @@ READS: dict[str, jobs.Side] = {"query reads": "q", "key reads": "k", "value read
 class FlowLook(Look):
     """What of the stream is drawn, and the component under the cursor."""
 
+    passing: ClassVar[tuple[str, ...]] = ("component", "other")
     measure: Flow = "norm"
     component: int = 0
     """Row under the cursor."""

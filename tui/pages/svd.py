@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self, get_args
+from typing import ClassVar, Self, get_args
 
 from ..arrange import picked
 from ..declared import NO_HEAD, Asked, Export, Here, Nothing, Panel, Segments
@@ -19,6 +19,7 @@ from .circuit import HALF, Half, with_half_drawn
 class SVDLook(Look):
     """Which pair of singular directions."""
 
+    passing: ClassVar[tuple[str, ...]] = ("index",)
     index: int = 0
 
     def for_model(self) -> Self:

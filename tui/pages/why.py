@@ -30,6 +30,7 @@ AGAINST = ("score", "less the row's mean", "less the marked key")
 class WhyLook(Look):
     """The cursor."""
 
+    passing: ClassVar[tuple[str, ...]] = ("query", "key", "placed")
     query: int = 0
     """Component at the query."""
     key: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import arrange
 from ..declared import Asked, Export, Here, Nothing, Panel, Say, Segments
@@ -29,6 +29,7 @@ STRONGEST = 4
 class NodeLook(Look):
     """The node under the cursor."""
 
+    passing: ClassVar[tuple[str, ...]] = ("node",)
     node: str = ""
 
     def for_model(self) -> NodeLook:
