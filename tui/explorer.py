@@ -174,7 +174,7 @@ class Explorer(Screen[None]):
     @on(EngineEvent)
     def _engine_said(self, message: EngineEvent) -> None:
         self.scene.said(message.event)
-        self.keeping.proceed()
+        self.keeping.restoring.proceed()
         if not self.pace.waits("draw"):  # else it would say of a model that is there what the picture does not yet
             self._status.activity = self.scene.wishes.activity
 

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from textual.screen import Screen
 
-from . import needs, session
-from .choices import Choice, bare, differing, graft, put
+from . import session
+from .choices import Choice, bare, differing, put
 from .config import Options
 from .declared import Say
 from .log import Log
 from .pages.chosen import ChosenLook
+from .restoring import Restoring, Stage
 from .results import WEIGHTS_ONLY
 from .saver import Saver, write
 from .scene import How, Says, Scene
@@ -58,17 +59,6 @@ def begin(options: Options) -> Start:
     return Start(options.fresh, options.asked, kept)
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """A selection on its way to the screen: it is complete when its tokens are there."""
-
-    wanted: Selection
-    pin: bool = False
-    """Whether it is pinned then."""
-    difference: bool = False
-    """Whether the difference to it is shown."""
-
-
 class Keeping:
     """Watches the scene."""
 
@@ -82,17 +72,14 @@ class Keeping:
         """A session on another model, which is being opened."""
         self._left: Selection | None = None
         """What undo brings back once its model is open."""
-        self._stages: list[_Stage] = []
-        """What is restored, one after the other."""
-        self._before: Selection | None = None
-        """What was there before."""
+        self.restoring = Restoring(scene, screen.call_later, self._complete)
         scene.watch(self._changed)
 
     # --- watching ---------------------------------------------------------------------------------------------------
 
     def _changed(self, before: Selection, after: Selection, how: How, visit: int) -> None:
         if how in ("user", "cursor", "travel"):
-            self._restored(before)  # the user goes on: what was still to come would be in the way
+            self.restoring.leave(before)
         if how == "user":
             self._undo.record(before, after, visit)
         if how != "pin":
@@ -103,7 +90,7 @@ class Keeping:
     def _written(self) -> tuple[Path, bytes] | None:
         """The session as it is now. Called in any thread: all that it reads is frozen."""
         s = self._scene.selection
-        if s.model is None or s.open != s.opened or self._stages:
+        if s.model is None or s.open != s.opened or self.restoring.going_on:
             return None
         return session.of_model(s.model), self._data(s)
 
@@ -124,7 +111,7 @@ class Keeping:
     def opened(self) -> tuple[str, bool]:
         """A model is open: restore what belongs to it. What to say of that, and whether it is good."""
         said = self._belonging()
-        return said, bool(self._stages)
+        return said, self.restoring.going_on
 
     def _belonging(self) -> str:
         s, start = self._scene.selection, self._start
@@ -136,7 +123,7 @@ class Keeping:
         if awaited is not None and awaited.source == s.open.source:
             return self._brought(awaited)
         if left is not None and left.model is not None and left.model.key == s.model.key:
-            self._show([_Stage(bare(left))])
+            self.restoring.show([Stage(bare(left))])
         elif first and start.kept is not None:
             return self._brought(start.kept, self._own_choices())
         elif first and start.problem:
@@ -175,51 +162,19 @@ class Keeping:
         stay = (*stay, "page") if here.model.source == WEIGHTS_ONLY else stay
         wanted, pinned, trail = kept.on(here.model.key)
         there, said = session.restored(here, kept, wanted)
-        stages = [_Stage(put(there.put(ChosenLook()) if own else there, here, stay))]
+        stages = [Stage(put(there.put(ChosenLook()) if own else there, here, stay))]
         if pinned is not None and kept.vocabulary == here.model.vocabulary:
-            stages.insert(0, _Stage(session.restored(here, kept, pinned)[0], True, kept.difference))
+            stages.insert(0, Stage(session.restored(here, kept, pinned)[0], True, kept.difference))
         self._scene.trail.resume(trail)
         self._scene.hold(None)
-        self._show(stages)
+        self.restoring.show(stages)
         return said
 
-    def _show(self, stages: list[_Stage]) -> None:
-        self._before, self._stages = self._scene.selection, stages
-        self._draw(stages[0])
-        self._screen.call_later(self.proceed)
-
-    def _draw(self, stage: _Stage) -> None:
-        here, wanted = self._scene.selection, stage.wanted
-        # The circuits of a model are in a file of their own, which is read meanwhile.
-        wanted = wanted if wanted.look(ChosenLook).there else wanted.put(here.look(ChosenLook))
-        self._scene.change(graft(here, wanted), how="worker")
-
-    def proceed(self) -> None:
-        """Go on with what is restored, where what it waited for is there."""
-        while self._stages and self._is_complete(stage := self._stages[0]):
-            self._draw(stage)
-            if not self._is_complete(stage):
-                return
-            if stage.pin:
-                self._scene.hold(self._scene.selection, stage.difference)
-            if not self._stages[1:]:
-                self._restored(self._scene.selection)
-                return
-            del self._stages[0]
-            self._draw(self._stages[0])
-
-    def _is_complete(self, stage: _Stage) -> bool:
-        failed = self._scene.wishes.failed
-        return all(job in failed for job in needs.deciding(self._scene.selection, whole=stage.pin))
-
-    def _restored(self, now: Selection) -> None:
+    def _complete(self, before: Selection, now: Selection) -> None:
         """All of it is there: one step, for undo and the log."""
-        before, self._before = self._before, None
-        self._stages = []
-        if before is not None:
-            self._undo.record(before, now)
-            self._log.add(before, now, "a session was opened")
-            self._saver.offer()
+        self._undo.record(before, now)
+        self._log.add(before, now, "a session was opened")
+        self._saver.offer()
 
     # --- what keys and the palette do -------------------------------------------------------------------------------
 
@@ -250,7 +205,7 @@ class Keeping:
             return
         wanted = Selection(text=first.text, bos=first.bos, weights=first.weights, page=first.page)
         self._scene.hold(None)
-        self._show([_Stage(wanted)])
+        self.restoring.show([Stage(wanted)])
         self._notice.say("a fresh start; backspace brings back what was set", good=True, about="option")
 
     def save(self, name: str) -> str:
@@ -285,6 +240,11 @@ class Keeping:
         self._scene.change(replace(s, open=replace(s.open, source=kept.source)), how="session")
         return f"opening {kept.source}, the model of {kept.path.name}"
 
+    @property
+    def script(self) -> str:
+        """The log as a file has it."""
+        return self._log.script()
+
     def show_log(self) -> None:
         """What was done, line by line."""
         self._screen.app.push_screen(LogScreen(self._log.lines, self._write_log))
@@ -292,7 +252,7 @@ class Keeping:
     def _write_log(self) -> str:
         path = next(path for path in _names("circuit-tui-log", ".txt") if not os.path.lexists(path))
         try:
-            write(path.absolute(), self._log.script().encode("utf-8", "backslashreplace"))
+            write(path.absolute(), self.script.encode("utf-8", "backslashreplace"))
         except OSError as error:
             return f"{path.absolute()} could not be written ({error.strerror}): start in a folder that you may write to"
         return f"written: {path.absolute()}"

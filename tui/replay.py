@@ -136,17 +136,23 @@ def _opened(s: Selection, kept: session.Kept, get: Callable[[Job], Any]) -> Sele
 
 def _replayed(s: Selection, lines: list[str], o: argparse.Namespace, get: Callable[[Job], Any]) -> Selection:
     """The selection after all lines. Missing names the first that cannot be done."""
+    start = s.open if o.model is not None else None  # the command line has the last word
     for number, line in enumerate(lines, 1):
         try:
-            there = steps.done(s, line, get)
+            s = step(s, line, get, start)
         except ValueError as error:
             raise Missing(f"Line {number} of {o.replay}: {error}.", "See the README, “Sessions, undo and the log”."
                           ) from None  # fmt: skip
-        if there.open != s.open and o.model is not None:
-            there = replace(there, open=s.open)  # the command line has the last word
-        # Nothing is opened before the log has named its model.
-        s = there if there.model is None and there.open == s.open else known(there, get)
     return known(s, get)
+
+
+def step(s: Selection, line: str, get: Callable[[Job], Any], start: Open | None = None) -> Selection:
+    """The selection after one line, with the answers that it waits for: the next line stands on them. ``start``: the
+    model, whatever the line says. ValueError says what is wrong with the line."""
+    there = steps.done(s, line, get)
+    if not steps.is_step(line):
+        return s
+    return known(there if start is None else replace(there, open=start), get)
 
 
 def _shown(s: Selection, get: Callable[[Job], Any]) -> tuple[Selection, Result]:

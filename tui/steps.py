@@ -25,6 +25,7 @@ from .spelling import Spelling, known
 Get = Callable[[jobs.Job], Any]
 """Whoever computes jobs."""
 _NOBODY = ModelKey("", "", "", "")
+_BLANK = "\r\n \t"
 _BOS: Mapping[str, bool | None] = {"auto": None, "on": True, "off": False}
 
 
@@ -56,9 +57,9 @@ def described(before: Selection, after: Selection) -> list[str]:
 def done(s: Selection, line: str, get: Get) -> Selection:
     """The selection after one line; an empty one and a comment change nothing. ValueError says what is wrong with it.
     ``get`` computes what has to be looked up: the tokens of an answer."""
-    line = line.strip("\r\n \t")
-    if not line or line.startswith("#"):
+    if not is_step(line):
         return s
+    line = line.strip(_BLANK)
     if (at := head_at(line)) is not None:
         return replace(s, layer=at[0], head=at[1])
     name, _, text = line.partition(" ")
@@ -67,6 +68,11 @@ def done(s: Selection, line: str, get: Get) -> Selection:
     if name not in WORDS:
         raise ValueError(f"“{name[:40]}” is no step: {', '.join(WORDS)}, set and L1H3 are")
     return WORDS[name].do(s, text.strip(), get)
+
+
+def is_step(line: str) -> bool:
+    """Whether a line is neither empty nor a comment."""
+    return bool(line.strip(_BLANK)) and not line.strip(_BLANK).startswith("#")
 
 
 def _head(line: str) -> str:

@@ -71,6 +71,21 @@ async def pressed(explorer: Explorer, pilot: Pilot[None], *keys: str) -> None:
     await settled(explorer, pilot)
 
 
+async def typed(explorer: Explorer, pilot: Pilot[None], text: str) -> None:
+    """A command by its name, in the palette."""
+    await pilot.press("colon")
+    await until(pilot, lambda: explorer.app.screen is not explorer)
+    await pilot.press(*text, "enter")
+    await until(pilot, lambda: explorer.app.screen is explorer)
+    await settled(explorer, pilot)
+
+
+async def placed(explorer: Explorer, pilot: Pilot[None], text: str) -> None:
+    """The first place that the palette offers for a text, without typing it."""
+    explorer.directory.places(text)[0][2]()
+    await settled(explorer, pilot)
+
+
 def drawn(explorer: Explorer) -> Grid:
     """The matrix on the screen."""
     grid = explorer.main.heatmap.grid

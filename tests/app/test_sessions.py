@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 
-from tests.app.driving import driven, notice, pressed, settled, until
+from tests.app.driving import driven, notice, placed, pressed, settled, typed, until
 from tests.app.recorded import RecordedBench, info
 from tui import session
 from tui.choices import bare
-from tui.explorer import Explorer
 from tui.results import ModelInfo
 from tui.selection import Selection
 
@@ -24,21 +22,6 @@ MODEL = replace(info(), vocabulary="v")
 
 def bench(**changes: Any) -> RecordedBench:
     return RecordedBench(replace(MODEL, **changes))
-
-
-async def typed(explorer: Explorer, pilot: Pilot[None], text: str) -> None:
-    """A command by its name, in the palette."""
-    await pilot.press("colon")
-    await until(pilot, lambda: explorer.app.screen is not explorer)
-    await pilot.press(*text, "enter")
-    await until(pilot, lambda: explorer.app.screen is explorer)
-    await settled(explorer, pilot)
-
-
-async def placed(explorer: Explorer, pilot: Pilot[None], text: str) -> None:
-    """The first place that the palette offers for a text, without typing it."""
-    explorer.directory.places(text)[0][2]()
-    await settled(explorer, pilot)
 
 
 def chosen(s: Selection) -> Selection:
