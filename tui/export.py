@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def export(options: argparse.Namespace) -> int:
     """Compute and write one view; returns the exit code. ``options`` as parsed by ``add_arguments``."""
     try:
-        form, wanted = _format(options), {**OTHERS, **pages.exports()}[options.view]
+        form, wanted = form_of(options), {**OTHERS, **pages.exports()}[options.view]
         flags.check(options, wanted)
         from .engine.run import Bench
 
@@ -170,7 +170,8 @@ class InPlace:
             self._terminal.flush()
 
 
-def _format(options: argparse.Namespace) -> str:
+def form_of(options: argparse.Namespace) -> str:
+    """The format that is asked for; Usage where an ending says none."""
     if options.format:
         return str(options.format)
     try:

@@ -20,9 +20,9 @@ from .choices import graft
 from .declared import Nothing
 from .engine.jobs import Job, Open
 from .engine.trouble import told
-from .export import InPlace, save
+from .export import InPlace, form_of, save
 from .flags import Usage
-from .formats import FORMATS, encode, format_of
+from .formats import FORMATS, encode
 from .process import fail
 from .results import Result
 from .selection import Selection, settle
@@ -57,7 +57,7 @@ def export(options: argparse.Namespace) -> int:
     try:
         if (options.session is None) == (options.replay is None):
             raise Usage("--session and --replay both say what is exported: leave one of them out")
-        form = options.format or (format_of(Path(options.out)) if options.out else "txt")
+        form = form_of(options)
         lines = _script(options.replay) if options.replay is not None else []
         kept = session.read(options.session) if options.session is not None else None
         from .engine.run import Bench
@@ -81,7 +81,7 @@ def export(options: argparse.Namespace) -> int:
     except Usage as error:
         return fail(str(error), 2)
     except BrokenPipeError:
-        raise
+        raise  # nobody is left to tell
     except KeyboardInterrupt:
         return fail("interrupted", 1)
     except Exception as error:

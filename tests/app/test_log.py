@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -15,6 +16,7 @@ from textual.widgets import OptionList, Static
 
 from tests.app.driving import driven, placed, pressed, settled, until
 from tests.app.recorded import RecordedBench, info
+from tests.readme import table
 from tui import pages, steps
 from tui.choices import bare
 from tui.engine import jobs
@@ -22,10 +24,11 @@ from tui.export import InPlace
 from tui.log import LENGTH, Log
 from tui.pages.circuit import CircuitLook, OwnTokens
 from tui.replay import known, step
-from tui.selection import Answer, Entry, Look, Pair, Selection
+from tui.selection import Answer, Entry, Pair, Selection
 from tui.steps import described, done
 from tui.views.log import LogScreen
 
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 NOON = datetime(2026, 11, 30, 12, 0)
 
 
@@ -165,8 +168,14 @@ def test_what_is_no_step_is_said(line: str, sentence: str) -> None:
     assert sentence in str(getattr(caught.value, "message", caught.value))
 
 
-def looks() -> list[type[Look]]:
-    return [kind for kind in steps.known().values() if issubclass(kind, Look)]
+def test_the_lines_of_the_readme_are_steps() -> None:
+    script = README.split("Lines can be written by hand:")[1].split("```")[1]
+    s = replayed(script.replace("Berlin", "London"))  # a word of the recorded bench
+    assert (s.page, s.name, len(s.stack), s.look(CircuitLook).normalize) == ("ov", "L0H2", 1, "centered")
+    assert s.answer is not None
+    rows = table(README, "## Sessions, undo and the log")
+    named = {line.split()[0] for cells in rows for line in re.findall(r"`([^`]+)`", cells[0])}
+    assert {*steps.WORDS, "set"} <= named
 
 
 def test_every_choice_of_every_page_has_a_line() -> None:
