@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from . import moves, scale, selection, stack, tree
+from . import finding, scale, selection, stack, tree
 from .engine import jobs
 from .plain import Others, from_plain, to_plain
 from .results import ModelKey, Pairs, Tokens
@@ -63,7 +63,7 @@ def known() -> dict[str, type]:
         jobs.Open, jobs.Run, jobs.Target, jobs.Tokenize, jobs.Words, jobs.PreparePrompts, jobs.Prompts, jobs.PromptRow,
         jobs.TokenFilter, jobs.Repeats, jobs.Ablation, jobs.Patch, jobs.CutEdge, jobs.Unchanged, jobs.AddVector,
         jobs.SteeringDirection, Tokens, Pairs, selection.File, selection.Answer, selection.Likeliest, selection.Entry,
-        selection.Pair, Selection, moves.FindLook, scale.ScaleLook, stack.StackLook, tree.TreeLook,
+        selection.Pair, Selection, finding.FindLook, scale.ScaleLook, stack.StackLook, tree.TreeLook,
     )  # fmt: skip
     return {kind.__name__: kind for kind in (*made, *_looks(Look))}
 
