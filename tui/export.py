@@ -10,21 +10,19 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from . import flags, notes, pages
 from .asked import Missing, Request
 from .config import source
 from .declared import Asked, Export
+from .engine.bench import Bench, Context
 from .engine.jobs import Job, Open, interventions_of
 from .engine.trouble import told
 from .flags import Usage
 from .formats import encode, format_of
 from .process import fail
 from .results import ModelInfo, Result, Tokens
-
-if TYPE_CHECKING:
-    from .engine.run import Bench
 
 
 def _no_job(ask: Asked) -> Job:
@@ -134,7 +132,7 @@ def save(data: bytes, path: Path) -> None:
         raise
 
 
-class InPlace:
+class InPlace(Context):
     """The engine's context without an engine: jobs are computed at once, each once; progress goes to a terminal."""
 
     def __init__(self, bench: Bench, terminal: TextIO | None) -> None:
@@ -147,6 +145,9 @@ class InPlace:
         if job not in self._values:
             self._values[job] = self._bench.compute(job, self)
         return self._values[job]
+
+    def known(self, job: Job) -> Any | None:
+        return self._values.get(job)
 
     def check(self) -> None:
         """Nobody cancels an export but by a signal."""

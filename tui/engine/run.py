@@ -37,6 +37,7 @@ from . import (
     patched_pairs,
     patching,
     paths,
+    prepared,
     references,
     scores,
     search,
@@ -49,7 +50,8 @@ from . import (
     wiring,
 )
 from .bench import Context
-from .jobs import Boot, Job, Open, Opening, parts
+from .jobs import Boot, Job, Open, Opening, finding, parts
+from .jobs import many as in_files
 from .opened import OpenModel
 
 ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
@@ -91,6 +93,8 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     jobs.OV: heads.ov,
     jobs.OVRow: heads.ov_row,
     jobs.PairSearch: search.pair_search,
+    finding.PairBlock: search.pair_block,
+    finding.PairRows: search.pair_rows,
     jobs.Partners: vocabulary.partners,
     jobs.PatchedCells: patching.patched_cells,
     jobs.PatchedPair: patched_pairs.one_pair,
@@ -103,10 +107,11 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     jobs.Pattern: heads.pattern,
     jobs.PatternOver: many.pattern_over,
     parts.PatternSums: scores.pattern_sums,
-    jobs.PreparePrompts: many.prepare_prompts,
+    jobs.PreparePrompts: prepared.prepare_prompts,
     jobs.QK: heads.qk,
     jobs.QKDistance: heads.qk_distance,
     parts.Rank: heads.rank,
+    in_files.ReadPrompts: many.read_prompts,
     jobs.Recorded: patching.recorded,
     jobs.ReferenceMoments: references.reference_moments,
     jobs.Residual: streams.residual_grid,
