@@ -46,9 +46,8 @@ def export(options: argparse.Namespace) -> int:
     try:
         form, wanted = _format(options), {**OTHERS, **pages.exports()}[options.view]
         flags.check(options, wanted)
-        from .engine.run import Bench
-
-        context = InPlace(Bench(), sys.stderr if sys.stderr.isatty() else None)
+        bench, in_place = _bench(options)
+        context = InPlace(bench, sys.stderr if sys.stderr.isatty() else None)
         try:
             how = flags.opening(options)
             name, placing = source(options.model, options.revision), (options.device_map, options.max_memory)
@@ -57,6 +56,8 @@ def export(options: argparse.Namespace) -> int:
             result = _result(ask, wanted)
         finally:
             context.quiet()
+            if not in_place:
+                bench.close()
         for note in ask.notes:
             fail(note, 0)
         data = encode(result, form, model, ask.tokens, options.prompt or "")
@@ -76,6 +77,19 @@ def export(options: argparse.Namespace) -> int:
     except Exception as error:
         return fail(told(error), 1)
     return 0
+
+
+def _bench(options: argparse.Namespace) -> tuple[Bench, bool]:
+    """Where it is computed, and whether that is this process, which takes the model with it."""
+    if options.cluster in ("", "off"):
+        from .engine.run import Bench
+
+        return Bench(), True
+    from .cluster.bench import ClusterBench
+    from .cluster.joining import Wish
+
+    wish = Wish(options.cluster, options.cluster_workers, options.threads, options.device_map, options.max_memory)
+    return ClusterBench(wish), False
 
 
 def _result(ask: Request, wanted: Export) -> Result:

@@ -37,10 +37,10 @@ from tui.engine.jobs import (
     PreparePrompts,
     PromptRow,
     Prompts,
+    ReadPrompts,
     Target,
     Unit,
 )
-from tui.engine.jobs.many import ReadPrompts
 from tui.engine.run import Bench
 from tui.models.errors import ModelError
 from tui.results import Grid, Table

@@ -25,8 +25,7 @@ from . import attributions, lenses, states, targets, words
 from .bench import Context
 from .changes import Alone
 from .grids import grid
-from .jobs import AttributionOver, Contexts, LensOver, PatternOver, Prompts, Target
-from .jobs.many import OverPrompts, ReadPrompts
+from .jobs import AttributionOver, Contexts, LensOver, OverPrompts, PatternOver, Prompts, ReadPrompts, Target
 from .jobs.parts import Forward
 from .opened import OpenModel
 

@@ -50,8 +50,7 @@ from . import (
     wiring,
 )
 from .bench import Context
-from .jobs import Boot, Job, Open, Opening, finding, parts
-from .jobs import many as in_files
+from .jobs import Boot, Job, Open, Opening, parts
 from .opened import OpenModel
 
 ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
@@ -92,9 +91,9 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     jobs.NextTokens: streams.next_tokens,
     jobs.OV: heads.ov,
     jobs.OVRow: heads.ov_row,
+    jobs.PairBlock: search.pair_block,
+    jobs.PairRows: search.pair_rows,
     jobs.PairSearch: search.pair_search,
-    finding.PairBlock: search.pair_block,
-    finding.PairRows: search.pair_rows,
     jobs.Partners: vocabulary.partners,
     jobs.PatchedCells: patching.patched_cells,
     jobs.PatchedPair: patched_pairs.one_pair,
@@ -111,7 +110,7 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     jobs.QK: heads.qk,
     jobs.QKDistance: heads.qk_distance,
     parts.Rank: heads.rank,
-    in_files.ReadPrompts: many.read_prompts,
+    jobs.ReadPrompts: many.read_prompts,
     jobs.Recorded: patching.recorded,
     jobs.ReferenceMoments: references.reference_moments,
     jobs.Residual: streams.residual_grid,
@@ -194,6 +193,12 @@ class Bench(OpenModel):
         self.take(live)
         self._before, self._held, self._away = (job, live.info.key), live.nbytes, False
         return live.info
+
+    def adopt(self, key: ModelKey) -> None:
+        """Call the open model by another key, of the same files at another place."""
+        self.live.describe(replace(self.info, key=key))
+        if self._before is not None:
+            self._before = (self._before[0], key)
 
     @property
     def is_open(self) -> bool:

@@ -20,8 +20,7 @@ from ..text import visible
 from . import words
 from .bench import Context
 from .grids import write_details
-from .jobs import FindPairs, HeadAt, PairSearch
-from .jobs.finding import PairBlock, PairRows
+from .jobs import FindPairs, HeadAt, PairBlock, PairRows, PairSearch
 from .opened import OpenModel
 from .vocabulary import qk_path, refuse
 
