@@ -7,8 +7,11 @@ What can be asked for is what ``pages`` export. Imports are light, so that ``--h
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -46,18 +49,17 @@ def export(options: argparse.Namespace) -> int:
     try:
         form, wanted = _format(options), {**OTHERS, **pages.exports()}[options.view]
         flags.check(options, wanted)
-        bench, in_place = _bench(options)
-        context = InPlace(bench, sys.stderr if sys.stderr.isatty() else None)
-        try:
-            how = flags.opening(options)
-            name, placing = source(options.model, options.revision), (options.device_map, options.max_memory)
-            model: ModelInfo = context.get(Open(name, options.device, options.dtype, options.threads, how, *placing))
-            ask = Request(options, model, context)
-            result = _result(ask, wanted)
-        finally:
-            context.quiet()
-            if not in_place:
-                bench.close()
+        with _bench(options) as bench:
+            context = InPlace(bench, sys.stderr if sys.stderr.isatty() else None)
+            try:
+                how = flags.opening(options)
+                name, placing = source(options.model, options.revision), (options.device_map, options.max_memory)
+                job = Open(name, options.device, options.dtype, options.threads, how, *placing)
+                model: ModelInfo = context.get(job)
+                ask = Request(options, model, context)
+                result = _result(ask, wanted)
+            finally:
+                context.quiet()
         for note in ask.notes:
             fail(note, 0)
         data = encode(result, form, model, ask.tokens, options.prompt or "")
@@ -79,17 +81,24 @@ def export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _bench(options: argparse.Namespace) -> tuple[Bench, bool]:
-    """Where it is computed, and whether that is this process, which takes the model with it."""
+@contextlib.contextmanager
+def _bench(options: argparse.Namespace) -> Iterator[Bench]:
+    """Where it is computed: in this process, which takes the model with it, or on a cluster, which is left."""
     if options.cluster in ("", "off"):
-        from .engine.run import Bench
+        from .engine.run import Bench as RealBench
 
-        return Bench(), True
+        yield RealBench()
+        return
     from .cluster.bench import ClusterBench
     from .cluster.joining import Wish
 
     wish = Wish(options.cluster, options.cluster_workers, options.threads, options.device_map, options.max_memory)
-    return ClusterBench(wish), False
+    with contextlib.redirect_stdout(io.StringIO()):  # Ray prints what befalls its workers
+        bench = ClusterBench(wish)
+        try:
+            yield bench
+        finally:
+            bench.close()
 
 
 def _result(ask: Request, wanted: Export) -> Result:

@@ -16,7 +16,7 @@ from .worker import versions
 
 WAIT = 0.05
 """Seconds between two looks at whether a job is still wanted."""
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds that a cluster has to make a worker; libraries are imported in it."""
 GONE = "No worker of the cluster is left."
 ALONE = "Open the model again (m) to ask the cluster for new ones, or start circuit-tui without --cluster."
@@ -175,6 +175,7 @@ class Crew:
     def _gather(self, ctx: Context) -> list[Lane]:
         """The workers that are there: all, or those that come in time. Refusal where there is none."""
         for lane in self.lanes:
+            lane.renew()
             if not lane.about and not lane.is_coming:
                 lane.start()
         until = self._clock() + PATIENCE

@@ -24,8 +24,8 @@ KNOCKS = 5.0
 """Seconds until an address that does not answer is given up."""
 STORE = 100_000_000
 """Bytes of shared memory of a cluster that is started here: results pass through it, weights do not."""
-PATIENT = str(10**8)
-"""Seconds that Ray waits for a head that is gone before it ends the process; ours would be the app's."""
+QUIET = {"RAY_gcs_rpc_server_reconnect_timeout_s": str(10**8), "RAY_BACKEND_LOG_LEVEL": "fatal"}
+"""Ray ends a process whose cluster's head is gone for a minute: ours is the app's. What goes wrong is said by us."""
 SHORT, PREFIX = Path("/tmp"), "circuit-tui-ray-"
 
 
@@ -72,7 +72,9 @@ def join(wish: Wish) -> tuple[int, Needs]:
     if why := missing():
         raise Refusal(why, WITHOUT)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", PATIENT)
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
     if wish.address == LOCAL:
         _start(wish)
     else:
@@ -102,7 +104,7 @@ def _start(wish: Wish) -> None:
         ray.init(
             LOCAL, num_cpus=max(wish.workers or 2, os.cpu_count() or 1), object_store_memory=STORE,
             include_dashboard=False, _temp_dir=str(_own(os.getpid())), namespace="circuit-tui", log_to_driver=False,
-            logging_level=logging.ERROR,
+            configure_logging=False,
         )  # fmt: skip
     except Exception as error:
         raise Refusal(f"A cluster could not be started on this machine: {_first_line(error)}", WITHOUT) from None
@@ -137,7 +139,7 @@ def _connect(address: str) -> None:
     import ray
 
     try:
-        ray.init(where or AUTO, namespace="circuit-tui", log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(where or AUTO, namespace="circuit-tui", log_to_driver=False, configure_logging=False)
     except Exception as error:
         raise Refusal(f"The cluster at {where or address} could not be joined: {_first_line(error)}",
                       f"Start circuit-tui on one of its nodes, with the same Ray and Python. {WITHOUT}") from None

@@ -33,7 +33,7 @@ from .worker import Worker
 LISTENS = 2.0
 """Seconds that one question for news stays with a worker which has none."""
 LIVES = 3
-"""So often a worker is started in the place of one that was lost."""
+"""So often a worker is started, in the place of one that was lost, until a model is opened again."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ class Lane:
         """How often it was started."""
         self.reports: deque[Report] = deque()
         """What it has said, and nobody has read yet."""
+        self._left = LIVES
         self._needs = needs
         self._actor: Any = None
         self._arrival: Any = None
@@ -103,16 +104,21 @@ class Lane:
         """``worker 2 on gpu-3``."""
         return f"worker {self.number}{f' on {self.about.node}' if self.about else ''}"
 
+    def renew(self) -> None:
+        """Forget how often it was lost."""
+        self._left = LIVES
+
     def start(self) -> bool:
         """Ask the cluster for a worker. False: it was lost too often."""
         import ray
 
         self.about, self.key, self.opening, self.busy, self.batch, self.sweep = None, None, None, 0, None, 0
         self.reports.clear()
-        self.is_coming = self.life < LIVES
+        self.is_coming = self._left > 0
         if not self.is_coming:
             return False
         self.life += 1
+        self._left -= 1
         self._question = None
         made = ray.remote(Worker).options(
             name=f"circuit-tui-{platform.node()}-{os.getpid()}-{self.number}-{self.life}", num_cpus=1,

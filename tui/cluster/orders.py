@@ -24,6 +24,8 @@ class About:
     """Package → version, the model libraries' and our own."""
     device: str
     """Name of the accelerator; empty: none."""
+    pid: int
+    """Its process there."""
 
 
 # --- to a worker ---

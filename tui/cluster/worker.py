@@ -97,7 +97,7 @@ class Worker:
         import torch
 
         device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
-        return About(platform.node(), versions(), device)
+        return About(platform.node(), versions(), device, os.getpid())
 
     def tell(self, orders: Sequence[Order]) -> None:
         """Orders for the thread, in this order."""
