@@ -221,18 +221,19 @@ def test_a_worker_that_is_killed_in_mid_sweep(
     """Its share is computed again, the numbers are the same, the status line says so, and another takes its place."""
     info = opened(cluster)
     settle(cluster)
-    victim, killed = cluster.crew.lanes[which], []
+    victim, killed = cluster.crew.lanes[which], list[int]()
 
     def at(stage: str, done: int) -> None:
         if stage.startswith("pattern scores") and done >= 40 and not killed:
-            killed.append(victim.name)
+            killed.append(done)
             kill(victim)
 
     job = HeadScores(info.key, Repeats(seed=which, rows=600))
     context = Watched(cluster, at)
     same(context.get(job), desk.get(job))
     assert killed
-    assert any(f"{killed[0]} was lost, its share is computed again" in stage for stage in context.stages)
+    said = f"worker {which + 1} was lost: its share runs again"
+    assert f"{said} · pattern scores" in context.stages
     batches = 600 // 5
     assert len(given) <= batches + 2 * len(cluster.crew.lanes), "what was done is not done again"
     settle(cluster)

@@ -104,7 +104,7 @@ class ClusterBench:
             match self._next(lead, ctx):
                 case Went(stage, done, total):
                     trouble = self.crew.trouble
-                    ctx.progress(f"{stage} · {trouble}" if trouble else stage, done, total)
+                    ctx.progress(f"{trouble} · {stage}" if trouble else stage, done, total)
                 case SoFar(result):
                     ctx.partial(result)
                 case Ask(job):

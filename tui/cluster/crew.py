@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,8 @@ from . import joining
 from .lane import Lane, Lost, heard
 from .orders import About, Ended, Fault, Opened, Went
 from .worker import versions
+
+log = logging.getLogger(__name__)
 
 WAIT = 0.05
 """Seconds between two looks at whether a job is still wanted."""
@@ -82,7 +85,8 @@ class Crew:
 
     def replace(self, lane: Lane, ctx: Context) -> None:
         """A worker is lost: another is started in its place."""
-        self.trouble = f"{lane.name} was lost, its share is computed again"
+        log.warning("%s was lost", lane.name)
+        self.trouble = f"worker {lane.number} was lost: its share runs again"
         lane.start()
         ctx.progress(self.trouble)
 
@@ -101,6 +105,7 @@ class Crew:
                 self.replace(lane, ctx)
             except Refusal as problem:
                 lane.end()
+                log.warning("%s", problem.message)
                 self.trouble = problem.message.rstrip(".")
                 ctx.progress(self.trouble)
 

@@ -165,7 +165,7 @@ def _shares(wish: Wish) -> tuple[int, Needs]:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus = sum(int(node.get("CPU", 0)) for node in nodes)
     gpus = [int(node.get("GPU", 0)) for node in nodes]
-    each = _gpus_of_one(wish, max(gpus, default=0))
+    each = gpus_of_one(wish, max(gpus, default=0))
     if each:
         room = sum(count // each for count in gpus)
         if not room:
@@ -177,7 +177,7 @@ def _shares(wish: Wish) -> tuple[int, Needs]:
     return count, Needs(each, wish.threads or max(1, cpus // max(count, 1)))
 
 
-def _gpus_of_one(wish: Wish, most: int) -> int:
+def gpus_of_one(wish: Wish, most: int) -> int:
     """How many GPUs a copy of the model takes: those that its map names; all of a node for a map that names none."""
     if not most or not wish.device_map:
         return min(1, most)
