@@ -108,7 +108,7 @@ def options(arguments: Sequence[str]) -> Options:
             given[name] = int(number)
     for name, value in given.items():
         if problem := config.check(name, value):
-            arguments_parser.error(problem)
+            arguments_parser.error(problem.replace("cluster_workers", "--cluster-workers"))
     if given.get("weights_only") and given.get("stream"):
         arguments_parser.error("--weights-only runs no prompt and --stream runs one: leave one of them out.")
     out = replace(config.load(), **given)

@@ -40,6 +40,27 @@ def prompts(tmp_path: Path) -> Path:
     return path
 
 
+def test_export_gives_the_same_bytes(
+    cluster: Lent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    wishes: list[Wish] = []
+
+    def lent(wish: Wish) -> Lent:
+        wishes.append(wish)
+        return cluster
+
+    monkeypatch.setattr("tui.cluster.bench.ClusterBench", lent)
+    opened(cluster)
+    arguments = ("head-scores", "--threads", "1", "--format", "json")
+    assert headless.run(DEMO, *arguments) == 0
+    here = capfdbinary.readouterr()
+    assert headless.run(DEMO, *arguments, "--cluster", "auto", "--cluster-workers", "2") == 0
+    there = capfdbinary.readouterr()
+    assert there.out == here.out
+    assert there.err == b""
+    assert wishes == [Wish("auto", 2, 1)]
+
+
 async def test_a_worker_is_lost_on_the_screen(cluster: Lent, desk: Desk, prompts: Path) -> None:
     """The status line says so, the sweep goes on, and its numbers are those of one machine."""
     opened(cluster)
@@ -49,6 +70,7 @@ async def test_a_worker_is_lost_on_the_screen(cluster: Lent, desk: Desk, prompts
     async with app.run_test(size=(140, 40)) as pilot:
         scene, status = app.explorer.scene, app.explorer.query_one(Status)
         await until(pilot, lambda: scene.selection.file is not None and scene.selection.file.prepared is not None, LONG)
+        await until(pilot, lambda: scene.selection.model is not None and not scene.selection.model.source, LONG)
         await pilot.press("5")
         await until(pilot, lambda: "prompts" in status.activity and "/" in status.activity, LONG)
         kill(cluster.crew.lanes[1])
@@ -66,27 +88,6 @@ def _lens(app: CircuitApp) -> Any:
 
     s = app.explorer.selection
     return pages.of(s).shown(s)
-
-
-def test_export_gives_the_same_bytes(
-    cluster: Lent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
-    wishes: list[Wish] = []
-
-    def lent(wish: Wish) -> Lent:
-        wishes.append(wish)
-        return cluster
-
-    monkeypatch.setattr("tui.cluster.bench.ClusterBench", lent)
-    settle(cluster) if cluster.crew.info is not None else opened(cluster)
-    arguments = ("head-scores", "--threads", "1", "--format", "json")
-    assert headless.run(DEMO, *arguments) == 0
-    here = capfdbinary.readouterr()
-    assert headless.run(DEMO, *arguments, "--cluster", "auto", "--cluster-workers", "2") == 0
-    there = capfdbinary.readouterr()
-    assert there.out == here.out
-    assert there.err == b""
-    assert wishes == [Wish("auto", 2, 1)]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_number_of_workers(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.options(["--cluster", "local", "--cluster-workers", "3"]).cluster_workers == 3
     with pytest.raises(SystemExit):
         cli.options(["--cluster", "local", "--cluster-workers", "0"])
-    assert "cluster_workers must be a whole number" in capsys.readouterr().err
+    assert "--cluster-workers must be a whole number" in capsys.readouterr().err
     assert headless.run(DEMO, "head-scores", "--cluster", "local", "--cluster-workers", "0") == 2
     assert "--cluster-workers must be a whole number" in capsys.readouterr().err
 

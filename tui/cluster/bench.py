@@ -58,13 +58,10 @@ class ClusterBench:
             return self._ready[job]
         if self._asked is not None and self._asked[1] == job:
             return self._part(self._asked[0], ctx)
-        self.crew.trouble = ""
+        self.crew.forget_trouble()
         while True:
-            if isinstance(job, Open):
-                return self.crew.open(job, ctx)
-            lead = self.crew.lead(ctx)
             try:
-                return self._run(lead, job, ctx)
+                return self.crew.open(job, ctx) if isinstance(job, Open) else self._run(self.crew.lead(ctx), job, ctx)
             except Lost as lost:
                 self.crew.replace(lost.lane, ctx)
 

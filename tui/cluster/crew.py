@@ -22,6 +22,7 @@ WAIT = 0.05
 PATIENCE = 120.0
 """Seconds that a cluster has to make a worker; libraries are imported in it."""
 GONE = "No worker of the cluster is left."
+HERE = "circuit-tui[cluster] has to be on every node, in the environment that runs `ray start`."
 ALONE = "Open the model again (m) to ask the cluster for new ones, or start circuit-tui without --cluster."
 
 
@@ -38,6 +39,10 @@ class Crew:
         """How a worker that comes later opens the model."""
         self._opened: Opened | None = None
         """The model as the first worker has it: all must have the same."""
+
+    def forget_trouble(self) -> None:
+        """Another run begins."""
+        self.trouble = ""
 
     def count(self) -> int:
         """A number for the next run or sweep: larger than any before."""
@@ -193,7 +198,8 @@ class Crew:
                         self._check(lane)
                 except Lost as lost:
                     if not lane.start():
-                        raise Refusal(f"Worker {lane.number} could not be started: {lost.__cause__}", ALONE) from None
+                        why = last_line(lost.__cause__)
+                        raise Refusal(f"Worker {lane.number} could not be started: {why}", HERE) from None
             time.sleep(WAIT)
         lanes = [lane for lane in self.lanes if lane.about is not None]
         if not lanes:
@@ -229,6 +235,12 @@ def alike(about: About, first: About) -> None:
         names = [device or "no GPU" for device in (about.device, first.device)]
         raise Refusal(f"{about.node} has {names[0]}, and {first.node} {names[1]}: numbers might differ.",
                       "Choose nodes that are alike, such as by --cluster-workers.")  # fmt: skip
+
+
+def last_line(error: BaseException | None) -> str:
+    """What an error says in the end: Ray's bring tracebacks from other processes."""
+    lines = [line for line in map(str.strip, str(error).splitlines()) if line]
+    return lines[-1] if lines else "nothing is known of it."
 
 
 def how_later(job: Open) -> Open:

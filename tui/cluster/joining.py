@@ -24,7 +24,7 @@ KNOCKS = 5.0
 """Seconds until an address that does not answer is given up."""
 STORE = 100_000_000
 """Bytes of shared memory of a cluster that is started here: results pass through it, weights do not."""
-QUIET = {"RAY_gcs_rpc_server_reconnect_timeout_s": str(10**8), "RAY_BACKEND_LOG_LEVEL": "fatal"}
+PATIENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": str(10**8)}
 """Ray ends a process whose cluster's head is gone for a minute: ours is the app's. What goes wrong is said by us."""
 SHORT, PREFIX = Path("/tmp"), "circuit-tui-ray-"
 
@@ -72,7 +72,7 @@ def join(wish: Wish) -> tuple[int, Needs]:
     if why := missing():
         raise Refusal(why, WITHOUT)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    for name, value in QUIET.items():
+    for name, value in PATIENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     if wish.address == LOCAL:
