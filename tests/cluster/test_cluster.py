@@ -172,7 +172,7 @@ def test_the_same_numbers_as_on_one_machine(cluster: Lent, desk: Desk, given: Gi
         if isinstance(want, Grid):
             assert got.values.base is None or got.values.flags.owndata, f"{name} keeps Ray's memory"
     shares = [worker for worker, _ in given.shares]
-    assert min(shares.count(1), shares.count(2)) > 20, "both workers had a share"
+    assert min(shares.count(1), shares.count(2)) > 3, "both workers had a share"
     assert context.partials
     assert all(partial.header.partial for partial in context.partials)  # type: ignore[union-attr]
 

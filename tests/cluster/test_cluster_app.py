@@ -36,7 +36,7 @@ def prompts(tmp_path: Path) -> Path:
     """Enough of them that a sweep lasts."""
     path = tmp_path / "prompts.txt"
     lines = [f"the capital of {land} is {word}" for land in ("France", "Italy", "Spain") for word in ("a", "in", "the")]
-    path.write_text("\n".join(lines * 150) + "\n")
+    path.write_text("\n".join(lines * 60) + "\n")
     return path
 
 
