@@ -40,7 +40,7 @@ run: $(RUNTIME)
 
 # Cheapest first; the tests' own summary is the last thing printed.
 # Unit, Pilot and snapshot tests share the cores; what drives real terminals and counts seconds has the machine alone.
-ALONE := tests/e2e tests/test_wheel.py tests/test_imports.py tests/test_cli.py
+ALONE := tests/e2e tests/cluster tests/test_wheel.py tests/test_imports.py tests/test_cli.py
 test: lint
 	$(BIN)/python -m pytest -n auto --dist loadfile $(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS)
 	$(BIN)/python -m pytest $(ALONE) $(PYTEST_ARGS)

@@ -69,6 +69,23 @@ def make_bench() -> Bench:
     return RealBench()
 
 
+def bench_of(options: Options) -> Callable[[], Bench]:
+    """What makes the bench: of the model on this machine, or on a cluster."""
+    if options.cluster in ("", "off"):
+        return make_bench
+
+    def make() -> Bench:
+        from .cluster.bench import ClusterBench
+        from .cluster.joining import Wish
+        from .views.plot import warm
+
+        warm()
+        return ClusterBench(Wish(options.cluster, options.cluster_workers, options.threads, options.device_map,
+                                 options.max_memory))  # fmt: skip
+
+    return make
+
+
 def opening(options: Options) -> Opening:
     """How the model is opened: what its files say first, and the model itself behind that, unless it is never to be
     loaded."""
@@ -95,10 +112,10 @@ class CircuitApp(App[None]):
     def __init__(
         self,
         options: Options,
-        bench: Callable[[], Bench] = make_bench,
+        bench: Callable[[], Bench] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """``bench`` is where jobs are computed and ``clock`` times them: tests bring their own."""
+        """``bench`` makes where jobs are computed (None: by the options), ``clock`` times: tests bring their own."""
         super().__init__()
         self.options = options
         self._errors: deque[float] = deque(maxlen=ERRORS)
@@ -109,7 +126,7 @@ class CircuitApp(App[None]):
         self.theme = options.theme if options.theme in self.available_themes else DARK.name
         self.set_keymap(dict(options.keys))
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
-        self.engine = Engine(self._emit, bench, clock=clock)
+        self.engine = Engine(self._emit, bench or bench_of(options), clock=clock)
         bos = {"auto": None, "on": True, "off": False}[options.bos]
         start = keeping.begin(options)
         model = options.model if start.kept is None or "model" in options.asked else start.kept.source

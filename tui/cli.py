@@ -85,6 +85,9 @@ def parser() -> argparse.ArgumentParser:
     ):
         out.add_argument(f"--{name}", metavar="|".join(config.CHOICES[name]), help=text)
     out.add_argument("--threads", metavar="N", help="CPU threads to compute with (default: torch decides)")
+    out.add_argument("--cluster", metavar="auto|HOST:PORT|local", help="run the model on a Ray cluster: that of this "
+                     "node, or one started here")  # fmt: skip
+    out.add_argument("--cluster-workers", metavar="N", help="copies of the model on it (default: one a GPU, or a node)")
     for flag, text in FILES_ALONE.items():
         out.add_argument(flag, action="store_const", const=True, help=text)
     out.add_argument("--color", metavar="|".join(config.CHOICES["color"]), help="colours of the terminal")
@@ -101,12 +104,13 @@ def options(arguments: Sequence[str]) -> Options:
     given: dict[str, Any] = {
         name: value for name, value in vars(_one_model(arguments_parser, arguments)).items() if value is not None
     }
-    threads = given.get("threads", "")
-    if threads.isascii() and threads.isdigit():
-        given["threads"] = int(threads)
+    for name in ("threads", "cluster_workers"):
+        number = given.get(name, "")
+        if number.isascii() and number.isdigit():
+            given[name] = int(number)
     for name, value in given.items():
         if problem := config.check(name, value):
-            arguments_parser.error(problem)
+            arguments_parser.error(problem.replace("cluster_workers", "--cluster-workers"))
     if given.get("weights_only") and given.get("stream"):
         arguments_parser.error("--weights-only runs no prompt and --stream runs one: leave one of them out.")
     if given.get("fresh") and given.get("session"):
@@ -116,6 +120,11 @@ def options(arguments: Sequence[str]) -> Options:
         out = replace(out, revision=None)  # the config file's is of its own model
     if out.weights_only and out.stream:  # the command line has the last word
         out = replace(out, weights_only="stream" not in given, stream="stream" in given)
+    if out.cluster not in ("", "off"):
+        from .cluster import joining
+
+        if problem := joining.problem(out.cluster) or joining.missing():
+            refuse(problem[:1].upper() + problem[1:])
     if "fields" in given:
         _check_fields(out, arguments_parser)
     return out

@@ -91,6 +91,10 @@ class Options:
     """Whether the session of the last run is left alone."""
     asked: frozenset[str] = frozenset()
     """Options that the command line has: they win over what a session restores."""
+    cluster: str = ""
+    """The Ray cluster that the model runs on: ``auto``, ``local``, or ``host:port``; empty or ``off``: none."""
+    cluster_workers: int | None = None
+    """How many copies of the model there are on it; None: one for each GPU, or for each node."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Command id → keys, as Textual's ``App.set_keymap`` takes them."""
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -114,9 +118,9 @@ def check(name: str, value: object) -> str:
     elif name == "device":
         if not isinstance(value, str) or not _DEVICE.fullmatch(value):
             return f"device must be auto, cpu, cuda, cuda:N or mps, not {value!r}."
-    elif name == "threads":
+    elif name in ("threads", "cluster_workers"):
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1024:
-            return f"threads must be a whole number from 1 to 1024, not {value!r}."
+            return f"{name} must be a whole number from 1 to 1024, not {value!r}."
     elif name in ("mouse", "chat", "weights_only", "stream", "fresh"):
         if not isinstance(value, bool):
             return f"{name} must be true or false, not {value!r}."

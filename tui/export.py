@@ -7,24 +7,25 @@ What can be asked for is what ``pages`` export. Imports are light, so that ``--h
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from . import flags, notes, pages
 from .asked import Missing, Request
 from .config import source
 from .declared import Asked, Export
+from .engine.bench import Bench, Context
 from .engine.jobs import Job, Open, interventions_of
 from .engine.trouble import told
 from .flags import Usage
 from .formats import encode, format_of
 from .process import fail
 from .results import ModelInfo, Result, Tokens
-
-if TYPE_CHECKING:
-    from .engine.run import Bench
 
 
 def _no_job(ask: Asked) -> Job:
@@ -48,17 +49,17 @@ def export(options: argparse.Namespace) -> int:
     try:
         form, wanted = form_of(options), {**OTHERS, **pages.exports()}[options.view]
         flags.check(options, wanted)
-        from .engine.run import Bench
-
-        context = InPlace(Bench(), sys.stderr if sys.stderr.isatty() else None)
-        try:
-            how = flags.opening(options)
-            name, placing = source(options.model, options.revision), (options.device_map, options.max_memory)
-            model: ModelInfo = context.get(Open(name, options.device, options.dtype, options.threads, how, *placing))
-            ask = Request(options, model, context)
-            result = _result(ask, wanted)
-        finally:
-            context.quiet()
+        with _bench(options) as bench:
+            context = InPlace(bench, sys.stderr if sys.stderr.isatty() else None)
+            try:
+                how = flags.opening(options)
+                name, placing = source(options.model, options.revision), (options.device_map, options.max_memory)
+                job = Open(name, options.device, options.dtype, options.threads, how, *placing)
+                model: ModelInfo = context.get(job)
+                ask = Request(options, model, context)
+                result = _result(ask, wanted)
+            finally:
+                context.quiet()
         for note in ask.notes:
             fail(note, 0)
         data = encode(result, form, model, ask.tokens, options.prompt or "")
@@ -78,6 +79,26 @@ def export(options: argparse.Namespace) -> int:
     except Exception as error:
         return fail(told(error), 1)
     return 0
+
+
+@contextlib.contextmanager
+def _bench(options: argparse.Namespace) -> Iterator[Bench]:
+    """Where it is computed: in this process, which takes the model with it, or on a cluster, which is left."""
+    if options.cluster in ("", "off"):
+        from .engine.run import Bench as RealBench
+
+        yield RealBench()
+        return
+    from .cluster.bench import ClusterBench
+    from .cluster.joining import Wish
+
+    wish = Wish(options.cluster, options.cluster_workers, options.threads, options.device_map, options.max_memory)
+    with contextlib.redirect_stdout(io.StringIO()):  # Ray prints what befalls its workers
+        bench = ClusterBench(wish)
+        try:
+            yield bench
+        finally:
+            bench.close()
 
 
 def _result(ask: Request, wanted: Export) -> Result:
@@ -134,7 +155,7 @@ def save(data: bytes, path: Path) -> None:
         raise
 
 
-class InPlace:
+class InPlace(Context):
     """The engine's context without an engine: jobs are computed at once, each once; progress goes to a terminal."""
 
     def __init__(self, bench: Bench, terminal: TextIO | None) -> None:
@@ -147,6 +168,9 @@ class InPlace:
         if job not in self._values:
             self._values[job] = self._bench.compute(job, self)
         return self._values[job]
+
+    def known(self, job: Job) -> Any | None:
+        return self._values.get(job)
 
     def check(self) -> None:
         """Nobody cancels an export but by a signal."""

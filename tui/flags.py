@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from . import pages
+from . import config, pages
 from .config import FILES_ALONE
 from .declared import Export
 from .engine.jobs import Baseline, Basis, Circuit, Direction, Ends, Form, Normalize, Opening, Term, Weights
@@ -147,6 +147,9 @@ def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export])
     for written, text in FILES_ALONE.items():
         alone.add_argument(written, action="store_true", help=text)
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    parser.add_argument("--cluster", default="", metavar="auto|HOST:PORT|local",
+                        help="compute on a Ray cluster: that of this node, or one started here")  # fmt: skip
+    parser.add_argument("--cluster-workers", type=int, metavar="N", help="copies of the model on it")
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --out, else txt")
     parser.add_argument("--out", metavar="FILE", help="where to write (default: standard output)")
 
@@ -208,6 +211,10 @@ def check(o: argparse.Namespace, export: Export) -> None:
         raise Usage("--max-memory is for --device-map: it says how much each device takes")
     if o.threads is not None and o.threads < 1:
         raise Usage(f"--threads {o.threads}: at least 1")
+    for name in ("cluster", "cluster_workers"):
+        value = getattr(o, name)
+        if value not in ("", None) and (problem := config.check(name, value)):
+            raise Usage(problem.replace(name, option(name), 1))
     if o.out == "":
         raise Usage("--out needs a file name")
     if o.out and not Path(o.out).absolute().parent.is_dir():

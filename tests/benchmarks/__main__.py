@@ -17,7 +17,7 @@ from tui.terminal import LIBRARIES
 
 TOPICS = (
     "start", "unloaded", "load", "drawing", "keys", "link", "prompt", "heads", "long", "depth", "finding", "changing",
-    "patching", "large", "memory",
+    "patching", "large", "memory", "cluster",
 )  # fmt: skip
 KEPT = Path(__file__).with_name("results.json")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from ..results import Result
@@ -23,6 +23,15 @@ class Context(Protocol):
 
     def get(self, job: Job) -> Any:
         """The value of another job, from the cache or computed now and cached."""
+
+    def each(self, jobs: Sequence[Job]) -> Iterator[Any]:
+        """The values of the batches of a sweep, in this order: one after another, or side by side where there are
+        several benches. None of them may depend on another, nor its value on where it was computed."""
+        return map(self.get, jobs)
+
+    def known(self, job: Job) -> Any | None:
+        """The value of another job if it is there already."""
+        return None
 
     def check(self) -> None:
         """Raise Cancelled if nobody waits for this any more. Cheap: call it in every hook and loop."""

@@ -355,7 +355,7 @@ class Computation:
             raise Cancelled
 
 
-class Frame:
+class Frame(Context):
     """The Context of one job or part of a computation."""
 
     def __init__(self, engine: Engine, computation: Computation, job: Job) -> None:
@@ -372,6 +372,9 @@ class Frame:
             value = self._computation.run(job)
             self.check()
         return value
+
+    def known(self, job: Job) -> Any | None:
+        return self._engine.cached(job)
 
     def check(self) -> None:
         self._computation.check()
