@@ -15,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from . import keys, moves, needs, pages, phrases, scale
-from .browsing import Browsing
+from .browsing import Browsing, Lists
 from .cards import Cards
 from .commands import by_id
 from .desk import PANEL, Desk
@@ -43,7 +43,9 @@ from .wishes import Asks
 class Explorer(Screen[None]):
     """The widgets, and the parts that fill them."""
 
-    def __init__(self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float) -> None:
+    def __init__(
+        self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float, lists: Lists
+    ) -> None:
         super().__init__()
         send_changes(self)
         self.engine = engine
@@ -56,7 +58,7 @@ class Explorer(Screen[None]):
         self.cards = Cards(self, self.scene, self.notice)
         self.directory = Directory(self, self.scene, self.desk.go)
         self._dialogs = Dialogs(self, self.scene, self.notice)
-        self._browsing = Browsing(self, self.scene, self.notice)
+        self._browsing = Browsing(self, self.scene, self.notice, lists)
         self._status, self._strip, self._inspector = Status(), TokenStrip(), Static(id="inspector")
         self._line = PromptLine(selection.text, history)
         self.prompting = Prompting(self._line, self.pace, self.scene)
@@ -158,6 +160,7 @@ class Explorer(Screen[None]):
     @on(EngineEvent)
     def _engine_said(self, message: EngineEvent) -> None:
         self.scene.said(message.event)
+        self._status.line = self.scene.wishes.line
         if not self.pace.waits("draw"):  # else it would say of a model that is there what the picture does not yet
             self._status.activity = self.scene.wishes.activity
 

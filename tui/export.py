@@ -10,21 +10,19 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
-from . import flags, notes, pages
+from . import flags, host, notes, pages
 from .asked import Missing, Request
 from .config import source
 from .declared import Asked, Export
+from .engine.bench import Bench
 from .engine.jobs import Job, Open, interventions_of
 from .engine.trouble import told
 from .flags import Usage
 from .formats import encode, format_of
 from .process import fail
 from .results import ModelInfo, Result, Tokens
-
-if TYPE_CHECKING:
-    from .engine.run import Bench
 
 
 def _no_job(ask: Asked) -> Job:
@@ -48,9 +46,8 @@ def export(options: argparse.Namespace) -> int:
     try:
         form, wanted = _format(options), {**OTHERS, **pages.exports()}[options.view]
         flags.check(options, wanted)
-        from .engine.run import Bench
-
-        context = InPlace(Bench(), sys.stderr if sys.stderr.isatty() else None)
+        bench = _bench(options)
+        context = InPlace(bench, sys.stderr if sys.stderr.isatty() else None)
         try:
             how = flags.opening(options)
             name, placing = source(options.model, options.revision), (options.device_map, options.max_memory)
@@ -59,6 +56,7 @@ def export(options: argparse.Namespace) -> int:
             result = _result(ask, wanted)
         finally:
             context.quiet()
+            bench.close()
         for note in ask.notes:
             fail(note, 0)
         data = encode(result, form, model, ask.tokens, options.prompt or "")
@@ -132,6 +130,23 @@ def save(data: bytes, path: Path) -> None:
         if isinstance(error, OSError) and error.filename:
             error.filename = str(path)  # the file that was asked for, not the one beside it
         raise
+
+
+def _bench(options: argparse.Namespace) -> Bench:
+    """Where jobs are computed: here, or on another machine, on the model that is named behind it or by ``--model``."""
+    if options.remote is None:
+        from .engine.run import Bench as RealBench
+
+        return RealBench()
+    from .remote import asking, reach
+
+    name, model = host.parts(options.remote)
+    if model is not None:
+        if options.model not in ("demo", model):
+            raise Usage(f"two models are named, {options.model} (--model) and {model} (--remote): leave one out")
+        options.model = model
+    machine = host.Host(name, options.remote_command, asking.LINGER)
+    return asking.FarBench(reach.reach(machine, reach.by_ssh(machine, sys.stderr.write)))
 
 
 class InPlace:

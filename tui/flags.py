@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from . import pages
+from . import host, pages
 from .config import FILES_ALONE
 from .declared import Export
 from .engine.jobs import Baseline, Basis, Circuit, Direction, Ends, Form, Normalize, Opening, Term, Weights
@@ -145,6 +145,9 @@ def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export])
     for written, text in FILES_ALONE.items():
         alone.add_argument(written, action="store_true", help=text)
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    parser.add_argument("--remote", metavar="HOST[:MODEL]", help="compute on another machine, over ssh")
+    parser.add_argument("--remote-command", default=host.COMMAND, metavar="COMMAND",
+                        help=f"what is started there (default: {host.COMMAND})")  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --out, else txt")
     parser.add_argument("--out", metavar="FILE", help="where to write (default: standard output)")
 
@@ -206,6 +209,8 @@ def check(o: argparse.Namespace, export: Export) -> None:
         raise Usage("--max-memory is for --device-map: it says how much each device takes")
     if o.threads is not None and o.threads < 1:
         raise Usage(f"--threads {o.threads}: at least 1")
+    if o.remote is not None and isinstance(found := host.split(o.remote), str):
+        raise Usage(found)
     if o.out == "":
         raise Usage("--out needs a file name")
     if o.out and not Path(o.out).absolute().parent.is_dir():

@@ -51,7 +51,10 @@ def recent() -> list[Opened]:
 
 
 def remember(source: str, name: str, folder: str) -> bool:
-    """Keep a model that was opened, before all others. False, and nothing half-written, where there is no room."""
+    """Keep a model that was opened, before all others; by its folder where ``source`` depends on where the program was
+    started. False, and nothing half-written, where there is no room."""
+    if source.startswith(("/", ".", "~")) or Path(source).expanduser().is_dir():
+        source = folder
     kept = [opened for opened in recent() if opened.folder != folder]
     lines = [json.dumps(vars(opened)) for opened in [*kept[: KEPT - 1][::-1], Opened(source, name, folder)]]
     path = _file()
