@@ -46,11 +46,11 @@ def export(options: argparse.Namespace) -> int:
     try:
         form, wanted = _format(options), {**OTHERS, **pages.exports()}[options.view]
         flags.check(options, wanted)
+        name, placing = source(_model(options), options.revision), (options.device_map, options.max_memory)
         bench = _bench(options)
         context = InPlace(bench, sys.stderr if sys.stderr.isatty() else None)
         try:
             how = flags.opening(options)
-            name, placing = source(options.model, options.revision), (options.device_map, options.max_memory)
             model: ModelInfo = context.get(Open(name, options.device, options.dtype, options.threads, how, *placing))
             ask = Request(options, model, context)
             result = _result(ask, wanted)
@@ -133,20 +133,23 @@ def save(data: bytes, path: Path) -> None:
 
 
 def _bench(options: argparse.Namespace) -> Bench:
-    """Where jobs are computed: here, or on another machine, on the model that is named behind it or by ``--model``."""
+    """Where jobs are computed: here, or on another machine."""
     if options.remote is None:
         from .engine.run import Bench as RealBench
 
         return RealBench()
     from .remote import asking, reach
 
-    name, model = host.parts(options.remote)
-    if model is not None:
-        if options.model not in ("demo", model):
-            raise Usage(f"two models are named, {options.model} (--model) and {model} (--remote): leave one out")
-        options.model = model
-    machine = host.Host(name, options.remote_command, asking.LINGER)
+    machine = host.Host(host.parts(options.remote)[0], options.remote_command, asking.LINGER)
     return asking.FarBench(reach.reach(machine, reach.by_ssh(machine, sys.stderr.write)))
+
+
+def _model(options: argparse.Namespace) -> str:
+    """Which model: the one of ``--model``, or the one that is named behind the machine."""
+    there = host.parts(options.remote)[1] if options.remote is not None else None
+    if there is not None and options.model not in ("demo", there):
+        raise Usage(f"two models are named, {options.model} (--model) and {there} (--remote): leave one out")
+    return there or str(options.model)
 
 
 class InPlace:

@@ -104,6 +104,8 @@ _WORDS = tuple(
          "See that `ssh {name}` works; while a screen is open ssh cannot ask for a password: use a key and ssh-agent."),
         ("connection refused|no route to host|network is unreachable|connection timed out|operation timed out",
          "{name} cannot be reached.", "See that it is on and that `ssh {name}` works from here."),
+        ("broken pipe|connection reset|closed by remote host|not responding|connection closed",
+         "The line to {name} is cut.", ""),
         (r"command not found|: not found|no such file or directory|No module named|Unable to locate",
          "{name} has no `{command}`.", _INSTALL),
         ("invalid choice|unrecognized arguments", "circuit-tui on {name} is too old to serve.", _INSTALL),

@@ -87,7 +87,7 @@ class FarEngine:
                 self._failed.intersection_update(wish)
                 kept = {job: self._held.get(job, self.cache.get(job)) for job in wish}
                 self._held = {job: value for job, value in kept.items() if value is not None}
-                if any(isinstance(job, Open) for job in wish):
+                if self._opens_another():
                     self._again = ()
                 self._mail.put(_WANT, _WANT)
             return dict(self._held)
@@ -159,7 +159,7 @@ class FarEngine:
     def _talk(self, line: Line, room: str) -> None:
         """Write and read until the line is cut."""
         with self._lock:
-            if room != self._room and not any(isinstance(job, Open) for job in self._wish):
+            if room != self._room and not self._opens_another():
                 self._again = tuple(job for job, _ in self._opened)
             self._room = room
             for waiting in self._looks.values():
@@ -273,6 +273,12 @@ class FarEngine:
             self._failed.discard(job)
         if awaited:
             self._send(Done(job, message.result, message.seconds))
+
+    def _opens_another(self) -> bool:
+        """Whether a model is wanted in place of the one that was opened last."""
+        return any(
+            isinstance(job, Open) and not isinstance(job, Boot) and job not in self._held for job in self._wish
+        )
 
     def _note_open(self, job: Open, info: ModelInfo) -> None:
         self._again = tuple(one for one in self._again if one != job)

@@ -76,17 +76,22 @@ class Keeper:
             while not self._ended.is_set():
                 selector.select(LOOK_EVERY)
                 self._accept(listener)
-                if self._is_over():
+                if self.is_over():
                     with place.alone(path):  # nobody connects to one that is about to leave
                         self._accept(listener)
-                        if self._is_over():
+                        if self.is_over():
                             path.unlink(missing_ok=True)
                             break
         with contextlib.suppress(OSError):
             listener.close()
+        self.close()
+
+    def close(self) -> None:
+        """Give up every room."""
         with self._lock:
-            for room in self._rooms:
-                room.close()
+            rooms, self._rooms = self._rooms, []
+        for room in rooms:
+            room.close()
 
     def end(self) -> None:
         """Stop serving; safe in a signal handler."""
@@ -129,7 +134,8 @@ class Keeper:
                     log.warning("another user's process was turned away")
                     connection.close()
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether nothing is to be kept any more; gives up the rooms whose screens were away for too long."""
         now = monotonic()
         for room in [room for room in self._rooms if room.until is not None and room.until < now]:
             log.info("a room is given up")
@@ -181,7 +187,7 @@ class Guest:
                 if isinstance(message, talk.Bye):
                     self._keeper.give_up(room)
                     return
-                self._answer(room, message, more)
+                self.answer(room, message, more)
         finally:
             room.leave(self._mail, 60 * min(max(hello.linger, 0.0), MOST_LINGER))
             self._mail.close()
@@ -190,7 +196,8 @@ class Guest:
             if writer.ident is not None:
                 writer.join()
 
-    def _answer(self, room: Room, message: talk.Message, more: dict[str, object]) -> None:
+    def answer(self, room: Room, message: talk.Message, more: dict[str, object]) -> None:
+        """Do what the screen asks."""
         if isinstance(message, talk.Want):
             room.want(self._mail, message, more)
         elif isinstance(message, talk.Retry):
