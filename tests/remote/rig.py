@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.app.recorded import RecordedBench
-from tests.engine.fakes import Events, wait_until
+from tests.engine.fakes import SOON, Events, wait_until
 from tui.engine.events import Tied
 from tui.engine.jobs import Open, Tokenize
 from tui.engine.jobs.base import Job
@@ -76,10 +76,10 @@ class Screen:
         self.engine = FarEngine(self.events.append, reached, back_off=(0.01,))
         self.engine.start()
 
-    def value(self, job: Job) -> Any:
+    def value(self, job: Job, seconds: float = SOON) -> Any:
         """The value of a job, wanted and waited for."""
         there = self.engine.want([job])
-        wait_until(lambda: self.engine.cached(job) is not None or job in self.events.failed)
+        wait_until(lambda: self.engine.cached(job) is not None or job in self.events.failed, seconds)
         return there.get(job, self.engine.cached(job))
 
     @property

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -65,15 +66,29 @@ def gone(home: Path) -> Callable[[], bool]:
 
 
 def test_a_cut_line_keeps_the_model_and_goodbye_ends_all(box: Callable[..., reach.Dial], tmp_path: Path) -> None:
-    screen = Screen(reached(box("echo Welcome; echo to box >&2; " + SERVE)))
-    info = screen.value(Open("demo"))
+    """By a login shell that greets, libraries that print, and a relay that passes whole lines on, as srun does."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text("print('hello from a library', flush=True)\n")
+    fake = tmp_path / "srun"
+    fake.write_text(
+        f"#!{sys.executable}\nimport subprocess, sys\n"
+        "child = subprocess.Popen(sys.argv[2:], stdout=subprocess.PIPE)\n"
+        "for line in child.stdout:\n    sys.stdout.buffer.write(line)\n    sys.stdout.buffer.flush()\n"
+    )
+    fake.chmod(0o755)
+    dial = box(f"echo Welcome; echo to box >&2; PYTHONPATH={site}:$PYTHONPATH {fake} --gres=gpu:1 {SERVE}")
+    screen = Screen(reached(dial))
+    info = screen.value(Open("demo"), 60)
     (pid,) = keepers(tmp_path)
     screen.reached.line.close()
-    wait_until(lambda: screen.cuts > 0 and screen.is_tied())
+    wait_until(lambda: screen.cuts > 0 and screen.is_tied(), 30)
     assert keepers(tmp_path) == [pid]
-    assert screen.value(Tokenize(info.key, "France", True)) is not None
-    assert screen.engine.close(5.0)
-    wait_until(gone(tmp_path))
+    started = time.monotonic()
+    assert screen.value(Tokenize(info.key, "France", True), 30) is not None
+    assert time.monotonic() - started < 5, "nothing was loaded again"
+    assert screen.engine.close(10.0)
+    wait_until(gone(tmp_path), 20)
     assert not list((tmp_path / "run").glob("*.sock"))
 
 
@@ -81,7 +96,7 @@ def test_nothing_stays_after_the_last_minute(box: Callable[..., reach.Dial], tmp
     line = reached(box(), linger=0.01).line
     assert len(keepers(tmp_path)) == 1
     line.close()
-    wait_until(gone(tmp_path))
+    wait_until(gone(tmp_path), 20)
 
 
 def test_the_keeper_outlives_the_login(box: Callable[..., reach.Dial], tmp_path: Path) -> None:
@@ -90,8 +105,10 @@ def test_the_keeper_outlives_the_login(box: Callable[..., reach.Dial], tmp_path:
     (pid,) = keepers(tmp_path)
     assert os.getsid(pid) == pid, "it has a session of its own"
     os.kill(pid, signal.SIGHUP)
-    assert screen.value(Open("demo")) is not None
-    assert screen.engine.close(5.0)
+    screen.reached.line.close()
+    wait_until(lambda: screen.cuts > 0 and screen.is_tied(), 30)
+    assert keepers(tmp_path) == [pid]
+    assert screen.engine.close(10.0)
 
 
 def test_there_are_never_two(box: Callable[..., reach.Dial], tmp_path: Path) -> None:
@@ -131,15 +148,6 @@ def test_a_folder_that_is_a_link(box: Callable[..., reach.Dial], tmp_path: Path)
         place.folder()
 
 
-def test_what_is_printed_there_does_not_get_between_the_frames(box: Callable[..., reach.Dial], tmp_path: Path) -> None:
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site/sitecustomize.py").write_text("import atexit, sys\nprint('hello from a library', flush=True)\n")
-    command = f"PYTHONPATH={tmp_path / 'site'}:$PYTHONPATH {SERVE}"
-    screen = Screen(reached(box(command)))
-    assert screen.value(Open("demo")) is not None
-    screen.engine.close(5.0)
-
-
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -155,21 +163,6 @@ def test_machines_without_it(box: Callable[..., reach.Dial], command: str, words
     assert words in str(raised.value)
 
 
-def test_a_relay_that_waits_for_whole_lines(box: Callable[..., reach.Dial], tmp_path: Path) -> None:
-    """Slurm's srun without -u passes a line on when it is whole."""
-    fake = tmp_path / "srun"
-    fake.write_text(
-        f"#!{sys.executable}\nimport subprocess, sys\n"
-        "child = subprocess.Popen(sys.argv[2:], stdout=subprocess.PIPE)\n"
-        "for line in child.stdout:\n    sys.stdout.buffer.write(line)\n    sys.stdout.buffer.flush()\n"
-    )
-    fake.chmod(0o755)
-    screen = Screen(reached(box(f"{fake} --gres=gpu:1 {SERVE}")))
-    info = screen.value(Open("demo"))
-    assert screen.value(Tokenize(info.key, "France", True)) is not None
-    assert screen.engine.close(5.0)
-
-
 def test_it_says_what_it_is_for() -> None:
     made = subprocess.run([sys.executable, "-m", "tui", "serve", "gpt2"], capture_output=True, text=True, timeout=60)
     assert made.returncode == 2
@@ -177,16 +170,15 @@ def test_it_says_what_it_is_for() -> None:
     assert not made.stdout
 
 
-def test_stay_opens_the_model_ahead(box: Callable[..., reach.Dial], tmp_path: Path) -> None:
-    """As in a job of sbatch: the process is there before anybody comes, and after."""
-    stays = subprocess.Popen([*shlex.split(SERVE), "--stay", "demo"], stderr=subprocess.PIPE, cwd=tmp_path)
+def test_stay_is_there_before_anybody_comes(box: Callable[..., reach.Dial], tmp_path: Path) -> None:
+    """As in a job of sbatch."""
+    stays = subprocess.Popen([*shlex.split(SERVE), "--stay"], stderr=subprocess.PIPE, cwd=tmp_path)
     try:
         assert stays.stderr is not None
         assert b"serving" in stays.stderr.readline()
-        screen = Screen(reach.reach(Host("box"), box(), adopts=True))
-        assert screen.value(Open("demo")) is not None
+        screen = Screen(reached(box()))
         assert not keepers(tmp_path), "no other one was started"
-        assert screen.engine.close(5.0)
+        assert screen.engine.close(10.0)
         second = subprocess.run([*shlex.split(SERVE), "--stay"], capture_output=True, text=True, cwd=tmp_path)
         assert second.returncode == 1
         assert "running already" in second.stderr

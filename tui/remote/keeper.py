@@ -37,6 +37,8 @@ SILENT = 60.0
 """Seconds after which a screen that says nothing, not even that it lives, is taken to be cut off."""
 MOST_LINGER = 24 * 60.0
 """Minutes."""
+LAST_WORD = 5.0
+"""Seconds that the other side has to take the last word."""
 LOT = 20
 """Models that are told at once."""
 
@@ -162,19 +164,26 @@ class Guest:
             if not isinstance(message, talk.Hello):
                 raise ValueError("no greeting came")
             if (message.version, message.schema) != (__version__, coding.schema()):
-                self._pipes.send(talk.Welcome(__version__, coding.schema(), ""))
+                self._part(talk.Welcome(__version__, coding.schema(), ""))
                 return
             self._stay(message)
         except OtherVersion:
             # In our own frames: theirs are not known. Their side says which versions these are.
-            with contextlib.suppress(Ended):
-                self._pipes.send(talk.Welcome(__version__, coding.schema(), ""))
+            self._part(talk.Welcome(__version__, coding.schema(), ""))
         except (Ended, Garbled, ValueError) as error:
             log.info("a line ended: %s", error)
-            with contextlib.suppress(Ended):
-                self._pipes.send(talk.Refused(f"What came over the line cannot be read: {error}."))
+            self._part(talk.Refused(f"What came over the line cannot be read: {error}."))
         finally:
             self._connection.close()
+
+    def _part(self, word: talk.Message) -> None:
+        """Say a last word. What has not been read yet is: else the word would be lost with it."""
+        with contextlib.suppress(Ended, OSError):
+            self._pipes.send(word)
+            self._connection.shutdown(socket.SHUT_WR)
+            self._connection.settimeout(LAST_WORD)
+            while self._connection.recv(frames.PIECE):
+                pass
 
     def _stay(self, hello: talk.Hello) -> None:
         room = self._keeper.room(hello, self._mail)

@@ -90,7 +90,7 @@ class Process(Pipes):
             self._show = None
 
     def close(self) -> None:
-        # Its pipes stay open until nobody holds this object: a thread may still be writing to them.
+        self.leave()
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.3)
@@ -98,9 +98,10 @@ class Process(Pipes):
         self._process.wait()
 
     def leave(self) -> None:
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
+        # Not closed: a thread may still be writing, and the number may be another file's by then.
+        nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nothing, self._up, inheritable=False)
+        os.close(nothing)
 
     def why(self) -> tuple[int | None, str]:
         with contextlib.suppress(subprocess.TimeoutExpired):
