@@ -68,8 +68,8 @@ def test_a_session_with_a_cut(box: Box, wire: Wire, record_property: Record) -> 
         terminal.wait_for(lambda text: head_of(text) and "127.0.0.1 " in text and " ms" in text, LOAD)
         terminal.settle()
         pid, before = box.keeper(), wire.down
-        terminal.press("l")
-        terminal.wait_for(lambda text: head_of(text) == "L0H1")
+        terminal.press("}")
+        terminal.wait_for(lambda text: head_of(text) == "L0H1" and "OV ·is" in text)
         terminal.settle()
         record_property("bytes on the line for a head", wire.down - before)
         shown = terminal.text
@@ -77,10 +77,9 @@ def test_a_session_with_a_cut(box: Box, wire: Wire, record_property: Record) -> 
         terminal.wait_for("line cut")
         assert head_of(terminal.text) == "L0H1"
         terminal.wait_for(lambda text: "line cut" not in text, 30)
-        terminal.settle()
         assert picture(terminal.text) == picture(shown), "the same again"
         assert box.keeper() == pid
-        terminal.press("l")
+        terminal.press("}")
         terminal.wait_for(lambda text: head_of(text) == "L0H2")
         terminal.press("q")
         terminal.ended(5)

@@ -100,7 +100,7 @@ async def test_the_models_over_there(rig: Rig, monkeypatch: pytest.MonkeyPatch) 
 async def test_an_error_over_there_is_said_here(rig: Rig) -> None:
     async with remote(rig) as (explorer, pilot):
         rig.benches[0].broken = OV
-        await pilot.press("3")
+        await pressed(explorer, pilot, "3", "right_curly_bracket")
         await until(pilot, lambda: "broken on purpose" in explorer.main.heatmap.message)
 
 
