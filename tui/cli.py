@@ -129,9 +129,10 @@ def options(arguments: Sequence[str]) -> Options:
 def _with_remote(opt: Options, given: Mapping[str, Any], arguments_parser: argparse.ArgumentParser) -> Options:
     """With the model that is named behind the machine, ``box:gpt2``."""
     machine, model = host.parts(opt.remote) if opt.remote is not None else (None, None)
-    if model is not None and given.get("model", model) != model:
-        arguments_parser.error(f"two models are named, {given['model']} (MODEL) and {model} (--remote): leave one out.")
-    return replace(opt, remote=machine, model=opt.model if model is None else model)
+    named = given.get("model")
+    if named is not None and model not in (None, named) and "remote" in given:
+        arguments_parser.error(f"two models are named, {named} (MODEL) and {model} (--remote): leave one out.")
+    return replace(opt, remote=machine, model=named or model or opt.model)
 
 
 def _one_model(arguments_parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:

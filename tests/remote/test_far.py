@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -14,9 +16,10 @@ from tests.remote import made
 from tests.remote.rig import BOX, Cord, Rig
 from tui.engine.events import Done, Failed, Idle, Partial
 from tui.engine.jobs import Boot, NextTokens, Open, Pattern, Run, Tokenize
-from tui.remote import frames, keeper
+from tui.remote import coding, frames, keeper, talk
+from tui.remote.coding import Told
 from tui.remote.reach import NoLine
-from tui.results import Grid, Tokens
+from tui.results import Grid, ModelKey, Tokens
 
 
 def test_the_same_values_as_here(rig: Rig) -> None:
@@ -304,6 +307,35 @@ def test_rubbish_from_over_there_is_a_cut(rig: Rig, monkeypatch: pytest.MonkeyPa
     wait_until(lambda: screen.cuts > 0)
     monkeypatch.undo()
     wait_until(lambda: screen.engine.cached(job) is not None)
+
+
+def test_messages_from_a_grammar(rig: Rig) -> None:
+    """Messages with changed words, numbers and shapes, each on a line of its own: the keeper answers or hangs up."""
+    draw = Random(3)
+    ours = Told()
+    numbers, more = ours.wish([Open("demo"), Tokenize(ModelKey("/m", "f", "float32", "cpu"), "a", True)])
+    hello = coding.encode(rig.reached().hello)[0]
+    want = coding.encode(talk.Want(tuple(numbers), ()))[0] | more
+    rubbish = (None, True, -1, 1 << 70, 1.5, "", "\x1b[2J", [], {}, [[[]]], {"is": "Run"}, {"number": 7}, {"array": 0})
+
+    def spoil(value: object) -> object:
+        if draw.random() < 0.15:
+            return draw.choice(rubbish)
+        if isinstance(value, dict):
+            return {key if draw.random() < 0.95 else "odd": spoil(one) for key, one in value.items()}
+        return [spoil(one) for one in value] if isinstance(value, list) else value
+
+    for _ in range(60):
+        line = rig.network.dial(True)
+        line.begin()
+        assert isinstance(line, Cord)
+        with contextlib.suppress(frames.Ended):
+            for message, share in ((hello, 0.3), (want, 1.0)):
+                spoilt = draw.random() < share
+                frames.write(line.end.fileno(), {key: spoil(one) if spoilt else one for key, one in message.items()})
+        line.leave()
+    screen, job = rig.opened()
+    assert screen.value(job) is not None
 
 
 def test_the_models_over_there(rig: Rig, tmp_path: object) -> None:

@@ -36,6 +36,8 @@ SILENT = 15.0
 """Seconds of silence after which a line is taken to be cut."""
 BACK_OFF = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds before each attempt to connect again; the last one again and again."""
+STEADY = 10.0
+"""Seconds for which a line has to hold before the next attempt is the first again."""
 CHANGE = 0.25, 0.002
 """A share and seconds by which the line has to be slower or faster to be told again: each time costs bytes."""
 _WANT, _PING = object(), object()
@@ -137,18 +139,17 @@ class FarEngine:
         line: Line | None = self._reached.line
         room, attempt = self._reached.room, 0
         while not self._leaving.is_set():
-            why = NoLine("")
+            why, since = NoLine(""), monotonic()
             try:
                 if line is None:
                     line, room = self._reached.again()
-                    attempt = 0
                 self._talk(line, room)
                 why = NoLine(*explain(self._host, *line.why()))
                 if not self._leaving.is_set():  # else it ends by itself, once goodbye is said
                     line.close()
             except NoLine as error:
                 why = error
-            line = None
+            line, attempt = None, 0 if monotonic() - since > STEADY else attempt
             if not self._leaving.is_set():
                 log.warning("the line to %s: %s", self._host.name, why)
                 self._latency = None
@@ -182,6 +183,8 @@ class FarEngine:
             pass
         except (Garbled, ValueError) as error:
             log.error("what came from %s is no message: %s", self._host.name, error)
+        except Exception:
+            log.exception("what came from %s", self._host.name)
         finally:
             mail.close()
 
@@ -209,12 +212,13 @@ class FarEngine:
     def _write_wish(self, line: Line) -> None:
         with self._lock:
             wish = [*self._again, *(job for job in self._wish if job not in self._again)]
-            numbers, more = self._told.wish(wish)
-            known = tuple(number for number, job in zip(numbers, wish, strict=True) if job in self._held)
-            retries = [number for number, job in zip(numbers, wish, strict=True) if job in self._retries]
+            held, retries, told = self._held, self._retries, self._told
             self._retries = set()
-        line.send(talk.Want(tuple(numbers), known), more)
-        for number in retries:
+        # Without the lock, which the screen waits for: a file of a hundred thousand prompts takes a second.
+        numbers, more = told.wish(wish)
+        numbered = list(zip(numbers, wish, strict=True))
+        line.send(talk.Want(tuple(numbers), tuple(number for number, job in numbered if job in held)), more)
+        for number in (number for number, job in numbered if job in retries):
             line.send(talk.Retry(number))
 
     # What is said over there.
@@ -269,7 +273,7 @@ class FarEngine:
             else:
                 self.cache.put(job, message.result)
             if job in self._wish:
-                self._held[job] = message.result
+                self._held = {**self._held, job: message.result}
             self._failed.discard(job)
         if awaited:
             self._send(Done(job, message.result, message.seconds))

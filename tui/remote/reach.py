@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from .. import __version__
 from ..host import Host, explain
+from ..text import visible
 from . import coding, talk
 from .frames import Ended, Garbled, OtherVersion
 from .line import Line, Process
@@ -21,8 +22,11 @@ class NoLine(Exception):
     """There is no engine over there; ``message`` and ``hint`` say why and what to do."""
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(f"{message} {hint}".strip())
-        self.message, self.hint = message, hint
+        # Versions and sentences come from the other side.
+        self.message, self.hint = (
+            "".join(char if char.isprintable() else visible(char) for char in text) for text in (message, hint)
+        )
+        super().__init__(f"{self.message} {self.hint}".strip())
 
 
 @dataclass(frozen=True)
