@@ -81,7 +81,7 @@ def far_engine(emit: Callable[[Event], object], reached: Reached) -> tuple[FarEn
 
     threading.Thread(target=warm, name="plots", daemon=True).start()  # torch is not brought in by anybody here
     engine = FarEngine(emit, reached)
-    return engine, There(engine)
+    return engine, There(engine, reached.host.short)
 
 
 def opening(options: Options) -> Opening:

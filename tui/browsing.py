@@ -26,6 +26,10 @@ PAUSE = 0.1
 class Lists(Protocol):
     """The models of the machine on which they are opened."""
 
+    @property
+    def where(self) -> str:
+        """Its name; empty: it is this one."""
+
     def look(self, opened: str, device: str) -> Iterator[tuple[int | None, tuple[Label, ...]]]:
         """Lots of them as they are found, with the free bytes of the device. ``opened``: folder of the open one."""
 
@@ -35,6 +39,8 @@ class Lists(Protocol):
 
 class Here:
     """Those of this machine."""
+
+    where = ""
 
     def look(self, opened: str, device: str) -> Iterator[tuple[int | None, tuple[Label, ...]]]:
         free, lot, sent = label.free_memory(device), [], 0.0
@@ -61,8 +67,8 @@ class Asked(Protocol):
 class There:
     """Those of another machine, which remembers by itself what was opened there."""
 
-    def __init__(self, engine: Asked) -> None:
-        self.look = engine.look
+    def __init__(self, engine: Asked, where: str) -> None:
+        self.look, self.where = engine.look, where
 
     def remember(self, source: str, name: str, folder: str) -> None:
         """It has been done."""
@@ -78,7 +84,7 @@ class Browsing:
 
     def open(self) -> None:
         """Show the list."""
-        self._screen.app.push_screen(Models(self._card, self._begin, self._is_open))
+        self._screen.app.push_screen(Models(self._card, self._begin, self._is_open, self._lists.where))
 
     def chosen(self, source: str) -> None:
         """Open a model; again where that has failed."""

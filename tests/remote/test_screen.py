@@ -94,6 +94,7 @@ async def test_the_models_over_there(rig: Rig, monkeypatch: pytest.MonkeyPatch) 
         await until(pilot, lambda: isinstance(explorer.app.screen, Models))
         listed = explorer.app.screen.query_one(OptionList)
         await until(pilot, lambda: any("run-7" in str(option.prompt) for option in listed.options))
+        assert explorer.app.screen.query_one("#models-body").parent.border_title == "Models on box"  # type: ignore[union-attr]
         await pilot.press("escape")
 
 
