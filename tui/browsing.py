@@ -55,7 +55,7 @@ class Here:
         yield free, tuple(lot)
 
     def remember(self, source: str, name: str, folder: str) -> None:
-        shelf.remember(source, name, folder)
+        shelf.remember(shelf.lasting(source, folder), name, folder)
 
 
 class Asked(Protocol):

@@ -125,7 +125,7 @@ class Room:
         self._engine.cache.limit(room_for(info))
         if not isinstance(job, Boot):
             self._opened = job, info, _files(info.key.folder)
-            shelf.remember(job.source, info.name, info.key.folder)
+            shelf.remember(shelf.lasting(job.source, info.key.folder), info.name, info.key.folder)
         elif info.key.apart:  # what was read of the files is not what is there now
             self._opened = None
 
