@@ -7,8 +7,10 @@ What can be asked for is what ``pages`` export. Imports are light, so that ``--h
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -47,16 +49,16 @@ def export(options: argparse.Namespace) -> int:
         form, wanted = _format(options), {**OTHERS, **pages.exports()}[options.view]
         flags.check(options, wanted)
         name, placing = source(_model(options), options.revision), (options.device_map, options.max_memory)
-        bench = _bench(options)
-        context = InPlace(bench, sys.stderr if sys.stderr.isatty() else None)
-        try:
-            how = flags.opening(options)
-            model: ModelInfo = context.get(Open(name, options.device, options.dtype, options.threads, how, *placing))
-            ask = Request(options, model, context)
-            result = _result(ask, wanted)
-        finally:
-            context.quiet()
-            bench.close()
+        with _bench(options) as bench:
+            context = InPlace(bench, sys.stderr if sys.stderr.isatty() else None)
+            try:
+                how = flags.opening(options)
+                job = Open(name, options.device, options.dtype, options.threads, how, *placing)
+                model: ModelInfo = context.get(job)
+                ask = Request(options, model, context)
+                result = _result(ask, wanted)
+            finally:
+                context.quiet()
         for note in ask.notes:
             fail(note, 0)
         data = encode(result, form, model, ask.tokens, options.prompt or "")
@@ -132,16 +134,22 @@ def save(data: bytes, path: Path) -> None:
         raise
 
 
-def _bench(options: argparse.Namespace) -> Bench:
-    """Where jobs are computed: here, or on another machine."""
+@contextlib.contextmanager
+def _bench(options: argparse.Namespace) -> Iterator[Bench]:
+    """Where it is computed: in this process, which takes the model with it, or on another machine, which is left."""
     if options.remote is None:
         from .engine.run import Bench as RealBench
 
-        return RealBench()
+        yield RealBench()
+        return
     from .remote import asking, reach
 
     machine = host.Host(host.parts(options.remote)[0], options.remote_command, asking.LINGER)
-    return asking.FarBench(reach.reach(machine, reach.by_ssh(machine, sys.stderr.write)))
+    bench = asking.FarBench(reach.reach(machine, reach.by_ssh(machine, sys.stderr.write)))
+    try:
+        yield bench
+    finally:
+        bench.close()
 
 
 def _model(options: argparse.Namespace) -> str:

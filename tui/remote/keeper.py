@@ -139,9 +139,12 @@ class Keeper:
     def is_over(self) -> bool:
         """Whether nothing is to be kept any more; gives up the rooms whose screens were away for too long."""
         now = monotonic()
-        for room in [room for room in self._rooms if room.until is not None and room.until < now]:
+        with self._lock:  # whose screen comes back just now is not given up
+            late = [room for room in self._rooms if room.until is not None and room.until < now]
+            self._rooms = [room for room in self._rooms if room not in late]
+        for room in late:
             log.info("a room is given up")
-            self.give_up(room)
+            room.close()
         return not (self._rooms or self._stays) and now - self._since > (0 if self._had_rooms else FIRST_ROOM)
 
 
