@@ -15,11 +15,12 @@ import gc
 import itertools
 import logging
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from textual import events
 from textual.app import App, ScreenStackError
@@ -31,8 +32,10 @@ from textual.theme import Theme, ThemeProvider
 from textual.worker import WorkerFailed
 
 from . import keeping, keys, pages
+from .browsing import Here, Lists, There
 from .config import Options, log_file, read_history, source, write_history
 from .engine.bench import Bench
+from .engine.cache import room_for
 from .engine.engine import Engine
 from .engine.events import Done, Event
 from .engine.jobs import Open, Opening
@@ -41,6 +44,10 @@ from .messages import EngineEvent, ExportWanted
 from .results import ModelInfo
 from .selection import EXAMPLE, Selection
 from .views.palette import Commands, Palette
+
+if TYPE_CHECKING:
+    from .remote.far import FarEngine
+    from .remote.reach import Reached
 
 DRAW_PAUSE, DRAW_PAUSE_SSH = 0.04, 0.15
 """Seconds between redraws while heads fly by, here and over a slow link."""
@@ -86,18 +93,20 @@ def bench_of(options: Options) -> Callable[[], Bench]:
     return make
 
 
+def far_engine(emit: Callable[[Event], object], reached: Reached) -> tuple[FarEngine, Lists]:
+    """The engine on another machine, and the list of models there."""
+    from .remote.far import FarEngine
+    from .views.plot import warm
+
+    threading.Thread(target=warm, name="plots", daemon=True).start()  # torch is not brought in by anybody here
+    engine = FarEngine(emit, reached)
+    return engine, There(engine, reached.host.short)
+
+
 def opening(options: Options) -> Opening:
     """How the model is opened: what its files say first, and the model itself behind that, unless it is never to be
     loaded."""
     return "weights" if options.weights_only else "stream" if options.stream else "first"
-
-
-def cache_bytes(model: ModelInfo) -> int:
-    """Results of earlier prompts and heads may take twice the memory of the model: the demo computes them anew sooner
-    than anybody comes back to them, and would otherwise fill 1 GiB with 500 prompts. The two forward passes of a long
-    prompt (with one layer's patterns, and without) must be there together, or each head switch computes one anew: 677
-    tokens on GPT-2 small are 296 MB each."""
-    return min(1 << 30, max(48 << 20, 8 * model.n_parameters))
 
 
 class CircuitApp(App[None]):
@@ -114,8 +123,10 @@ class CircuitApp(App[None]):
         options: Options,
         bench: Callable[[], Bench] | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        reached: Reached | None = None,
     ) -> None:
-        """``bench`` makes where jobs are computed (None: by the options), ``clock`` times: tests bring their own."""
+        """``bench`` makes where jobs are computed (None: by the options), ``clock`` times: tests bring their own.
+        ``reached``: another machine, on which they are computed instead."""
         super().__init__()
         self.options = options
         self._errors: deque[float] = deque(maxlen=ERRORS)
@@ -126,7 +137,10 @@ class CircuitApp(App[None]):
         self.theme = options.theme if options.theme in self.available_themes else DARK.name
         self.set_keymap(dict(options.keys))
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
-        self.engine = Engine(self._emit, bench or bench_of(options), clock=clock)
+        self.engine: Engine | FarEngine = Engine(self._emit, bench or bench_of(options), clock=clock)
+        lists: Lists = Here()
+        if reached is not None:
+            self.engine, lists = far_engine(self._emit, reached)
         bos = {"auto": None, "on": True, "off": False}[options.bos]
         start = keeping.begin(options)
         model = options.model if start.kept is None or "model" in options.asked else start.kept.source
@@ -141,13 +155,13 @@ class CircuitApp(App[None]):
         )  # fmt: skip
         over_ssh = "SSH_CONNECTION" in os.environ
         pause = DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE
-        self.explorer = keys.bound(Explorer)(self.engine, selection, read_history(), pause, start)
+        self.explorer = keys.bound(Explorer)(self.engine, selection, read_history(), pause, start, lists)
         self.explorer.directory.know(options.aliases, read_history("commands"))
 
     def _emit(self, event: Event) -> None:
         """Called in the worker's thread; ``post_message`` alone is safe from there, also after the app has ended."""
         if isinstance(event, Done) and isinstance(event.result, ModelInfo):
-            self.engine.cache.limit(cache_bytes(event.result))
+            self.engine.cache.limit(room_for(event.result))
         self.explorer.post_message(EngineEvent(event))
 
     def get_default_screen(self) -> Screen[None]:

@@ -6,21 +6,26 @@ Nothing heavy is imported before it is needed: ``--help`` and ``--version`` know
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import __version__, config, process, terminal
+from . import __version__, config, host, process, terminal
 from .config import FILES_ALONE, Options
+
+if TYPE_CHECKING:
+    from .remote.reach import Reached
 
 PROGRAM = "circuit-tui"
 USAGE = 2
 """Exit code for arguments or a terminal that cannot work."""
 
+_FORMS = ("[MODEL]", "--remote HOST[:MODEL]", "export VIEW", "verify MODEL", "describe FILE", "serve")
 _EPILOG = """\
 MODEL is nothing or `demo` (the embedded model), a hub name such as `gpt2`, or a local folder: Hugging Face format, a
 TransformerLens checkpoint (config.json and state dicts), or a training run (folders such as checkpoint-500; the last is
@@ -57,9 +62,7 @@ def parser() -> argparse.ArgumentParser:
     """The arguments of the app. An option that is not given stays None: the config file may have it."""
     out = Parser(
         prog=PROGRAM,
-        usage="\n       ".join(
-            f"%(prog)s {form} [options]" for form in ("[MODEL]", "export VIEW", "verify MODEL", "describe FILE")
-        ),
+        usage="\n       ".join(f"%(prog)s {form} [options]" for form in _FORMS),
         description="Transformer circuits in a terminal: QK, OV, attention patterns and the residual stream.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -93,6 +96,10 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--color", metavar="|".join(config.CHOICES["color"]), help="colours of the terminal")
     out.add_argument("--theme", metavar="NAME", help="colour theme, such as nord or textual-light")
     out.add_argument("--no-mouse", dest="mouse", action="store_const", const=False, help="leave the mouse alone")
+    out.add_argument("--remote", metavar="HOST[:MODEL]", help="open the model on another machine, over ssh")
+    out.add_argument("--remote-command", metavar="COMMAND", help=f"what is started there (default: {host.COMMAND})")
+    out.add_argument("--linger", metavar="MINUTES", help="how long the model is kept there while the line is cut "
+                     f"(default: {host.LINGER:.0f})")  # fmt: skip
     out.add_argument("--log", metavar="FILE", help="where warnings go (default: ~/.local/state/circuit-tui)")
     out.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return out
@@ -108,6 +115,8 @@ def options(arguments: Sequence[str]) -> Options:
         number = given.get(name, "")
         if number.isascii() and number.isdigit():
             given[name] = int(number)
+    with contextlib.suppress(KeyError, ValueError):
+        given["linger"] = float(given["linger"])
     for name, value in given.items():
         if problem := config.check(name, value):
             arguments_parser.error(problem.replace("cluster_workers", "--cluster-workers"))
@@ -121,13 +130,24 @@ def options(arguments: Sequence[str]) -> Options:
     if out.weights_only and out.stream:  # the command line has the last word
         out = replace(out, weights_only="stream" not in given, stream="stream" in given)
     if out.cluster not in ("", "off"):
+        if out.remote is not None:
+            arguments_parser.error("--remote and --cluster are two places to compute at: leave one of them out.")
         from .cluster import joining
 
         if problem := joining.problem(out.cluster) or joining.missing():
             refuse(problem[:1].upper() + problem[1:])
     if "fields" in given:
         _check_fields(out, arguments_parser)
-    return out
+    return _with_remote(out, given, arguments_parser)
+
+
+def _with_remote(opt: Options, given: Mapping[str, Any], arguments_parser: argparse.ArgumentParser) -> Options:
+    """With the model that is named behind the machine, ``box:gpt2``."""
+    machine, model = host.parts(opt.remote) if opt.remote is not None else (None, None)
+    named = given.get("model")
+    if named is not None and model not in (None, named) and "remote" in given:
+        arguments_parser.error(f"two models are named, {named} (MODEL) and {model} (--remote): leave one out.")
+    return replace(opt, remote=machine, model=named or model or opt.model)
 
 
 def _one_model(arguments_parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
@@ -155,6 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["export"]:
         _export(arguments[1:])
+    if arguments[:1] == ["serve"]:
+        _serve(arguments[1:])
     if arguments[:1] == ["verify"]:
         _verify(arguments[1:])
     if arguments[:1] == ["describe"]:
@@ -168,6 +190,13 @@ def _export(arguments: Sequence[str]) -> NoReturn:
 
     form = replay if replay.asked_for(arguments) else export
     _headless("export", form.add_arguments, form.export, arguments)
+
+
+def _serve(arguments: Sequence[str]) -> NoReturn:
+    """Headless: the other end of --remote."""
+    from .remote import bridge
+
+    _headless("serve", bridge.add_arguments, bridge.serve, arguments)
 
 
 def _verify(arguments: Sequence[str]) -> NoReturn:
@@ -215,6 +244,7 @@ def _open(opt: Options) -> NoReturn:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         refuse(f"Input and output must be a terminal: use `{PROGRAM} export` for numbers without a screen.")
     log = _open_log(opt)
+    reached = _reach(opt)
     # Before the import of Textual, which reads them then.
     drawn = terminal.colors(opt.color, os.environ)
     for name, value in terminal.environment(opt, os.environ).items():
@@ -222,14 +252,30 @@ def _open(opt: Options) -> NoReturn:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    code = _run(replace(opt, color=drawn), log)
+    code = _run(replace(opt, color=drawn), log, reached)
     if code == 1:
         where = opt.log or config.log_file()
         sys.stderr.write(f"{PROGRAM}: Ended on an error; the details are at the end of {where}.\n")
     process.leave(code)
 
 
-def _run(opt: Options, log: int) -> int:
+def _reach(opt: Options) -> Reached | None:
+    """The machine on which the model is to be opened: before the first screen, while ssh can ask for a password."""
+    if opt.remote is None:
+        return None
+    from .remote import reach
+
+    machine = host.Host(opt.remote, opt.remote_command, opt.linger)
+    sys.stderr.write(f"{PROGRAM}: connecting to {opt.remote} …\n")
+    try:
+        return reach.reach(machine, reach.by_ssh(machine, sys.stderr.write), adopts=True)
+    except reach.NoLine as error:
+        process.leave(process.fail(str(error), 1))
+    except KeyboardInterrupt:
+        process.leave(130)
+
+
+def _run(opt: Options, log: int, reached: Reached | None) -> int:
     """The app until it ends; its exit code. Whatever is written meanwhile goes to the log."""
     import faulthandler
     import gc
@@ -244,7 +290,7 @@ def _run(opt: Options, log: int) -> int:
         # Held before Textual replaces sys.stderr by a capture that drops what it gets.
         logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         logging.captureWarnings(True)
-        app = CircuitApp(replace(opt, welcome=config.first_start()))
+        app = CircuitApp(replace(opt, welcome=config.first_start()), reached=reached)
         warden = process.Warden(app.hang_up)
         warden.start()
         try:

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from . import aliases
+from . import aliases, host
 
 NAME = "circuit-tui"
 HISTORY_LENGTH = 500
@@ -95,6 +95,12 @@ class Options:
     """The Ray cluster that the model runs on: ``auto``, ``local``, or ``host:port``; empty or ``off``: none."""
     cluster_workers: int | None = None
     """How many copies of the model there are on it; None: one for each GPU, or for each node."""
+    remote: str | None = None
+    """The machine on which the model is opened, as ssh has it, and a model there: ``box:gpt2``; None: this one."""
+    remote_command: str = host.COMMAND
+    """What is started there."""
+    linger: float = host.LINGER
+    """Minutes for which the model is kept there while the line is cut."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Command id → keys, as Textual's ``App.set_keymap`` takes them."""
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -121,6 +127,12 @@ def check(name: str, value: object) -> str:
     elif name in ("threads", "cluster_workers"):
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1024:
             return f"{name} must be a whole number from 1 to 1024, not {value!r}."
+    elif name == "linger":
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1440:
+            return f"linger must be minutes, from 0 to 1440, not {value!r}."
+    elif name == "remote":
+        found = host.split(value) if isinstance(value, str) else f"remote must be text, not {value!r}."
+        return found if isinstance(found, str) else ""
     elif name in ("mouse", "chat", "weights_only", "stream", "fresh"):
         if not isinstance(value, bool):
             return f"{name} must be true or false, not {value!r}."

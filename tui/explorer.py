@@ -15,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from . import finding, keys, moves, needs, pages, phrases, scale
-from .browsing import Browsing
+from .browsing import Browsing, Lists
 from .cards import Cards
 from .commands import by_id
 from .desk import PANEL, Desk
@@ -49,7 +49,7 @@ class Explorer(Screen[None]):
     """The widgets, and the parts that fill them."""
 
     def __init__(
-        self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float, start: Start
+        self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float, start: Start, lists: Lists
     ) -> None:
         super().__init__()
         send_changes(self)
@@ -65,7 +65,7 @@ class Explorer(Screen[None]):
         self.cards = Cards(self, self.scene, self.notice)
         self.keeping = Keeping(self, self.scene, self.notice, start)
         self._dialogs = Dialogs(self, self.scene, self.notice)
-        self._browsing = Browsing(self, self.scene, self.notice)
+        self._browsing = Browsing(self, self.scene, self.notice, lists)
         self._working = Working(self, self.scene)
         self._in_view = InView(self, self.scene, self.desk, self.notice)
         self.directory = Directory(self, self.scene, self.desk.go, self._in_view, self.keeping.places)
@@ -175,6 +175,7 @@ class Explorer(Screen[None]):
     def _engine_said(self, message: EngineEvent) -> None:
         self.scene.said(message.event)
         self.keeping.restoring.proceed()
+        self._status.line = self.scene.wishes.line
         if not self.pace.waits("draw"):  # else it would say of a model that is there what the picture does not yet
             self._status.activity = self.scene.wishes.activity
 

@@ -7,16 +7,14 @@ What can be asked for is what ``pages`` export. Imports are light, so that ``--h
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from . import flags, notes, pages
 from .asked import Missing, Request
+from .benches import bench_of, model_of
 from .config import source
 from .declared import Asked, Export
 from .engine.bench import Bench, Context
@@ -49,11 +47,11 @@ def export(options: argparse.Namespace) -> int:
     try:
         form, wanted = form_of(options), {**OTHERS, **pages.exports()}[options.view]
         flags.check(options, wanted)
-        with _bench(options) as bench:
+        name, placing = source(model_of(options), options.revision), (options.device_map, options.max_memory)
+        with bench_of(options) as bench:
             context = InPlace(bench, sys.stderr if sys.stderr.isatty() else None)
             try:
                 how = flags.opening(options)
-                name, placing = source(options.model, options.revision), (options.device_map, options.max_memory)
                 job = Open(name, options.device, options.dtype, options.threads, how, *placing)
                 model: ModelInfo = context.get(job)
                 ask = Request(options, model, context)
@@ -79,26 +77,6 @@ def export(options: argparse.Namespace) -> int:
     except Exception as error:
         return fail(told(error), 1)
     return 0
-
-
-@contextlib.contextmanager
-def _bench(options: argparse.Namespace) -> Iterator[Bench]:
-    """Where it is computed: in this process, which takes the model with it, or on a cluster, which is left."""
-    if options.cluster in ("", "off"):
-        from .engine.run import Bench as RealBench
-
-        yield RealBench()
-        return
-    from .cluster.bench import ClusterBench
-    from .cluster.joining import Wish
-
-    wish = Wish(options.cluster, options.cluster_workers, options.threads, options.device_map, options.max_memory)
-    with contextlib.redirect_stdout(io.StringIO()):  # Ray prints what befalls its workers
-        bench = ClusterBench(wish)
-        try:
-            yield bench
-        finally:
-            bench.close()
 
 
 def _result(ask: Request, wanted: Export) -> Result:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from . import config, pages
+from . import config, host, pages
 from .config import FILES_ALONE
 from .declared import Export
 from .engine.jobs import Baseline, Basis, Circuit, Direction, Ends, Form, Normalize, Opening, Term, Weights
@@ -150,6 +150,9 @@ def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export])
     parser.add_argument("--cluster", default="", metavar="auto|HOST:PORT|local",
                         help="compute on a Ray cluster: that of this node, or one started here")  # fmt: skip
     parser.add_argument("--cluster-workers", type=int, metavar="N", help="copies of the model on it")
+    parser.add_argument("--remote", metavar="HOST[:MODEL]", help="compute on another machine, over ssh")
+    parser.add_argument("--remote-command", default=host.COMMAND, metavar="COMMAND",
+                        help=f"what is started there (default: {host.COMMAND})")  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --out, else txt")
     parser.add_argument("--out", metavar="FILE", help="where to write (default: standard output)")
 
@@ -215,6 +218,10 @@ def check(o: argparse.Namespace, export: Export) -> None:
         value = getattr(o, name)
         if value not in ("", None) and (problem := config.check(name, value)):
             raise Usage(problem.replace(name, option(name), 1))
+    if o.remote is not None and isinstance(found := host.split(o.remote), str):
+        raise Usage(found)
+    if o.remote is not None and o.cluster not in ("", "off"):
+        raise Usage("--remote and --cluster are two places to compute at: leave one out")
     if o.out == "":
         raise Usage("--out needs a file name")
     if o.out and not Path(o.out).absolute().parent.is_dir():

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from . import moves, needs, pages
 from .contrast import here_on
 from .declared import Here, Say
-from .engine.events import Done, Event, Failed, Partial, Progress
+from .engine.events import Done, Event, Failed, Partial, Progress, Tied
 from .engine.jobs import Job, Open
 from .pace import AWAITED
 from .selection import Selection, settle
@@ -234,6 +234,9 @@ class Scene:
         elif isinstance(event, Partial):
             self.wishes.came_in_part(event)
             self._face.draw_soon()
+        elif isinstance(event, Tied):
+            self.wishes.tied(event)
+            self._notice.settle("line", event.trouble and f"{event.trouble} Connecting again; what is here stays.")
 
     def _done(self, event: Done) -> None:
         before, shown = self._selection, needs.shown(self._selection)

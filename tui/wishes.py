@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from . import needs
-from .engine.events import Done, Failed, Partial, Progress
+from .engine.events import Done, Failed, Partial, Progress, Tied
 from .engine.jobs import Job
 from .engine.load import Load
 from .results import Result
@@ -46,6 +46,8 @@ class Wishes:
     ) -> None:
         """``first``: jobs that come before everything, such as the look-up of an answer that was just typed."""
         self.activity = "starting"
+        self.line = ""
+        """How the line to another machine is, where the worker is on one: ``box 23 ms``."""
         self._engine = engine
         self._first = first
         self._failures: dict[Job, Failed] = {}
@@ -164,6 +166,11 @@ class Wishes:
     def went_wrong(self, event: Failed) -> None:
         """A job failed."""
         self._failures[event.job] = event
+
+    def tied(self, event: Tied) -> None:
+        """The line to another machine is slower or faster than it was, cut, or there again."""
+        measured = "" if event.seconds is None else f" {event.seconds * 1e3:.0f} ms"
+        self.line = f"{event.host}: line cut" if event.trouble else f"{event.host}{measured}"
 
     @property
     def failed(self) -> frozenset[Job]:

@@ -63,9 +63,15 @@ class Sshd:
             + shlex.join(command)
         )
         return [
-            *("ssh", "-tt", "-F", "none", "-p", str(port), "-i", str(self._folder / "user"), "-o", "LogLevel=ERROR"),
+            *self.ssh(port), "-tt", "-o", "BatchMode=yes", "-o", "Compression=no", f"{getpass.getuser()}@127.0.0.1",
+            remote,
+        ]  # fmt: skip
+
+    def ssh(self, port: int, key: str = "user") -> list[str]:
+        """``ssh`` with what it needs for this server, reached at ``port``."""
+        return [
+            *("ssh", "-F", "none", "-p", str(port), "-i", str(self._folder / key), "-o", "LogLevel=ERROR"),
             *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes"),
-            *("-o", "BatchMode=yes", "-o", "Compression=no", f"{getpass.getuser()}@127.0.0.1", remote),
         ]
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..results import ModelInfo
 from .jobs import Job
 from .load import Kept
 
@@ -99,6 +100,14 @@ class Cache:
         entry = self._entries.pop(job, None)
         if entry is not None:
             self._used -= entry[1]
+
+
+def room_for(model: ModelInfo) -> int:
+    """Results of earlier prompts and heads may take twice the memory of the model: the demo computes them anew sooner
+    than anybody comes back to them, and would otherwise fill 1 GiB with 500 prompts. The two forward passes of a long
+    prompt (with one layer's patterns, and without) must be there together, or each head switch computes one anew: 677
+    tokens on GPT-2 small are 296 MB each."""
+    return min(1 << 30, max(48 << 20, 8 * model.n_parameters))
 
 
 def size_of(value: Any) -> int:

@@ -69,11 +69,13 @@ class Models(ModalScreen[None], Once[None]):
             self.labels, self.done = labels, done
 
     def __init__(
-        self, card: Callable[[Label], Lines], begin: Callable[[Models], object], is_open: Callable[[Label], bool]
-    ) -> None:
+        self, card: Callable[[Label], Lines], begin: Callable[[Models], object], is_open: Callable[[Label], bool],
+        where: str = "",
+    ) -> None:  # fmt: skip
         """``card``: what is said of a model; ``begin`` is called when models can be found; ``is_open``: whether a model
-        is the one that is open."""
+        is the one that is open; ``where``: the machine that they are on, where that is another one."""
         super().__init__()
+        self._where = where
         self._card, self._begin, self._is_open = card, begin, is_open
         self._labels: list[Label] = []
         self._rows: dict[str, Label] = {}
@@ -85,7 +87,7 @@ class Models(ModalScreen[None], Once[None]):
     def compose(self) -> ComposeResult:
         self.set_class(self.app.size.width >= BESIDE, "beside")
         with Vertical() as box:
-            box.border_title = "Models"
+            box.border_title = f"Models on {self._where}" if self._where else "Models"
             field = Name(placeholder=PLACE, compact=True)
             field.cursor_blink = False
             yield field

@@ -17,13 +17,16 @@ class Status(Widget):
     """``demo · cpu · float32 · processed weights · BOS``."""
     activity: reactive[str] = reactive("")
     """``loading weights``, ``trace 12 ms``."""
+    line: reactive[str] = reactive("")
+    """How the line to another machine is, ``box 23 ms``; empty: there is none."""
 
     def render(self) -> Content:
         name = " circuit-tui " if cell_len(self.conventions) + 15 <= self.size.width else ""
         conventions = _fitting(self.conventions, self.size.width - len(name) - 2)
         left = Content.assemble((name, "bold $primary"), " ", (conventions, "$text"))
         room = self.size.width - left.cell_length - 1
-        activity = self.activity if len(self.activity) <= room else self.activity[: max(0, room - 1)] + "…"
+        said = " · ".join(filter(None, (self.line, self.activity)))
+        activity = said if len(said) <= room else said[: max(0, room - 1)] + "…"
         gap = " " * max(1, room - len(activity))
         return Content.assemble(left, gap, (activity, "$text-muted"))
 
