@@ -89,7 +89,7 @@ class Options:
     """A session's file to open with."""
     fresh: bool = False
     """Whether the session of the last run is left alone."""
-    asked: frozenset[str] = frozenset()
+    asked: frozenset[str] = field(default=frozenset(), compare=False)
     """Options that the command line has: they win over what a session restores."""
     cluster: str = ""
     """The Ray cluster that the model runs on: ``auto``, ``local``, or ``host:port``; empty or ``off``: none."""

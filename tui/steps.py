@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, get_args, get_type_hints
 
-from . import notation, pages, questions
+from . import needs, notation, pages, questions
 from .choices import differing, put
 from .declared import Problem
 from .engine import jobs
@@ -308,8 +308,13 @@ def _tell_head(s: Selection, after: Selection) -> Iterator[tuple[str, Selection]
 
 
 def _tell_cursor(s: Selection, after: Selection) -> Iterator[tuple[str, Selection]]:
-    if (s.row, s.col) != (after.row, after.col):
-        yield f"{after.row} {after.col}", replace(s, row=after.row, col=after.col)
+    """Other tokens have the cursor at their end, unless something is to arrive elsewhere."""
+    wanted = needs.tokenizing(after)
+    on_its_way = after.tokens is not None and after.tokens_of != wanted
+    there = (after.arriving or (-1, -1)) if on_its_way else (after.row, after.col)
+    here = (-1, -1) if s.tokens is not None and s.tokens_of != wanted else (s.row, s.col)
+    if here != there:
+        yield f"{there[0]} {there[1]}", replace(s, row=there[0], col=there[1])
 
 
 def _do_cursor(s: Selection, text: str, get: Get) -> Selection:

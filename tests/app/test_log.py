@@ -52,6 +52,8 @@ JOURNEYS = {
     "a pair": ("P", "ctrl+u", *"Rome of Rome is of Rome is | Paris - London", "enter", "9", "m", "Y", "down", "enter"),
     "tokens": ("2", "t", *"France, Paris", "enter", "left", ";", *"3+", "enter", "N", "p", "p"),
     "back and undone": ("3", "}", "4", ",", "m", "w", "backspace", "backspace", "ctrl+r", "."),
+    "another prompt undone": ("up", "left", "i", *" king", "enter", "left", "backspace", "2", "B", "w", "up",
+                               "backspace"),
     "direct": ("3", "D", "]", "+", "~", *"5 0.8 seed 3", "enter", "="),
 }
 NAMES = {"}": "right_curly_bracket", "]": "right_square_bracket", "@": "at", "^": "circumflex_accent", ";": "semicolon",
