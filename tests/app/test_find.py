@@ -345,7 +345,7 @@ async def test_notes_and_bookmarks_stay_with_the_model() -> None:
         await until(pilot, lambda: explorer.app.screen is explorer)
         assert explorer.cards.notes["L0H1"].bookmarked
         await until(pilot, lambda: "★" in tree_lines(explorer))
-    async with driven() as (explorer, pilot):
+    async with driven(fresh=True) as (explorer, pilot):
         assert explorer.cards.notes["L0H1"].text == "moves names", "another run knows it"
         await pressed(explorer, pilot, "right_curly_bracket", "C")
         await pilot.press("b", "i", "ctrl+u", *["backspace"] * 12, "enter")
