@@ -45,7 +45,7 @@ def recent() -> list[Opened]:
     for line in reversed(lines):
         with contextlib.suppress(ValueError, TypeError):
             opened = Opened(**json.loads(line))
-            if all(isinstance(value, str) for value in vars(opened).values()):
+            if all(isinstance(value, str) and value for value in vars(opened).values()):
                 out.append(opened)
     return list({opened.folder: opened for opened in reversed(out)}.values())[::-1][:KEPT]
 

@@ -25,8 +25,6 @@ from tui.views.model_tree import ModelTree
 from tui.views.prompt import PromptInput, TokenStrip
 from tui.views.status import Status
 
-pytestmark = pytest.mark.timeout(60)
-
 
 async def test_it_opens_on_the_example_with_every_convention_in_view() -> None:
     async with driven() as (explorer, _):
