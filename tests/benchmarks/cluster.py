@@ -1,7 +1,7 @@
 """The same sweeps on one worker of a cluster and on two, on a model of GPT-2's size with random weights: equal numbers.
 
-Workers have one CPU thread each, so that two of them have twice the computing where two cores are free, and no more than
-one has where they are not: the ratio is always reported, and has a budget where nothing else runs.
+Workers have one CPU thread each, so that two of them have twice the computing where two cores are free, and no more
+than one has where they are not: the ratio is always reported, and has a budget where nothing else runs.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def main() -> list[Row]:
                        ("lens", f"lens over {PROMPTS} prompts of {TOKENS} tokens")):  # fmt: skip
         assert one["values"][name] == two["values"][name], f"{name}: two workers give other numbers than one"
         share = two[name] / one[name]
-        rows.append(Row(f"{what}, two workers, equal bit for bit", seconds(two[name]),
-                        f"one worker {seconds(one[name])}{'' if free else ', beside other programs'}", share, f"≤ {LEAST} ×" if free else "",
-                        share <= LEAST or not free))  # fmt: skip
+        peer = f"one worker {seconds(one[name])}{'' if free else ', beside other programs'}"
+        rows.append(Row(f"{what}, two workers, equal bit for bit", seconds(two[name]), peer, share,
+                        f"≤ {LEAST} ×" if free else "", share <= LEAST or not free))  # fmt: skip
     small = 1000 * min(one["small"], two["small"])
     rows.append(Row("a job that is known on a worker, there and back", ms(small), "", None, "≤ 50 ms", small <= 50))
     return rows
