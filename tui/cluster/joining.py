@@ -98,6 +98,7 @@ def _start(wish: Wish) -> None:
             shutil.rmtree(folder, ignore_errors=True)
     # Ray binds to all interfaces unless clusters are ruled out, which this variable says: it is read at its import.
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own is 15: somebody waits for these
     import ray
 
     try:
