@@ -48,6 +48,8 @@ DRAW_PAUSE, DRAW_PAUSE_SSH = 0.04, 0.15
 ERRORS, ERRORS_WITHIN = 3, 10.0
 """So many errors in so many seconds end the app."""
 
+WELCOME = "new here? :tour (or F2) shows ten keys in two minutes"
+
 DARK = Theme(
     name="circuit-dark", dark=True, primary="#7aa2d6", secondary="#8fb28a", accent="#e0a95c", background="#12151a",
     surface="#181c22", panel="#1e232b", foreground="#d6dae0", success="#8fc48a", warning="#e0a95c", error="#e07a6c",
@@ -162,6 +164,8 @@ class CircuitApp(App[None]):
             self.call_after_refresh(self.explorer.notice.say, sentence)
         elif self.options.notice:
             self.call_after_refresh(self.explorer.notice.say, self.options.notice)
+        elif self.options.welcome:
+            self.call_after_refresh(self.explorer.notice.say, WELCOME, True)
         if self.options.prompts is not None:
             mapped = f" --fields {self.options.fields}" if self.options.fields else ""
             self.call_after_refresh(self.explorer.directory.open_prompts, self.options.prompts + mapped)

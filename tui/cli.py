@@ -230,7 +230,7 @@ def _run(opt: Options, log: int) -> int:
         # Held before Textual replaces sys.stderr by a capture that drops what it gets.
         logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         logging.captureWarnings(True)
-        app = CircuitApp(opt)
+        app = CircuitApp(replace(opt, welcome=config.first_start()))
         warden = process.Warden(lambda code: app.exit(return_code=code))
         warden.start()
         try:

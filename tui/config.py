@@ -89,6 +89,8 @@ class Options:
     """Command id → keys, as Textual's ``App.set_keymap`` takes them."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Words after ``:`` → what they stand for."""
+    welcome: bool = False
+    """Whether this is the first start here: the tour is offered."""
     notice: str = ""
     """One sentence to show at the start, such as what is wrong with the config file."""
 
@@ -139,7 +141,7 @@ def load(path: Path | None = None) -> Options:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         return Options(notice=f"{path} is not valid TOML ({error}): the defaults are used.")
-    known = {option.name for option in fields(Options)} - {"notice"}
+    known = {option.name for option in fields(Options)} - {"notice", "welcome"}
     for name, value in values.items():
         problem = f"it has no option {name!r}." if name not in known else check(name, value)
         if problem:
@@ -155,6 +157,20 @@ def config_file() -> Path:
 def state_directory() -> Path:
     """Where the log, the history and saved sessions are kept. Not created here."""
     return _base("XDG_STATE_HOME", ".local/state") / NAME
+
+
+def first_start() -> bool:
+    """Whether the app has not been started here before; asked again, it has. Where that cannot be kept it has too:
+    what is to be said once would be said every time."""
+    state = state_directory()
+    try:
+        if (state / "welcomed").exists() or (state / "prompts.jsonl").exists():
+            return False
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (state / "welcomed").touch()
+    except OSError:
+        return False
+    return True
 
 
 def log_file() -> Path:

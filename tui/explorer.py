@@ -28,6 +28,7 @@ from .pane import Lines, title
 from .prompting import Prompting
 from .scene import Scene
 from .selection import Selection
+from .touring import Touring
 from .views.ask import Ask
 from .views.footer import KeysFooter
 from .views.frame import send_changes
@@ -38,6 +39,7 @@ from .views.notice import Notice
 from .views.once import drop_outdated
 from .views.prompt import PromptInput, PromptLine, TokenStrip
 from .views.status import Status
+from .views.tour import TourCard
 from .wishes import Asks
 from .working import Working
 
@@ -53,7 +55,9 @@ class Explorer(Screen[None]):
         self.notice = Notice()
         self.scene = Scene(engine, selection, self, self.notice, lambda: [*self._dialogs.needs(), *self.cards.needs()])
         self.desk = Desk(self.scene, self.pace, lambda: self.has_class("turns"),
-                         lambda: self._lines.follow(self.selection, self.pace))  # fmt: skip
+                         self._followed)  # fmt: skip
+        self._card = TourCard()
+        self.touring = Touring(self._card, self.scene, self.notice)
         self.main, self.panel = self.desk.main, self.desk.panel
         self.cards = Cards(self, self.scene, self.notice)
         self._dialogs = Dialogs(self, self.scene, self.notice)
@@ -79,6 +83,7 @@ class Explorer(Screen[None]):
         yield self._strip
         yield self.desk
         yield self.notice
+        yield self._card
         yield self._inspector
         yield KeysFooter(compact=True, show_command_palette=False)
 
@@ -148,6 +153,12 @@ class Explorer(Screen[None]):
         self._lines.draw(self.selection)
         self.desk.draw()
         self.cards.draw()
+        self.touring.watch()
+
+    def _followed(self) -> None:
+        """The cursor has moved in the picture."""
+        self._lines.follow(self.selection, self.pace)
+        self.touring.watch()
 
     def opened(self) -> None:
         """Another model is open: its tree, its notes."""
@@ -211,6 +222,7 @@ class Explorer(Screen[None]):
 
     async def action_typed(self, command_id: str) -> None:
         await self.run_action(by_id(command_id).action)
+        self.touring.watch(command_id)
 
     def action_show(self, name: str) -> None:
         self.desk.go(moves.to_page(self.selection, name))
@@ -302,6 +314,9 @@ class Explorer(Screen[None]):
     def action_arrange(self, what: str) -> None:
         self._in_view.arrange(what)
 
+    def action_tour(self) -> None:
+        self.touring.start()
+
     def action_palette(self) -> None:
         self.app.action_command_palette()
 
@@ -326,5 +341,5 @@ class Explorer(Screen[None]):
         if self.scene.stop() or said or away or panel_left != self.selection:
             self.desk.put(panel_left)
             self.focus_view()
-        else:
+        elif not self.touring.leave():
             self.scene.travel(back=True, silent=True)

@@ -40,7 +40,11 @@ _INCOMPLETE = re.compile(rb"\x1b(\[[0-9;<>=?$]*|P[^\x1b]*\x1b?)?$")
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """A small environment of its own: nothing of the machine's colours, config or network gets in."""
+    """A small environment of its own: nothing of the machine's colours, config or network gets in. It is not the first
+    start there, so that nothing but the app itself is on the screen."""
+    state = home / "state" / "circuit-tui"
+    state.mkdir(parents=True, exist_ok=True)
+    (state / "welcomed").touch()
     return {
         "HF_HUB_OFFLINE": "1",
         "HOME": str(home),
