@@ -150,7 +150,7 @@ class CircuitApp(App[None]):
     def action_command_palette(self) -> None:
         # Its key is the app's, so it comes here from dialogs too; the commands are the explorer's.
         if self.screen is self.explorer:
-            self.push_screen(Palette.of(self.explorer.directory))
+            self.push_screen(Palette(directory=self.explorer.directory))
 
     def search_themes(self) -> None:
         self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))

@@ -77,12 +77,6 @@ class Desk(Horizontal):
         return focused if isinstance(focused, Bars) else self.main.picture
 
     @property
-    def list_in_sight(self) -> Bars | None:
-        """The list that has the keys, else the one that is shown, if any is."""
-        there = (self.screen.focused, self.main.picture, self.panel.picture if self.panel_open else None)
-        return next((one for one in there if isinstance(one, Bars) and one.table is not None), None)
-
-    @property
     def listed(self) -> str:
         """What the cursor of the list that has the keys is on, a part or an edge; "" elsewhere."""
         focused = self.screen.focused

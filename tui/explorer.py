@@ -55,7 +55,7 @@ class Explorer(Screen[None]):
         self.notice = Notice()
         self.scene = Scene(engine, selection, self, self.notice, lambda: [*self._dialogs.needs(), *self.cards.needs()])
         self.desk = Desk(self.scene, self.pace, lambda: self.has_class("turns"),
-                         self._followed)  # fmt: skip
+                         lambda: self._lines.follow(self.selection, self.pace))  # fmt: skip
         self._card = TourCard()
         self.touring = Touring(self._card, self.scene, self.notice)
         self.main, self.panel = self.desk.main, self.desk.panel
@@ -66,6 +66,7 @@ class Explorer(Screen[None]):
         self._in_view = InView(self, self.scene, self.desk, self.notice)
         self.directory = Directory(self, self.scene, self.desk.go, self._in_view)
         self._status, self._strip, self._inspector = Status(), TokenStrip(), Static(id="inspector")
+        self._footer = KeysFooter(lambda: (keys.offers(keys.place(self.focused)), keys.meaningless(self.selection)))
         self._line = PromptLine(selection.text, history)
         self.prompting = Prompting(self._line, self.pace, self.scene)
         self._lines = Lines(self._status, self._line, self._strip, self._inspector, self.scene.wishes)
@@ -85,7 +86,7 @@ class Explorer(Screen[None]):
         yield self.notice
         yield self._card
         yield self._inspector
-        yield KeysFooter(compact=True, show_command_palette=False)
+        yield self._footer
 
     def on_mount(self) -> None:
         self.main.heatmap.focus()
@@ -153,12 +154,7 @@ class Explorer(Screen[None]):
         self._lines.draw(self.selection)
         self.desk.draw()
         self.cards.draw()
-        self.touring.watch()
-
-    def _followed(self) -> None:
-        """The cursor has moved in the picture."""
-        self._lines.follow(self.selection, self.pace)
-        self.touring.watch()
+        self._footer.renew()
 
     def opened(self) -> None:
         """Another model is open: its tree, its notes."""
@@ -221,8 +217,7 @@ class Explorer(Screen[None]):
         return not (action == "typed" and isinstance(self.focused, Input))
 
     async def action_typed(self, command_id: str) -> None:
-        await self.run_action(by_id(command_id).action)
-        self.touring.watch(command_id)
+        await self.touring.after(self.run_action(by_id(command_id).action), command_id)
 
     def action_show(self, name: str) -> None:
         self.desk.go(moves.to_page(self.selection, name))

@@ -34,6 +34,13 @@ class InView:
         focused = self._screen.focused
         return focused if isinstance(focused, Bars) and focused.table is not None else None
 
+    @property
+    def _list_in_sight(self) -> Bars | None:
+        """The list that has the keys, else the one that is shown, if any is."""
+        desk = self._desk
+        there = (self._screen.focused, desk.main.picture, desk.panel.picture if desk.panel_open else None)
+        return next((one for one in there if isinstance(one, Bars) and one.table is not None), None)
+
     # --- finding ---
 
     def find(self) -> None:
@@ -105,7 +112,7 @@ class InView:
 
     def arrange(self, what: str) -> None:
         """``sort`` by the next column, ``filter`` by a text, ``hide`` the row under the cursor."""
-        listing = self._desk.list_in_sight
+        listing = self._list_in_sight
         if listing is None or listing.table is None:
             self._notice.say(NO_LIST, about="option")
         elif what == "sort":
@@ -121,7 +128,7 @@ class InView:
 
     def sort(self, name: str) -> str:
         """Sort by a column of that name; why not, or ""."""
-        listing = self._desk.list_in_sight
+        listing = self._list_in_sight
         if listing is None or listing.table is None:
             return NO_LIST
         columns = listing.table.columns
@@ -135,7 +142,7 @@ class InView:
     @property
     def columns(self) -> tuple[str, ...]:
         """By what the list in sight can be sorted."""
-        listing = self._desk.list_in_sight
+        listing = self._list_in_sight
         return listing.table.columns if listing is not None and listing.table is not None else ()
 
     def _ask(self, listing: Bars) -> None:

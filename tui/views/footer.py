@@ -1,14 +1,52 @@
-"""The keys at the bottom: those that fit whole."""
+"""The keys at the bottom: what can be done here and now, as far as it fits whole."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from textual.app import ComposeResult
 from textual.layout import WidgetPlacement
 from textual.widgets import Footer
-from textual.widgets._footer import FooterLabel, KeyGroup
+from textual.widgets._footer import FooterKey, FooterLabel, KeyGroup
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A key that means something where the focus is."""
+
+    key: str
+    """As Textual names it."""
+    shown: str
+    word: str
+    action: str
 
 
 class KeysFooter(Footer):
-    """Textual's footer, without the key that the edge would cut and those after it."""
+    """Textual's footer: first the keys of what has the focus, then those of the screen but for those that mean nothing
+    here; without the key that the edge would cut and those after it."""
+
+    def __init__(self, here: Callable[[], tuple[Sequence[Offer], Sequence[str]]]) -> None:
+        """``here``: what stands first now, and the actions whose keys are left out."""
+        super().__init__(compact=True, show_command_palette=False)
+        self._here = here
+        self._told: tuple[Sequence[Offer], Sequence[str]] = (), ()
+
+    def renew(self) -> None:
+        """Another page is shown: its keys, where they are others. What has the focus it sees by itself."""
+        if self._here() != self._told:
+            self.refresh(recompose=True)
+
+    def compose(self) -> ComposeResult:
+        self._told = offers, without = self._here()
+        ready = False
+        for widget in super().compose():
+            if not ready:  # nothing is shown before the bindings are known
+                ready = True
+                yield from (FooterKey(one.key, one.shown, one.word, one.action).data_bind(compact=Footer.compact)
+                            for one in offers)  # fmt: skip
+            if not (isinstance(widget, FooterKey) and widget.action in without):
+                yield widget
 
     def process_layout(self, placements: list[WidgetPlacement]) -> list[WidgetPlacement]:
         """Decided where the keys are laid out, so that no frame shows a cut one.

@@ -18,6 +18,7 @@ from textual.worker import Worker, WorkerState
 from .help import Entry
 from .once import Once
 
+PLACE = "a command, a head, a place · tab completes, ↑ what you ran before"
 FIRST = 1e6
 """The score of a place that was typed: a fuzzy match of a command's help can have any."""
 VALUE = 2.5
@@ -89,16 +90,16 @@ class Palette(CommandPalette, Once[None]):
 
     _entered = False
     """Whether enter waits for the list."""
-    _directory: Directory | None = None
     _walked: tuple[str, list[str], int] | None = None
     """What was typed, what of the history begins so, the latest first, and which of it is in the field."""
 
-    @classmethod
-    def of(cls, directory: Directory) -> Palette:
-        """The palette of commands, with what was run by it before."""
-        made = cls(placeholder="a command, a head, a place · tab completes, ↑ what you ran before")
-        made._directory = directory
-        return made
+    def __init__(
+        self, providers: Sequence[type[Provider]] | None = None, placeholder: str = PLACE,
+        directory: Directory | None = None,
+    ) -> None:  # fmt: skip
+        """``directory``: where what is run is remembered, if it is."""
+        super().__init__(providers, placeholder=placeholder)
+        self._directory = directory
 
     @on(Input.Changed)
     @on(Input.Submitted)
@@ -128,7 +129,7 @@ class Palette(CommandPalette, Once[None]):
 
     def _fill(self, text: str) -> None:
         field = self.query_one(Input)
-        field.value = text
+        field.replace(text, 0, len(field.value))
         field.action_end()
 
     def action_complete(self) -> None:

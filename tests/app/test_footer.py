@@ -1,0 +1,34 @@
+"""The footer: what can be done here and now."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.app.driving import driven, pressed, until
+from tui.explorer import Explorer
+from tui.views.footer import KeysFooter
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def words(explorer: Explorer) -> str:
+    """The line as it is on the screen."""
+    footer = explorer.query_one(KeysFooter)
+    strips = explorer.app.screen._compositor.render_strips()
+    return strips[footer.region.y].text
+
+
+async def test_it_goes_with_what_has_the_keys_and_leaves_out_what_means_nothing() -> None:
+    async with driven() as (explorer, pilot):
+        await until(pilot, lambda: "m mode" in words(explorer))
+        await pressed(explorer, pilot, "3")
+        await until(pilot, lambda: "mode" not in words(explorer))
+        await pressed(explorer, pilot, "7")
+        explorer.panel.bars.focus()
+        await until(pilot, lambda: words(explorer).lstrip().startswith("enter open $ sort & filter"))
+        explorer.desk.model_tree.focus()
+        await until(pilot, lambda: words(explorer).lstrip().startswith("; filter L sort"))
+        await pilot.press("i")
+        await until(pilot, lambda: words(explorer).lstrip().startswith("enter run"))
+        await pilot.press("escape")
+        await until(pilot, lambda: words(explorer).lstrip().startswith("? help"))
