@@ -47,10 +47,11 @@ Place = Literal["picture", "list", "tree", "prompt"]
 """What has the keys."""
 _HERE: dict[Place, tuple[tuple[str, str], ...]] = {
     "picture": (),
-    "list": (("open", "open"), ("sort_list", "sort"), ("filter_list", "filter"), ("mark", "mark"), ("hide_row", "hide")),
+    "list": (("open", "open"), ("sort_list", "sort"), ("filter_list", "filter"), ("mark", "mark"),
+             ("hide_row", "hide")),
     "tree": (("filter", "filter"), ("tree_order", "sort"), ("mark", "mark"), ("knock_out", "knock out")),
     "prompt": (("append", "append token"),),
-}
+}  # fmt: skip
 """The commands that mean most there, and their words in the footer."""
 
 

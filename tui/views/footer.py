@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from textual.app import ComposeResult
 from textual.layout import WidgetPlacement
+from textual.screen import Screen
 from textual.widgets import Footer
 from textual.widgets._footer import FooterKey, FooterLabel, KeyGroup
 
@@ -30,6 +32,8 @@ class KeysFooter(Footer):
         """``here``: what stands first now, and the actions whose keys are left out."""
         super().__init__(compact=True, show_command_palette=False)
         self._here = here
+        self._known = False
+        """Whether the screen's keys are known: nothing is shown before."""
         self._told: tuple[Sequence[Offer], Sequence[str]] = (), ()
 
     def renew(self) -> None:
@@ -37,14 +41,15 @@ class KeysFooter(Footer):
         if self._here() != self._told:
             self.refresh(recompose=True)
 
+    def bindings_changed(self, screen: Screen[Any]) -> None:
+        self._known = True
+        super().bindings_changed(screen)
+
     def compose(self) -> ComposeResult:
         self._told = offers, without = self._here()
-        ready = False
+        for one in offers if self._known else ():
+            yield FooterKey(one.key, one.shown, one.word, one.action).data_bind(compact=Footer.compact)
         for widget in super().compose():
-            if not ready:  # nothing is shown before the bindings are known
-                ready = True
-                yield from (FooterKey(one.key, one.shown, one.word, one.action).data_bind(compact=Footer.compact)
-                            for one in offers)  # fmt: skip
             if not (isinstance(widget, FooterKey) and widget.action in without):
                 yield widget
 
