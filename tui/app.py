@@ -55,7 +55,7 @@ DRAW_PAUSE, DRAW_PAUSE_SSH = 0.04, 0.15
 ERRORS, ERRORS_WITHIN = 3, 10.0
 """So many errors in so many seconds end the app."""
 
-WELCOME = "new here? :tour (or F2) shows ten keys in two minutes"
+WELCOME = "new here? :tour (or F4) shows ten keys in two minutes"
 
 DARK = Theme(
     name="circuit-dark", dark=True, primary="#7aa2d6", secondary="#8fb28a", accent="#e0a95c", background="#12151a",

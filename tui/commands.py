@@ -24,7 +24,7 @@ _DISPLAY = {
     "circumflex_accent": "^", "quotation_mark": '"', "apostrophe": "'", "minus": "-", "asterisk": "*",
     "number_sign": "#", "underscore": "_", "exclamation_mark": "!", "dollar_sign": "$", "ampersand": "&",
     "backslash": "\\",
-    "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "f2": "F2", "f7": "F7", "f8": "F8", "slash": "/",
+    "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "f4": "F4", "f7": "F7", "f8": "F8", "slash": "/",
 }  # fmt: skip
 
 _PUNCTUATION = {name for name, shown in _DISPLAY.items() if len(shown) == 1 and shown.isascii()}
@@ -189,7 +189,7 @@ SHARED: tuple[Command, ...] = (
             "backspace brings it back.", "App", also="reset new"),
     Command("log", (), "kept('log')", "log", "What was done, line by line; w writes it to a file that export --replay "
             "FILE does again.", "App", also="history replay"),
-    Command("tour", ("f2",), "tour", "tour", "Two minutes with ten keys, one after the other; esc leaves it.", "App",
+    Command("tour", ("f4",), "tour", "tour", "Two minutes with ten keys, one after the other; esc leaves it.", "App",
             also="tutorial introduction start learn"),
     Command("jobs", ("J",), "jobs", "jobs", "What the worker computes, what waits, was stopped and is kept, with time "
             "and memory; x stops the job under the cursor, or asks for it again.", "App",

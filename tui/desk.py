@@ -20,7 +20,7 @@ from .pane import Heads, Pane, Pinned, Side
 from .results import Limits
 from .scene import Moved, Scene
 from .selection import Selection
-from .views.chart import Bars
+from .views.chart import Bars, Plot
 from .views.gallery import Thumbnails
 from .views.graph import GraphView
 from .views.heatmap import Heatmap
@@ -211,13 +211,23 @@ class Desk(Horizontal):
         begun = at in order and (self._walked == (down, row, col) or at == order[0])
         to = order[(order.index(at) + 1) % len(order)] if begun else order[0]
         place = (to, col) if down else (row, to)
+        if place == (row, col):
+            self._scene.do(Say(f"this is the only number of its {'column' if down else 'row'}"))
         self._walked = (down, *place)
         heatmap.set_cursor(*place)
         self._follow()
 
     def enter(self) -> None:
         """Open what is under the cursor."""
-        self._at_hand.action_open()
+        hand = self._at_hand
+        if isinstance(hand, Plot):
+            self._scene.do(Say("nothing on a curve can be opened: rows of the list beside it can, after tab"))
+        elif hand.lines() is None:
+            self._scene.do(Say("nothing is shown here yet that could be opened"))
+        elif isinstance(hand, Bars) and hand.row is None:
+            self._scene.do(Say("no row is shown that could be opened: & and enter show all of them"))
+        else:
+            hand.action_open()
 
     def _follow(self) -> None:
         """The selection is where the cursor is: at once after a key, since a redraw sets the cursor from it. The

@@ -44,6 +44,8 @@ from .views.tour import TourCard
 from .wishes import Asks
 from .working import Working
 
+NO_CELLS = "values stand in the cells of a matrix, and none is shown here: 1 to 9 show some"
+
 
 class Explorer(Screen[None]):
     """The widgets, and the parts that fill them."""
@@ -294,7 +296,7 @@ class Explorer(Screen[None]):
             self.scene.rescale()
 
     def action_numbers(self) -> None:
-        self.main.heatmap.action_numbers()
+        self.notice.settle("option", "" if self.main.toggle_numbers() else NO_CELLS)
 
     def action_edit_prompt(self) -> None:
         self._editing = True

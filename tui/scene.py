@@ -189,7 +189,10 @@ class Scene:
     def travel(self, back: bool, silent: bool = False) -> None:
         """To where the last jump was made, or to where that led back from. ``silent``: nothing is said where there is
         no such place."""
-        there = self.trail.back(self._selection) if back else self.trail.forward(self._selection)
+        step = self.trail.back if back else self.trail.forward
+        there = step(self._selection)
+        while there is not None and there == self._selection:  # one was there by another key meanwhile
+            there = step(self._selection)
         self.do(there or (None if silent else Say(f"nowhere to go {'back' if back else 'forward'} to")))
 
     def stop(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from textual.widgets import OptionList, Static
 
 from tests.app.driving import driven, notice, pressed, settled, until
 from tests.app.recorded import KEY, RecordedBench
+from tests.app.test_snapshots import SIZES, colours, recorded_app
 from tui import memory, underway
 from tui.engine.jobs import HeadScores, Job, Open, Pattern, Repeats, Run, Spectrum, TopPairs
 from tui.engine.load import Kept, Load, Running
@@ -17,6 +19,7 @@ from tui.explorer import Explorer
 from tui.views.jobs import Jobs
 
 pytestmark = pytest.mark.timeout(60)
+assert colours  # the fixture that snapshots need
 
 
 class Slow(RecordedBench):
@@ -152,3 +155,25 @@ def test_a_part_ends_with_the_jobs_that_ask_for_it() -> None:
 def test_the_process_has_memory_and_a_cpu_is_no_card() -> None:
     assert memory.resident() > 10 << 20
     assert memory.of_card("cpu") is None
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_snapshot(snap_compare: Callable[..., bool], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.memory.resident", lambda: 612 << 20)
+    monkeypatch.setattr("tui.working.threading.active_count", lambda: 3)
+    app = recorded_app()
+
+    async def run(pilot: Pilot[None]) -> None:
+        explorer = app.explorer
+        await until(pilot, lambda: explorer.selection.tokens is not None)
+        await settled(explorer, pilot)
+        results = (Pattern(Run(KEY, (0, 1, 2), True), 1, 3), HeadScores(KEY, Repeats(0, 8, 9, True)))
+        load = Load((Running(TopPairs(KEY, 2, 1, "ov"), 12.5),), ("products", 40, 128), (results[1],),
+                    (Kept(results[0], 5000, 0.012),), 5000, 48 << 20)  # fmt: skip
+        monkeypatch.setattr(explorer.engine, "load", lambda: load)
+        explorer.scene.wishes.activity = ""  # which job came last is a race
+        explorer.draw()
+        await opened(explorer, pilot)
+        await pilot.pause()
+
+    assert snap_compare(app, run_before=run, terminal_size=size)

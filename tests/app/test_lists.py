@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
 from tests.app.driving import drawn, driven, notice, pressed, settled, until
 from tests.app.recorded import head
+from tests.app.test_snapshots import SIZES, colours, recorded_app
 from tui.explorer import Explorer
 from tui.results import Table
 from tui.stack import StackLook
@@ -16,6 +19,7 @@ from tui.views.find import Find
 from tui.views.listing import Arranging, arranged, by_column, by_next_column
 
 pytestmark = pytest.mark.timeout(60)
+assert colours  # the fixture that snapshots need
 
 ROWS = ((" b", 1, 3.0), (" a", 2, None), (" c", 3, -4.0))
 TABLE = Table(head("x", "x", "x"), ("token", "rank", "value"), ROWS, "value")
@@ -199,3 +203,26 @@ async def test_keys_that_come_in_one_packet_are_taken_in_their_order() -> None:
         await settled(explorer, pilot)
         assert explorer.app.screen is explorer
         assert explorer.main.heatmap.cursor[0] == 2
+
+
+LOOKS: dict[str, tuple[str, ...]] = {"sorted": ("7", "p", "dollar_sign"), "finding": ("ctrl+f", *"king")}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", LOOKS)
+def test_snapshot(snap_compare: Callable[..., bool], name: str, size: tuple[int, int]) -> None:
+    app = recorded_app(prompt="The king of France is The king")
+
+    async def run(pilot: Pilot[None]) -> None:
+        explorer = app.explorer
+        await until(pilot, lambda: explorer.selection.tokens is not None)
+        await settled(explorer, pilot)
+        for key in LOOKS[name]:
+            await pilot.press(key)
+            await pilot.pause()
+        await settled(explorer, pilot)
+        explorer.scene.wishes.activity = ""  # which job came last is a race
+        explorer.draw()
+        await pilot.pause()
+
+    assert snap_compare(app, run_before=run, terminal_size=size)

@@ -46,7 +46,7 @@ async def walk(explorer: Explorer, pilot: Pilot[None], steps: int) -> None:
 async def test_it_is_walked_by_the_keys_that_it_asks_for(size: tuple[int, int]) -> None:
     async with driven(size) as (explorer, pilot):
         assert card(explorer) == ""
-        await pressed(explorer, pilot, "f2")
+        await pressed(explorer, pilot, "f4")
         assert card(explorer).startswith("Tour 1/10 press }: the next head")
         await pressed(explorer, pilot, "right_parenthesis")
         assert card(explorer).startswith("Tour 1/10"), "any other key does what it does"
@@ -63,7 +63,7 @@ async def test_it_is_walked_by_the_keys_that_it_asks_for(size: tuple[int, int]) 
 
 async def test_esc_leaves_it_and_it_begins_anew() -> None:
     async with driven() as (explorer, pilot):
-        await pressed(explorer, pilot, "f2", "right_curly_bracket", "p", "escape")
+        await pressed(explorer, pilot, "f4", "right_curly_bracket", "p", "escape")
         assert card(explorer) == ""
         assert "the tour is left" in notice(explorer)
         await pressed(explorer, pilot, "colon")
@@ -105,7 +105,7 @@ def test_snapshot(snap_compare: Callable[..., bool], steps: int, size: tuple[int
     async def run(pilot: Pilot[None]) -> None:
         explorer = app.explorer
         await until(pilot, lambda: explorer.selection.tokens is not None)
-        await pressed(explorer, pilot, "f2")
+        await pressed(explorer, pilot, "f4")
         await walk(explorer, pilot, steps)
         explorer.scene.wishes.activity = ""  # which job came last is a race
         explorer.draw()

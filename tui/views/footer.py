@@ -37,8 +37,11 @@ class KeysFooter(Footer):
         self._told: tuple[Sequence[Offer], Sequence[str]] = (), ()
 
     def renew(self) -> None:
-        """Another page is shown: its keys, where they are others. What has the focus it sees by itself."""
-        if self._here() != self._told:
+        """Another page is shown: its keys, where they are others.
+
+        Another focus is seen without this, and after the first paint, which it would hold up here.
+        """
+        if self._known and self._here()[1] != self._told[1]:
             self.refresh(recompose=True)
 
     def bindings_changed(self, screen: Screen[Any]) -> None:
