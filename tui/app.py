@@ -30,8 +30,8 @@ from textual.screen import Screen
 from textual.theme import Theme, ThemeProvider
 from textual.worker import WorkerFailed
 
-from . import keys, pages
-from .config import Options, log_file, read_history, write_history
+from . import commands, keys, pages, remapping
+from .config import Options, first_of, log_file, read_history, write_history
 from .engine.bench import Bench
 from .engine.engine import Engine
 from .engine.events import Done, Event
@@ -99,7 +99,9 @@ class CircuitApp(App[None]):
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = options.theme if options.theme in self.available_themes else DARK.name
-        self.set_keymap(dict(options.keys))
+        given, wrong = remapping.checked(options.keys)
+        commands.remap(given)  # the explorer's bindings are made of the table
+        self._notice = options.notice or first_of(remapping.sentences(wrong, options.origins))
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
         self.engine = Engine(self._emit, bench, clock=clock)
         bos = {"auto": None, "on": True, "off": False}[options.bos]
@@ -149,8 +151,8 @@ class CircuitApp(App[None]):
             known = ", ".join(sorted(self.available_themes))
             sentence = f"There is no theme {self.options.theme!r}; there are {known}."
             self.call_after_refresh(self.explorer.notice.say, sentence)
-        elif self.options.notice:
-            self.call_after_refresh(self.explorer.notice.say, self.options.notice)
+        elif self._notice:
+            self.call_after_refresh(self.explorer.notice.say, self._notice)
         if self.options.prompts is not None:
             mapped = f" --fields {self.options.fields}" if self.options.fields else ""
             self.call_after_refresh(self.explorer.directory.open_prompts, self.options.prompts + mapped)

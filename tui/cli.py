@@ -27,8 +27,20 @@ a TransformerLens checkpoint (config.json and one state dict).
 
 `circuit-tui export VIEW …` writes the same numbers to a file or to standard output, without a screen:
 see `circuit-tui export --help`. `circuit-tui verify MODEL` measures anew what has been published of the model, and says
-whether it agrees. Defaults may be kept in ~/.config/circuit-tui/config.toml.
+whether it agrees. `circuit-tui doctor` looks at terminal, devices, packages and files, and says what to do about what
+is missing. Defaults may be kept in ~/.config/circuit-tui/config.toml: `circuit-tui config --print` writes one.
+`circuit-tui completion bash` (zsh, fish) prints a script for the shell.
 """
+COMMANDS = {
+    "export": "write numbers to a file or to standard output",
+    "verify": "measure what has been published of a model",
+    "doctor": "look at terminal, devices, packages and files",
+    "config": "print what holds, as a config file",
+    "completion": "print a script for the shell",
+}
+"""What the first argument may be beside a model."""
+Headless = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
+"""What adds the arguments of a command without a screen, and what runs it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,15 +65,25 @@ def refuse(sentence: str) -> NoReturn:
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of the app. An option that is not given stays None: the config file may have it."""
+    forms = ("[MODEL] [options]", *(f"{command} …" for command in COMMANDS))
     out = Parser(
         prog=PROGRAM,
-        usage="\n       ".join(f"%(prog)s {form} [options]" for form in ("[MODEL]", "export VIEW", "verify MODEL")),
+        usage="\n       ".join(f"%(prog)s {form}" for form in forms),
         description="Transformer circuits in a terminal: QK, OV, attention patterns and the residual stream.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    _add_model(out)
+    _add_options(out)
+    return out
+
+
+def _add_model(out: argparse.ArgumentParser) -> None:
     out.add_argument("model", nargs="?", metavar="MODEL", help="the model to open (default: demo)")
+
+
+def _add_options(out: argparse.ArgumentParser) -> None:
     out.add_argument("--model", dest="model_too", metavar="MODEL", help="the same, as export has it")
     out.add_argument("--prompt", metavar="TEXT", help="the prompt to start with")
     out.add_argument("--prompts", metavar="FILE", help="a file of prompts: one a line, JSON, CSV or TSV")
@@ -79,14 +101,17 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--no-mouse", dest="mouse", action="store_const", const=False, help="leave the mouse alone")
     out.add_argument("--log", metavar="FILE", help="where warnings go (default: ~/.local/state/circuit-tui)")
     out.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    return out
 
 
 def options(arguments: Sequence[str]) -> Options:
     """Command line over config file over defaults. Ends the process on arguments that cannot be."""
     arguments_parser = parser()
+    return _chosen(arguments_parser, _one_model(arguments_parser, arguments))
+
+
+def _chosen(arguments_parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> Options:
     given: dict[str, Any] = {
-        name: value for name, value in vars(_one_model(arguments_parser, arguments)).items() if value is not None
+        name: value for name, value in vars(parsed).items() if value is not None and name in config.NAMES
     }
     threads = given.get("threads", "")
     if threads.isascii() and threads.isdigit():
@@ -94,7 +119,8 @@ def options(arguments: Sequence[str]) -> Options:
     for name, value in given.items():
         if problem := config.check(name, value):
             arguments_parser.error(problem)
-    out = replace(config.load(), **given)
+    out = config.load()
+    out = replace(out, **given, origins={**out.origins, **dict.fromkeys(given, "option")})
     if "fields" in given:
         _check_fields(out, arguments_parser)
     return out
@@ -103,7 +129,7 @@ def options(arguments: Sequence[str]) -> Options:
 def _one_model(arguments_parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """The arguments, with the model that was named in either way."""
     given = vars(arguments_parser.parse_args(arguments))
-    plain, named = given["model"], given.pop("model_too", None)
+    plain, named = given.get("model"), given.pop("model_too", None)
     if plain is not None and named is not None and plain != named:
         arguments_parser.error(f"two models are named, {plain} (MODEL) and {named} (--model): leave one out.")
     return argparse.Namespace(**given | {"model": plain if named is None else named})
@@ -123,35 +149,69 @@ def _check_fields(opt: Options, arguments_parser: argparse.ArgumentParser) -> No
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the console script. Does not return."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments[:1] == ["export"]:
-        _export(arguments[1:])
-    if arguments[:1] == ["verify"]:
-        _verify(arguments[1:])
+    command = arguments[0] if arguments else ""
+    if command == "config":
+        _config(arguments[1:])
+    if command in COMMANDS:
+        _headless(command, arguments[1:])
     _open(options(arguments))
 
 
-def _export(arguments: Sequence[str]) -> NoReturn:
-    """Headless: the numbers on standard output or in a file."""
-    from . import export
+def headless(command: str) -> Headless:
+    """A command without a screen; the others are not imported. KeyError if there is none."""
+    if command == "export":
+        from . import export
 
-    _headless("export", export.add_arguments, export.export, arguments)
+        return export.add_arguments, export.export
+    if command == "verify":
+        from . import verify
+
+        return verify.add_arguments, verify.verify
+    if command == "doctor":
+        from . import doctor
+
+        return doctor.add_arguments, doctor.examine
+    if command == "completion":
+        from . import completion
+
+        return completion.add_arguments, lambda given: completion.show(given.shell, _fill)
+    raise KeyError(command)
 
 
-def _verify(arguments: Sequence[str]) -> NoReturn:
-    """Headless: published facts beside what is measured."""
-    from . import verify
+def _fill(whole: argparse.ArgumentParser) -> None:
+    """All that the program takes, as one parser, which it never parses by."""
+    _add_options(whole)
+    commands = whole.add_subparsers()
+    for command, text in COMMANDS.items():
+        one = commands.add_parser(command, help=text)
+        if command == "config":
+            _add_config(one)
+        else:
+            headless(command)[0](one)
 
-    _headless("verify", verify.add_arguments, verify.verify, arguments)
+
+def _add_config(out: argparse.ArgumentParser) -> None:
+    from . import settings
+
+    _add_model(out)
+    _add_options(out)
+    settings.add_arguments(out)
 
 
-def _headless(
-    command: str,
-    add_arguments: Callable[[argparse.ArgumentParser], None],
-    run: Callable[[argparse.Namespace], int],
-    arguments: Sequence[str],
-) -> NoReturn:
+def _config(arguments: Sequence[str]) -> NoReturn:
+    """What holds, with the app's own options."""
+    from . import settings
+
+    arguments_parser = Parser(prog=f"{PROGRAM} config", allow_abbrev=False)
+    _add_config(arguments_parser)
+    given = _one_model(arguments_parser, arguments)
+    process.leave(settings.show(_chosen(arguments_parser, given), given.path))
+
+
+def _headless(command: str, arguments: Sequence[str]) -> NoReturn:
     """A command without a screen, with libraries that keep quiet."""
     os.environ.update({name: value for name, value in terminal.LIBRARIES.items() if name not in os.environ})
+    add_arguments, run = headless(command)
     arguments_parser = Parser(prog=f"{PROGRAM} {command}", allow_abbrev=False)
     add_arguments(arguments_parser)
     try:
