@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__, config, process, terminal
+from . import __version__, config, glyphs, process, terminal
 from .config import Options
 
 PROGRAM = "circuit-tui"
@@ -259,7 +259,7 @@ def _run(opt: Options, log: int) -> int:
     gc.disable()
     from .app import CircuitApp
 
-    with process.quiet(log):
+    with process.quiet(log, glyphs.table(os.environ, sys.stdout.encoding)):
         faulthandler.enable(2)
         # Held before Textual replaces sys.stderr by a capture that drops what it gets.
         logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

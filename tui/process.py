@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import select
 import signal
@@ -20,7 +21,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -49,9 +50,21 @@ def open_log(path: Path) -> int:
     return os.open(path, flags, 0o600)
 
 
+class Screen(io.TextIOWrapper):
+    """The terminal's own file, for one that does not show all characters."""
+
+    glyphs: Mapping[int, str] | None = None
+    """What is drawn instead of a character; None: everything as it is."""
+
+    def write(self, text: str, /) -> int:
+        return super().write(text if self.glyphs is None else text.translate(self.glyphs))
+
+
 @contextlib.contextmanager
-def quiet(log: int) -> Iterator[None]:
+def quiet(log: int, glyphs: Mapping[int, str] | None = None) -> Iterator[None]:
     """Textual draws on the terminal; everything else that is written to 1 and 2 goes to ``log``.
+
+    ``glyphs`` is what this terminal shows instead of a character, as ``str.translate`` takes it.
 
     Textual's driver writes to ``sys.__stderr__`` and asks ``sys.__stdout__`` for the size, so these two become a file
     of their own; ``sys.stdout`` and ``sys.stderr`` keep their descriptors, which now lead to the log.
@@ -62,7 +75,8 @@ def quiet(log: int) -> Iterator[None]:
     saved = os.dup(1), os.dup(2)
     encoding = out.encoding if out else "utf-8"
     # errors="replace": a character that the locale lacks must not end the thread that draws
-    screen = open(os.dup(1), "w", encoding=encoding, errors="replace")  # noqa: SIM115
+    screen = Screen(open(os.dup(1), "wb"), encoding, "replace")  # noqa: SIM115
+    screen.glyphs = glyphs
     os.dup2(log, 1)
     os.dup2(log, 2)
     sys.__dict__.update(__stdout__=screen, __stderr__=screen)
