@@ -14,7 +14,8 @@ PIECES = ["a", "=", '"', "\n", "[", "]", "'", " ", "#", "1", ",", ".", "\x0b", "
 
 
 def test_lines_of_values() -> None:
-    text = '# head\na = 1\n\nb = [\n  1,\n]\n[keys]  # table\nquit = "x"\n"odd name" = """\nlong\n"""\n[other.table]\nc.d = 2\n'
+    text = '# head\na = 1\n\nb = [\n  1,\n]\n[keys]  # table\nquit = "x"\n"odd name" = """\nlong\n"""\n'
+    text += "[other.table]\nc.d = 2\n"
     found = toml.read(text)
     assert found.errors == ()
     assert found.values == tomllib.loads(text)

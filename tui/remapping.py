@@ -52,7 +52,7 @@ def checked(wanted: Mapping[str, str]) -> tuple[dict[str, tuple[str, ...]], dict
         free = ", ".join(display(key) for key in _free(table | good))
         wrong[id] = (f"{display(key)} is {owner}'s: give {owner} another key too, or {id} one that is free, such as "
                      f"{free}.")  # fmt: skip
-    return good, wrong
+    return good, {id: wrong[id] for id in wanted if id in wrong}
 
 
 def _unknown(id: str, table: Keys) -> str:
@@ -75,7 +75,8 @@ def _impossible(id: str, key: str) -> str:
 def _clash(table: Keys, given: Keys) -> tuple[str, str, str] | None:
     """A command whose given key another has: its id, the key, the other's id."""
     owners: dict[str, str] = {}
-    for id, keys in sorted(table.items(), key=lambda item: item[0] in given):
+    # What the user wrote comes last and in its order: that is what has to give way.
+    for id, keys in (*((id, keys) for id, keys in table.items() if id not in given), *given.items()):
         for key in keys:
             if owners.setdefault(key, id) != id:
                 return id, key, owners[key]
