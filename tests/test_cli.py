@@ -128,7 +128,7 @@ class TestConfig:
         assert found.options.origins == {
             "theme": f"{file}:1", "keys": f"{file}:5", "keys.help": f"{file}:7",
         }  # fmt: skip
-        assert config.load().notice == f"{found.problems[0]} That is left out. 3 more: circuit-tui doctor lists them."
+        assert config.load().notice == f"{found.problems[0]} 3 more: circuit-tui doctor lists them."
 
     def test_what_a_file_holds_is_obeyed_by_no_terminal(self, file: Path) -> None:
         file.write_text('"\\u001b[31m" = 1\ntheme = 3\n"a\\u202eb" = "x"\n', "utf-8")
@@ -211,9 +211,9 @@ class TestPrint:
             line.split("#")[0] for line in first.stdout.splitlines()[2:] if line[:1] != "#"
         ]
         keys = first.stdout.partition("[keys]\n")[2].replace("\n# ", "\n").removeprefix("# ")
-        given, wrong = remapping.checked(toml.read(f"[keys]\n{keys}").values["keys"])
-        assert wrong == {}
-        assert given == {command.id: command.keys for command in commands.every()}
+        asked = remapping.checked(toml.read(f"[keys]\n{keys}").values["keys"])
+        assert (asked.wrong, asked.remarks) == ({}, {})
+        assert asked.keys == {command.id: command.keys for command in commands.every()}
 
     def test_path(self, file: Path) -> None:
         assert self.printed("--path").stdout == f"{file}\n"

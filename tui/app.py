@@ -99,9 +99,12 @@ class CircuitApp(App[None]):
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = options.theme if options.theme in self.available_themes else DARK.name
-        given, wrong = remapping.checked(options.keys)
-        commands.remap(given)  # the explorer's bindings are made of the table
-        self._notice = options.notice or first_of(remapping.sentences(wrong, options.origins))
+        asked = remapping.checked(options.keys)
+        commands.remap(asked.keys)  # the explorer's bindings are made of the table
+        said = [*asked.wrong.items(), *asked.remarks.items()]
+        self._notice = (
+            first_of([*options.problems, *remapping.sentences(dict(said), options.origins)]) or options.notice
+        )
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
         self.engine = Engine(self._emit, bench, clock=clock)
         bos = {"auto": None, "on": True, "off": False}[options.bos]

@@ -67,12 +67,14 @@ class Options:
     """Command id → keys in Textual's names, with commas between them; ``remapping`` checks them."""
     notice: str = ""
     """One sentence to show at the start, such as what is wrong with the config file."""
+    problems: tuple[str, ...] = field(default=(), compare=False)
+    """All that is wrong with the config file but its keys, each with its line."""
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Option (``keys.ID`` for a key) → where its value comes from: ``file:line`` or ``option``; else it is the
     default."""
 
 
-NAMES = tuple(option.name for option in fields(Options) if option.name not in ("notice", "origins"))
+NAMES = tuple(option.name for option in fields(Options) if option.name not in ("notice", "problems", "origins"))
 """What a config file may set."""
 
 
@@ -148,7 +150,7 @@ def read(path: Path | None = None) -> File:
 def load(path: Path | None = None) -> Options:
     """Options of the config file, with a notice that says what is wrong with it, if anything is."""
     file = read(path)
-    return replace(file.options, notice=first_of(file.problems))
+    return replace(file.options, notice=first_of(file.problems), problems=file.problems)
 
 
 def first_of(problems: Sequence[str]) -> str:
@@ -156,7 +158,7 @@ def first_of(problems: Sequence[str]) -> str:
     if not problems:
         return ""
     more = f" {len(problems) - 1} more: {NAME} doctor lists them." if len(problems) > 1 else ""
-    return f"{problems[0]} That is left out.{more}"
+    return f"{problems[0]}{more}"
 
 
 def _unknown(name: str) -> str:

@@ -283,11 +283,13 @@ def on_files() -> Iterator[Finding]:
     log = config.log_file()
     yield Finding("log", f"{log}: {bytes_of(log.stat().st_size)}" if log.is_file() else f"{log}: not written yet")
     file = config.read()
-    _, wrong = remapping.checked(file.options.keys)
-    problems = [*file.problems, *remapping.sentences(wrong, file.options.origins), *_theme(file.options)]
+    keys, origins = remapping.checked(file.options.keys), file.options.origins
+    wrong = [*file.problems, *remapping.sentences(keys.wrong, origins), *_theme(file.options)]
+    said: list[tuple[str, State]] = [(problem, "wrong") for problem in wrong]
+    said += [(remark, "note") for remark in remapping.sentences(keys.remarks, origins)]
     yield Finding("config", f"{file.path}{'' if file.path.exists() else ': there is none, the defaults hold'}")
-    for line, problem in sorted((_line_of(problem), problem) for problem in problems):
-        yield Finding("config", problem, "wrong", f"${{EDITOR:-vi}} +{line} {shlex.quote(str(file.path))}")
+    for line, sentence, how in sorted((_line_of(sentence), sentence, how) for sentence, how in said):
+        yield Finding("config", sentence, how, f"${{EDITOR:-vi}} +{line} {shlex.quote(str(file.path))}")
 
 
 def _line_of(problem: str) -> int:

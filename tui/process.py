@@ -53,11 +53,14 @@ def open_log(path: Path) -> int:
 class Screen(io.TextIOWrapper):
     """The terminal's own file, for one that does not show all characters."""
 
-    glyphs: Mapping[int, str] | None = None
-    """What is drawn instead of a character; None: everything as it is."""
+    def __init__(self, descriptor: int, encoding: str, glyphs: Mapping[int, str] | None) -> None:
+        # errors="replace": a character that the locale lacks must not end the thread that draws
+        super().__init__(io.BufferedWriter(io.FileIO(descriptor, "w")), encoding, "replace")
+        self._glyphs = glyphs
 
     def write(self, text: str, /) -> int:
-        return super().write(text if self.glyphs is None else text.translate(self.glyphs))
+        """Write what this terminal shows of a text."""
+        return super().write(text if self._glyphs is None else text.translate(self._glyphs))
 
 
 @contextlib.contextmanager
@@ -74,9 +77,7 @@ def quiet(log: int, glyphs: Mapping[int, str] | None = None) -> Iterator[None]:
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
     encoding = out.encoding if out else "utf-8"
-    # errors="replace": a character that the locale lacks must not end the thread that draws
-    screen = Screen(open(os.dup(1), "wb"), encoding, "replace")  # noqa: SIM115
-    screen.glyphs = glyphs
+    screen = Screen(os.dup(1), encoding, glyphs)
     os.dup2(log, 1)
     os.dup2(log, 2)
     sys.__dict__.update(__stdout__=screen, __stderr__=screen)

@@ -1,13 +1,16 @@
 """Keys that the user gives to commands, checked against the table: what cannot be is left out, and said with what can.
 
-A key does one thing. To give a command the key of another, that one needs another key too; so two can be exchanged.
+A key does one thing, and no command is without a key: one whose key was given away gets the key that was given up for
+it, which is said, until it is given one in the file too.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from . import commands
 from .commands import display
@@ -33,26 +36,46 @@ TAKEN = {
 """Keys that do not reach the program everywhere, or mean one thing in it whatever has the focus."""
 
 
-def checked(wanted: Mapping[str, str]) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-    """Command id → keys that it can have, and id → what is wrong for those that cannot have what is wanted.
+@dataclass(frozen=True)
+class Checked:
+    """What becomes of the keys that are wanted. Ids in the order in which they were wanted."""
 
-    ``wanted`` is ``[keys]`` of the config file: command id → keys with commas between them.
-    """
-    table = {command.id: command.keys for command in commands.defaults()}
-    good, wrong = dict[str, tuple[str, ...]](), dict[str, str]()
+    keys: Mapping[str, tuple[str, ...]]
+    """Command id → its keys, of all commands that do not have their own."""
+    wrong: Mapping[str, str]
+    """Id → why it cannot have what is wanted, and what it could; it keeps its own."""
+    remarks: Mapping[str, str]
+    """Id → whose key it has taken, and which that one has now."""
+
+
+def checked(wanted: Mapping[str, str]) -> Checked:
+    """``wanted`` is ``[keys]`` of the config file: command id → keys with commas between them."""
+    own = {command.id: command.keys for command in commands.defaults()}
+    good, wrong, owners = dict[str, tuple[str, ...]](), dict[str, str](), dict[str, str]()
     for id, text in wanted.items():
         keys = tuple(commands.key_named(key.strip()) for key in text.split(","))
-        if problem := _unknown(id, table) or next(filter(None, (_impossible(id, key) for key in keys)), ""):
+        problem = _unknown(id, own) or next(filter(None, (_impossible(key, own[id]) for key in keys)), "")
+        if twice := next((key for key in keys if key in owners), ""):
+            free = _some_free(own | good)
+            problem = problem or f"{display(twice)} is given to {owners[twice]} already; free are {free}."
+        if problem:
             wrong[id] = problem
         else:
             good[id] = keys
-    while clash := _clash(table | good, good):
-        id, key, owner = clash
-        del good[id]  # it has its own keys again, which another may have been given: so all are looked at anew
-        free = ", ".join(display(key) for key in _free(table | good))
-        wrong[id] = (f"{display(key)} is {owner}'s: give {owner} another key too, or {id} one that is free, such as "
-                     f"{free}.")  # fmt: skip
-    return good, {id: wrong[id] for id in wanted if id in wrong}
+            owners |= dict.fromkeys(keys, id)
+    moved, remarks = dict[str, tuple[str, ...]](), dict[str, str]()
+    for id, keys in own.items():
+        lost = [key for key in keys if key in owners]
+        if id in good or not lost:
+            continue
+        left, taker = tuple(key for key in keys if key not in owners), owners[lost[0]]
+        used = _used(own | good | moved)
+        moved[id] = left or tuple(key for key in own[taker] if key not in used) or (_free(used)[0],)
+        remarks[taker] = (
+            f"{display(lost[0])} was {id}'s, which has {' and '.join(map(display, moved[id]))} now: "
+            f'{id} = "KEY" gives it another; free are {_some_free(own | good | moved)}.'
+        )
+    return Checked(good | moved, wrong, {id: remarks[id] for id in good if id in remarks})
 
 
 def _unknown(id: str, table: Keys) -> str:
@@ -64,38 +87,30 @@ def _unknown(id: str, table: Keys) -> str:
     return f"there is no command {id!r}; {nearest}circuit-tui config --print lists all."
 
 
-def _impossible(id: str, key: str) -> str:
-    if key in TAKEN and key not in next(c.keys for c in commands.defaults() if c.id == id):
+def _impossible(key: str, own: tuple[str, ...]) -> str:
+    if key in TAKEN and key not in own:
         return f"{key} {TAKEN[key]}: take another key."
     if key in NAMED or key in commands.punctuation() or re.fullmatch(r"[a-zA-Z0-9]|ctrl\+[a-z]", key):
         return ""
     return f"there is no key {key!r} that reaches every terminal; a key is {FORMS}."
 
 
-def _clash(table: Keys, given: Keys) -> tuple[str, str, str] | None:
-    """A command whose given key another has: its id, the key, the other's id."""
-    owners: dict[str, str] = {}
-    # What the user wrote comes last and in its order: that is what has to give way.
-    for id, keys in (*((id, keys) for id, keys in table.items() if id not in given), *given.items()):
-        for key in keys:
-            if owners.setdefault(key, id) != id:
-                return id, key, owners[key]
-    return None
+def _used(table: Keys) -> set[str]:
+    return {key for keys in table.values() for key in keys}
 
 
-def _free(table: Keys) -> list[str]:
-    """Some keys that no command has."""
-    used = {key for keys in table.values() for key in keys}
-
-    def candidates() -> Iterator[str]:
-        yield from "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-        yield from commands.punctuation()
-        yield from (f"ctrl+{letter}" for letter in "efgklortuvwxy")
-        yield from (f"f{number}" for number in range(2, 13))
-
-    return [key for key in candidates() if key not in used][:6]
+def _free(used: set[str]) -> list[str]:
+    """Keys that no command has."""
+    letters = string.ascii_lowercase + string.ascii_uppercase
+    every = (*letters, *commands.punctuation(), *(f"ctrl+{letter}" for letter in string.ascii_lowercase),
+             *(f"f{number}" for number in range(2, 13)))  # fmt: skip
+    return [key for key in every if key not in used and key not in TAKEN]
 
 
-def sentences(wrong: Mapping[str, str], origins: Mapping[str, str]) -> list[str]:
-    """What is wrong, each with the line of the config file that it stands on (``Options.origins``)."""
-    return [plain(f"{origins.get(f'keys.{id}', '[keys]')}: {problem}") for id, problem in wrong.items()]
+def _some_free(table: Keys) -> str:
+    return ", ".join(map(display, _free(_used(table))[:6]))
+
+
+def sentences(said: Mapping[str, str], origins: Mapping[str, str]) -> list[str]:
+    """``wrong`` or ``remarks``, each with the line of the config file that it is about (``Options.origins``)."""
+    return [plain(f"{origins.get(f'keys.{id}', '[keys]')}: {sentence}") for id, sentence in said.items()]

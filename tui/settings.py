@@ -34,13 +34,15 @@ def show(opt: Options, path_alone: bool) -> int:
     if path_alone:
         print(plain(str(file.path)))
         return 0
-    keys, wrong = remapping.checked(opt.keys)
-    text = "\n".join((*_head(file), *_values(opt, os.environ), "", *_keys(keys, opt.origins))) + "\n"
+    asked = remapping.checked(opt.keys)
+    text = "\n".join((*_head(file), *_values(opt, os.environ), "", *_keys(asked.keys, opt.origins))) + "\n"
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
     sys.stdout.buffer.flush()
-    problems = [*file.problems, *remapping.sentences(wrong, opt.origins)]
+    problems = [*file.problems, *remapping.sentences(asked.wrong, opt.origins)]
     for problem in problems:
         fail(f"{problem} That is left out.", 1)
+    for remark in remapping.sentences(asked.remarks, opt.origins):
+        fail(remark, 0)
     return 1 if problems else 0
 
 
@@ -85,7 +87,7 @@ def _keys(given: remapping.Keys, origins: Mapping[str, str]) -> Iterator[str]:
     yield "[keys]"
     for command in commands.defaults():
         keys = given.get(command.id, command.keys)
-        origin = origins.get(f"keys.{command.id}", "[keys]") if command.id in given else ""
+        origin = origins.get(f"keys.{command.id}", "its key was given away") if command.id in given else ""
         setting = f"{'' if origin else '# '}{command.id} = {quoted(','.join(keys))}"
         yield _line(setting, f"{command.label}; {origin or 'default'}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,27 +11,32 @@ from textual.widgets import Input, OptionList
 
 from tests.app.driving import driven, notice, pressed, settled, text_of
 from tui import commands, config, remapping
+from tui.commands import display
 from tui.views.help import Help
 
 
 @pytest.fixture(autouse=True)
-def _defaults_again() -> Iterator[None]:
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A history of its own, and the keys of before afterwards."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     yield
     commands.remap({})
 
 
 def wrong(**keys: str) -> str:
     """What is said of one command's keys."""
-    (sentence,) = remapping.checked(keys)[1].values()
+    (sentence,) = remapping.checked(keys).wrong.values()
     return sentence
 
 
 def test_keys_as_they_are_written() -> None:
-    wanted = {"help": "?,f1", "quit": "ctrl+g", "head_next": "f2 , comma", "back": "f3", "mode": "u", "unit": "m"}
-    good, said = remapping.checked(wanted)
-    assert said == {}
-    assert good == {"help": ("question_mark", "f1"), "quit": ("ctrl+g",), "head_next": ("f2", "comma"),
-                    "back": ("f3",), "mode": ("u",), "unit": ("m",)}  # fmt: skip
+    wanted = {"help": "?,f1", "quit": "ctrl+g", "head_next": "f2 , ctrl+e", "back": "f3", "mode": "u", "unit": "m"}
+    asked = remapping.checked(wanted)
+    assert (asked.wrong, asked.remarks) == ({}, {})
+    assert asked.keys == {
+        "help": ("question_mark", "f1"), "quit": ("ctrl+g",), "head_next": ("f2", "ctrl+e"), "back": ("f3",),
+        "mode": ("u",), "unit": ("m",),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -44,8 +50,6 @@ def test_keys_as_they_are_written() -> None:
         ("quit", "Q1", ["no key 'Q1'"]),
         ("quit", "x,", ["no key ''"]),
         ("quit", "\x1b", ["no key '\\x1b'"]),
-        ("head_next", "n", ["n is normalize's", "give normalize another key too", "such as ", "ctrl+e"]),
-        ("quit", "?", ["? is help's"]),
     ],
 )
 def test_what_cannot_be_says_what_can(id: str, keys: str, words: list[str]) -> None:
@@ -54,23 +58,49 @@ def test_what_cannot_be_says_what_can(id: str, keys: str, words: list[str]) -> N
 
 
 def test_one_key_for_two_commands() -> None:
-    good, said = remapping.checked({"quit": "f5", "help": "f5,f1"})
-    assert list(good) == ["quit"]
-    assert "f5 is quit's" in said["help"]
+    asked = remapping.checked({"quit": "f5", "help": "f5,f1"})
+    assert asked.keys == {"quit": ("f5",)}
+    assert "f5 is given to quit already; free are " in asked.wrong["help"]
 
 
-def test_a_key_that_is_taken_back_is_in_the_way_again() -> None:
-    """``mode`` would have moved to a key that does not exist, so its own is not free for ``unit``."""
-    good, said = remapping.checked({"mode": "alt+x", "unit": "m"})
-    assert good == {}
-    assert "m is mode's" in said["unit"]
+@pytest.mark.parametrize(
+    ("wanted", "keys", "remark"),
+    [
+        ({"head_next": "n"}, {"head_next": "n", "normalize": "}"}, "n was normalize's, which has } now: normalize = "),
+        ({"quit": "?"}, {"quit": "?", "help": "f1"}, "? was help's, which has F1 now"),
+        ({"mode": "alt+x", "unit": "m"}, {"unit": "m", "mode": "u"}, "m was mode's, which has u now"),
+        ({"help": "q,?,f1"}, {"help": "q,?,f1", "quit": "J"}, "q was quit's, which has J now"),
+    ],
+)
+def test_whose_key_is_taken_has_another(wanted: dict[str, str], keys: dict[str, str], remark: str) -> None:
+    asked = remapping.checked(wanted)
+    assert {id: ",".join(map(display, has)).lower() for id, has in asked.keys.items()} == {
+        id: has.lower() for id, has in keys.items()
+    }
+    (said,) = asked.remarks.values()
+    assert remark in said
+
+
+def test_no_command_is_without_a_key_and_no_key_does_two_things() -> None:
+    table = {command.id: command.keys for command in commands.defaults()}
+    for seed in range(200):
+        rng = random.Random(seed)
+        keys = [key for keys in table.values() for key in keys if key not in remapping.TAKEN]
+        wanted = {id: ",".join(rng.sample(keys, rng.randint(1, 3))) for id in rng.sample([*table], rng.randint(1, 30))}
+        asked = remapping.checked(wanted)
+        has = [key for keys in (table | asked.keys).values() for key in keys]
+        assert all((table | asked.keys).values())
+        assert len(has) == len(set(has)), wanted
+        assert asked.wrong.keys() <= wanted.keys()
 
 
 def test_what_is_offered_is_free() -> None:
-    offered = wrong(head_next="n").rpartition("such as ")[2].rstrip(".").split(", ")
+    (said,) = remapping.checked({"head_next": "n"}).remarks.values()
+    offered = said.rpartition("free are ")[2].rstrip(".").split(", ")
     assert len(offered) == 6
     for key in offered:
-        assert remapping.checked({"head_next": key})[1] == {}, key
+        asked = remapping.checked({"head_next": "n", "normalize": key})
+        assert (asked.wrong, asked.remarks) == ({}, {}), key
 
 
 async def test_keys_footer_help_and_palette() -> None:
@@ -111,14 +141,16 @@ async def test_what_is_wrong_in_the_file_is_said_with_its_line_and_the_app_works
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     file = config.config_file()
     file.parent.mkdir()
-    file.write_text('[keys]\nhead_next = "n"\nquit = "ctrl+g"\nnext = "f2"\n')
+    file.write_text('bos = 3\n[keys]\nhead_next = "n"\nquit = "ctrl+g"\nnext = "f2"\n')
     opt = config.load()
-    async with driven(keys=opt.keys, origins=opt.origins, notice=opt.notice) as (explorer, pilot):
+    remarks = remapping.sentences(remapping.checked(opt.keys).remarks, opt.origins)
+    assert remarks[0].startswith(f"{file}:3: n was normalize's")
+    async with driven(keys=opt.keys, origins=opt.origins, problems=opt.problems) as (explorer, pilot):
         said = notice(explorer)
-        assert f"{file}:2: n is normalize's" in said
-        assert "1 more" in said
+        assert f"{file}:1: bos must be one of" in said
+        assert "2 more" in said
         assert "circuit-tui doctor" in said
-        await pressed(explorer, pilot, "right_curly_bracket")
+        await pressed(explorer, pilot, "n")
         assert explorer.selection.head == 1
         await pilot.press("ctrl+g")
         await pilot.pause()
