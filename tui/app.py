@@ -152,7 +152,8 @@ class CircuitApp(App[None]):
         self.engine.start()
         if self.options.theme is not None and self.options.theme != self.theme:
             known = ", ".join(sorted(self.available_themes))
-            sentence = f"There is no theme {self.options.theme!r}; there are {known}."
+            where = self.options.origins.get("theme", "option").replace("option", "--theme")
+            sentence = f"{where}: there is no theme {self.options.theme!r}; there are {known}."
             self.call_after_refresh(self.explorer.notice.say, sentence)
         elif self._notice:
             self.call_after_refresh(self.explorer.notice.say, self._notice)

@@ -10,7 +10,9 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
@@ -62,9 +64,12 @@ def examine(given: argparse.Namespace) -> int:
 
 
 def _lines(finding: Finding) -> Iterator[str]:
-    yield plain(f"  {finding.state:<6}{finding.name:<{WIDTH}} {finding.value}")
-    if finding.repair:
-        yield plain(f"  {'':<6}{'':<{WIDTH}} -> {finding.repair}")
+    lead, below = f"  {finding.state:<6}{finding.name:<{WIDTH}} ", " " * (WIDTH + 9)
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    yield from textwrap.wrap(plain(finding.value), max(room, 60), initial_indent=lead, subsequent_indent=below,
+                             break_long_words=False, break_on_hyphens=False)  # fmt: skip
+    if finding.repair:  # on one line, to be copied
+        yield plain(f"{below}-> {finding.repair}")
 
 
 def _print(*lines: str) -> None:

@@ -69,14 +69,19 @@ def on_terminal(environ: Mapping[str, str], answer: Answer | None) -> Iterator[F
 
 
 def _has_terminfo(term: str) -> bool:
-    import curses
+    """Whether ncurses knows the name here. Python's own curses looks it up once a process, whatever name comes next."""
+    if not shutil.which("infocmp"):
+        return True  # nothing is known of it
+    return not term.startswith("-") and _run("infocmp", term) is not None
 
-    with tempfile.TemporaryFile() as nowhere:
-        try:
-            curses.setupterm(term, nowhere.fileno())
-        except curses.error:
-            return False
-    return True
+
+def _run(*command: str) -> str | None:
+    """What a command prints; None where it fails or there is none."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=2, errors="replace")
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _size() -> Finding:
@@ -127,16 +132,8 @@ def _clipboard(environ: Mapping[str, str], answer: Answer | None) -> Finding:
 
 
 def _tmux(option: str) -> str:
-    try:
-        done = subprocess.run(["tmux", "show-options", "-Agv", option], capture_output=True, text=True, timeout=2)
-        return done.stdout.strip() or _tmux_server(option)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-
-
-def _tmux_server(option: str) -> str:
-    done = subprocess.run(["tmux", "show-options", "-sv", option], capture_output=True, text=True, timeout=2)
-    return done.stdout.strip()
+    """An option of the session, or of the server."""
+    return _run("tmux", "show-options", "-Agv", option) or _run("tmux", "show-options", "-sv", option) or ""
 
 
 # --- devices --------------------------------------------------------------------------------------------------------
