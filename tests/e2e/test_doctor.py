@@ -32,14 +32,14 @@ def test_it_asks_a_real_terminal_and_leaves_it_as_it_was(tmp_path: Path) -> None
 
 
 def test_inside_tmux(tmux: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*command: str) -> str:
+        done = subprocess.run([*tmux, *command], check=True, env=environment(tmp_path), capture_output=True, text=True)
+        return done.stdout.strip()
+
+    run("new-session", "-d", "sleep 60")
+    monkeypatch.setenv("TMUX", run("display", "-p", "#{socket_path},0,0"))
     for own, passes, state in (("off", "off", "note"), ("on", "off", "ok"), ("off", "on", "ok")):
-        options = ("set", "-g", "set-clipboard", own, ";", "set", "-g", "allow-passthrough", passes)
-        command = [*tmux, *("new-session", "-d", "sleep 60", ";", *options)]
-        subprocess.run(command, check=True, env=environment(tmp_path), capture_output=True)
-        asked = [*tmux, "display", "-p", "#{socket_path},0,0"]
-        where = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
-        monkeypatch.setenv("TMUX", where)
+        run("set", "-g", "set-clipboard", own, ";", "set", "-g", "allow-passthrough", passes)
         found = next(found for found in on_terminal(os.environ, None) if found.name == "clipboard")
         assert found.state == state, found
         assert f"set-clipboard {own}, allow-passthrough {passes}" in found.value
-        subprocess.run([*tmux, "kill-server"], check=True, capture_output=True)
