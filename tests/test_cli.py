@@ -23,6 +23,8 @@ def test_every_option() -> None:
     given = cli.options([*text.split(), "--prompt", "a b", "--prompts", "f.txt", "--no-mouse", "--log", "x.log"])
     computing = ("cuda:1", "bfloat16", "raw", "off", 3)
     assert given == Options("gpt2", "a b", "f.txt", *computing, "256", "nord", False, "x.log")
+    assert cli.options(["--weights-only"]).weights_only
+    assert cli.options(["--stream"]).stream
     given = cli.options(["--prompts", "f.csv", "--fields", "prompt=text,answer=label"])
     assert given == Options(prompts="f.csv", fields="prompt=text,answer=label")
 
@@ -39,6 +41,7 @@ def test_empty_prompt_is_a_prompt() -> None:
         (["--dtype", "float64"], "float32"),
         (["--weights", "folded"], "processed, raw"),
         (["--bos", "yes"], "auto, on, off"),
+        (["--weights-only", "--stream"], "leave one of them out"),
         (["--threads", "0"], "whole number"),
         (["--threads", "many"], "whole number"),
         (["--threads", "²"], "whole number"),

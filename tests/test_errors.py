@@ -17,6 +17,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, Input, Static
 
 import tui.app
+from tests.app.driving import until
 from tui.app import CircuitApp
 from tui.config import Options, read_history
 
@@ -105,11 +106,11 @@ async def test_the_app_goes_on(fault: str, caplog: pytest.LogCaptureFixture) -> 
     async with app.run_test() as pilot:
         await pilot.pause(0.1)
         FAULTS[fault](app)
+        await until(pilot, lambda: 'raise Fault("' in caplog.text)
         await pilot.pause(0.1)
         if len(app.screen_stack) > 1:
             press(app, "escape")
-            await pilot.pause(0.05)
-        assert "Fault" in notice(app)
+        await until(pilot, lambda: "Fault" in notice(app))
         assert "circuit-tui.log" in notice(app)
         assert 'raise Fault("' in caplog.text, "the details are logged"
         app.explorer.notice.say("")

@@ -26,6 +26,7 @@ THEIRS = frozenset(
     | {"description", "epilog"}  # argparse's parsers
     | {"filename", "writeable"}  # OSError's, and numpy's flags
     | {"architectures", "n_ctx", "scale"}  # configurations and modules of transformers and TransformerLens
+    | {"causal_mask", "k", "mlp", "pos", "positional_embedding_type", "q", "rotary"}  # its native model's
 )
 """Attributes of libraries that are there to be read or written, whatever they look like."""
 

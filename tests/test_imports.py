@@ -34,7 +34,10 @@ def test_command_line_answers_alone(flag: str) -> None:
     assert heavy_after(f"from tui import cli\ntry: cli.main(['{flag}'])\nexcept SystemExit: pass") == set()
 
 
-@pytest.mark.parametrize("module", ["tui.results", "tui.text", "tui.config", "tui.terminal", "tui.process"])
+@pytest.mark.parametrize(
+    "module",
+    ["tui.results", "tui.text", "tui.config", "tui.terminal", "tui.process", "tui.shelf", "tui.label"],
+)
 def test_ground_floor(module: str) -> None:
     assert heavy_after(f"import {module}") == set()
 

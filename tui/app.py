@@ -31,11 +31,11 @@ from textual.theme import Theme, ThemeProvider
 from textual.worker import WorkerFailed
 
 from . import commands, keys, pages, remapping
-from .config import Options, first_of, log_file, read_history, write_history
+from .config import Options, first_of, log_file, read_history, source, write_history
 from .engine.bench import Bench
 from .engine.engine import Engine
 from .engine.events import Done, Event
-from .engine.jobs import Open
+from .engine.jobs import Open, Opening
 from .explorer import Explorer
 from .messages import EngineEvent, ExportWanted
 from .results import ModelInfo
@@ -65,6 +65,12 @@ def make_bench() -> Bench:
 
     warm()  # plotext too, so that the first picture does not wait for its import
     return RealBench()
+
+
+def opening(options: Options) -> Opening:
+    """How the model is opened: what its files say first, and the model itself behind that, unless it is never to be
+    loaded."""
+    return "weights" if options.weights_only else "stream" if options.stream else "first"
 
 
 def cache_bytes(model: ModelInfo) -> int:
@@ -109,9 +115,13 @@ class CircuitApp(App[None]):
         self.engine = Engine(self._emit, bench, clock=clock)
         bos = {"auto": None, "on": True, "off": False}[options.bos]
         selection = Selection(
-            open=Open(options.model, options.device, options.dtype, options.threads),
-            text=EXAMPLE if options.prompt is None else options.prompt, bos=bos,
+            open=Open(
+                source(options.model, options.revision), options.device, options.dtype, options.threads,
+                opening(options), options.device_map, options.max_memory,
+            ),
+            text=EXAMPLE if options.prompt is None else options.prompt, bos=bos, chat=options.chat,
             weights="raw" if options.weights == "raw" else "processed",
+            page="qk" if options.weights_only else pages.every()[0].name,
         )  # fmt: skip
         over_ssh = "SSH_CONNECTION" in os.environ
         pause = DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE

@@ -69,13 +69,18 @@ class Request:
             raise Usage(f"--bos on: {self.model.name} has no BOS token")
         if o.prompt is None:
             return None
-        listed = self.get(Tokenize(key, o.prompt, self.with_bos))
+        listed = self.get(Tokenize(key, o.prompt, self.with_bos, self.as_chat))
         return listed
 
     @property
     def with_bos(self) -> bool:
         """Whether a prompt gets a BOS."""
         return self.model.bos_default if self.options.bos == "auto" else bool(self.options.bos == "on")
+
+    @property
+    def as_chat(self) -> bool:
+        """Whether a prompt is a user's message in the model's chat template."""
+        return bool(self.options.chat)
 
     @property
     def run(self) -> Run:
@@ -188,7 +193,8 @@ class Request:
         o = self.options
         file = prompts.read(o.prompts, prompts.parse_fields(o.fields) if o.fields else {})
         self.notes = file.notes
-        job = PreparePrompts(self.model.key, Path(o.prompts).name, file.rows, self.with_bos, self.given_target())
+        job = PreparePrompts(self.model.key, Path(o.prompts).name, file.rows, self.with_bos, self.given_target(),
+                             self.as_chat)  # fmt: skip
         made: Prompts = self.get(job)
         return made
 
@@ -207,7 +213,8 @@ class Request:
         path = o.reference or o.prompts
         file = prompts.read(path, prompts.parse_fields(o.fields) if o.fields and path == o.prompts else {})
         rows = tuple(PromptRow(row.text) for row in file.rows)
-        made: Prompts = self.get(PreparePrompts(self.model.key, Path(path).name, rows, self.with_bos))
+        made: Prompts = self.get(PreparePrompts(self.model.key, Path(path).name, rows, self.with_bos,
+                                                chat=self.as_chat))  # fmt: skip
         return made
 
     def circuit(self) -> Circuit:

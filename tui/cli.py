@@ -15,25 +15,28 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import __version__, config, glyphs, process, terminal
-from .config import Options
+from .config import FILES_ALONE, Options
 
 PROGRAM = "circuit-tui"
 USAGE = 2
 """Exit code for arguments or a terminal that cannot work."""
 
 _EPILOG = """\
-MODEL is nothing or `demo` (the embedded model), a hub name such as `gpt2`, or a local folder: Hugging Face format or
-a TransformerLens checkpoint (config.json and one state dict).
+MODEL is nothing or `demo` (the embedded model), a hub name such as `gpt2`, or a local folder: Hugging Face format, a
+TransformerLens checkpoint (config.json and state dicts), or a training run (folders such as checkpoint-500; the last is
+opened, F7 and F8 step through them). One state dict of a checkpoint may be named instead of its folder.
 
 `circuit-tui export VIEW …` writes the same numbers to a file or to standard output, without a screen:
 see `circuit-tui export --help`. `circuit-tui verify MODEL` measures anew what has been published of the model, and says
-whether it agrees. `circuit-tui doctor` looks at terminal, devices, packages and files, and says what to do about what
-is missing. Defaults may be kept in ~/.config/circuit-tui/config.toml: `circuit-tui config --print` writes one.
-`circuit-tui completion bash` (zsh, fish) prints a script for the shell.
+whether it agrees. `circuit-tui describe FILE` prints the config.json that a file of weights implies. `circuit-tui
+doctor` looks at terminal, devices, packages and files, and says what to do about what is missing. Defaults may be kept
+in ~/.config/circuit-tui/config.toml: `circuit-tui config --print` writes one. `circuit-tui completion bash` (zsh, fish)
+prints a script for the shell.
 """
 COMMANDS = {
     "export": "write numbers to a file or to standard output",
     "verify": "measure what has been published of a model",
+    "describe": "print the config.json that a file of weights implies",
     "doctor": "look at terminal, devices, packages and files",
     "config": "print what holds, as a config file",
     "completion": "print a script for the shell",
@@ -85,10 +88,15 @@ def _add_model(out: argparse.ArgumentParser) -> None:
 
 def _add_options(out: argparse.ArgumentParser) -> None:
     out.add_argument("--model", dest="model_too", metavar="MODEL", help="the same, as export has it")
+    out.add_argument("--revision", metavar="REVISION", help="branch, tag or commit of a hub name")
     out.add_argument("--prompt", metavar="TEXT", help="the prompt to start with")
+    out.add_argument("--chat", action="store_const", const=True, help="prompts are user messages in the chat template")
     out.add_argument("--prompts", metavar="FILE", help="a file of prompts: one a line, JSON, CSV or TSV")
     out.add_argument("--fields", metavar="prompt=KEY,answer=KEY", help="what they are called in the file of prompts")
     out.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    out.add_argument("--device-map", metavar="auto|balanced|FILE", help="layers on several devices: FILE is JSON, "
+                     "module to device (0, cpu, disk)")  # fmt: skip
+    out.add_argument("--max-memory", metavar="0=20GB,…", help="with --device-map: what is put on each at most")
     for name, text in (
         ("dtype", "number format of the weights (default: auto)"),
         ("weights", "with LayerNorm folded in, or as they are stored (default: processed)"),
@@ -96,6 +104,8 @@ def _add_options(out: argparse.ArgumentParser) -> None:
     ):
         out.add_argument(f"--{name}", metavar="|".join(config.CHOICES[name]), help=text)
     out.add_argument("--threads", metavar="N", help="CPU threads to compute with (default: torch decides)")
+    for flag, text in FILES_ALONE.items():
+        out.add_argument(flag, action="store_const", const=True, help=text)
     out.add_argument("--color", metavar="|".join(config.CHOICES["color"]), help="colours of the terminal")
     out.add_argument("--theme", metavar="NAME", help="colour theme, such as nord or textual-light")
     out.add_argument("--no-mouse", dest="mouse", action="store_const", const=False, help="leave the mouse alone")
@@ -119,8 +129,14 @@ def _chosen(arguments_parser: argparse.ArgumentParser, parsed: argparse.Namespac
     for name, value in given.items():
         if problem := config.check(name, value):
             arguments_parser.error(problem)
+    if given.get("weights_only") and given.get("stream"):
+        arguments_parser.error("--weights-only runs no prompt and --stream runs one: leave one of them out.")
     out = config.load()
     out = replace(out, **given, origins={**out.origins, **dict.fromkeys(given, "option")})
+    if "model" in given and "revision" not in given:
+        out = replace(out, revision=None)  # the config file's is of its own model
+    if out.weights_only and out.stream:  # the command line has the last word
+        out = replace(out, weights_only="stream" not in given, stream="stream" in given)
     if "fields" in given:
         _check_fields(out, arguments_parser)
     return out
@@ -167,6 +183,10 @@ def headless(command: str) -> Headless:
         from . import verify
 
         return verify.add_arguments, verify.verify
+    if command == "describe":
+        from . import describe
+
+        return describe.add_arguments, describe.describe
     if command == "doctor":
         from . import doctor
 

@@ -23,7 +23,7 @@ _DISPLAY = {
     "plus": "+", "vertical_line": "|", "at": "@", "equals_sign": "=", "percent_sign": "%", "tilde": "~",
     "circumflex_accent": "^", "quotation_mark": '"', "apostrophe": "'", "minus": "-", "asterisk": "*",
     "number_sign": "#", "underscore": "_", "exclamation_mark": "!",
-    "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "slash": "/",
+    "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "f7": "F7", "f8": "F8", "slash": "/",
 }  # fmt: skip
 
 _PUNCTUATION = {name for name, shown in _DISPLAY.items() if len(shown) == 1 and shown.isascii()}
@@ -33,14 +33,21 @@ SHARED: tuple[Command, ...] = (
             "App", footer="help"),
     Command("palette", ("colon", "ctrl+p"), "palette", "commands",
             "Command palette; L10H2 jumps to that head, L2N17 to that neuron, 120 to that position, find volcano to "
-            "that token, prompts FILE opens a file of prompts, continue 20 0.8 seed 3 says what comes next, "
-            "continuation TEXT is what the metric loss is of; the values of a view's options are there by name.",
+            "that token, prompts FILE opens a file of prompts, model NAME another model, checkpoint NAME a training "
+            "step, continue 20 0.8 seed 3 says what comes next, continuation TEXT is what the metric loss is of, chat "
+            "puts the prompt into the model's chat template; the values of a view's options are there by name.",
             "App", footer="commands"),
     Command("prompt", ("i",), "edit_prompt", "prompt",
             "Edit the prompt; results follow as you type. Up and down walk the history, esc or enter leaves.",
             "Prompt", footer="prompt"),
     Command("append", ("ctrl+n",), "append_token", "append token",
             "Append the likeliest next token to the prompt.", "Prompt", also="continue generate"),
+    Command("checkpoint_previous", ("f7",), "move('checkpoint', -1)", "training step −",
+            "The weights of the training step before, of a run with several files of weights or folders such as "
+            "checkpoint-500: view, head, prompt, cursor, answer and changes stay. :checkpoint 1000 goes to one.", "Go",
+            also="dynamics"),
+    Command("checkpoint_next", ("f8",), "move('checkpoint', 1)", "training step +",
+            "The weights of the next training step.", "Go", also="dynamics"),
     Command("bos", ("B",), "move('bos')", "BOS", "Put a BOS token before the prompt, or not.", "Prompt", also="begin"),
     Command("answer", ("A",), "ask('answer')", "answer",
             "What Lens, Attribution and Residual speak of: Paris, or Paris - Berlin with a distractor; several are "
@@ -156,8 +163,10 @@ SHARED: tuple[Command, ...] = (
     Command("tree", ("H",), "toggle_tree", "tree", "Show or fold the tree of heads.", "Look"),
     Command("export", ("e",), "export", "export", "Write what is shown to a JSON file here and print its path.", "App",
             footer="export", also="svg csv json npz save write file"),
-    Command("models", ("M",), "ask('model')", "model", "Open another model: demo, a hub name, or a folder.", "App",
-            also="open load"),
+    Command("models", ("M",), "models", "models", "Models opened before, checkpoints of a run, the hub's cache, "
+            "folders below this one, each with a card: sizes, memory needed and free, what is off and why. Type "
+            "to filter, or the name of any: demo, a hub name, a folder; enter opens it in place of this one.", "App",
+            also="model open load switch recent checkpoint"),
     Command("themes", ("T",), "choose_theme", "theme", "Choose a colour theme.", "App",
             also="dark light colours colors"),
     Command("quit", ("q",), "quit", "quit", "Leave.", "App", footer="quit", also="exit leave close"),

@@ -37,6 +37,13 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "color": ("auto", "truecolor", "256", "16", "none"),
     }
 )
+FILES_ALONE: Mapping[str, str] = MappingProxyType(
+    {
+        "--weights-only": "never load the model: QK, OV, compositions and searches, read from its files by slice",
+        "--stream": "never load the model: run a prompt through it layer by layer, in the memory of one layer",
+    }
+)
+"""Options by which a model is opened that fits nowhere."""
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -63,6 +70,18 @@ class Options:
     """File that warnings and libraries' messages go to; None: the default one."""
     fields: str | None = None
     """What the fields of ``prompts`` are called in it: ``prompt=text,answer=label``."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub name."""
+    chat: bool = False
+    """Whether the prompt is a user's message in the model's chat template."""
+    weights_only: bool = False
+    """The model is never loaded: circuits from the files alone."""
+    stream: bool = False
+    """The model is never loaded: a prompt runs through it layer by layer."""
+    device_map: str = ""
+    """Layers on several devices: ``auto``, ``balanced``, or a file of module → device; empty: all on one."""
+    max_memory: str = ""
+    """What is put on each of them at most: ``0=20GB,cpu=60GB``."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Command id → keys in Textual's names, with commas between them; ``remapping`` checks them."""
     notice: str = ""
@@ -78,6 +97,11 @@ NAMES = tuple(option.name for option in fields(Options) if option.name not in ("
 """What a config file may set."""
 
 
+def source(model: str, revision: str | None) -> str:
+    """How a model is named where its revision is a part of the name."""
+    return f"{model}@{revision}" if revision else model
+
+
 def check(name: str, value: object) -> str:
     """What is wrong with the value of an option, as a sentence that says what to do; empty if nothing is."""
     if name in CHOICES:
@@ -89,9 +113,9 @@ def check(name: str, value: object) -> str:
     elif name == "threads":
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1024:
             return f"threads must be a whole number from 1 to 1024, not {value!r}."
-    elif name == "mouse":
+    elif name in ("mouse", "chat", "weights_only", "stream"):
         if not isinstance(value, bool):
-            return f"mouse must be true or false, not {value!r}."
+            return f"{name} must be true or false, not {value!r}."
     elif name == "keys":
         if not isinstance(value, Mapping):
             return 'keys must be a table, [keys], of lines of the form command = "key".'

@@ -15,6 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from . import keys, moves, needs, pages, phrases, scale
+from .browsing import Browsing
 from .cards import Cards
 from .commands import by_id
 from .desk import PANEL, Desk
@@ -31,6 +32,7 @@ from .views.footer import KeysFooter
 from .views.frame import send_changes
 from .views.head_card import HeadCard
 from .views.help import Help
+from .views.models import Models
 from .views.notice import Notice
 from .views.once import drop_outdated
 from .views.prompt import PromptInput, PromptLine, TokenStrip
@@ -54,6 +56,7 @@ class Explorer(Screen[None]):
         self.cards = Cards(self, self.scene, self.notice)
         self.directory = Directory(self, self.scene, self.desk.go)
         self._dialogs = Dialogs(self, self.scene, self.notice)
+        self._browsing = Browsing(self, self.scene, self.notice)
         self._status, self._strip, self._inspector = Status(), TokenStrip(), Static(id="inspector")
         self._line = PromptLine(selection.text, history)
         self.prompting = Prompting(self._line, self.pace, self.scene)
@@ -147,6 +150,7 @@ class Explorer(Screen[None]):
         self.desk.heads.build(self.selection)
         if said := self.cards.read():
             self.notice.say(said)
+        self._browsing.remember()
         self.call_later(self.cards.recall)
 
     # --- what is said to it -----------------------------------------------------------------------------------------
@@ -181,6 +185,10 @@ class Explorer(Screen[None]):
             self.pace.later("answer", self.pace.typing_pause, lambda: self._dialogs.typed(id, text))
         else:
             self.cards.keeping(lambda: self._dialogs.answered(id, text))
+
+    @on(Models.Chosen)
+    def _model_chosen(self, message: Models.Chosen) -> None:
+        self._browsing.chosen(message.source)
 
     @on(HeadCard.Closed)
     @on(HeadCard.Noted)
@@ -274,6 +282,9 @@ class Explorer(Screen[None]):
     def action_help(self) -> None:
         self.app.push_screen(Help(keys.entries(), phrases.about(title(pages.of(self.selection), self.selection),
                                                                 self.scene.here.drawn)), self.directory.run)
+
+    def action_models(self) -> None:
+        self._browsing.open()
 
     def action_palette(self) -> None:
         self.app.action_command_palette()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from . import flags, notes, pages
 from .asked import Missing, Request
+from .config import source
 from .declared import Asked, Export
 from .engine.jobs import Job, Open, interventions_of
 from .engine.trouble import told
@@ -51,7 +52,9 @@ def export(options: argparse.Namespace) -> int:
 
         context = InPlace(Bench(), sys.stderr if sys.stderr.isatty() else None)
         try:
-            model: ModelInfo = context.get(Open(options.model, options.device, options.dtype, options.threads))
+            how = flags.opening(options)
+            name, placing = source(options.model, options.revision), (options.device_map, options.max_memory)
+            model: ModelInfo = context.get(Open(name, options.device, options.dtype, options.threads, how, *placing))
             ask = Request(options, model, context)
             result = _result(ask, wanted)
         finally:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from . import pages
+from .config import FILES_ALONE
 from .declared import Export
-from .engine.jobs import Baseline, Basis, Circuit, Direction, Ends, Form, Normalize, Term, Weights
+from .engine.jobs import Baseline, Basis, Circuit, Direction, Ends, Form, Normalize, Opening, Term, Weights
 from .formats import FORMATS
 from .names import jump_at, layer_at
 from .pages.pairs import parse_filter
@@ -115,6 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export])
     files = ", ".join(f"{name}: {export.file}" for name, export in exports.items() if export.file)
     parser.add_argument("file", nargs="?", metavar="FILE", help=files)
     parser.add_argument("--model", default="demo", help="demo, a hub name or a folder (default: demo)")
+    parser.add_argument("--revision", metavar="REVISION", help="branch, tag or commit of a hub name")
     heads = ", ".join(name for name, export in exports.items() if export.head)
     parser.add_argument("--head", metavar="L1H3", help=f"{heads}: which head; L1 alone with pattern: all of the layer")
     source = parser.add_mutually_exclusive_group()
@@ -131,9 +133,17 @@ def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export])
                         help="norms folded and weights centred, or as stored (default: processed)")  # fmt: skip
     parser.add_argument("--bos", choices=("auto", "on", "off"), default="auto",
                         help="whether a BOS is prepended to --prompt and --prompts (default: auto)")  # fmt: skip
+    parser.add_argument("--chat", action="store_true",
+                        help="--prompt and --prompts are user messages in the model's own chat template")  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda[:N] or mps (default: auto)")
+    parser.add_argument("--device-map", default="", metavar="auto|balanced|FILE",
+                        help="layers on several devices; FILE is JSON, module to device (0, cpu, disk)")  # fmt: skip
+    parser.add_argument("--max-memory", default="", metavar="0=20GB,…", help="what is put on each of them at most")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto",
                         help="what the model runs in (default: auto)")  # fmt: skip
+    alone = parser.add_mutually_exclusive_group()
+    for written, text in FILES_ALONE.items():
+        alone.add_argument(written, action="store_true", help=text)
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --out, else txt")
     parser.add_argument("--out", metavar="FILE", help="where to write (default: standard output)")
@@ -152,6 +162,11 @@ def _add(parser: argparse.ArgumentParser, name: str, flag: Flag) -> None:
     choices = flag.choices or given or None
     parser.add_argument(f"--{name}", type=flag.kind or str, choices=choices, default=flag.default, help=text,
                         metavar=flag.metavar or None)  # fmt: skip
+
+
+def opening(o: argparse.Namespace) -> Opening:
+    """How the model is opened."""
+    return "weights" if o.weights_only else "stream" if o.stream else "load"
 
 
 def option(name: str) -> str:
@@ -187,6 +202,8 @@ def check(o: argparse.Namespace, export: Export) -> None:
     _check_values(o, export)
     if problem := export.refuses(o):
         raise Usage(problem)
+    if o.max_memory and not o.device_map:
+        raise Usage("--max-memory is for --device-map: it says how much each device takes")
     if o.threads is not None and o.threads < 1:
         raise Usage(f"--threads {o.threads}: at least 1")
     if o.out == "":
@@ -231,6 +248,10 @@ def _check_text(o: argparse.Namespace, export: Export) -> None:
         raise Usage(f"--token-ids {o.token_ids}: ids are written 1,2,3 or 0:52")
     if o.bos == "on" and o.prompt is None and o.prompts is None and "bos" not in export.takes:
         raise Usage("--bos is for --prompt: token lists and ids get no BOS")
+    if o.chat and o.prompt is None and o.prompts is None and "bos" not in export.takes and export.reads != "pair":
+        raise Usage("--chat is for --prompt: token lists and ids are in no template")
+    if o.chat and o.bos != "auto":
+        raise Usage(f"--bos {o.bos} is not for --chat: the template says whether there is a BOS")
     if o.fields is not None:
         if o.prompts is None:
             raise Usage("--fields is for --prompts: it says what the keys of that file are")

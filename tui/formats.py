@@ -64,7 +64,8 @@ def _with_bos(result: Result, tokens: Tokens | None) -> Result:
 
 
 def _bos(tokens: Tokens) -> dict[str, Scalar]:
-    return {"bos": tokens.bos} | ({"bos from": f"the {tokens.bos_from}"} if tokens.bos_from else {})
+    brought: dict[str, Scalar] = {"bos from": f"the {tokens.bos_from}"} if tokens.bos_from else {}
+    return {"bos": tokens.bos} | brought | ({"chat": True} if tokens.chat else {})
 
 
 def document(result: Result, model: ModelInfo, tokens: Tokens | None, prompt: str) -> dict[str, Any]:
@@ -147,7 +148,10 @@ def _header(result: Result, model: ModelInfo) -> Header:
 def _tokens(tokens: Tokens | None) -> list[dict[str, Any]]:
     if tokens is None:
         return []
-    return [{"id": i, "text": word} for i, word in zip(tokens.ids, tokens.texts, strict=True)]
+    out: list[dict[str, Any]] = [{"id": i, "text": word} for i, word in zip(tokens.ids, tokens.texts, strict=True)]
+    for token, of_template in zip(out, tokens.template, strict=False):
+        token["template"] = of_template
+    return out
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
@@ -347,7 +351,7 @@ def _text_of(cell: float, word: str) -> str:
 
 def _printed(axis: Axis) -> list[str]:
     """Tokens with their spaces made visible; other labels as they are."""
-    return [_plain(label) if axis.ids is None else visible(label) for label in axis.labels]
+    return [_plain(label) if axis.ids is None else visible(label) for label in axis.told_apart]
 
 
 def _text_cell(cell: Any, token: bool, special: bool) -> str:

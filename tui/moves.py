@@ -32,6 +32,8 @@ class FindLook(Look):
 
 
 NO_FILE = Say("no file of prompts is open: O opens one")
+NO_STEPS = Say("this model is no step of a training run: a folder with several files of weights, or with folders such "
+               "as checkpoint-500, is one")  # fmt: skip
 
 
 def to_page(s: Selection, name: str) -> Selection:
@@ -145,11 +147,46 @@ def toggle_over(s: Selection) -> Selection | Say:
     return replace(s, file=replace(s.file, over=not s.file.over))
 
 
+def step_checkpoint(s: Selection, by: int) -> Selection | Say:
+    """The next or previous training step of the run that is open."""
+    steps = s.model.steps if s.model is not None else ()
+    if s.model is None or not steps:
+        return NO_STEPS
+    sources = [source for _, source in steps]
+    # From the one that was asked for: two presses go two steps also while the first is loading.
+    at = (sources.index(s.open.source) if s.open.source in sources else s.model.step) + by
+    if not 0 <= at < len(steps):
+        return Say(f"{steps[0 if at < 0 else -1][0]} is the {'first' if at < 0 else 'last'} of {len(steps)} steps")
+    return replace(s, open=replace(s.open, source=sources[at]))
+
+
+def to_checkpoint(s: Selection, name: str) -> Selection | Say:
+    """A training step of the run that is open, by its name or a part of it that no other has."""
+    steps = s.model.steps if s.model is not None else ()
+    if not steps:
+        return NO_STEPS
+    numbers = [one for one, _ in steps if name in re.findall(r"[0-9]+", one)]
+    found = [one for one, _ in steps if one == name] or numbers or [one for one, _ in steps if name in one]
+    if len(found) != 1:
+        several = f"{', '.join(found[:5])} are all called so" if found else f"there is no step {name}"
+        return Say(f"{several}; there are {', '.join(one for one, _ in steps[:8])}{' …' if len(steps) > 8 else ''}")
+    return replace(s, open=replace(s.open, source=dict(steps)[found[0]]))
+
+
 def toggle_bos(s: Selection) -> Selection | Say:
     """A BOS before the prompt, or none."""
     if s.model is not None and s.model.bos_id is None:
         return Say("this model's tokenizer has no BOS token")
+    if s.chat:
+        return Say("the chat template says whether there is a BOS: :chat takes the prompt out of it")
     return replace(s, bos=not s.with_bos)
+
+
+def toggle_chat(s: Selection) -> Selection | Say:
+    """The prompt as a user's message in the model's chat template, or as it is typed."""
+    if s.model is None:
+        return Say("no model is there yet: type :chat again when one is")
+    return Say(s.model.no_chat) if s.model.no_chat else replace(s, chat=not s.chat)
 
 
 def toggle_weights(s: Selection) -> Selection:
@@ -170,12 +207,12 @@ def cycle(s: Selection, key: str, label: str, back: bool = False) -> tuple[Selec
 
 _BY: dict[str, Callable[[Selection, int], Selection | Say]] = {
     "head": step_head, "layer": step_layer, "position": step_position, "prompt": step_prompt,
-    "match": step_match,
+    "match": step_match, "checkpoint": step_checkpoint,
 }  # fmt: skip
 _SWITCHES: dict[str, Callable[[Selection], Selection | Say]] = {
     "over": toggle_over, "bos": toggle_bos, "weights": toggle_weights, "order": toggle_order,
 }  # fmt: skip
-_STAY = ("position", "match", *_SWITCHES)
+_STAY = ("position", "match", "checkpoint", *_SWITCHES)
 """Moves that change how a place looks, not which it is."""
 
 
@@ -196,6 +233,8 @@ def remark(before: Selection, after: Selection) -> str:
     if after.weights != before.weights:
         raw = "raw, as stored: no norm folded, nothing centred"
         return f"weights {raw if after.weights == 'raw' else 'processed: norms folded, writing weights centred'}"
+    if after.chat != before.chat and after.model is not None:
+        return "the prompt is a user's message in the chat template" if after.chat else "the prompt is as it is typed"
     if after.with_bos != before.with_bos:
         return f"the prompt has {'a' if after.with_bos else 'no'} BOS before it: every number of the run changes"
     said = (look.remark(before.look(type(look)), after) for look in after.looks if look not in before.looks)
@@ -229,14 +268,28 @@ def typed(s: Selection, text: str) -> list[tuple[str, str, Callable[[], Selectio
     if command.lower() == "find" and path.strip():
         sentence = "The next token that reads so; * the next one, # the one before."
         out.append((f"find {path.strip()}", sentence, partial(to_match, s, path.strip())))
+    if text.strip().lower() == "chat":
+        sentence = "The prompt as it is typed." if s.chat else "The prompt as a user's message in the chat template."
+        out.append(("chat off" if s.chat else "chat", sentence, partial(toggle_chat, s)))
     if command.lower() == "prompts" and path.strip():
         out.append((f"open {path.strip()}", "A file of prompts.", partial(to_prompts, s, path.strip())))
+    if command.lower() == "checkpoint" and path.strip():
+        sentence = "Another training step of the run that is open."
+        out.append((f"checkpoint {path.strip()}", sentence, partial(to_checkpoint, s, path.strip())))
     if command.lower() == "continue" and path.strip():
         out.append((f"continue {path.strip()}", "What the model says next.", partial(to_continuing, s, path.strip())))
+    if command.lower() == "model" and path.strip():
+        sentence = "A model: demo, a hub name, or a folder."
+        out.append((f"model {path.strip()}", sentence, partial(to_model, s, path.strip())))
     if command.lower() == "continuation":
         out.append((f"continuation {path.strip()}".strip(), "The text after the prompt whose loss is measured; empty: "
                     "none.", partial(to_continuation, s, path.strip())))  # fmt: skip
     return out
+
+
+def to_model(s: Selection, source: str) -> Selection:
+    """Another model, with the prompt, page and head that are shown."""
+    return replace(s, open=replace(s.open, source=source))
 
 
 def to_continuing(s: Selection, how: str) -> Selection | Say:
@@ -249,7 +302,8 @@ def to_continuation(s: Selection, text: str) -> Selection | Say:
     """The text whose loss is measured, and its loss on a page that can."""
     there, option = loss.given(s, text), pages.of(s).option("mode", s)
     if option is None or loss.LOSS not in option.choices(s):
-        return there if not text else Say("the loss on a text is measured in Patching (9): press 9 first")
+        where = "the loss on a text is measured in Patching and Knock out: press 9 or K first"
+        return there if not text else Say(where)
     return option.put(there, loss.LOSS if text else option.choices(s)[0])
 
 

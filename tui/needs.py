@@ -11,35 +11,45 @@ from .contrast import here_on
 from .declared import Cached
 from .engine import jobs
 from .page import Page, panel_of
-from .results import ModelInfo, Table, Tokens
+from .results import FROM_FILES, WEIGHTS_ONLY, ModelInfo, Table, Tokens
 from .selection import Likeliest, Selection, at_prompt, prepared, with_model, without_file
 
 
 def tokenizing(s: Selection) -> jobs.Tokenize | None:
     """The job that makes tokens of the prompt."""
-    return jobs.Tokenize(s.key, s.text, s.with_bos) if s.key else None
+    return jobs.Tokenize(s.key, s.text, s.with_bos, s.chat) if s.key else None
 
 
 def pairing(s: Selection) -> jobs.Tokenize | None:
     """The job that makes tokens of the other prompt of a pair."""
-    return jobs.Tokenize(s.key, s.pair.text, s.with_bos) if s.key and s.pair else None
+    return jobs.Tokenize(s.key, s.pair.text, s.with_bos, s.chat) if s.key and s.pair else None
 
 
 def after_pair(s: Selection) -> jobs.NextTokens | None:
     """The predictions after the other prompt of a pair."""
-    return jobs.NextTokens(s.corrupted, len(s.corrupted.ids) - 1) if s.corrupted else None
+    has_none = s.model is not None and s.model.capabilities.outputs
+    return jobs.NextTokens(s.corrupted, len(s.corrupted.ids) - 1) if s.corrupted and not has_none else None
 
 
 def preparing(s: Selection) -> jobs.PreparePrompts | None:
     """The job that tokenizes the open file of prompts."""
     if s.file is None or s.key is None:
         return None
-    return jobs.PreparePrompts(s.key, s.file.name, s.file.rows, s.with_bos)
+    return jobs.PreparePrompts(s.key, s.file.name, s.file.rows, s.with_bos, chat=s.chat)
+
+
+def booting(s: Selection) -> jobs.Boot | None:
+    """The job that loads the model of which only the files are read so far."""
+    if s.model is None or s.opened is None or s.model.source != FROM_FILES:
+        return None
+    made = s.opened
+    return jobs.Boot(made.source, made.device, made.dtype, made.threads, made.how)
 
 
 def next_tokens(s: Selection) -> jobs.NextTokens | None:
-    """The predictions after the cursor's position, for the token strip."""
-    return jobs.NextTokens(s.run, s.position) if s.run else None
+    """The predictions after the cursor's position, for the token strip; a model without outputs has none."""
+    has_none = s.model is not None and s.model.capabilities.outputs
+    return jobs.NextTokens(s.run, s.position) if s.run and not has_none else None
 
 
 def after_prompt(s: Selection) -> jobs.NextTokens | None:
@@ -73,7 +83,8 @@ def panel_job(s: Selection, cached: Cached) -> jobs.Job | None:
 
 def needs(s: Selection, cached: Cached, with_panel: bool = True) -> list[jobs.Job]:
     """Everything that the screen shows of this selection, most important first: the picture, then those of the heads
-    beside it, since the next key is a head more often than a look at the line below; the labels of the tree last."""
+    beside it, since the next key is a head more often than a look at the line below; the labels of the tree, and last
+    the model itself where only its files are read so far."""
     if s.model is None or s.open != s.opened:
         return [s.open]
     if s.tokens_of != tokenizing(s):
@@ -86,7 +97,14 @@ def needs(s: Selection, cached: Cached, with_panel: bool = True) -> list[jobs.Jo
         seen[1:1] = [shown(s.base), panel_job(s.base, cached) if with_panel else None]
     other = pairing(s) if s.pair is not None and s.pair.tokens_of != pairing(s) else None
     pair = [other, after_pair(s) if s.pair is not None and s.pair.likeliest is None else None]
-    return _there([*page.asks(s), file, *pair, *seen, *prefetched(page, s), *page.inspects(s), *tree.needs(s)])
+    every = [*page.asks(s), file, *pair, *seen, *prefetched(page, s), *page.inspects(s), *tree.needs(s), booting(s)]
+    return _there(every if s.model.source != WEIGHTS_ONLY else _without_runs(every, shown(s)))
+
+
+def _without_runs(listed: Iterable[jobs.Job | None], shown: jobs.Job | None) -> list[jobs.Job | None]:
+    """What a model that is never run can answer, and the picture, which says why it is not there."""
+    runs = {job for job in listed if getattr(job, "run", None) or isinstance(job, jobs.HeadScores)}
+    return [job for job in listed if job == shown or job not in runs]
 
 
 def _there(jobs: Iterable[jobs.Job | None]) -> list[jobs.Job]:
@@ -106,6 +124,8 @@ def told(s: Selection, job: jobs.Job, result: Any) -> Selection:
     """What a result makes of the selection: a model, tokens, a file, the likeliest token, what the page wants to
     know."""
     if isinstance(result, ModelInfo):
+        if job == booting(s):
+            return replace(s, model=result) if result.key == s.key else with_model(s, s.open, result)
         return with_model(s, s.open, result) if job == s.open and s.opened != job else s
     if s.pair is not None and job == pairing(s) != s.pair.tokens_of and isinstance(result, Tokens):
         s = replace(s, pair=replace(s.pair, tokens=result, tokens_of=pairing(s), likeliest=None, before=None))

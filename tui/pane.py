@@ -61,7 +61,9 @@ def why_empty(s: Selection, job: Job | Nothing, wishes: Wishes) -> str:
         return "the model is loading; type a prompt with i meanwhile"
     if wishes.why(needs.tokenizing(s)) and s.tokens is None:
         return NO_TOKENS.why
-    return "" if isinstance(job, Job) else job.why
+    if isinstance(job, Job):
+        return ""
+    return job.why or (s.model.capabilities.outputs if s.target is None else "")  # what waits for an answer waits on
 
 
 def _asked(panel: Panel, page: Page, wishes: Wishes, s: Selection) -> Job | Nothing:
@@ -279,6 +281,8 @@ class Lines:
             if strip.predictions is not predictions:
                 strip.predictions = predictions
             strip.mark = "changed" if s.run is not None and s.run.interventions else ""
+        elif s.model is not None and s.model.capabilities.outputs:
+            strip.predictions = None
 
 
 class Heads:

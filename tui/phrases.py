@@ -116,19 +116,27 @@ def changes(s: Selection) -> str:
 def badges(s: Selection, job: Job | Nothing, tokens: Tokens | None) -> tuple[str, ...]:
     """What is out of the ordinary about the numbers of a job: a token list of one's own, the basis, the weights."""
     out = ["token list"] if tokens is not s.tokens else []
+    if s.model is not None and s.model.bidirectional and getattr(job, "run", None) is not None:
+        out.append("all ↔ all")
     basis = getattr(job, "basis", "embed")
     out += [f"basis {basis}"] if basis != "embed" else []
     return (*out, "raw weights") if getattr(job, "weights", "processed") == "raw" else tuple(out)
 
 
 def conventions(s: Selection) -> str:
-    """``demo · cpu · float32 · processed weights · BOS``."""
+    """``demo · cpu · float32 · processed weights · BOS``; at the end, where the numbers come from if not from the
+    loaded model."""
     if s.model is None:
         return s.open.source
     bos = "BOS" if s.with_bos else "no BOS"
     if s.tokens is not None and s.tokens.bos_from:
-        bos = "BOS typed, none added" if s.tokens.bos_from == "text" else "BOS of the tokenizer, none added"
-    said = (changes(s), s.model.name, s.model.key.device, s.model.key.dtype, f"{s.weights} weights", bos)
+        bos = "BOS typed, none added" if s.tokens.bos_from == "text" else f"BOS of the {s.tokens.bos_from}, none added"
+    if s.tokens is not None and s.tokens.chat:
+        bos = f"chat · {bos if s.tokens.bos else 'no BOS'}"
+    model = s.model
+    step = f"step {model.step + 1} of {len(model.steps)}" if model.steps else ""
+    weights = f"{s.weights} weights"
+    said = (changes(s), model.name, step, model.key.device, model.key.dtype, weights, bos, model.source)
     return " · ".join(part for part in said if part)
 
 
@@ -150,12 +158,14 @@ def token(tokens: Tokens | None, index: int) -> str:
     """A token as it is printed, a byte of a character with its id; "" where there are none."""
     if tokens is None or not 0 <= index < len(tokens):
         return ""
-    return with_id(tokens.texts[index], tokens.ids[index], tokens.special[index])
+    return with_id(tokens.texts[index], tokens.ids[index], tokens.special[index], tokens.told_apart[index])
 
 
-def with_id(text: str, token_id: int, special: bool = False) -> str:
-    """A token as it is printed, a byte of a character with its id: several of one character read alike."""
-    return f"{visible(text, special)} #{token_id}" if is_byte(text) else visible(text, special)
+def with_id(text: str, token_id: int, special: bool = False, shown: str = "") -> str:
+    """A token as it is printed, a byte of a character with its id: several of one character read alike. ``shown``: the
+    token beside its neighbours."""
+    printed = visible(shown or text, special)
+    return f"{printed} #{token_id}" if is_byte(text) or shown not in ("", text) else printed
 
 
 def where(s: Selection) -> str:
@@ -223,7 +233,7 @@ def labels_at(grid: Grid, row: int, col: int) -> tuple[str, str]:
     """Both labels of a cell, tokens made safe to print; an index past the end is the last one."""
     row, col = min(row, len(grid.rows) - 1), min(col, len(grid.cols) - 1)
     first, second = (
-        with_id(axis.labels[i], axis.ids[i]) if axis.ids is not None else axis.labels[i]
+        with_id(axis.labels[i], axis.ids[i], shown=axis.told_apart[i]) if axis.ids is not None else axis.labels[i]
         for axis, i in ((grid.rows, row), (grid.cols, col))
     )
     return first, second

@@ -9,6 +9,7 @@ from textual.widgets import Input
 from . import needs, pages
 from .declared import Say
 from .pace import Pace
+from .pages.continuing import IN_CHAT
 from .results import Table
 from .scene import Scene
 from .selection import Selection, one_prompt
@@ -70,6 +71,8 @@ class Prompting:
         s = self._scene.selection
         if s.model is not None and s.model.capabilities.one_vocabulary:
             return Say(s.model.capabilities.one_vocabulary)
+        if s.chat:
+            return Say(IN_CHAT)
         table = self._scene.wishes.cached(needs.after_prompt(s))
         if not isinstance(table, Table) or not table.rows:
             return Say("no prediction yet: wait for the prompt to be computed")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from . import pages, prompts
-from .declared import Lookup, Problem, Question
+from .declared import Problem, Question
 from .pages.chosen import QUESTION as CIRCUITS
 from .pages.continuing import QUESTION as CONTINUE
 from .results import Split
@@ -43,22 +43,16 @@ def _path(s: Selection) -> str:
     return f"{s.file.path} --fields {s.file.fields}" if s.file.fields else s.file.path
 
 
-def _model(s: Selection, text: str) -> Selection | Lookup | Problem:
-    return replace(s, open=replace(s.open, source=text)) if text else s
-
-
 PROMPTS = Question(
     "prompts", "File of prompts", "JSON, CSV, TSV with prompt, answer, distractor (else --fields prompt=KEY), or one "
                                   "prompt a line · or capital, induction, indirect object · empty: close it",
     prompt_file, _path,
 )  # fmt: skip
-MODEL = Question("model", "Model", "demo, a hub name such as gpt2, or a folder in either format: see the README",
-                 _model)  # fmt: skip
 
 
 def named(id: str, s: Selection) -> Question:
     """The question of that id: the shown page's, everybody's, or another page's. StopIteration if there is none."""
-    asked = (*pages.of(s).questions, TREE, CHANGE, STEERING, CONTINUE, PROMPTS, MODEL, CIRCUITS, *pages.questions())
+    asked = (*pages.of(s).questions, TREE, CHANGE, STEERING, CONTINUE, PROMPTS, CIRCUITS, *pages.questions())
     return next(question for question in asked if question.id == id)
 
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
+
+from .text import in_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +22,10 @@ else:
 Scalar = str | int | float | bool | None
 Limits = tuple[float, float]
 """Least and most that a quantity can be; around zero they are equally far from it."""
+FROM_FILES = "from files"
+"""``ModelInfo.source`` of a model whose files are read while it is not loaded yet."""
+WEIGHTS_ONLY = "weights only"
+"""The same, of one that is never run."""
 FAINT = 0.1
 """A score up to here is next to nothing."""
 
@@ -35,6 +42,9 @@ class ModelKey:
     """``float32``, ``bfloat16`` or ``float16``."""
     device: str
     """``cpu``, ``cuda:0``, ``mps``."""
+    apart: str = ""
+    """How far the loaded model is from what its files gave first, where that is more than rounding: results of the two
+    are not each other's."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,8 @@ class Capabilities:
     hooks."""
     pattern_edit: str = ""
     """Editing a pattern changes the output: interventions on it through hooks."""
+    outputs: str = ""
+    """Logits: the model has an unembedding."""
     one_vocabulary: str = ""
     """Outputs are the input tokens: copying, pair search in OV, a next token that can be appended."""
 
@@ -90,7 +102,7 @@ class ModelInfo:
     n_ctx: int
     n_parameters: int
     positions: str
-    """``learned``, ``rotary``, ``alibi`` or ``none``."""
+    """``learned``, ``shortformer`` (learned, but read by queries and keys alone), ``rotary``, ``alibi`` or ``none``."""
     norm: str
     """``LayerNorm``, ``RMSNorm`` or ``none``."""
     has_mlp: bool
@@ -109,8 +121,21 @@ class ModelInfo:
     """Names of the outputs in order of their ids, where they are classes of their own; empty: they are the tokens."""
     notes: tuple[str, ...] = ()
     """Sentences worth showing once, such as ``no tokenizer: prompts are typed as token ids``."""
+    no_chat: str = ""
+    """Why a prompt cannot be a message of a chat; empty: the tokenizer has a chat template."""
     vocabulary: str = ""
     """Digest of a thousand tokens spread over the vocabulary, and of its size: that of another model with the same."""
+    steps: tuple[tuple[str, str], ...] = ()
+    """The training steps of the run that it is one of, first to last: a name and what opens it; empty where it is by
+    itself."""
+    step: int = 0
+    """Which of ``steps`` it is."""
+    embedding_norm: bool = False
+    """Whether ``W_E`` is shown behind a norm of its own, as it enters the stream (Bloom)."""
+    bidirectional: bool = False
+    """Whether queries see the keys after them too."""
+    source: str = ""
+    """Where the numbers come from, where that is not the loaded model: ``from files``, ``weights only``, …"""
 
 
 @dataclass(frozen=True)
@@ -124,10 +149,20 @@ class Tokens:
     bos: bool
     """Whether a BOS was asked for: ``ids[0]`` is one, that was prepended or that the text brought."""
     bos_from: str = ""
-    """Who brought the BOS at ``ids[0]`` where nobody had to prepend it: ``text`` (it is typed) or ``tokenizer``."""
+    """Who brought the BOS at ``ids[0]`` where nobody had to prepend it: ``text`` (it is typed), ``tokenizer`` or (chat)
+    ``template``."""
+    chat: bool = False
+    """Whether the prompt is a user's message in the model's chat template."""
+    template: tuple[bool, ...] = ()
+    """In a chat: which tokens are the template's. Empty elsewhere."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def told_apart(self) -> tuple[str, ...]:
+        """The texts, where bytes of one character share it: ``東₁ 東₂ 東₃``."""
+        return in_order(self.texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +199,11 @@ class Axis:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @cached_property
+    def told_apart(self) -> tuple[str, ...]:
+        """The labels, where bytes of one character share it: ``東₁ 東₂ 東₃``."""
+        return self.labels if self.ids is None else in_order(self.labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,6 +325,8 @@ class Split:
         sentence = f'"{self.word}" is {len(self.with_space)} tokens: {listed(self.with_space)}'
         if self.without.ids != self.with_space.ids:
             sentence += f" (without the blank before it: {listed(self.without)})"
+        if not self.offered:
+            return f"{sentence}.", "Write a word that is one token."
         first = self.offered[0]
         return f"{sentence}.", f'Write a word that is one token, or a token\'s id: #{first.token} is "{first.text}".'
 

@@ -240,12 +240,17 @@ class Scene:
             before.file.rows if before.file else None
         ):
             self._notice.say(" ".join(selection.file.notes), about="prompts")
+        model = selection.model
+        if model is not None and model.key.apart and before.model is not None and not before.model.key.apart:
+            self._notice.say(model.notes[-1], about="Boot")
         if selection.opened != before.opened:
             self.wishes.activity = "ready"
             self._notice.settle("Open")
             said = self._pin_survives()
-            if before.stack:
+            if before.stack and not selection.stack:
                 said += "the changes were of the model before and are gone with it"
+            if before.chat and not selection.chat and selection.model is not None:
+                said += f". {selection.model.no_chat}" if said.strip() else selection.model.no_chat
             if said:
                 self._notice.say(said.strip(), about="stack")
             self._face.opened()

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 from .engine import jobs
 from .names import state_names
 from .results import ModelInfo, ModelKey, Tokens, head_name
+from .training import rekeyed, same_run
 
 DEMO = jobs.Open()
 EXAMPLE = "The capital of France is"
@@ -147,6 +148,8 @@ class Selection:
     text: str = EXAMPLE
     bos: bool | None = None
     """None: as the model was trained to expect."""
+    chat: bool = False
+    """Whether prompts are user's messages in the model's chat template."""
     tokens: Tokens | None = None
     tokens_of: jobs.Tokenize | None = None
     """The job that ``tokens`` answers: another text is being tokenized while they differ."""
@@ -300,10 +303,18 @@ def settle(s: Selection) -> Selection:
 
 
 def with_model(s: Selection, opened: jobs.Open, model: ModelInfo) -> Selection:
-    """The selection on a model that has just been opened: what was chosen by token id of another model is gone."""
+    """The selection on a model that has just been opened: what was chosen by token id of another model is gone, but for
+    that of another step of one training run."""
     file = replace(s.file, prepared=None, prepared_of=None) if s.file else None
+    if s.model is not None and same_run(s.model, model):
+        old, new = s.model.key, model.key
+        looks, stack = rekeyed(s.looks, old, new), rekeyed(s.stack, old, new)
+        pair = s.pair and replace(s.pair, likeliest=None)
+        return settle(replace(s, opened=opened, model=model, looks=looks, stack=stack, file=file, pair=pair,
+                              likeliest=None, arriving=(s.row, s.col)))  # fmt: skip
     s = s.put(*(look.for_model() for look in s.looks), opened=opened, model=model, tokens=None, tokens_of=None,
-                 file=file, answer=None, likeliest=None, stack=(), pair=s.pair and Pair(s.pair.text))  # fmt: skip
+                 file=file, answer=None, likeliest=None, stack=(), pair=s.pair and Pair(s.pair.text),
+                 chat=s.chat and not model.no_chat)  # fmt: skip
     s, (layers, heads) = settle(s), s.steps
     layer, head = (s.layer + layers) % model.n_layers, s.head if s.head is None else (s.head + heads) % model.n_heads
     return replace(s, steps=(0, 0), layer=layer, head=head)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import groupby
 
 _NAMED = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍", "\x1b": "␛", "\x7f": "␡", "\u00a0": "⍽", "\u200b": "␣"}
 _BYTES = re.compile(r"(<0x[0-9A-F]{2}>)+")
+_UNIT = re.compile(r"<0x[0-9A-F]{2}>|.", re.DOTALL)
+_NUMBERS = "₁₂₃₄"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -66,6 +69,53 @@ def _has_firm_width(code: int, char: str) -> bool:
 def is_byte(text: str) -> bool:
     """Whether this is ``<0xE2>``: a token that is part of a character and so has no text of its own."""
     return _BYTES.fullmatch(text) is not None
+
+
+def in_order(texts: Sequence[str]) -> tuple[str, ...]:
+    """Tokens as they follow one another in a text: bytes that are one character together are that character, each with
+    its number in it, ``東₁ 東₂ 東₃``. Bytes that are none stay ``<0xE6>``."""
+    out: list[str] = []
+    for has_bytes, grouped in groupby(texts, lambda text: "<0x" in text):
+        run = list(grouped)
+        out += _numbered(run) if has_bytes else run
+    return tuple(out)
+
+
+def _numbered(texts: Sequence[str]) -> list[str]:
+    """Tokens in a row that have bytes in them, with the characters that these make."""
+    units = [(place, unit) for place, text in enumerate(texts) for unit in _UNIT.findall(text)]
+    out, at = [""] * len(texts), 0
+    while at < len(units):
+        char, count = _character(units, at)
+        places = list(dict.fromkeys(place for place, _ in units[at : at + count]))
+        for number, place in enumerate(places):
+            out[place] += char + (_NUMBERS[number] if len(places) > 1 else "")
+        at += count
+    return out
+
+
+def _character(units: Sequence[tuple[int, str]], at: int) -> tuple[str, int]:
+    """The character that begins at a unit, and of how many units it is."""
+    if not is_byte(units[at][1]):
+        return units[at][1], 1
+    raw = b""
+    for unit in (unit for _, unit in units[at : at + len(_NUMBERS)]):
+        if not is_byte(unit):
+            break
+        raw += bytes([int(unit[3:5], 16)])
+        try:
+            return raw.decode("utf-8"), len(raw)
+        except UnicodeDecodeError:
+            continue
+    return units[at][1], 1
+
+
+def narrow(text: str) -> str:
+    """What tells a byte from its neighbours in a column or two: ``₁`` of ``東₁``, ``E6`` of ``<0xE6>``; other texts as
+    they are."""
+    if is_byte(text) and text.count("<") == 1:
+        return text[3:5]
+    return text[-1] if len(text) > 1 and text[-1] in _NUMBERS else text
 
 
 def width(text: str) -> int:

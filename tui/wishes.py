@@ -23,7 +23,7 @@ NAMES = {
     "PatternOver": "patterns", "ScoreParts": "score parts", "SourceRow": "sources", "WriteCosines": "cosines",
     "NeuronTokens": "neuron", "Directions": "directions", "HeadScores": "head scores", "PairSearch": "search",
     "CopyingScores": "copying", "TopPairs": "top pairs", "SingularTokens": "SVD", "Spectrum": "SVD",
-    "PatchingGrid": "patching", "PatchingOver": "patching", "PatchingEstimate": "estimate",
+    "PatchingGrid": "patching", "PatchingOver": "patching", "PatchingEstimate": "estimate", "Boot": "model loaded",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -35,7 +36,7 @@ async def driven(
         yield app.explorer, pilot
 
 
-async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for a condition; fails the test when it does not come true."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not true():
@@ -55,6 +56,12 @@ async def settled(explorer: Explorer, pilot: Pilot[None]) -> None:
         ),
     )
     await pilot.pause(0.05)
+    await pilot.pause()
+
+
+async def pasted(pilot: Pilot[None], text: str) -> None:
+    """Put a long text where typed ones go, at once: a Pilot waits some time for each key."""
+    pilot.app.post_message(events.Paste(text))
     await pilot.pause()
 
 

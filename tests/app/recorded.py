@@ -153,6 +153,10 @@ class RecordedBench:
         return self.model
 
     def _tokenize(self, job: Tokenize) -> Tokens:
+        if job.chat:
+            around = tokens(["<|bos|>", " king", *(" " + word for word in job.text.split()), " in"], True)
+            own = tuple(1 < place < len(around) - 1 for place in range(len(around)))
+            return replace(around, bos_from="template", chat=True, template=tuple(not mine for mine in own))
         typed = job.text.startswith("<|bos|>")
         words = [" " + word for word in job.text.removeprefix("<|bos|>").split()]
         if len(words) > 60:
@@ -256,7 +260,12 @@ class RecordedBench:
         names = tuple(f"L{layer}{kind}" for layer in range(LAYERS) for kind in kinds)
         values = numbers(1 + job.position, len(job.how), len(names), 7)
         values[:, 4] = np.abs(values[:, 4])
-        columns = ("logit difference", "log-probability", "probability", "rank", "KL", "predicted", "scale")
+        columns: tuple[str, ...] = (
+            "logit difference", "log-probability", "probability", "rank", "KL", "predicted", "scale",
+        )  # fmt: skip
+        if job.continuation:
+            values = np.insert(values, 5, numbers(9, len(job.continuation), len(names), 1)[:, 0], 1)
+            columns = (*columns[:5], "loss", *columns[5:])
         header = head("ablation", f"effect of each part alone, {job.how}", "metric(part changed) − metric(clean)")
         return Grid(header, frozen(values), Axis("part", names), Axis("value", columns), True)
 

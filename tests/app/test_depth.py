@@ -26,8 +26,6 @@ from tui.views.heatmap import Heatmap
 from tui.views.model_tree import ModelTree
 from tui.views.prompt import PromptInput, PromptLine, TokenStrip
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def panel_table(explorer: Explorer) -> Table:
     table = explorer.panel.bars.table

@@ -17,7 +17,6 @@ from tui.pages.neurons import ExpertsLook
 from tui.pages.residual import PartsLook
 from tui.results import Capabilities
 
-pytestmark = pytest.mark.timeout(60)
 REASON = "The MLPs of this model are not one layer of neurons each (mixtures of experts)."
 SIZES = [(80, 24), (120, 40)]
 

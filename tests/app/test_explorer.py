@@ -25,8 +25,6 @@ from tui.views.model_tree import ModelTree
 from tui.views.prompt import PromptInput, TokenStrip
 from tui.views.status import Status
 
-pytestmark = pytest.mark.timeout(60)
-
 
 async def test_it_opens_on_the_example_with_every_convention_in_view() -> None:
     async with driven() as (explorer, _):
@@ -464,7 +462,7 @@ async def test_keys_stay_commands_when_the_panel_covers_the_picture() -> None:
 
 async def test_what_is_typed_before_a_question_is_drawn_is_its_answer() -> None:
     async with driven() as (explorer, pilot):
-        burst(explorer, "Mnowhere")
+        burst(explorer, "Onowhere")
         await until(pilot, lambda: isinstance(explorer.app.screen, Ask))
         await pilot.pause(0.2)
         assert explorer.app.screen.query_one(Input).value == "nowhere"

@@ -21,8 +21,6 @@ from tui.views.chart import Bars, Plot
 from tui.views.head_card import HeadCard
 from tui.views.model_tree import ModelTree
 
-pytestmark = pytest.mark.timeout(60)
-
 
 async def test_scores_of_all_heads_are_a_picture_and_a_ranked_list() -> None:
     async with driven() as (explorer, pilot):

@@ -15,7 +15,6 @@ from tui.declared import Say
 from tui.pages.circuit import OwnTokens
 from tui.selection import Selection
 
-pytestmark = pytest.mark.timeout(60)
 LONG = " ".join((["The", "capital", "of", "France", "is", "Paris", "and"] * 9)[:59])
 
 

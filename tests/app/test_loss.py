@@ -1,16 +1,17 @@
-"""The text whose loss is measured: given in the palette, measured in Patching, gone with an empty one."""
+"""The text whose loss is measured: given in the palette, measured in Patching and Knock out, gone with an empty one."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from tests.app.driving import driven, notice, pressed, settled, text_of
-from tests.app.recorded import KEY, tokens
+from tests.app.driving import drawn, driven, notice, pressed, settled, text_of
+from tests.app.recorded import HEADS, KEY, LAYERS, RecordedBench, tokens
 from tests.app.selected import loaded
 from tests.app.test_patching_page import job_of, paired
 from tui import moves, needs, pages
 from tui.declared import Nothing, Say
-from tui.engine.jobs import Tokenize
+from tui.engine.jobs import Effects, Tokenize
 from tui.pages import loss
 from tui.pages.loss import LossLook
 from tui.pages.patching import PatchingLook
@@ -51,7 +52,7 @@ def test_without_a_text_the_key_says_how_to_give_one() -> None:
     assert "continuation Paris" in sentence
     said = moves.to_continuation(loaded(page="qk"), "Paris")
     assert isinstance(said, Say)
-    assert "press 9 first" in said.sentence
+    assert "press 9 or K first" in said.sentence
     assert [name for name, *_ in moves.typed(paired(), "continuation Paris")] == ["continuation Paris"]
 
 
@@ -67,3 +68,28 @@ async def test_by_keys() -> None:
         await settled(explorer, pilot)
         assert "loss of ·king" in text_of(explorer, "#title")
         assert explorer.selection.look(LossLook).tokens is not None
+
+
+async def test_in_knock_out_by_keys() -> None:
+    bench = RecordedBench()
+    async with driven(bench=bench) as (explorer, pilot):
+        await pressed(explorer, pilot, "K", "m", "m", "m", "m", "m")
+        assert "continuation Paris" in notice(explorer)
+        await pilot.press("colon")
+        await pilot.pause(0.2)
+        await pilot.press(*"continuation", "space", *"king")
+        await pilot.pause(0.4)
+        await pilot.press("enter")
+        await settled(explorer, pilot)
+        assert "Δ loss of ·king" in text_of(explorer, "#title")
+        job = next(job for job in reversed(bench.computed) if isinstance(job, Effects))
+        assert job.continuation == explorer.selection.look(LossLook).tokens.ids  # type: ignore[union-attr]
+        whole = bench._effects(job)
+        values = whole.values[:, whole.cols.labels.index("loss")]
+        assert np.array_equal(drawn(explorer).values, values.reshape(LAYERS, HEADS + 1))
+        table = explorer.panel.bars.table
+        assert table is not None
+        assert table.columns[:2] == ("part", "change")
+        await pressed(explorer, pilot, "m")
+        assert "Δ logit difference" in text_of(explorer, "#title")
+        assert next(job for job in reversed(bench.computed) if isinstance(job, Effects)) == job, "one sweep for all"

@@ -23,7 +23,6 @@ from tui.views.model_tree import ModelTree
 from tui.views.palette import rank
 from tui.views.prompt import TokenStrip
 
-pytestmark = pytest.mark.timeout(60)
 SIZES = ((80, 24), (100, 30), (120, 40), (200, 55))
 
 

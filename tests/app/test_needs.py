@@ -16,6 +16,7 @@ from tui.engine.jobs import (
     Ablation,
     Attribution,
     AttributionOver,
+    Boot,
     Composition,
     HeadScores,
     Job,
@@ -330,3 +331,28 @@ def test_the_cursor_goes_to_the_neuron_that_was_named_once() -> None:
 def test_a_model_that_cannot_be_opened_leaves_the_one_before() -> None:
     assert needs.failed(loaded(open=Open("nowhere")), Open("nowhere")).open == Open()
     assert needs.failed(Selection(open=Open("nowhere")), Open("nowhere")).open == Open("nowhere"), "there is no other"
+
+
+def test_a_model_that_is_never_run_is_asked_for_its_weights_alone() -> None:
+    s = loaded(page="qk", model=info(source="weights only"))
+    asked = wanted(s)
+    assert isinstance(asked[0], QK)
+    assert not any(getattr(job, "run", None) or isinstance(job, HeadScores) for job in asked)
+    assert {type(job) for job in wanted(loaded(page="qk"))} - {type(job) for job in asked} >= {NextTokens, HeadScores}
+    assert isinstance(wanted(loaded(model=info(source="weights only")))[0], Pattern), "which says why it is not there"
+
+
+def test_the_model_itself_is_wanted_last_while_only_its_files_are_read() -> None:
+    s = loaded(model=info(source="from files"))
+    made = Open()
+    boot = Boot(made.source, made.device, made.dtype, made.threads, made.how)
+    assert wanted(s)[-1] == boot
+    assert boot not in wanted(loaded())
+    booted = info()
+    there = needs.told(s, boot, booted)
+    assert (there.model, there.tokens, there.opened) == (booted, s.tokens, s.opened)
+    assert needs.booting(there) is None
+    apart = info(key=replace(booted.key, apart="1.0e-02"))
+    there = needs.told(s, boot, apart)
+    assert (there.model, there.tokens) == (apart, None)
+    assert needs.told(loaded(), boot, booted) == loaded()

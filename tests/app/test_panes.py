@@ -42,8 +42,6 @@ from tui.views.main_view import MainView, Words
 from tui.views.side_panel import SidePanel
 from tui.views.still import Still
 
-pytestmark = pytest.mark.timeout(120)
-
 Drawn = Grid | Gallery | Table | Curve | Graph
 PROMPTS = "The capital of France is\nThe king of Rome is in\nThe queen of France is in London\n"
 

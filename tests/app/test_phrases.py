@@ -125,3 +125,5 @@ def test_a_byte_of_a_character_has_its_id() -> None:
     """Several of one character read alike in a narrow place."""
     made = Tokens((230, 157, 5), ("<0xE6>", "<0x9D>", " town"), (False,) * 3, False)
     assert [phrases.token(made, place) for place in range(4)] == ["<0xE6> #230", "<0x9D> #157", "·town", ""]
+    whole = Tokens((230, 157, 177, 5), ("<0xE6>", "<0x9D>", "<0xB1>", " town"), (False,) * 4, False)
+    assert [phrases.token(whole, place) for place in range(4)] == ["東₁ #230", "東₂ #157", "東₃ #177", "·town"]

@@ -8,14 +8,12 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 
-from tests.app.driving import driven, notice, pressed, settled, text_of, until
+from tests.app.driving import driven, notice, pasted, pressed, settled, text_of, until
 from tui import needs, pages
 from tui.explorer import Explorer
 from tui.selection import EXAMPLE
 from tui.views.prompt import PromptInput, PromptLine
 from tui.views.status import Status
-
-pytestmark = pytest.mark.timeout(60)
 
 TWO = "The king of France\nRome is in\n"
 
@@ -51,7 +49,9 @@ def is_right(explorer: Explorer) -> None:
 
 async def opened(explorer: Explorer, pilot: Pilot[None], path: Path) -> None:
     """A file of prompts by its key."""
-    await pilot.press("O", "ctrl+u", *str(path), "enter")
+    await pilot.press("O", "ctrl+u")
+    await pasted(pilot, str(path))
+    await pilot.press("enter")
     await until(pilot, lambda: explorer.selection.file is not None and explorer.selection.file.prepared is not None)
     await settled(explorer, pilot)
 
@@ -109,7 +109,9 @@ async def test_one_file_after_another_and_one_that_cannot_be_used(two: Path, tmp
     other.write_text("The queen\n")
     long.write_text("The king\n" + "word " * 80 + "\n")
     async with driven() as (explorer, pilot):
-        await pilot.press("O", *str(long), "enter")
+        await pilot.press("O")
+        await pasted(pilot, str(long))
+        await pilot.press("enter")
         await until(pilot, lambda: "reads at most 60" in notice(explorer))
         await settled(explorer, pilot)
         assert explorer.selection.file is None
@@ -119,7 +121,9 @@ async def test_one_file_after_another_and_one_that_cannot_be_used(two: Path, tmp
         assert field(explorer) == "other.txt · 1 prompt"
         await opened(explorer, pilot, two)
         await pressed(explorer, pilot, "greater_than_sign")
-        await pilot.press("O", "ctrl+u", *str(long), "enter")
+        await pilot.press("O", "ctrl+u")
+        await pasted(pilot, str(long))
+        await pilot.press("enter")
         await until(pilot, lambda: "reads at most 60" in notice(explorer))
         await settled(explorer, pilot)
         assert field(explorer) == "Rome is in", "as it was"

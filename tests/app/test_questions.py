@@ -11,10 +11,11 @@ from tests.app.recorded import KEY, info, tokens
 from tui import pages, questions
 from tui.declared import Problem, Question
 from tui.engine.jobs import FindTarget, PromptRow, Target, Words
+from tui.moves import to_model
 from tui.pages.answer import ANSWER
 from tui.pages.circuit import OFFSET, WORDS, CircuitLook, OwnTokens
 from tui.pages.residual import FlowLook
-from tui.questions import MODEL, PROMPTS, Choice, choice
+from tui.questions import PROMPTS, Choice, choice
 from tui.results import Capabilities, Found, Split, Tokens
 from tui.selection import Answer, Selection
 
@@ -25,7 +26,7 @@ CHOSEN = Answer(Target((6,), (7,)), "Paris - London")
 
 def test_every_question_is_found_by_its_id_on_every_page() -> None:
     for page in pages.every():
-        for question in (*pages.questions(), PROMPTS, MODEL):
+        for question in (*pages.questions(), PROMPTS):
             assert questions.named(question.id, Selection(page=page.name)).id == question.id
 
 
@@ -66,7 +67,6 @@ def test_empty_answers_go_back_to_the_default() -> None:
     s = LOADED.put(OwnTokens("Paris", listed), answer=CHOSEN)
     assert WORDS.answered(s, "") == replace(s, looks=())
     assert ANSWER.answered(s, "") == replace(s, answer=None)
-    assert MODEL.answered(s, "") == s
 
 
 def test_answers_and_distractors_become_the_target() -> None:
@@ -125,6 +125,5 @@ def test_a_file_of_prompts_says_what_was_not_read_and_keeps_its_fields(tmp_path:
 
 def test_another_model_keeps_the_device_and_type() -> None:
     s = Selection(open=replace(LOADED.open, device="cpu", dtype="bfloat16"))
-    changed = MODEL.answered(s, "gpt2")
-    assert isinstance(changed, Selection)
+    changed = to_model(s, "gpt2")
     assert (changed.open.source, changed.open.device, changed.open.dtype) == ("gpt2", "cpu", "bfloat16")

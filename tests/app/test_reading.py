@@ -124,10 +124,12 @@ async def test_the_picture_is_never_narrower_on_a_larger_screen() -> None:
 
 @pytest.mark.parametrize("width", [50, 64, 79, 80, 100, 120])
 async def test_the_footer_ends_with_a_whole_word(width: int) -> None:
-    async with driven(size=(width, 24)) as (explorer, pilot):
+    async with driven(size=(90, 24)) as (explorer, pilot):
         await settled(explorer, pilot)
+        await pilot.resize_terminal(width, 24)
+        await pilot.pause()
         keys = explorer.query_one(KeysFooter)
-        shown = [key for key in keys.query(FooterKey) if key.styles.visibility != "hidden" and key.parent is keys]
+        shown = [key for key in keys.query(FooterKey) if key.region.area and key.parent is keys]
         assert shown
         assert all(key.region.right <= width for key in shown)
 

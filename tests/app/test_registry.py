@@ -13,7 +13,7 @@ from tui.declared import Command, Export
 from tui.engine.jobs import Job
 from tui.page import Page
 from tui.pages import chosen, continuing, panels
-from tui.questions import MODEL, PROMPTS
+from tui.questions import PROMPTS
 from tui.selection import Look, Selection
 
 EVERY = {page.name: page for page in pages.every()}
@@ -111,7 +111,7 @@ def test_side_panels_and_questions_have_names_of_their_own(page: Page) -> None:
 
 
 def test_questions_with_one_id_are_one_but_for_the_filter() -> None:
-    questions = {*pages.questions(), tree.TREE, PROMPTS, MODEL}
+    questions = {*pages.questions(), tree.TREE, PROMPTS}
     ids = [question.id for question in questions if question.id != "filter"]
     assert len(ids) == len(set(ids))
 

@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 
 from tests.app.driving import settled, until
 from tests.app.recorded import RecordedBench
+from tests.app.test_models import FOUND
 from tui.app import CircuitApp
 from tui.config import Options
 
@@ -175,3 +176,12 @@ def test_both_prompts_of_a_pair(snap_compare: Callable[..., bool], size: tuple[i
     app = recorded_app(prompt="The capital of France is")
     typed = ("P", "ctrl+u", *"The", "space", *"king", "space", *"of", "space", *"Rome", "space", *"is")
     assert snap_compare(app, run_before=press(app, typed), terminal_size=size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_models(snap_compare: Callable[..., bool], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of models, the cursor on one of them."""
+    monkeypatch.setattr("tui.shelf.look", lambda here, opened: iter(FOUND))
+    monkeypatch.setattr("tui.label.free_memory", lambda device: 8_000_000_000)
+    app = recorded_app()
+    assert snap_compare(app, run_before=press(app, ("M", "down")), terminal_size=size)

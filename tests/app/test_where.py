@@ -14,8 +14,6 @@ from tui.pages.circuit import CircuitLook
 from tui.pages.pattern import PatternLook
 from tui.pages.scores import ScoresLook
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_view_says_which_of_its_modes_it_is_in_and_goes_both_ways(size: tuple[int, int]) -> None:

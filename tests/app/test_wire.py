@@ -12,8 +12,6 @@ from tests.app.recorded import RecordedBench
 from tui.engine.jobs import Open
 from tui.views import plot
 
-pytestmark = pytest.mark.timeout(60)
-
 WORDS = ("The", "capital", "of", "France", "is", "Paris", "king", "queen")
 LONG = " ".join(WORDS[i % len(WORDS)] for i in range(59))
 

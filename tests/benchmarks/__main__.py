@@ -16,9 +16,8 @@ from tests.benchmarks.measure import Row, machine, table
 from tui.terminal import LIBRARIES
 
 TOPICS = (
-    "start", "load", "drawing", "keys", "link", "prompt", "heads", "long", "depth", "finding", "changing", "patching",
-    "large",
-    "memory",
+    "start", "unloaded", "load", "drawing", "keys", "link", "prompt", "heads", "long", "depth", "finding", "changing",
+    "patching", "large", "memory",
 )  # fmt: skip
 KEPT = Path(__file__).with_name("results.json")
 

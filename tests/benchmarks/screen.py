@@ -20,6 +20,8 @@ from tests.e2e.scenario import CONVENTIONS, LOAD, head_of, title_of
 from tests.e2e.terminal import Terminal, environment
 from tui.terminal import FRAMES_PER_SECOND, SSH_FRAMES_PER_SECOND
 
+BOOTING = re.compile(r"from files|importing |loading weights|checking files|self-check|MB of weights")
+"""What the first line says while the model is loaded behind its files."""
 WORDS = ("the", "capital", "of", "France", "is", "Paris", "and")
 LONG = "The " + " ".join(WORDS[i % 7] for i in range(1, 63))
 """63 words, a token each: 64 with the BOS, as many as the demo reads."""
@@ -78,8 +80,9 @@ class Child(Terminal):
         self.folder.cleanup()
 
     def open(self) -> None:
-        """Wait until the model is there and all that belongs to its first head."""
+        """Wait until the model is there, loaded behind its files, and all that belongs to its first head."""
         self.wait_for(CONVENTIONS, LOAD)
+        self.wait_for(lambda text: not BOOTING.search(text), LOAD)
         self.wait_for(lambda text: "→ " in text and head_of(text) and "softmax(scaled)" in text, LOAD)
         self.settle(1.5, LOAD)
         found = {name for name, code in (("truecolor", b"38;2;"), ("256", b"38;5;")) if code in self.raw}

@@ -117,6 +117,27 @@ def test_each_part_alone(pair: Pair, how: Any, at: int) -> None:
         close(row[6], row[0] - frozen(pair, own, at), size)
 
 
+@pytest.mark.parametrize("how", HOWS)
+def test_the_loss_on_a_text_after_the_prompt(pair: Pair, how: Any) -> None:
+    after, rows = (66, 258, 4), prompts(pair.desk)
+    whole = [*IDS, *after]
+
+    def loss(logits: Array) -> float:
+        chances = np.array([softmax(row) for row in logits[len(IDS) - 1 : -1]])
+        return -float(np.log(chances[range(len(after)), list(after)]).mean())
+
+    reference = rows if how == "mean" else None
+    job = Effects(pair.desk.run(*IDS), 3, TARGET, how, amount=-0.5, reference=reference, continuation=after)
+    grid = pair.desk.get(job)
+    assert grid.cols.labels == (*METRICS, "loss", "predicted", "scale")
+    without = pair.desk.get(replace(job, continuation=()))
+    np.testing.assert_array_equal(np.delete(grid.values, 5, 1), without.values)
+    clean = loss(pair.want.forward(whole).logits)
+    for part, value in zip(parts(), grid.values[:, 5], strict=True):
+        own = pair.want.forward(whole, changed(pair, part, how, job.longer.run, rows, -0.5))
+        close(value, loss(own.logits) - clean)
+
+
 def frozen(pair: Pair, own: Pass, at: int) -> float:
     """The change of the logit difference through the clean run's final norm."""
     apart, norm = own.stream[-1][at] - pair.run.stream[-1][at], pair.want.final

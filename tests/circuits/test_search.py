@@ -280,7 +280,7 @@ def test_found_pairs(pair: Pair, text: str, pairs: tuple[tuple[int, int], ...]) 
         ("France>→Paris", '"France>→Paris" has more than one >.'),
         (">Paris", '">Paris" has nothing before the >.'),
         ("France> , king>queen", '"France>" has nothing after the >.'),
-        ("France>Rome", '"Rome" is 4 tokens: "R" "o" "m" "e".'),
+        ("France>Rome", '"Rome" is 5 tokens: " " "R" "o" "m" "e" (without the blank before it: "R" "o" "m" "e").'),
         ("#270>Paris", "Token id 270 does not exist in this model."),
         ("Paris>#" + "9" * 30, f"Token id {'9' * 30} does not exist in this model."),
     ],

@@ -173,6 +173,7 @@ def test_random_inputs(tmp_path: Path, record_property: Callable[[str, object], 
             terminal.wait_for("a hub name such as")
             terminal.press("end", "ctrl+u")
             terminal.send("demo\r")
+            terminal.wait_for(lambda text: "╭─ Models" not in text, LOAD)
             edit_prompt(terminal)
             terminal.send("The capital of France is")
             terminal.press("enter")

@@ -157,6 +157,15 @@ def test_the_loss_of_a_continuation(desk: Desk, document: Callable[..., dict[str
         assert row[-2] == pytest.approx(-float(chances[[0, 1], list(more)].mean()), abs=1e-4)
 
 
+def test_the_loss_without_each_part(desk: Desk, document: Callable[..., dict[str, Any]]) -> None:
+    got = document("--prompt", PROMPT, "--answer", "Paris", "--continuation", " Paris and")
+    named = document("--prompt", PROMPT, "--answer", "Paris", "--continuation", " Paris and", "--ablate", "L0H1")
+    at = named["columns"].index("loss")
+    row = got["values"][got["rows"]["labels"].index("L0H1")]
+    change = named["values"][1][at] - named["values"][0][at]
+    assert row[got["cols"]["labels"].index("loss")] == pytest.approx(change, abs=1e-5)
+
+
 def test_outputs_that_are_classes(tmp_path: Path, document: Callable[..., dict[str, Any]]) -> None:
     folder = tl_checkpoint(tmp_path / "classes", *random_checkpoint(d_vocab_out=2))
     both = ("--answer", "class 1", "--distractor", "class 0")

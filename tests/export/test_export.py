@@ -490,7 +490,7 @@ USAGE = [
 ]
 FAILURES = [
     (["qk", "--head", "L5H0", "--tokens", "France"], "L5H0 does not exist"),
-    (["qk", "--head", "L0H0", "--tokens", "Franceland"], '"Franceland" is 10 tokens'),
+    (["qk", "--head", "L0H0", "--tokens", "Franceland"], '"Franceland" is 11 tokens'),
     (["qk", "--head", "L0H0", "--token-ids", "0:999"], "998 does not exist"),
     (["qk", "--head", "L0H0", "--token-ids", "3:1"], "empty range"),
     (["qk", "--head", "L0H0", "--tokens", ""], "The token list is empty"),

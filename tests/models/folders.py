@@ -215,6 +215,10 @@ def random_checkpoint(seed: int = 0, **changes: Any) -> tuple[dict[str, Any], di
         if not config["attn_only"]:
             shapes |= {at + f"ln2.{part}": (d,) for part in norms}
             shapes |= {at + "mlp.W_in": (d, m), at + "mlp.b_in": (m,), at + "mlp.W_out": (m, d), at + "mlp.b_out": (d,)}
+            if config.get("gated_mlp"):
+                shapes[at + "mlp.W_gate"] = (d, m)
+            if config["act_fn"] == "solu_ln" and config["normalization_type"] == "LN":
+                shapes |= {at + "mlp.ln.w": (m,), at + "mlp.ln.b": (m,)}
     shapes |= {f"ln_final.{part}": (d,) for part in norms}
     out = config.get("d_vocab_out", v)
     shapes |= {"unembed.W_U": (d, out), "unembed.b_U": (out,)}

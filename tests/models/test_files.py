@@ -174,12 +174,13 @@ def test_pickled_weights(folder: Path) -> None:
     torch.save(weights, folder / "pytorch_model.bin")
     assert torch.equal(load(str(folder), device="cpu").trace([1, 2, 3]).logits, own)
     torch.save({"oops": print}, folder / "pytorch_model.bin")
-    assert refusal(folder).message == f"{folder / 'pytorch_model.bin'} cannot be read safely."
+    file = folder / "pytorch_model.bin"
+    assert refusal(folder).message == f"{file} cannot be read safely: it is broken, or holds more than tensors."
 
 
 def test_weights_under_another_name(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "weights.safetensors")
-    assert refusal(folder).message == f"{folder} has no model.safetensors."
+    assert refusal(folder).message == f"{folder} has no model.safetensors, but weights.safetensors."
 
 
 def test_config_that_loads_but_cannot_run(tmp_path: Path) -> None:

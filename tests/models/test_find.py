@@ -52,12 +52,20 @@ def test_no_such_folder(source: str) -> None:
     assert raised.value.message == f"There is no folder {source}."
 
 
-def test_file_instead_of_folder(folder_of: Callable[[str], Path]) -> None:
-    file = folder_of("gpt2") / "model.safetensors"
-    with pytest.raises(ModelError) as raised:
-        find_model(str(file))
-    assert raised.value.message == f"{file} is a file, not a model folder."
-    assert str(file.parent) in raised.value.hint
+def test_file_instead_of_folder(tmp_path: Path, folder_of: Callable[[str], Path]) -> None:
+    whole = find_model(str(folder_of("gpt2") / "model.safetensors"))
+    assert (whole.folder, whole.weights) == (folder_of("gpt2"), None)
+    for name, message in (
+        ("config.json", "is a file, not a model folder."),
+        ("optimizer.pt", "is what training left beside the weights, not a model."),
+        ("adapter.safetensors", "lies in a folder in Hugging Face format, whose weights it is not."),
+    ):
+        file = tmp_path / name
+        file.write_bytes((folder_of("gpt2") / "config.json").read_bytes())
+        with pytest.raises(ModelError) as raised:
+            find_model(str(file))
+        assert raised.value.message == f"{file} {message}"
+        assert raised.value.hint == f"Give the folder that holds it: {tmp_path}"
 
 
 def test_folder_without_config_that_looks_like_a_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +182,7 @@ def test_stages_and_cancel(folder_of: Callable[[str], Path]) -> None:
     load(str(folder_of("gpt2")), device="cpu", progress=stages.append)
     assert stages == ["reading config", *importing, "checking files", "loading weights", "self-check"]
 
-    class Cancelled(Exception):
+    class Cancelled(BaseException):  # as the engine's own: a library lets it through
         pass
 
     def check() -> None:

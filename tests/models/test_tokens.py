@@ -98,8 +98,12 @@ def test_words(gpt2: LiveModel) -> None:
 def test_word_of_several_tokens(gpt2: LiveModel) -> None:
     with pytest.raises(ModelError) as raised:
         gpt2.tokens.words("France, Rome")
-    assert raised.value.message == '"Rome" is 4 tokens: "R" "o" "m" "e".'
-    assert raised.value.hint == "Write one token a word."
+
+    split = '" " "R" "o" "m" "e" (without the blank before it: "R" "o" "m" "e")'
+    assert raised.value.message == f'"Rome" is 5 tokens: {split}.'
+    token = gpt2.tokens.encode("R", bos=False).ids[0]
+    assert raised.value.hint == f'Write a word that is one token, or a token\'s id: #{token} is "R".'
+    assert gpt2.tokens.words(f"France, #{token}").texts == (" France", "R")
 
 
 @pytest.mark.parametrize("text", ["1,2,3", "1:4", "1,2:4", "1:2,2:4,", " 1,2,3 "])
@@ -130,7 +134,7 @@ def test_token_lists_that_are_none(gpt2: LiveModel, text: str, message: str) -> 
 
 
 def test_a_word_in_other_digits_is_a_word(gpt2: LiveModel) -> None:
-    with pytest.raises(ModelError, match="is 2 tokens"):
+    with pytest.raises(ModelError, match="is 3 tokens"):
         gpt2.tokens.words("٣")
 
 
@@ -166,6 +170,9 @@ def test_no_tokenizer() -> None:
 def test_list_of_strings() -> None:
     tokens = ListTokenizer(["<bos>", "+", " cat", "cat", "7"], d_vocab=6, n_ctx=8, bos_id=0)
     assert tokens.encode("cat + 7", bos=True).ids == (0, 2, 1, 4)
+    with pytest.raises(ModelError, match='"The" is not in this model') as raised:
+        tokens.encode("The cat", bos=False)
+    assert raised.value.hint.startswith("Its tokens are listed in vocab.json: <bos> + ")
     assert tokens.encode("cat", bos=True).special == (True, False)
     assert tokens.text(5) == "<5>"
     with pytest.raises(ModelError, match=r'"dog" is not in this model.s vocabulary'):

@@ -105,9 +105,14 @@ def test_parts_are_told_apart_by_their_layer_once_and_their_number(
 
 def test_bytes_of_one_character_have_heads_of_their_own() -> None:
     names = ("<0xE6>", "<0x9D>", "<0xB1>", " town") * 5
-    grid = replace(random_grid(20, 20), cols=Axis("key", names, tuple(range(20))))
+    axis = Axis("key", names, tuple(range(20)))
+    grid = replace(random_grid(20, 20), rows=axis, cols=axis)
     layout = picture(grid, 65, 24).layout
-    assert layout.col_labels[:3] == ("E6", "9D", "B1")
+    assert layout.col_labels[:3] == ("東₁", "東₂", "東₃")
+    assert [label.strip() for label in layout.row_labels[:3]] == ["東₁", "東₂", "東₃"]
+    broken = replace(grid, cols=Axis("key", ("<0xE6>", "<0x9D>", " town", "<0xB1>") * 5, tuple(range(20))))
+    labels = picture(broken, 65, 24).layout.col_labels
+    assert (labels[0], labels[1], labels[3]) == ("E6", "9D", "B1"), "no character"
 
 
 def test_no_two_levels_look_alike_and_a_third_of_the_scale_is_seen() -> None:

@@ -18,10 +18,12 @@ from textual.widgets import OptionList, Static
 import tui.views
 from tests.views.apps import burst
 from tests.views.grids import HEADER
+from tui.label import Label
 from tui.results import Table
 from tui.views.ask import Ask
 from tui.views.head_card import HeadCard
 from tui.views.help import Entry, Help
+from tui.views.models import Models
 from tui.views.once import Once
 from tui.views.palette import Palette
 
@@ -45,9 +47,16 @@ def card() -> HeadCard:
     return made
 
 
+def models() -> Models:
+    found = [Label(f"/runs/{name}", name, "below runs", f"/runs/{name}") for name in ("open", "other")]
+    return Models(lambda one: [("from", one.folder, "")], lambda made: made.post_message(Models.Found(found, True)),
+                  lambda one: one.name == "open")  # fmt: skip
+
+
 DIALOGS: dict[str, Callable[[], Screen[object]]] = {
     "ask": lambda: Ask("answer", "Answer", "Paris"),
     "card": card,
+    "models": models,
     "help": lambda: Help(ENTRIES, "about"),
     "palette": lambda: Palette([Two]),
 }  # fmt: skip
@@ -80,6 +89,9 @@ class Floor(App[None]):
         self.said.append("answered")
         if isinstance(self.screen, Ask):
             self.screen.dismiss()
+
+    def on_models_chosen(self, message: Models.Chosen) -> None:
+        self.said.append(message.source.rpartition("/")[2])
 
     def on_head_card_closed(self) -> None:
         self.said.append("closed")

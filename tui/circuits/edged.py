@@ -100,7 +100,7 @@ class _Run:
         for node in range(block.heads if kind == "q" else block.groups):
             receiver = Receiver(kind, layer, node)
             W, b = weights_of(block, receiver)
-            out.append(block.norm(self.reads(receiver)) @ W + b)
+            out.append(block.positioned(block.norm(self.reads(receiver)), kind) @ W + b)
         return torch.stack(out, 2)
 
     def attended(self, layer: int, z: Tensor) -> Tensor:

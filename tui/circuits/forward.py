@@ -80,6 +80,20 @@ class Block:
     """``[heads]``: a score beside those of the keys, whose share of the row goes nowhere (GPT-OSS); None without."""
     clip: float | None = None
     """Queries, keys and values are clipped at ± this as they are projected (OLMo 1)."""
+    positions: Tensor | None = None
+    """``[n_ctx, d_model]``: what queries and keys read besides the stream, behind the norm (shortformer)."""
+
+    def positioned(self, y: Tensor, side: str, first: int = 0) -> Tensor:
+        """``y […, m, d_model]`` behind the norm, from position ``first`` on, as ``side`` (q, k, v) reads it."""
+        if self.positions is None or side == "v":
+            return y
+        return y + self.positions[first : first + y.shape[-2]]
+
+    def project(self, y: Tensor, side: str, first: int = 0) -> Tensor:
+        """``y […, m, d_model]`` behind the norm → ``[…, m, heads, d_head]``, keys and values of their groups."""
+        W, b, count = {"q": (self.W_Q, self.b_Q, self.heads), "k": (self.W_K, self.b_K, self.groups),
+                       "v": (self.W_V, self.b_V, self.groups)}[side]  # fmt: skip
+        return (self.positioned(y, side, first) @ W + b).view(*y.shape[:-1], count, -1)
 
     @property
     def group_size(self) -> int:
@@ -234,8 +248,8 @@ class Forward:
         y, first = block.norm(x), 0 if past is None else past.first
         n = first + x.shape[1]
         rows = slice(n - narrow, n) if narrow else slice(first, n)
-        q = _heads(y[:, -narrow:] if narrow else y, block.W_Q, block.b_Q, block.heads)
-        k, v = (_heads(y, W, b, block.groups) for W, b in ((block.W_K, block.b_K), (block.W_V, block.b_V)))
+        q = block.project(y[:, -narrow:] if narrow else y, "q", rows.start)
+        k, v = block.project(y, "k", first), block.project(y, "v", first)
         q, k, v = (_at(edits, name, layer, value) for name, value in (("q", q), ("k", k), ("v", v)))
         q, k, v = (_clipped(block, x) for x in (q, k, v))
         q = _used(q, block.q_norm, block.rotate, rows.start)
@@ -297,11 +311,6 @@ def moved(block: Block, pattern: Tensor, v: Tensor) -> Tensor:
 def _at(edits: Edits, point: str, layer: int, value: Tensor) -> Tensor:
     edit = edits.get((point, layer))
     return value if edit is None else edit(value)
-
-
-def _heads(y: Tensor, W: Tensor, b: Tensor, heads: int) -> Tensor:
-    """``[b, m, d_model] → [b, m, heads, d_head]``."""
-    return (y @ W + b).view(*y.shape[:-1], heads, -1)
 
 
 def _used(x: Tensor, norm: Norm, rotate: Callable[[Tensor, Tensor], Tensor] | None, first: int) -> Tensor:

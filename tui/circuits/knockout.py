@@ -33,19 +33,19 @@ def variants(
     heads: Sequence[int],
     z: Tensor,
     mlp_out: Tensor | None,
-    at: int,
+    rows: slice,
     reach: Sequence[Tensor],
     edits: Edits,
     check: Callable[[], None],
 ) -> Tensor:
-    """The final stream at position ``at``, ``[len(heads) (+ 1), d_model]``: with each head changed alone, then, where
-    ``mlp_out [n, d_model]`` is given, with the MLP changed alone.
+    """The final stream at positions ``rows``, ``[len(heads) (+ 1), rows, d_model]``: with each head changed alone,
+    then, where ``mlp_out [n, d_model]`` is given, with the MLP changed alone.
 
     ``z [n, heads of the layer, d_head]``: as changed heads have it. n: positions that are run, from the first on; with
-    causal attention those after ``at`` need not be. ``edits``: those of the trace itself, in force above.
+    causal attention those after ``rows`` need not be. ``edits``: those of the trace itself, in force above.
     """
     n, block = z.shape[0], forward.block(layer)
-    last = not edits and at == n - 1
+    last = not edits and rows == slice(n - 1, n)
     pre, attn_out = trace.resid_pre[layer][:n], trace.attn_out[layer][:n]
     more = writes(forward, trace, layer, z, heads)
     if block.post_norm.kind == "none":
@@ -61,4 +61,4 @@ def variants(
 
         edits = merged(edits, {("mlp_out", layer): last_row})
     final = forward.from_mid(pre.expand_as(mids), mids, layer, reach, check, None, last, edits)
-    return final[:, -1 if last else at]
+    return final[:, -1:] if last else final[:, rows]

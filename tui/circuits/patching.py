@@ -365,15 +365,11 @@ class Sweep:
         """The whole block with the activation overwritten: where one head's query or key moves the norm of all."""
         pair, layer = self.pair, cells[0].layer
         forward, block = pair.forward, pair.forward.block(layer)
-        W, b, count = {
-            "q": (block.W_Q, block.b_Q, block.heads), "k": (block.W_K, block.b_K, block.groups),
-            "v": (block.W_V, block.b_V, block.groups),
-        }.get(site, (block.W_Q, block.b_Q, block.heads))  # fmt: skip
         if site == "pattern":
             q, k = pair.other.q[layer][None], pair.other.k[layer][None]
             new = attended(block, scores_of(block, q, k, pair.reach[layer]))
         else:
-            new = (block.norm(pair.other.pre[layer]) @ W + b).view(1, pair.n, count, -1)
+            new = block.project(block.norm(pair.other.pre[layer]), site)[None]
 
         def edit(value: Tensor) -> Tensor:
             out = value.clone()

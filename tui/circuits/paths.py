@@ -223,8 +223,8 @@ class Paths:
             assert mlp is not None
             x = self._from_first(pair.base.mid[layer]) + mlp(y, None)
             return self.value(forward.run(x, pair.reach, layer + 1, check=check, past=past, last=True)[:, -1])
-        W, b = weights_of(forward.block(layer), receiver)
-        new = y @ W + b
+        W, b = weights_of(block := forward.block(layer), receiver)
+        new = block.positioned(y, receiver.kind, pair.first) @ W + b
 
         def edit(value: Tensor) -> Tensor:
             out = value.clone()

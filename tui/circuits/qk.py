@@ -26,8 +26,11 @@ from .tensors import HeadWeights
 
 
 def queries(head: HeadWeights, x: Tensor, form: str, at: Tensor | int = 0) -> Tensor:
-    """``x [n, d_model] → q [n, d_head]``, rotated at position(s) ``at``."""
+    """``x [n, d_model] → q [n, d_head]``, rotated at position(s) ``at``; a shortformer's positions belong to it where
+    they are real ones (a tensor)."""
     q = x @ head.W_Q
+    if head.q_positions is not None and isinstance(at, Tensor):
+        q = q + head.q_positions[at]
     if form == "scaled":
         q = q + head.b_Q
     if head.q_norm is not None:
@@ -36,13 +39,22 @@ def queries(head: HeadWeights, x: Tensor, form: str, at: Tensor | int = 0) -> Te
 
 
 def keys(head: HeadWeights, x: Tensor, form: str, at: Tensor | int = 0) -> Tensor:
-    """``x [n, d_model] → k [n, d_head]``, rotated at position(s) ``at``."""
+    """``x [n, d_model] → k [n, d_head]``, as ``queries``."""
     k = x @ head.W_K
+    if head.k_positions is not None and isinstance(at, Tensor):
+        k = k + head.k_positions[at]
     if form == "scaled":
         k = k + head.b_K
     if head.k_norm is not None:
         k = head.k_norm(k)
     return rotated(head, k, at)
+
+
+def of_positions(head: HeadWeights, side: str, count: int | None, form: str) -> Tensor:
+    """``[count, d_head]``: the query (``side`` q) or key of positions 0 … count−1 (None: all) of a shortformer."""
+    made, b = (head.q_positions, head.b_Q) if side == "q" else (head.k_positions, head.b_K)
+    assert made is not None, "a head of a shortformer"
+    return made[:count] + b if form == "scaled" else made[:count]
 
 
 def rotated(head: HeadWeights, x: Tensor, at: Tensor | int) -> Tensor:

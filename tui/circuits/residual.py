@@ -171,16 +171,17 @@ def chosen_logits(ends: Ends, stream: Tensor, logits: Tensor, ids: Sequence[int]
     return own if ends.b_U is None else own + ends.b_U[at]
 
 
-def projected(head: HeadWeights, parts: Parts, side: str) -> tuple[tuple[str, ...], Tensor]:
-    """A head's q, k or v at one position, before rotation, as a sum: names and vectors ``[parts + 2, d_head]``.
+def projected(head: HeadWeights, parts: Parts, side: str, at: int) -> tuple[tuple[str, ...], Tensor]:
+    """A head's q, k or v at position ``at``, before rotation, as a sum: names and vectors ``[parts + 2, d_head]``.
 
-    ``parts`` holds one position of the stream before the head's block, ``head`` the stored weights. Every norm on the
-    way has its scale frozen. ``rounding`` and ``bias`` (the projection's and the norms' own) close the sum.
+    ``parts`` holds that position of the stream before the head's block, ``head`` the stored weights. Every norm on the
+    way has its scale frozen. ``rounding`` and ``bias`` (the projection's and the norms' own) close the sum; a
+    shortformer's ``pos`` is in it besides.
     """
-    W, b, inner = {
-        "q": (head.W_Q, head.b_Q, head.q_norm),
-        "k": (head.W_K, head.b_K, head.k_norm),
-        "v": (head.W_V, head.b_V, None),
+    W, b, inner, positions = {
+        "q": (head.W_Q, head.b_Q, head.q_norm, head.q_positions),
+        "k": (head.W_K, head.b_K, head.k_norm, head.k_positions),
+        "v": (head.W_V, head.b_V, None, None),
     }[side]
     stream = parts.stream[0]
     pieces = torch.cat([parts.values[:, 0], parts.rounding])
@@ -191,15 +192,18 @@ def projected(head: HeadWeights, parts: Parts, side: str) -> tuple[tuple[str, ..
         vectors = frozen(inner, vectors, inner.scale(vectors.sum(0)))
         if inner.b is not None:
             vectors[-1] = vectors[-1] + inner.b
-    return (*parts.names, "rounding", "bias"), vectors
+    if positions is None:
+        return (*parts.names, "rounding", "bias"), vectors
+    with_positions = torch.cat([vectors[:-1], positions[at][None], vectors[-1:]])
+    return (*parts.names, "rounding", "pos", "bias"), with_positions
 
 
-def head_input(head: HeadWeights, parts: Parts, side: str) -> tuple[tuple[str, ...], Tensor]:
-    """How much of a head's q, k or v at one position each earlier component makes: names and shares that sum to 1.
+def head_input(head: HeadWeights, parts: Parts, side: str, at: int) -> tuple[tuple[str, ...], Tensor]:
+    """How much of a head's q, k or v at position ``at`` each earlier component makes: names and shares that sum to 1.
 
     As ``projected``; rotation keeps dot products, so it is left out.
     """
-    names, vectors = projected(head, parts, side)
+    names, vectors = projected(head, parts, side, at)
     whole = vectors.sum(0)
     if not whole.any():
         raise Refusal(f"This head's {side} is zero here: there is nothing to split.", "Choose another head.")
@@ -213,5 +217,5 @@ def rotated(head: HeadWeights, parts: Parts, side: str, at: int) -> tuple[tuple[
 
     R is the model's own rotation, which is linear.
     """
-    names, vectors = projected(head, parts, side)
+    names, vectors = projected(head, parts, side, at)
     return names, qk.rotated(head, vectors, at)

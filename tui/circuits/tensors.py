@@ -81,6 +81,10 @@ class HeadWeights:
     """``[d_model]``: w of the RMSNorm between attention's output and the stream (Gemma 2 and 3, OLMo 2); else None."""
     sink: float | None = None
     """A score beside those of the keys, whose share of the pattern's row goes nowhere (GPT-OSS); else None."""
+    q_positions: Tensor | None = None
+    """``[n_ctx, d_head]``: what each position adds to the query, and ``k_positions`` to the key, where positions reach
+    them behind the norm and nothing else (shortformer); else None."""
+    k_positions: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

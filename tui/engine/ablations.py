@@ -15,12 +15,21 @@ from torch import Tensor
 from ..circuits.errors import Refusal
 from ..circuits.forward import Edit, Edits, lowest, merged
 from ..circuits.metrics import METRICS
-from ..circuits.normalise import double
 from ..results import Header, Scalar, Table
 from . import words
 from .bench import Context
 from .changes import ablated, hooks_of, order_of, positions, replaced, touched
-from .effects import HOOKED, SELF_REPAIR, about_ablation, bytes_of, measured, per_position, refuse_kind, tokens
+from .effects import (
+    HOOKED,
+    SELF_REPAIR,
+    about_ablation,
+    bytes_of,
+    mean_loss,
+    measured,
+    per_position,
+    refuse_kind,
+    tokens,
+)
 from .jobs import Ablation, AblationTable, Prompts, Run, Target
 from .many import about, aims
 from .opened import OpenModel
@@ -151,10 +160,7 @@ def _losses(
     placed = {name: [_in_prompt(change, n) for change in changes] for name, changes in variants.items()}
     edits = _edits(placed, longer, bench, ctx)
     logits = passes(longer, edits, slice(n - 1, n + k - 1), bench, ctx)
-    return {
-        name: -double(values.log_softmax(-1).gather(-1, ids.expand(len(values), -1)[..., None])).mean((1, 2))
-        for name, values in logits.items()
-    }
+    return {name: mean_loss(values, ids) for name, values in logits.items()}
 
 
 def _in_prompt(change: Ablation, n: int) -> Ablation:

@@ -308,12 +308,7 @@ def activation(trace: Trace, point: str, layer: int, bench: OpenModel, ctx: Cont
     """``[n, …]`` of a clean run: what a patch takes. q, k and v are those before norms and rotation."""
     if point in ("q", "k", "v"):
         block = bench.live.forward.block(layer)
-        W, b, heads = {
-            "q": (block.W_Q, block.b_Q, block.heads), "k": (block.W_K, block.b_K, block.groups),
-            "v": (block.W_V, block.b_V, block.groups),
-        }[point]  # fmt: skip
-        made: Tensor = block.norm(trace.resid_pre[layer]) @ W + b
-        return made.view(len(made), heads, -1)
+        return block.project(block.norm(trace.resid_pre[layer]), point)
     if point == "pattern":
         return bench.trace(run, layer, ctx).patterns[layer]
     if point == "resid_pre":

@@ -98,11 +98,14 @@ def _readers(bench: OpenModel, kind: Composed) -> Cores:
 
 def _cores(bench: OpenModel, of: Callable[[HeadWeights], Tensor]) -> Cores:
     def cores(layer: int, ctx: Context) -> Tensor:
-        out = []
-        for head in range(bench.info.n_heads):
+        ctx.check()
+        first = of(bench.head(layer, 0, "processed"))
+        out = first.new_empty((bench.info.n_heads, *first.shape))  # a list that is stacked would be a second copy
+        out[0] = first
+        for head in range(1, len(out)):
             ctx.check()
-            out.append(of(bench.head(layer, head, "processed")))
-        return torch.stack(out)
+            out[head] = of(bench.head(layer, head, "processed"))
+        return out
 
     return cores
 

@@ -6,7 +6,7 @@ on, which takes least. Only one position is read, so with causal attention those
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from ..circuits import attribution, knockout, residual
 from ..circuits.errors import Refusal
 from ..circuits.forward import Edit, Edits, merged
-from ..circuits.metrics import METRICS, every
+from ..circuits.metrics import LOSS, METRICS, every
 from ..circuits.normalise import double
 from ..circuits.tensors import Trace
 from ..names import part_name
@@ -28,7 +28,7 @@ from .jobs import Ablation, Effects, Target, Unchanged
 from .jobs.changes import FOLDED, OF_REFERENCE
 from .opened import OpenModel, place
 
-COLUMNS = (*METRICS, "predicted", "scale")
+OWN = ("predicted", "scale")
 STAGE = "parts knocked out"
 HOOKED = "measured through the model's own forward pass with hooks, slower"
 SELF_REPAIR = "later parts may make up for what is gone: measured is a lower bound on what the part does"
@@ -42,6 +42,8 @@ class Start:
     edits: Edits
     """Those of the run itself."""
     at: int
+    rows: slice
+    """Positions that are read: ``at``, and those after it that predict a continuation."""
     count: int
     """Positions that are run, from the first on."""
     reach: list[Tensor]
@@ -54,15 +56,21 @@ def effects(job: Effects, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("residual")
     refuse_kind(job.of_layer(0))
     start = _start(job, bench, ctx)
+    after = _start_of_loss(job, bench, ctx) if job.continuation else None
+    columns = (*METRICS, *((LOSS,) if job.continuation else ()), *OWN)
     info = bench.info
     heads = [f"H{head}" for head in range(info.n_heads)]
     kinds = [*heads, "MLP"] if info.has_mlp else heads
     rows = Axis("part", tuple(part_name(layer, kind) for layer in range(info.n_layers) for kind in kinds))
-    cols, header = Axis("value", COLUMNS), _header(job, start, bench, ctx)
-    values = torch.full((info.n_layers, len(kinds), len(COLUMNS)), torch.nan, dtype=torch.float64)
+    cols, header = Axis("value", columns), _header(job, start, bench, ctx)
+    values = torch.full((info.n_layers, len(kinds), len(columns)), torch.nan, dtype=torch.float64)
     ctx.progress(STAGE, 0, len(rows))
     for done, layer in enumerate(reversed(range(info.n_layers)), 1):
-        values[layer] = _of_layer(job, layer, len(kinds), start, bench, ctx)
+        found = _of_layer(job, layer, len(kinds), start, bench, ctx)
+        if after is not None:
+            loss = _losses(job, layer, len(kinds), after, bench, ctx)
+            found = torch.cat([found[:, : len(METRICS)], loss[:, None], found[:, len(METRICS) :]], 1)
+        values[layer] = found
         ctx.progress(STAGE, done * len(kinds), len(rows))
         if done < info.n_layers:
             so_far = {**header.details, "so far": f"{done} of {info.n_layers} layers"}
@@ -70,38 +78,94 @@ def effects(job: Effects, bench: OpenModel, ctx: Context) -> Grid:
     return grid(header, values.flatten(0, 1), rows, cols)
 
 
-def _start(job: Effects, bench: OpenModel, ctx: Context) -> Start:
+def _start_of_loss(job: Effects, bench: OpenModel, ctx: Context) -> Start:
+    """As ``_start``, of the prompt with its continuation. Refusal where there is no loss of one."""
+    check_continuation(len(job.longer.run.ids), bench)
+    if job.how == "resample":
+        raise Refusal("The loss on a continuation cannot be resampled: the reference's rows end with the prompt.",
+                      "Choose mean, or leave the continuation out.")  # fmt: skip
+    return _start(job.longer, bench, ctx, len(job.continuation))
+
+
+def check_continuation(n: int, bench: OpenModel) -> None:
+    """Refusal where a text after the prompt changes what is read before it, or cannot be; n: tokens of both."""
+    bench.need("one_vocabulary")
+    if n > bench.info.n_ctx:
+        raise Refusal(f"Prompt and continuation are {n} tokens: the model takes {bench.info.n_ctx}.", "Shorten them.")
+    if any(bool(seen.triu(1).any()) for seen in bench.live.reach(n)):
+        raise Refusal("A model that sees what comes later has no loss on a continuation.", "Choose another metric.")
+
+
+def _start(job: Effects, bench: OpenModel, ctx: Context, read: int = 1) -> Start:
+    """``read``: positions that are read, from the job's on."""
     at, n = place(job.run, job.position), len(job.run.ids)
+    rows = slice(at, at + read)
     bench.output_index((*job.target.answers, *job.target.distractors))
     trace = bench.trace(job.run, None, ctx)
     edits: Edits = {}
     stack = [change for change in job.run.interventions if not isinstance(change, Unchanged)]
     if stack:
         edits = edits_of(stack, bench.trace(job.run.clean, None, ctx), job.run, bench, ctx)
-    later = any(bool(seen[..., : at + 1, at + 1 :].any()) for seen in trace.visible.values())
-    count = n if edits or later else at + 1  # edits name positions of the whole prompt
+    later = any(bool(seen[..., : rows.stop, rows.stop :].any()) for seen in trace.visible.values())
+    count = n if edits or later else rows.stop  # edits name positions of the whole prompt
     reach = [trace.visible[layer][..., :count, :count] for layer in range(bench.info.n_layers)]
     # Measured logits are centred where they are capped too: so is what is predicted of them.
     mean = None if job.target.distractors else bench.ends.W_U.mean(1)
     towards = residual.direction(bench.ends, job.target.answers, job.target.distractors, mean)
     g = attribution.directions(bench.ends, trace.resid_pre[-1, at], towards)
-    return Start(trace, edits, at, count, reach, job.target, g)
+    return Start(trace, edits, at, rows, count, reach, job.target, g)
 
 
 def _of_layer(job: Effects, layer: int, parts: int, start: Start, bench: OpenModel, ctx: Context) -> Tensor:
-    """``[parts, columns]`` float64 on the CPU: heads, then the MLP where there is one."""
+    """``[parts, columns but the loss]`` float64 on the CPU: heads, then the MLP where there is one."""
+    found = []
+    for batch in _batches(job, layer, parts, start, bench, ctx):
+        logits, final = _run(job, layer, batch, start, bench, ctx)
+        found.append(_read(logits[:, 0], final[:, 0], _predicted(layer, batch, start, bench), start))
+    return torch.cat(found)
+
+
+def _losses(job: Effects, layer: int, parts: int, after: Start, bench: OpenModel, ctx: Context) -> Tensor:
+    """``[parts]`` float64 on the CPU: the change of the continuation's mean ``−log p``, in nats."""
+    ids = bench.index(job.continuation)
+    clean = mean_loss(after.trace.logits[after.rows][None], ids)
+    batches = _batches(job.longer, layer, parts, after, bench, ctx)
+    found = [mean_loss(_run(job.longer, layer, batch, after, bench, ctx)[0], ids) for batch in batches]
+    return (torch.cat(found) - clean).cpu()
+
+
+def mean_loss(logits: Tensor, ids: Tensor) -> Tensor:
+    """``logits [b, k, outputs]`` that predict ``ids [k]`` → ``[b]`` float64: mean ``−log p``, in nats."""
+    return -double(logits.log_softmax(-1).gather(-1, ids.expand(len(logits), -1)[..., None])).mean((1, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Parts of a layer that run as one batch of variants."""
+
+    heads: list[int]
+    z: Tensor
+    """``[n, heads of the layer, d_head]`` as changed heads have it."""
+    mlp: Tensor | None
+    """``[n, d_model]``: the MLP's output changed, where it is one of the parts."""
+
+
+def _batches(job: Effects, layer: int, parts: int, start: Start, bench: OpenModel, ctx: Context) -> Iterator[Batch]:
     n_heads, trace = bench.info.n_heads, start.trace
     edits = ablated(job.of_layer(layer), job.run, bench, ctx)
     z = _edited(edits.get(("z", layer)), trace.z[layer])
     mlp_out = None if trace.mlp_out is None else _edited(edits.get(("mlp_out", layer)), trace.mlp_out[layer])
-    found = []
     for first in range(0, parts, size := _batch(job, start.count, bench)):
         heads = list(range(first, min(first + size, n_heads)))
-        mlp = mlp_out if first <= n_heads < first + size and parts > n_heads else None
-        run = _hooked if bench.info.capabilities.plain else _plain
-        logits, final = run(job, layer, heads, z, mlp, start, bench, ctx)
-        found.append(_read(logits, final, _predicted(layer, heads, z, mlp, start, bench), start))
-    return torch.cat(found)
+        yield Batch(heads, z, mlp_out if first <= n_heads < first + size and parts > n_heads else None)
+
+
+def _run(
+    job: Effects, layer: int, batch: Batch, start: Start, bench: OpenModel, ctx: Context
+) -> tuple[Tensor, Tensor]:
+    """Logits ``[b, rows, outputs]`` and final stream ``[b, rows, d_model]``, a part a row of the batch."""
+    run = _hooked if bench.info.capabilities.plain else _plain
+    return run(job, layer, batch, start, bench, ctx)
 
 
 def _edited(edit: Edit | None, value: Tensor) -> Tensor:
@@ -110,23 +174,21 @@ def _edited(edit: Edit | None, value: Tensor) -> Tensor:
 
 
 def _plain(
-    job: Effects, layer: int, heads: list[int], z: Tensor, mlp: Tensor | None, start: Start, bench: OpenModel,
-    ctx: Context,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Logits ``[b, outputs]`` and final stream ``[b, d_model]`` at the position, a part a row."""
+    job: Effects, layer: int, batch: Batch, start: Start, bench: OpenModel, ctx: Context
+) -> tuple[Tensor, Tensor]:
     forward, n = bench.live.forward, start.count
-    mlp = None if mlp is None else mlp[:n]
+    mlp = None if batch.mlp is None else batch.mlp[:n]
     final = knockout.variants(
-        forward, start.trace, layer, heads, z[:n], mlp, start.at, start.reach, start.edits, ctx.check
+        forward, start.trace, layer, batch.heads, batch.z[:n], mlp, start.rows, start.reach, start.edits, ctx.check
     )
     return forward.logits(final), final
 
 
 def _hooked(
-    job: Effects, layer: int, heads: list[int], z: Tensor, mlp: Tensor | None, start: Start, bench: OpenModel,
-    ctx: Context,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """As ``_plain``, through the model's own forward pass."""
+    job: Effects, layer: int, batch: Batch, start: Start, bench: OpenModel, ctx: Context
+) -> tuple[Tensor, Tensor]:
+    """Through the model's own forward pass."""
+    heads, z, mlp = batch.heads, batch.z, batch.mlp
 
     def of_heads(value: Tensor) -> Tensor:
         out = value.clone()
@@ -140,15 +202,13 @@ def _hooked(
         edits["mlp_out", layer] = lambda value: torch.cat([value[:-1], changed[None].to(value)])
     ids = [job.run.ids] * (len(heads) + (mlp is not None))
     hooks = hooks_of(merged(start.edits, edits), bench)
-    traces = bench.live.traces(ids, (), ctx.check, hooks, slice(start.at, start.at + 1))
-    return torch.stack([one.logits[0] for one in traces]), torch.stack([one.resid_pre[-1][0] for one in traces])
+    traces = bench.live.traces(ids, (), ctx.check, hooks, start.rows)
+    return torch.stack([one.logits for one in traces]), torch.stack([one.resid_pre[-1] for one in traces])
 
 
-def _predicted(
-    layer: int, heads: list[int], z: Tensor, mlp: Tensor | None, start: Start, bench: OpenModel
-) -> Tensor:
+def _predicted(layer: int, batch: Batch, start: Start, bench: OpenModel) -> Tensor:
     """``[b]`` float64: what the changed write itself does to the logit difference."""
-    trace, at = start.trace, start.at
+    trace, at, heads, z, mlp = start.trace, start.at, batch.heads, batch.z, batch.mlp
     W_O = torch.stack([bench.writers(layer)[head] for head in heads]) if heads else None
     out = []
     if W_O is not None:
@@ -161,7 +221,7 @@ def _predicted(
 
 
 def _read(logits: Tensor, final: Tensor, predicted: Tensor, start: Start) -> Tensor:
-    """``[b, columns]`` float64 on the CPU."""
+    """``[b, columns but the loss]`` float64 on the CPU."""
     clean = start.trace.logits[start.at][None]
     changes = measured(logits, clean, [start.target] * len(logits)) - measured(clean, clean, [start.target])
     frozen = double(final - start.trace.resid_pre[-1, start.at]) @ double(start.g)
@@ -215,6 +275,8 @@ def _header(job: Effects, start: Start, bench: OpenModel, ctx: Context) -> Heade
     details: dict[str, Scalar] = {"lower bound": SELF_REPAIR, **targets.details(bench)}
     if reason := bench.info.capabilities.plain:
         details["hooks"] = f"{HOOKED}: {reason}"
+    if job.continuation:
+        details[LOSS] = "mean −log p of the continuation's tokens, in nats"
     return words.header(
         "ablation",
         f"effect of each part alone, {job.how}",
@@ -228,6 +290,7 @@ def _header(job: Effects, start: Start, bench: OpenModel, ctx: Context) -> Heade
             **about_ablation(job.of_layer(0), [len(job.run.ids)]),
             position=start.at,
             **targets.convention(bench, job.target),
+            continuation="".join(bench.texts(job.continuation)) if job.continuation else None,
         ),
         details=details,
     )

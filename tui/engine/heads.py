@@ -18,7 +18,6 @@ from ..circuits.basis import positions, read, written
 from ..circuits.errors import Refusal
 from ..circuits.normalise import Baseline, normalise
 from ..circuits.tensors import HeadWeights
-from ..models.check import joint_norm
 from ..results import Curve, Gallery, Grid, Scalar, Table, frozen, head_name
 from . import words
 from .bench import Context
@@ -96,8 +95,15 @@ def qk(job: QK, bench: OpenModel, ctx: Context) -> Grid:
         return _qk_on_prompt(job, head, details, bench, ctx)
     at_query, at_key = (side == "position" for side in job.term.split("-"))
     offset = job.offset if head.rotate is not None else 0
-    q = qk_circuit.queries(head, _seen(job, head, bench, job.rows, at_query), job.form, offset)
-    k = qk_circuit.keys(head, _seen(job, head, bench, job.cols, at_key), job.form)
+    apart = head.q_positions is not None  # positions that go through no norm: a shortformer's
+    if at_query and apart:
+        q = qk_circuit.of_positions(head, "q", len(job.rows), job.form)
+    else:
+        q = qk_circuit.queries(head, _seen(job, head, bench, job.rows, at_query), job.form, offset)
+    if at_key and apart:
+        k = qk_circuit.of_positions(head, "k", len(job.cols), job.form)
+    else:
+        k = qk_circuit.keys(head, _seen(job, head, bench, job.cols, at_key), job.form)
     values = qk_circuit.scores(head, q, k, job.form)
     baseline: Baseline | None = None
     other = ""
@@ -140,8 +146,11 @@ def _key_baseline(
 ) -> tuple[Baseline, str]:
     """Row statistics over all keys there are, and those keys in words."""
     if at_key:
-        x = read(positions(bench.ends, None, job.basis), job.basis, head.norm, job.weights == "processed")
-        k = qk_circuit.keys(head, x, job.form)
+        if head.k_positions is not None:
+            k = qk_circuit.of_positions(head, "k", None, job.form)
+        else:
+            x = read(positions(bench.ends, None, job.basis), job.basis, head.norm, job.weights == "processed")
+            k = qk_circuit.keys(head, x, job.form)
         return qk_circuit.streamed(head, q, k, job.form, ctx.check), "all positions"
     part = VocabularyKeys(job.model, job.layer, job.head, job.weights, job.basis, job.form)
     if qk_circuit.from_moments(head, job.form, job.normalize):
@@ -173,7 +182,7 @@ def _qk_on_prompt(job: QK, head: HeadWeights, details: Mapping[str, Scalar], ben
 
 def _path(head: HeadWeights, bench: OpenModel) -> words.Path:
     """What is in this head's scores besides its weights, for the formula."""
-    joint = bool(bench.info.capabilities.qk and joint_norm(bench.live))
+    joint = bool(bench.info.capabilities.qk and bench.live.joins_heads())
     normed = (joint or head.q_norm is not None, joint or head.k_norm is not None)
     return words.Path(normed, head.rotate is not None, head.soft_cap)
 

@@ -67,18 +67,18 @@ def prepare_prompts(job: PreparePrompts, bench: OpenModel, ctx: Context) -> Prom
     for number, row in enumerate(job.rows, 1):
         ctx.check()
         try:
-            tokens = bench.live.tokens.encode(row.text, job.bos)
-            other = bench.live.tokens.encode(row.corrupted, job.bos) if row.corrupted else None
+            tokens = bench.live.tokens.encode(row.text, job.bos, job.chat)
+            other = bench.live.tokens.encode(row.corrupted, job.bos, job.chat) if row.corrupted else None
             words_of = (row.answer, row.distractor)
             if words_of not in found:
                 found[words_of] = _find(row, job, bench, ctx)
         except ModelError as error:
             start = shorten(" ".join(map(visible, row.text.split())), 40)
             raise ModelError(f"Prompt {number} of {job.name} (“{start}”): {error.message}", error.hint) from None
-        runs.append(Run(job.model, tokens.ids, job.bos))
+        runs.append(Run(job.model, tokens.ids, tokens.bos))
         if other is not None:
-            corrupted.append(Run(job.model, other.ids, job.bos))
-        with_own_bos += bool(tokens.bos_from)
+            corrupted.append(Run(job.model, other.ids, other.bos))
+        with_own_bos += bool(tokens.bos_from) and not job.chat
         aim, label = found[words_of]
         aims.append(aim)
         labels.append(label)

@@ -12,13 +12,17 @@ from torch import Tensor
 from ..circuits import basis, fold
 from ..circuits.errors import Refusal
 from ..circuits.tensors import MLP, Ends, HeadWeights, Norm, Trace
+from ..label import in_bytes
+from ..models.fitting import SMALL, forward_bytes, free_on
 from ..models.live import LiveModel
+from ..models.unloaded import StoredModel
 from ..results import Axis, ModelInfo, Tokens, head_name
 from ..text import in_words
 from .bench import Context
 from .jobs import Run, Tokenize, Weights, Words
 from .jobs.changes import set_by
 from .jobs.parts import Forward
+from .trouble import MEMORY_HINT
 
 KEPT = 64 << 20
 """Bytes of patterns up to which one forward pass keeps those of all layers."""
@@ -40,19 +44,29 @@ def place(run: Run, position: int) -> int:
     return position % n
 
 
+def refuse_long(info: ModelInfo, n: int, device: torch.device) -> None:
+    """Refuse a prompt of n tokens whose forward pass is larger than the memory that is free."""
+    wanted = forward_bytes(n, info.n_layers, info.n_heads, info.d_model, info.d_vocab)
+    if wanted <= SMALL or (free := free_on(device)) is None or wanted <= free:
+        return
+    raise Refusal(
+        f"A forward pass of {n:,} tokens takes about {in_bytes(wanted)}, and {in_bytes(free)} are free.", MEMORY_HINT
+    )
+
+
 class OpenModel:
     """One model and what is derived from it once."""
 
     def __init__(self) -> None:
-        self._live: LiveModel | None = None
+        self._live: LiveModel | StoredModel | None = None
         self._ends: Ends | None = None
         self._W_U: Tensor | None = None
-        # One head has several jobs in a row (QK, its z, OV, the row): fold it once. 0.8 MB a head of GPT-2.
-        self._folded = lru_cache(maxsize=32)(lambda layer, head: fold.fold_head(self.live.head(layer, head)))
+        # One head has several jobs in a row (QK, its z, OV, the row): fold it once. 10 MB a head of 13 B.
+        self._folded = lru_cache(maxsize=4)(lambda layer, head: fold.fold_head(self.live.head(layer, head)))
         self._unembeddings: dict[Weights, fold.Unembedding] = {}
         self._mean_column: Tensor | None = None
 
-    def take(self, live: LiveModel) -> None:
+    def take(self, live: LiveModel | StoredModel) -> None:
         """Open a model; there is none when this is called."""
         self._live = live
 
@@ -72,7 +86,7 @@ class OpenModel:
             torch.cuda.empty_cache()
 
     @property
-    def live(self) -> LiveModel:
+    def live(self) -> LiveModel | StoredModel:
         if self._live is None:
             raise Refusal("No model is open.", "Open one first.")
         return self._live
@@ -114,12 +128,14 @@ class OpenModel:
         return mlp
 
     def unembedding(self, weights: Weights) -> fold.Unembedding:
+        self.need("outputs")
         if weights not in self._unembeddings:
             if self._W_U is None:
                 # An embedding that is used at both ends is stored by token. By d_model one full row is twice as
                 # fast on a CPU (9 ms instead of 17 on GPT-2), for one copy of W_U.
                 stored = self.ends.W_U
-                small = stored.device.type == "cpu" and stored.nbytes <= LAID_OUT
+                # One that is not read yet lies by row in its file, and one copy of it is enough.
+                small = stored.device.type == "cpu" and stored.nbytes <= LAID_OUT and isinstance(stored, Tensor)
                 self._W_U = stored.contiguous() if small else stored
             ends = replace(self.ends, W_U=self._W_U)
             made = fold.unembedding(ends, weights == "processed")
@@ -146,6 +162,7 @@ class OpenModel:
         self.index(run.ids)
         if layer is not None and not 0 <= layer < self.info.n_layers:
             raise Refusal(f"Layer {layer} does not exist: {self.info.name} has {self.info.n_layers} layers.")
+        refuse_long(info=self.info, n=len(run.ids), device=self.live.device)
         trace: Trace = ctx.get(Forward(run, None if self.keeps_all(run) else layer))
         return trace
 
@@ -172,6 +189,7 @@ class OpenModel:
 
     def output_index(self, ids: Sequence[int]) -> Tensor:
         """Ids of outputs as an index into the columns of ``W_U``; refuses what the model does not put out."""
+        self.need("outputs")
         if not self.info.classes:
             return self.index(ids)
         outside = [i for i in ids if not 0 <= i < len(self.info.classes)]
@@ -209,7 +227,7 @@ class OpenModel:
 
 
 def tokenize(job: Tokenize, bench: OpenModel, ctx: Context) -> Tokens:
-    return bench.live.tokens.encode(job.text, job.bos)
+    return bench.live.tokens.encode(job.text, job.bos, job.chat)
 
 
 def words(job: Words, bench: OpenModel, ctx: Context) -> Tokens:

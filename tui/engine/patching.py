@@ -20,6 +20,7 @@ from ..results import Axis, Grid, Header, Scalar, frozen, head_name
 from ..text import visible
 from . import changes, targets, words
 from .bench import Context
+from .effects import check_continuation
 from .jobs import Patch, PatchedCells, Patching, PatchingEstimate, PatchingGrid, PatchingOver, Recorded, Run, Target
 from .jobs.parts import Forward
 from .opened import OpenModel, place
@@ -224,7 +225,7 @@ def ends_of(job: Patching, bench: OpenModel, ctx: Context) -> tuple[float, float
     if job.metric not in job.metrics:
         raise Refusal(f"{job.metric} is not measured here.", f"Metrics are {', '.join(job.metrics)}.")
     if job.continuation:
-        _check_continuation(job, bench)
+        check_continuation(len(job.clean.ids), bench)
     clean, corrupted = (end[job.metrics.index(job.metric)] for end in _all_ends(job, bench, ctx))
     if not _apart(clean, corrupted):
         raise Refusal(
@@ -232,16 +233,6 @@ def ends_of(job: Patching, bench: OpenModel, ctx: Context) -> tuple[float, float
             "effect to recover.", "Choose an answer that only one of them has, or another metric.",
         )  # fmt: skip
     return clean, corrupted
-
-
-def _check_continuation(job: Patching, bench: OpenModel) -> None:
-    """Refusal where a text after the prompt changes what is read before it, or cannot be."""
-    bench.need("one_vocabulary")
-    n = len(job.clean.ids)
-    if n > bench.info.n_ctx:
-        raise Refusal(f"Prompt and continuation are {n} tokens: the model takes {bench.info.n_ctx}.", "Shorten them.")
-    if any(bool(seen.triu(1).any()) for seen in bench.live.reach(n)):
-        raise Refusal("A model that sees what comes later has no loss on a continuation.", "Choose another metric.")
 
 
 def _apart(clean: float, corrupted: float) -> bool:

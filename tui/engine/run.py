@@ -5,13 +5,17 @@ Imported by the worker thread alone (and by the headless export): it brings torc
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ..circuits.errors import Refusal
-from ..models.load import load
+from ..models.live import LiveModel
+from ..models.opening import boot, open_model
+from ..models.unloaded import StoredModel
 from ..results import ModelInfo, ModelKey
 from . import (
     ablations,
@@ -45,7 +49,7 @@ from . import (
     wiring,
 )
 from .bench import Context
-from .jobs import Job, Open, parts
+from .jobs import Boot, Job, Open, Opening, parts
 from .opened import OpenModel
 
 ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
@@ -126,8 +130,26 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
 }
 
 
+READ_LOGITS: tuple[type[Job], ...] = (
+    jobs.AblationTable, jobs.Attribution, jobs.AttributionOver, jobs.CircuitScores, jobs.Continuation, jobs.FindTarget,
+    jobs.Lens, jobs.LensCurve, jobs.LensOver, jobs.LensTop, jobs.NextTokens, jobs.PatchedCells, jobs.PatchedPair,
+    jobs.PatchingEstimate, jobs.PatchingGrid, jobs.PatchingOver, jobs.PathEdges, jobs.PathEstimate, jobs.PathGrid,
+    jobs.StackEffect,
+)  # fmt: skip
+"""Jobs that read the model's outputs, which a model without a head has not; those that read ``W_U`` ask for it."""
+
+
 class Bench(OpenModel):
     """Where jobs are answered: one thread makes it, uses it and closes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before: tuple[Open, ModelKey] | None = None
+        """The model that was opened last, and how."""
+        self._held = 0
+        """Bytes of the weights that are here."""
+        self._away = False
+        """Whether the model before has made room for one that is not here yet."""
 
     def compute(self, job: Job, ctx: Context) -> Any:
         """The value of a job. Errors that a person can act on have ``message`` and ``hint``."""
@@ -139,16 +161,54 @@ class Bench(OpenModel):
         if isinstance(job, Open):
             return self._open(job, ctx)
         run = getattr(job, "run", None)
-        self._expect(getattr(job, "model", None) if run is None else run.model)
+        self._expect(getattr(job, "model", None) if run is None else run.model, ctx)
+        if isinstance(job, READ_LOGITS):
+            self.need("outputs")
+        if run is not None and isinstance(self.live, StoredModel):
+            self.live.tell(ctx.progress)
         return ANSWERS[type(job)](job, self, ctx)
 
     def _open(self, job: Open, ctx: Context) -> ModelInfo:
-        """The new model is loaded beside the old one, which goes only when the new one works."""
-        live = load(job.source, job.device, job.dtype, job.threads, ctx.progress, ctx.check)
-        self.close()
+        """What can be known of the new model without its weights is known while the old one is there; then the old one
+        goes, so that there is room. Where the new one fails even so, the old one is opened again for who asks of it.
+        Behind the files of a model the whole of it is loaded beside what was read of them, to be compared."""
+
+        def read(done: int, total: int) -> None:
+            ctx.progress("MB of weights", done // 10**6, total // 10**6)
+
+        options = job.source, job.device, job.dtype, job.threads
+        live: LiveModel | StoredModel
+        if isinstance(job, Boot):
+            if not isinstance(self.live, StoredModel):
+                return self.info
+            live = boot(self.live, *options, ctx.progress, ctx.check, read)
+            self.close()
+        else:
+            placing = job.device_map, job.max_memory
+            live = open_model(*options, job.how, ctx.progress, ctx.check, self._make_room, self._held, read, *placing)
         self.take(live)
+        self._before, self._held, self._away = (job, live.info.key), live.nbytes, False
         return live.info
 
-    def _expect(self, key: ModelKey | None) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Whether a model is there: the one before may have made room for one that did not come."""
+        return self._before is not None and not self._away
+
+    def _make_room(self) -> None:
+        self._held, self._away = 0, True
+        self.close()
+        gc.collect()  # a model is full of cycles, and the engine collects none while one opens
+
+    def _expect(self, key: ModelKey | None, ctx: Context) -> None:
+        if self._away and self._before is not None and key == self._before[1]:
+            self._open_again(*self._before, ctx)
         if key is not None and key != self.info.key:
             raise Refusal("That model is not the one that is open.", "Open it again.")
+
+    def _open_again(self, job: Open, key: ModelKey, ctx: Context) -> None:
+        how: Opening = "load" if isinstance(job, Boot) else job.how
+        options = job.source, job.device, job.dtype, job.threads, how, job.device_map, job.max_memory
+        self._open(Open(*options), ctx)
+        if replace(key, apart="") == self.info.key:  # loaded at once there is nothing that it differs from
+            self.live.describe(replace(self.info, key=key))

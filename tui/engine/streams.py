@@ -122,7 +122,7 @@ def head_input(job: HeadInput, bench: OpenModel, ctx: Context) -> Table:
     at = place(job.run, job.position)
     parts = residual.split(trace, _writers(bench, job.unit), job.layer, slice(at, at + 1))
     ctx.check()
-    names, shares = residual.head_input(head, parts, job.side)
+    names, shares = residual.head_input(head, parts, job.side, at)
     side = words.SIDES[job.side]
     header = words.header(
         "residual",

@@ -31,7 +31,7 @@ def explain(error: BaseException) -> Trouble:
     memory = is_out_of_memory(error)
     message, hint = getattr(error, "message", None), getattr(error, "hint", None)
     if isinstance(message, str) and isinstance(hint, str):
-        return Trouble(message, hint, memory, expected=not memory)
+        return Trouble(message, hint, memory, expected=not (memory or getattr(error, "fault", False)))
     if memory:
         return Trouble(f"Out of memory: {sentence(error)}", MEMORY_HINT, memory)
     return Trouble(sentence(error), FAULT_HINT)

@@ -303,15 +303,14 @@ def nearest(job: Nearest, bench: OpenModel, ctx: Context) -> Table:
     found = ranking(cosine, job.k, others, Factors(_picked(rows), rows[at], unit=True))
     token, texts = named.text(at), named.all_texts
     shown = visible(token) if named is bench.live.tokens else token
-    matrix = "rows of W_E" if embedding else "columns of W_U"
+    stored = words.BEHIND_NORM if embedding and bench.info.embedding_norm else "as stored"
+    vectors = f"{'rows of W_E' if embedding else 'columns of W_U'} {stored}, not centred"
     header = words.header(
         "nearest",
         f"nearest {'classes' if bench.info.classes and not embedding else 'tokens'} in the {job.where}",
         "x_i·x_j / (‖x_i‖ ‖x_j‖)",
         explanation=f"cosine with {shown}, which is left out: 1 = the same direction, 0 = unrelated",
-        convention=words.convention(
-            bench.info, weights="raw", where=job.where, vectors=f"{matrix} as stored, not centred"
-        ),
+        convention=words.convention(bench.info, weights="raw", where=job.where, vectors=vectors),
         details={"token": token, "id": at},
     )
     ids = found.ids.tolist()

@@ -31,10 +31,17 @@ SIDES = {"q": "query", "k": "key", "v": "value"}
 ROTARY_LINE = "a rotary score depends on the distance between the two positions: this is one distance"
 
 
+BEHIND_NORM = "behind the embedding's norm"
+
+
 def convention(info: ModelInfo, run: Run | None = None, **options: Scalar) -> dict[str, Scalar]:
     """BOS and changes (where a prompt was run), dtype and device, and the options that are not None."""
     out: dict[str, Scalar] = {} if run is None else {"bos": run.bos}
+    if run is not None and info.bidirectional:
+        out["attention"] = "all ↔ all"
     out |= {name: value for name, value in options.items() if value is not None}
+    if info.embedding_norm and options.get("basis") in ("embed", "normed", "effective"):
+        out["W_E"] = BEHIND_NORM
     if run is not None and run.interventions:
         out["changed"] = "; ".join(_in_full(change, run) for change in run.interventions)
     return out | {"dtype": info.key.dtype, "device": info.key.device}
@@ -161,7 +168,7 @@ def qk(
             scale="attn_scale and biases in" if job.form == "scaled" else "attn_scale and biases left out",
             offset=job.offset if rotary and not on_prompt else None,
             positions="as in the prompt" if on_prompt else None,
-            term=job.term if info.positions == "learned" and not on_prompt else None,
+            term=job.term if info.positions in ("learned", "shortformer") and not on_prompt else None,
         ),
         checks=checks,
         details=details,

@@ -18,7 +18,7 @@ from .mlps import mlp_dtype, own_mlp
 from .multipliers import times, write_factor
 from .rotary import Rotate
 from .sinks import clip, sinks
-from .weights import NO_NORM, attention_scale, mlp_norms, output_bias, plain, read_norm, soft_cap
+from .weights import NO_NORM, attention_scale, mlp_norms, output_bias, plain, positions_behind_norm, read_norm, soft_cap
 
 
 def read_block(bridge: Any, layer: int, rotate: Rotate | None) -> Block:
@@ -54,6 +54,7 @@ def read_block(bridge: Any, layer: int, rotate: Rotate | None) -> Block:
             score_bias=score_bias(bridge, layer),
             sinks=sinks(attn),
             clip=clip(attn),
+            positions=positions_behind_norm(attn),
         )
 
 
@@ -93,6 +94,6 @@ def _mlp(bridge: Any, layer: int) -> Callable[[Tensor, Edit | None], Tensor] | N
         finally:
             if handle is not None:
                 handle.remove()
-        return times(after(out.float()), factor)
+        return times(after(out.float().to(y.device)), factor)
 
     return run

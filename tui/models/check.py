@@ -22,7 +22,7 @@ from .errors import ModelError, first_line
 from .explain import sentence, with_what_works
 from .sinks import sinks
 from .trace import expand, used
-from .weights import attention_scale, read_norm, soft_cap
+from .weights import attention_scale, soft_cap
 
 if TYPE_CHECKING:
     from .live import LiveModel
@@ -31,6 +31,7 @@ EXPERTS_SUM = "MLP = Σ router · expert"
 PLAIN = "forward from plain tensors"
 EXPERTS = "The MLPs of this model are not one layer of neurons each (mixtures of experts)."
 NO_TOKENS = "This needs outputs that are the input tokens; this model's are {} classes of their own."
+JOINT = "Queries and keys are normalised over all heads at once: one head has no QK circuit of its own."
 N_TOKENS = 24
 LIMITS = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 """In float32 errors under 5e-5 are rounding; a misread convention gives 1e-2 and more."""
@@ -158,6 +159,9 @@ def _reading(sides: str) -> Callable[[LiveModel, Trace], Errors]:
             x = heads[0].norm(trace.resid_pre[layer])
             for side in sides:
                 own = torch.stack([x @ getattr(w, f"W_{side}") + getattr(w, f"b_{side}") for w in heads], dim=1)
+                if side != "V" and heads[0].q_positions is not None:
+                    added = [w.q_positions if side == "Q" else w.k_positions for w in heads]
+                    own = own + torch.stack([one[: len(x)] for one in added if one is not None], dim=1)
                 if side != "V":
                     own = used(live.bridge.blocks[layer].attn, own, f"{side.lower()}_norm", heads[0].rotate)
                 want = {"Q": trace.queries, "K": trace.keys, "V": trace.values}[side][layer]
@@ -299,7 +303,7 @@ def _capabilities(
     # The scale of a scaled QK value is known to be right only where the rebuilt pattern is.
     qk = scores or failed("embedding", "q, k") or joint_norm(live)
     ov = run or failed("embedding", "v =", "z =", "attention", "logits = norm")
-    learned = live.ends.W_pos is not None
+    learned = live.ends.W_pos is not None or live.head(0, 0).q_positions is not None
     rotary = any(live.rotation(layer) is not None for layer in range(live.n_layers))
     no_mlp = "This model has no MLPs." if live.ends.layer0_mlp is None else ""
     if trace.mlp_out is None:
@@ -336,8 +340,4 @@ def count_experts(live: LiveModel, checks: Mapping[str, float]) -> int:
 
 def joint_norm(live: LiveModel) -> str:
     """OLMo 2 normalises the queries of all heads at once: what one head reads depends on the others."""
-    for block in live.bridge.blocks:
-        w = read_norm(block.attn, "q_norm").w
-        if w is not None and w.ndim == 1 and w.numel() != live.bridge.cfg.d_head:
-            return "Queries and keys are normalised over all heads at once: one head has no QK circuit of its own."
-    return ""
+    return JOINT if live.joins_heads() else ""

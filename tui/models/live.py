@@ -16,10 +16,11 @@ from ..results import ModelInfo
 from .blocks import read_block
 from .errors import ModelError
 from .experts import read_experts
+from .placed import here, home, is_spread, own
 from .rotary import Rotate, rotation
 from .tokens import Tokenizer
 from .trace import Hook, checked_ids, run_patterns, run_traces, with_attention
-from .weights import read_ends, read_head, read_mlp
+from .weights import read_ends, read_head, read_mlp, read_norm
 
 
 def never() -> None:
@@ -42,7 +43,8 @@ class LiveModel:
         self._rotations: dict[int, Rotate | None] = {}
         # In float32 a HeadWeights is a handful of views (4 KB) and only the reshaping is saved; of a model that runs in
         # 16 bits each is a copy, so only the heads at hand are kept.
-        views = bridge.embed.W_E.dtype == torch.float32
+        self._home, self._spread = home(bridge.original_model), is_spread(bridge)
+        views = next(bridge.original_model.parameters()).dtype == torch.float32 and not self._spread
         self._head = lru_cache(maxsize=4096 if views else 64)(self._read_head)
         self._block = lru_cache(maxsize=4096 if views else 2)(self._read_block)
         self._reach = lru_cache(maxsize=16)(self._read_reach)
@@ -58,8 +60,13 @@ class LiveModel:
 
     @property
     def device(self) -> torch.device:
-        weight: Tensor = self.bridge.embed.W_E
-        return weight.device
+        """Where tokens go, and what is read of the model."""
+        return self._home
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its weights."""
+        return sum(int(parameter.nbytes) for parameter in self.bridge.original_model.parameters())
 
     def head(self, layer: int, head: int) -> HeadWeights:
         """Raw float32 weights of one head. ModelError if there is no such head."""
@@ -69,10 +76,15 @@ class LiveModel:
         return self._head(layer, head)
 
     def _read_head(self, layer: int, head: int) -> HeadWeights:
-        return read_head(self.bridge, layer, head, self.rotation(layer))
+        with here(self.bridge.blocks[layer]):
+            read = read_head(self.bridge, layer, head, self.rotation(layer))
+            return own(read, self._home) if self._spread else read
 
     def _read_block(self, layer: int) -> Block:
-        return read_block(self.bridge, layer, self.rotation(layer))
+        # Not as inference tensors, whoever asks first: gradients flow through what is multiplied with these.
+        with torch.inference_mode(False), torch.no_grad(), here(self.bridge.blocks[layer]):
+            read = read_block(self.bridge, layer, self.rotation(layer))
+            return own(read, self._home) if self._spread else read
 
     @property
     def forward(self) -> Forward:
@@ -93,20 +105,32 @@ class LiveModel:
             self._rotations[layer] = rotation(self.bridge, layer)
         return self._rotations[layer]
 
+    def joins_heads(self) -> bool:
+        """Whether queries or keys are normalised over all heads at once (OLMo 2)."""
+        norms = (read_norm(block.attn, "q_norm").w for block in self.bridge.blocks)
+        return any(w is not None and w.ndim == 1 and w.numel() != self.bridge.cfg.d_head for w in norms)
+
     def mlp(self, layer: int) -> MLP | None:
         """Raw float32 weights of a layer's MLP and its neurons' activations; None where it is no sum over neurons."""
-        return read_mlp(self.bridge, layer)
+        with here(self.bridge.blocks[layer]):
+            read = read_mlp(self.bridge, layer)
+            return own(read, self._home) if self._spread and read is not None else read
 
     def experts(self, layer: int) -> Experts | None:
         """A layer's experts; None where its MLP is no mixture of them."""
-        return read_experts(self.bridge, layer)
+        with here(self.bridge.blocks[layer]):
+            return read_experts(self.bridge, layer)
 
     @property
     def ends(self) -> Ends:
         """Embedding, unembedding and final norm: float32, read once."""
         if self._ends is None:
             with torch.inference_mode(False), torch.no_grad():  # gradients flow through what is multiplied with them
-                self._ends = read_ends(self.bridge, self.embed_factor)
+                parts = self.bridge._modules
+                names = ("embed", "pos_embed", "ln_final", "unembed")
+                with here(*(parts.get(name) for name in names), self.bridge.blocks[0]):
+                    read = read_ends(self.bridge, self.embed_factor)
+                    self._ends = own(read, self._home) if self._spread else read
         return self._ends
 
     def trace(

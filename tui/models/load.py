@@ -8,22 +8,31 @@ import gc
 import importlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from .. import label
 from ..results import ModelInfo, ModelKey
 from .check import Reference, count_experts, self_check, token_sample
 from .checkpoint import boot_checkpoint, read_classes, read_vocabulary
 from .errors import ModelError, first_line
-from .files import TEXT_DECODERS, check_files, missing_weights
-from .find import Found, find_model, fingerprint
+from .families import family_of
+from .files import TEXT_DECODERS, Opening, check_files, has_tokenizer, missing_weights
+from .find import Found, cached_tokenizer, find_model
+from .fitting import free_on, refuse_model
+from .formats import RENAMES, merged
+from .guard import in_words
+from .headless import borrow_head, without_outputs
 from .live import LiveModel, never
 from .multipliers import embedding_factor
+from .placed import devices, here, home, offload_folder, read_map, read_memory, refusal
 from .quantised import multiplied_out, multiply_out_at_load
 from .quiet import silence
+from .reading import in_order, pieces, weight_files
 from .tokens import HubTokenizer, ListTokenizer, Tokenizer
-from .trouble import read_off, refuse_known_trouble
+from .trouble import refuse_known_trouble
 from .weights import read_norm
 
 BRIDGE = "transformer_lens.model_bridge"
@@ -31,9 +40,10 @@ ALL_THREADS = torch.get_num_threads()
 SMALL = 10_000_000
 """Parameters up to which one thread is best: the demo's forward pass takes 7 ms on it. Two wait for each other at every
 product: 330 ms where a neighbour keeps one of two cores busy."""
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+@in_words
 def load(
     source: str = "demo",
     device: str = "auto",
@@ -41,26 +51,43 @@ def load(
     threads: int | None = None,
     progress: Callable[[str], None] = lambda stage: None,
     check: Callable[[], None] = never,
+    room: Callable[[], None] = never,
+    freed: int = 0,
+    read: Callable[[int, int], None] = lambda done, total: None,
+    device_map: str = "",
+    max_memory: str = "",
 ) -> LiveModel:
     """``demo``, a hub name or a folder → a model that is ready to be looked at.
 
     device: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``. dtype: ``auto`` (float32 on the
     CPU, the checkpoint's own elsewhere), ``float32``, ``bfloat16``, ``float16``. ``progress`` is told the stage;
-    ``check`` may raise between stages to cancel. ModelError with one sentence and a hint when the model cannot be used.
+    ``check`` may raise between stages to cancel (no Exception, but a BaseException); ``room`` is called once all that
+    can be known without the weights is known, before memory is taken, and gives back ``freed`` bytes; ``read`` is told
+    bytes of weights read and bytes to read. ``device_map``: ``auto``, ``balanced`` or a file, for layers on several
+    devices (``placed``). ModelError with one sentence and a hint when the model cannot be used.
     """
     silence()
     where = pick_device(device)
+    placing = read_map(device_map) if device_map else None
+    most = read_memory(max_memory)
     torch.set_num_threads(ALL_THREADS if threads is None else max(1, threads))
 
     def stage(name: str) -> None:
         check()
         progress(name)
 
+    def fits(kind: str) -> None:
+        if placing is not None:
+            return  # what no device has room for goes to the next
+        read_label = label.read(found.folder, source, found.name, "")
+        by_slice = family_of(found) is not None and not (found.folder / "pytorch_model.bin.index.json").exists()
+        refuse_model(read_label, kind, where, freed, free_on(where), by_slice)
+
     tokens: Tokenizer
     reference: Reference | None
     stage("reading config")
     found = find_model(source, progress)
-    key_print = fingerprint(found.folder)
+    key_print, headless = found.digest, ""
     if BRIDGE not in sys.modules:
         stage("importing transformer_lens")
         importlib.import_module(BRIDGE)
@@ -70,40 +97,56 @@ def load(
     # A caller may be in inference mode; weights made there could never again be differentiated through.
     with torch.inference_mode(False), torch.no_grad():
         if found.kind == "transformerlens":
+            if placing is not None:
+                raise ModelError("--device-map is for folders in Hugging Face format.", "Leave it out.")
             kind = pick_dtype(dtype, where, "float32")
+            fits(kind)
+            room()
             stage("loading weights")
-            bridge, reference = boot_checkpoint(found, where, _DTYPES[kind]), None
+            bridge, said, n_parameters = boot_checkpoint(found, where, DTYPES[kind])
+            reference = None
             tokens, notes = _checkpoint_tokenizer(found, bridge.cfg)
+            notes = (*said, *notes)
             architecture = "TransformerLens"
-            n_parameters = count_weights(bridge)
         else:
-            config = check_files(found)
+            opening = check_files(found)
+            config, headless = opening.config, opening.headless
             refuse_known_trouble(config)
-            hub_tokenizer = _hub_tokenizer(found)
+            tokenizer = hub_tokenizer(found)
             kind = pick_dtype(dtype, where, str(getattr(config, "dtype", None) or "float32").removeprefix("torch."))
+            fits(kind)
+            room()
             stage("loading weights")
-            model, reference = _load_weights(found, config, where, _DTYPES[kind], check)
+            if placing is None:
+                model = _load_weights(found, opening, DTYPES[kind], check, read).to(where)
+            else:
+                model = _load_weights(found, opening, DTYPES[kind], check, read, placing, most)
+                where = devices(model) or where
+            reference = _reference(model, config, check)
             n_parameters = sum(p.numel() for p in model.parameters())
-            bridge = _bridge(found, config, model, copy.deepcopy(hub_tokenizer))
+            bridge = _bridge(found, config, model, copy.deepcopy(tokenizer))
             # TransformerLens adds tokens to the tokenizer that it is given: ours stays as it was saved.
-            tokens, notes = HubTokenizer(hub_tokenizer, bridge.cfg.d_vocab, bridge.cfg.n_ctx), ()
+            tokens, notes = HubTokenizer(tokenizer, bridge.cfg.d_vocab, bridge.cfg.n_ctx), opening.notes
             architecture = str(config.architectures[0])
         bridge.eval()
         if threads is None and n_parameters <= SMALL:
             torch.set_num_threads(1)
         outputs: Tokenizer = tokens
-        if (classes := read_classes(found.folder, bridge.cfg.d_vocab, bridge.unembed.W_U.shape[1])) is not None:
-            outputs, said = classes
-            notes = (*notes, said)
-        with read_off(architecture):
-            live = LiveModel(bridge, tokens, outputs, embedding_factor(bridge))
-            _ = live.ends  # made here, outside inference mode
-            stage("self-check")
-            capabilities, checks = self_check(live, reference, check)
+        with here(bridge.unembed):
+            d_out = bridge.unembed.W_U.shape[1]
+        if (classes := read_classes(found.folder, bridge.cfg.d_vocab, d_out)) is not None:
+            outputs, of_outputs = classes
+            notes = (*notes, of_outputs)
+        live = LiveModel(bridge, tokens, outputs, embedding_factor(bridge))
+        _ = live.ends  # made here, outside inference mode
+        stage("self-check")
+        capabilities, checks = self_check(live, reference, check)
+        if headless:
+            capabilities = without_outputs(capabilities, headless, architecture)
     block, cfg = bridge.blocks[0], bridge.cfg
     has_mlp = "mlp" in block._modules
     info = ModelInfo(
-        key=ModelKey(str(found.folder), key_print, kind, where),
+        key=ModelKey(found.source, key_print, kind, where),
         name=found.name,
         architecture=architecture,
         n_layers=live.n_layers,
@@ -125,18 +168,15 @@ def load(
         d_mlp=0 if capabilities.neurons or (mlp := live.mlp(0)) is None else len(mlp.W_out),
         n_experts=count_experts(live, checks),
         classes=() if outputs is tokens else outputs.all_texts,
-        notes=notes,
+        notes=(*notes, *tokens.notes),
+        no_chat=tokens.no_chat,
         vocabulary=tokens.digest(),
+        steps=found.steps,
+        step=next((at for at, (_, source) in enumerate(found.steps) if source == found.source), 0),
+        embedding_norm=read_norm(bridge, "embed_ln").kind != "none",
+        bidirectional=getattr(cfg, "attention_dir", "causal") == "bidirectional",
     )
     return live.describe(info)
-
-
-def count_weights(bridge: Any) -> int:
-    """Weights of a checkpoint's model; TransformerLens keeps its output bias as a buffer."""
-    bias = getattr(bridge.unembed.original_component, "bias", None)
-    rest = 0 if bias is None or isinstance(bias, torch.nn.Parameter) else int(bias.numel())
-    weights: int = sum(p.numel() for p in bridge.original_model.parameters())
-    return rest + weights
 
 
 def pick_device(device: str) -> str:
@@ -165,56 +205,77 @@ def pick_device(device: str) -> str:
 def pick_dtype(dtype: str, device: str, stored: str) -> str:
     """Name of the dtype to run in. 16-bit arithmetic is 12 times slower than float32 on a CPU, so never by itself."""
     if dtype == "auto":
-        return "float32" if device == "cpu" or stored not in _DTYPES else stored
-    if dtype not in _DTYPES:
+        return "float32" if device == "cpu" or stored not in DTYPES else stored
+    if dtype not in DTYPES:
         raise ModelError(f"{dtype} is not a dtype.", "Use auto, float32, bfloat16 or float16.")
     return dtype
 
 
 def _load_weights(
-    found: Found, config: Any, device: str, dtype: torch.dtype, check: Callable[[], None]
-) -> tuple[Any, Reference]:
-    """Transformers' own model, and what it computes for a few tokens before anything is changed in it."""
-    from transformers import AutoModelForCausalLM
+    found: Found,
+    opening: Opening,
+    dtype: torch.dtype,
+    check: Callable[[], None],
+    read: Callable[[int, int], None],
+    placing: str | dict[str, int | str] | None = None,
+    most: dict[int | str, str] | None = None,
+) -> Any:
+    """Transformers' own model, on the CPU or as it is placed."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
 
+    config = opening.config
     multiply_out_at_load(config)
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    whole = placing is not None or not isinstance(kind, type) or getattr(config, "quantization_config", None)
+    where = {"device_map": placing, "max_memory": most, "offload_folder": offload_folder()} if placing else {}
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
-            found.folder,
-            config=config,
-            dtype=dtype,
-            attn_implementation="eager",  # fused kernels give no pattern
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        with pieces([] if whole else weight_files(found.folder), read, check) as state, in_order():
+            model, report = (kind if state else AutoModelForCausalLM).from_pretrained(
+                None if state else found.folder,
+                state_dict=state or None,
+                config=config,
+                dtype=dtype,
+                attn_implementation="eager",  # fused kernels give no pattern
+                local_files_only=True,
+                output_loading_info=True,
+                key_mapping=RENAMES if opening.wrapped else None,
+                **where,
+            )
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
-        raise ModelError(
+        check()  # where it was cancelled, that is what it says
+        raise refusal(error) or ModelError(
             f"The weights in {found.folder} cannot be loaded: {first_line(error)}.", "Download them again."
         ) from error
-    if report["missing_keys"]:
-        raise missing_weights(sorted(report["missing_keys"]), found.folder)
-    model = multiplied_out(model, config, dtype).to(device).eval()
+    missing = set(report["missing_keys"]) - (borrow_head(model) if opening.headless else set())
+    if missing:
+        raise missing_weights(sorted(missing), found.folder)
+    if found.adapter is not None:
+        model = merged(model, found.adapter)
+    return multiplied_out(model, config, dtype).eval()
+
+
+def _reference(model: Any, config: Any, check: Callable[[], None]) -> Reference:
+    """What transformers' model computes for a few tokens before anything is changed in it."""
     check()
     try:
-        reference = Reference.of(model, token_sample(config.vocab_size, context_length(config), device))
+        return Reference.of(model, token_sample(config.vocab_size, context_length(config), home(model)))
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
         raise ModelError(
             f"transformers cannot run this model: {first_line(error)}.", "Compare config.json with the original."
         ) from error
-    return model, reference
 
 
 def _bridge(found: Found, config: Any, model: Any, tokenizer: Any) -> Any:
     from transformer_lens.model_bridge import TransformerBridge
 
-    parameter = next(model.parameters())
+    dtype = next(model.parameters()).dtype
     try:
         bridge = TransformerBridge.boot_transformers(
-            str(found.folder), hf_model=model, dtype=parameter.dtype, device=parameter.device, tokenizer=tokenizer
+            str(found.folder), hf_model=model, dtype=dtype, device=home(model), tokenizer=tokenizer
         )
     except (torch.OutOfMemoryError, MemoryError):
         raise
@@ -239,14 +300,17 @@ def context_length(config: Any) -> int:
     return 2048
 
 
-def _hub_tokenizer(found: Found) -> Any:
+def hub_tokenizer(found: Found) -> Any:
+    """The folder's tokenizer as transformers has it. ModelError where it cannot be read."""
     from transformers import AutoTokenizer
 
+    folder = found.own_folder if has_tokenizer(found.own_folder) else found.folder
     try:
-        return AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:
         raise ModelError(
-            f"The tokenizer files in {found.folder} cannot be read: {first_line(error)}.", "Download them again."
+            f"The tokenizer files in {folder} cannot be read: {first_line(error)}.",
+            "Copy tokenizer.json and tokenizer_config.json from the model that it was trained from.",
         ) from error
 
 
@@ -255,26 +319,32 @@ def _checkpoint_tokenizer(found: Found, cfg: Any) -> tuple[Tokenizer, tuple[str,
     bos = found.config.get("bos_token_id")
     bos_id = bos if isinstance(bos, int) and 0 <= bos < cfg.d_vocab else None
     if (found.folder / "tokenizer.json").exists():
-        return HubTokenizer(_fast_tokenizer(found), cfg.d_vocab, cfg.n_ctx, bos_id), ()
+        return HubTokenizer(_fast_tokenizer(found.folder), cfg.d_vocab, cfg.n_ctx, bos_id), ()
     if (strings := read_vocabulary(found.folder)) is not None:
         note = "prompts are tokens of vocab.json with spaces between them"
         return ListTokenizer(strings, cfg.d_vocab, cfg.n_ctx, bos_id), (note,)
-    special = () if bos_id is None else (bos_id,)
-    return Tokenizer(cfg.d_vocab, cfg.n_ctx, bos_id, special), ("no tokenizer: prompts are typed as token ids",)
+    note, named = "no tokenizer: prompts are typed as token ids", found.config.get("tokenizer_name")
+    if isinstance(named, str) and named:
+        if (folder := cached_tokenizer(named)) is not None:
+            tokens = HubTokenizer(_fast_tokenizer(folder), cfg.d_vocab, cfg.n_ctx, bos_id)
+            return tokens, (f"the tokenizer is {named}, which config.json names",)
+        note += f" (for text: hf download {named} tokenizer.json, then open the model again)"
+    return Tokenizer(cfg.d_vocab, cfg.n_ctx, bos_id, () if bos_id is None else (bos_id,)), (note,)
 
 
-def _fast_tokenizer(found: Found) -> Any:
+def _fast_tokenizer(folder: Path) -> Any:
     """``tokenizer.json`` without a transformers config beside it; special tokens from tokenizer_config.json, if any."""
     from transformers import PreTrainedTokenizerFast
 
     with contextlib.suppress(Exception):
-        if (found.folder / "tokenizer_config.json").exists():
-            return PreTrainedTokenizerFast.from_pretrained(found.folder, local_files_only=True)
+        if (folder / "tokenizer_config.json").exists():
+            return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     try:
-        return PreTrainedTokenizerFast(tokenizer_file=str(found.folder / "tokenizer.json"))
+        return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     except Exception as error:
         raise ModelError(
-            f"{found.folder / 'tokenizer.json'} cannot be read: {first_line(error)}.", "Copy it again."
+            f"{folder / 'tokenizer.json'} cannot be read: {first_line(error)}.",
+            "Copy it again; without it prompts are typed as token ids.",
         ) from error
 
 
@@ -285,4 +355,4 @@ def _positions(live: LiveModel) -> str:
     if any(live.rotation(layer) is not None for layer in range(live.n_layers)):
         return "rotary"
     kind = str(getattr(cfg, "positional_embedding_type", ""))
-    return kind if kind in ("rotary", "alibi") else "none"
+    return kind if kind in ("rotary", "alibi", "shortformer") else "none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 _QUIET = {
@@ -17,3 +18,4 @@ def silence() -> None:
     """Sets what is not set yet. With it the libraries wrote 0 bytes to stderr during a load."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("accelerate").setLevel(logging.ERROR)  # it has no such name

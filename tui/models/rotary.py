@@ -16,14 +16,20 @@ import torch
 from torch import Tensor
 
 from .alibi import has_alibi
+from .placed import home
 
 Rotate = Callable[[Tensor, Tensor], Tensor]
+
+
+def is_native(attention: Any) -> bool:
+    """Whether it is the attention of TransformerLens' own model."""
+    return type(attention).__name__ == "NativeAttention"
 
 
 def rotation(bridge: Any, layer: int) -> Rotate | None:
     """One layer's ``rotate(x [n, d_head], positions [n] int64) → [n, d_head]``; None where it rotates nothing."""
     attn = bridge.blocks[layer].attn.original_component
-    if type(attn).__name__ == "NativeAttention":
+    if is_native(attn):
         return _native(attn.rotary) if attn.rotary is not None else None
     if not getattr(attn, "use_rope", True):  # SmolLM3 rotates in three layers of four
         return None
@@ -39,7 +45,7 @@ def rotation(bridge: Any, layer: int) -> Rotate | None:
         return None
     for times in (1, 2):  # GPT-OSS takes tables of half the width
         rotate = _halves(tables, formula, times)
-        x = torch.zeros(2, bridge.cfg.d_head, device=bridge.embed.W_E.device)
+        x = torch.zeros(2, bridge.cfg.d_head, device=home(bridge.original_model))
         with contextlib.suppress(RuntimeError, TypeError, ValueError):
             if rotate(x, torch.arange(2, device=x.device)).shape == x.shape:
                 return rotate

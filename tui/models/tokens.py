@@ -15,10 +15,12 @@ from dataclasses import replace
 from functools import cache, cached_property
 from typing import Any
 
-from ..results import Tokens
+from ..results import Split, Tokens
+from . import chat
 from .errors import ModelError
 
 _IDS = re.compile(r"[0-9,:]+")
+_ID = re.compile(r"#([0-9]{1,99})")
 DIGESTED = 1000
 """Tokens that a vocabulary is known by."""
 NAMED = 5
@@ -34,12 +36,19 @@ class Tokenizer:
         self.special_ids = frozenset(special_ids)
         self.size = d_vocab
         """Ids from here on belong to no token: the model's vocabulary is padded."""
+        self.notes: tuple[str, ...] = ()
+        """What is worth saying of it when the model is opened."""
+        self.no_chat = chat.NO_TOKENIZER
+        """Why a prompt cannot be a message of a chat; empty: it can."""
 
-    def encode(self, text: str, bos: bool) -> Tokens:
+    def encode(self, text: str, bos: bool, as_chat: bool = False) -> Tokens:
         """A prompt. ModelError when it is empty, longer than the context, or cannot be tokenized; nothing is cut.
 
         ``bos``: begins with one; where the text brings its own, or the tokenizer puts one there, it has no second.
+        ``as_chat``: the text is a user's message in the model's chat template, which alone says whether there is a BOS.
         """
+        if as_chat:
+            return self._chat(text)
         ids = self._ids(text) if text else []
         if bos and self.bos_id is None:
             raise ModelError("This model's tokenizer has no BOS token.", "Switch BOS off.")
@@ -48,12 +57,18 @@ class Tokenizer:
             ids = [self.bos_id, *ids]
         if not ids:
             raise ModelError("The prompt is empty.", "Type some text, or switch BOS on.")
+        self._fits(ids)
+        return replace(self.named(ids, bos), bos_from=brought)
+
+    def _fits(self, ids: Sequence[int]) -> None:
         if len(ids) > self.n_ctx:
             raise ModelError(
                 f"The prompt is {len(ids)} tokens long, but this model takes at most {self.n_ctx}.",
                 f"Shorten it by {len(ids) - self.n_ctx} tokens; nothing is cut for you.",
             )
-        return replace(self.named(ids, bos), bos_from=brought)
+
+    def _chat(self, text: str) -> Tokens:
+        raise ModelError(self.no_chat)
 
     def _bos_from(self, text: str, ids: Sequence[int]) -> str:
         """Who put a BOS before ``ids``, the tokens of ``text``: ``text``, ``tokenizer`` or, where nobody did, empty."""
@@ -64,14 +79,16 @@ class Tokenizer:
     def words(self, text: str, kind: str = "either") -> Tokens:
         """``"France, Paris, king"`` → one token a word, with a leading space if there is such a token, else without.
 
-        ``0:52`` and ``1,2,3`` (digits, commas and colons only) are token ids, ``a:b`` leaving b out. No BOS. ``kind``
-        says where a text can only be ``words`` (the year 1865 is one) or ``ids`` (then with blanks between them).
+        ``#17`` is an id. ``0:52`` and ``1,2,3`` (digits, commas and colons only) are token ids, ``a:b`` leaving b out.
+        No BOS. ``kind`` says where a text can only be ``words`` (the year 1865 is one) or ``ids`` (then with blanks
+        between them).
         """
         compact = "".join(text.split()) if kind == "ids" else text.strip()
         if kind == "ids" or (kind == "either" and compact and _IDS.fullmatch(compact)):
             ids = self._listed(compact)
         else:
-            ids = [self.single(word) for part in text.split(",") if (word := part.strip())]
+            words = [word for part in text.split(",") if (word := part.strip())]
+            ids = [int(match[1]) if (match := _ID.fullmatch(word)) else self.single(word) for word in words]
         if not ids:
             raise ModelError("The token list is empty.", "Write words (France, Paris) or token ids (0:52 or 1,2,3).")
         return self.named(ids, bos=False)
@@ -80,6 +97,10 @@ class Tokenizer:
         """Token ids with their texts. ModelError for an id that does not exist."""
         texts = tuple(self.text(i) for i in ids)
         return Tokens(tuple(ids), texts, tuple(i in self.special_ids for i in ids), bos)
+
+    def split(self, text: str) -> list[int]:
+        """The ids of a text, as long as it may be. ModelError where it cannot be tokenized."""
+        return self._ids(text)
 
     def digest(self) -> str:
         """Equal for equal vocabularies, from their sizes and every so many tokens: all 50,000 would take 0.1 s."""
@@ -150,6 +171,8 @@ class ListTokenizer(Tokenizer):
         super().__init__(d_vocab, n_ctx, bos_id, () if bos_id is None else (bos_id,))
         self._strings = tuple(strings)
         self.size = min(d_vocab, len(self._strings))
+        if len(self._strings) > d_vocab:
+            self.notes = (_larger(len(self._strings), d_vocab, self._strings[d_vocab:]),)
         self._by_text = {text: i for i, text in reversed(list(enumerate(self._strings)))}
 
     def _ids(self, text: str) -> list[int]:
@@ -158,8 +181,13 @@ class ListTokenizer(Tokenizer):
     def single(self, word: str) -> int:
         for form in (f" {word}", word):
             if form in self._by_text:
-                return self._by_text[form]
-        raise ModelError(f'"{word}" is not in this model\'s vocabulary.', "Its tokens are listed in vocab.json.")
+                if (token := self._by_text[form]) >= self.d_vocab:
+                    raise _outside([(form, token)], self.d_vocab)
+                return token
+        some, more = " ".join(self._strings[:NAMED]), " …" if len(self._strings) > NAMED else ""
+        raise ModelError(
+            f'"{word}" is not in this model\'s vocabulary.', f"Its tokens are listed in vocab.json: {some}{more}"
+        )
 
     def _text(self, token_id: int) -> str:
         return self._strings[token_id] if token_id < len(self._strings) else f"<{token_id}>"
@@ -201,13 +229,38 @@ class HubTokenizer(Tokenizer):
         bos = tokenizer.bos_token_id if bos_id is None else bos_id
         super().__init__(d_vocab, n_ctx, bos if bos is not None and bos < d_vocab else None, sorted(special))
         self.size = min(d_vocab, len(tokenizer))
+        self.no_chat = "" if chat.template_of(tokenizer) else chat.NO_TEMPLATE
+        if len(tokenizer) > d_vocab:
+            first = tokenizer.convert_ids_to_tokens(list(range(d_vocab, min(len(tokenizer), d_vocab + NAMED))))
+            self.notes = (_larger(len(tokenizer), d_vocab, [str(piece) for piece in first]),)
 
     def _ids(self, text: str) -> list[int]:
         clean = text.encode("utf-8", "replace").decode("utf-8")  # a terminal that sends broken UTF-8: lone surrogates
-        ids = self._tokenizer(clean, add_special_tokens=False, verbose=False)["input_ids"]
-        if bad := next((i for i in ids if i >= self.d_vocab), None):
-            raise ModelError(f"The tokenizer gives id {bad}, but the model has only {self.d_vocab} tokens.")
-        return list(ids)
+        ids = list(self._tokenizer(clean, add_special_tokens=False, verbose=False)["input_ids"])
+        self._inside(ids)
+        return ids
+
+    def _inside(self, ids: Sequence[int]) -> None:
+        """Refuse tokens that the model has no embedding for, by their words."""
+        if outside := list(dict.fromkeys(i for i in ids if i >= self.d_vocab)):
+            pieces = self._tokenizer.convert_ids_to_tokens(outside)
+            raise _outside([(self._read(piece), i) for piece, i in zip(pieces, outside, strict=True)], self.d_vocab)
+
+    def _chat(self, text: str) -> Tokens:
+        """The tokens that transformers' ``apply_chat_template`` gives, and which of them are the template's."""
+        if self.no_chat:
+            raise ModelError(self.no_chat)
+        whole, start, stop = chat.rendered(self._tokenizer, text.encode("utf-8", "replace").decode("utf-8"))
+        fast = bool(getattr(self._tokenizer, "is_fast", False))
+        made = self._tokenizer(whole, add_special_tokens=False, verbose=False, return_offsets_mapping=fast)
+        ids = list(made["input_ids"])
+        self._inside(ids)
+        self._fits(ids)
+        # A slow tokenizer does not say where its tokens stand.
+        spans = made["offset_mapping"] if fast else [(start, stop)] * len(ids)
+        template = tuple(not (first < stop and last > start) for first, last in spans)
+        bos = self.bos_id is not None and ids[:1] == [self.bos_id]
+        return replace(self.named(ids, bos), bos_from="template" if bos else "", chat=True, template=template)
 
     def forms(self, word: str) -> tuple[list[int], list[int]]:
         return self._behind(("a", ".", "\n"), f" {word}"), self._behind(("\n", "(", "a"), word)
@@ -227,11 +280,9 @@ class HubTokenizer(Tokenizer):
         for ids in forms:
             if len(ids) == 1 and ids[0] != unknown:
                 return ids[0]
-        shown = min(forms, key=len)
-        if len(shown) <= 1:
+        if min(map(len, forms)) <= 1:
             raise ModelError(f'"{word}" is not in this model\'s vocabulary.', "Write words that are single tokens.")
-        split = " ".join(f'"{self.text(i)}"' for i in shown)
-        raise ModelError(f'"{word}" is {len(shown)} tokens: {split}.', "Write one token a word.")
+        raise ModelError(*Split(word, *map(self.named, forms)).problem)
 
     def _text(self, token_id: int) -> str:
         if token_id in self._added:
@@ -239,6 +290,10 @@ class HubTokenizer(Tokenizer):
         piece = self._tokenizer.convert_ids_to_tokens(token_id)
         if piece is None:  # the model's vocabulary is padded beyond the tokenizer's
             return f"<{token_id}>"
+        return self._read(piece)
+
+    def _read(self, piece: str | bytes) -> str:
+        """A piece of the tokenizer's as it reads in a text."""
         if isinstance(piece, bytes):
             return spelled(piece)
         if self._byte_level:
@@ -251,6 +306,20 @@ class HubTokenizer(Tokenizer):
         if "▁" in piece:
             return str(piece).replace("▁", " ")
         return str(piece)
+
+
+def _larger(size: int, d_vocab: int, first: Sequence[str]) -> str:
+    """What is said at load of a tokenizer that knows more tokens than the model has embeddings for."""
+    named = ", ".join(first[:NAMED]) + (", …" if size - d_vocab > NAMED else "")
+    return f"the tokenizer has {size} tokens, the model {d_vocab}: text with {named} (ids from {d_vocab}) is refused"
+
+
+def _outside(found: Sequence[tuple[str, int]], d_vocab: int) -> ModelError:
+    named = ", ".join(f'"{text}" ({token})' for text, token in found[:NAMED]) + (", …" if len(found) > NAMED else "")
+    return ModelError(
+        f"The model has {d_vocab} tokens, fewer than its tokenizer: it has none for {named}.",
+        "Leave these words out, or open the model that the tokenizer was saved with.",
+    )
 
 
 def spelled(raw: bytes) -> str:

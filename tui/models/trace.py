@@ -19,7 +19,8 @@ from torch import Tensor
 from ..circuits.tensors import Norm, Trace
 from .alibi import score_bias
 from .errors import ModelError
-from .rotary import Rotate
+from .placed import here, home
+from .rotary import Rotate, is_native
 from .sinks import clip
 from .weights import output_bias, plain, read_norm
 
@@ -61,6 +62,7 @@ class Recording:
         self.bridge, self.n, self.positions, self.check, self.again = bridge, n, positions, check, again
         self.layers = sorted(set(layers))
         self.embed_name = "embed_ln.hook_out" if "embed_ln" in bridge._modules else "embed.hook_out"
+        self.home = home(bridge.original_model)
         self.seen: dict[str, Tensor] = {}
         self.masks: dict[int, Tensor] = {}
         self.calls: dict[int, tuple[Any, Any]] = {}
@@ -96,7 +98,8 @@ class Recording:
         def keep(tensor: Tensor, hook: Any) -> None:
             self.check()
             value = tensor.detach()[:, positions] if tensor.ndim > 2 else tensor.detach()[positions]
-            self.seen[name] = value.float() if value.dtype != torch.float32 else value.clone()
+            kept = value.float() if value.dtype != torch.float32 else value.clone()
+            self.seen[name] = kept.to(self.home)  # of layers on several devices too
 
         return keep
 
@@ -119,7 +122,8 @@ class Recording:
                 if not isinstance(mask, Tensor) or mask.ndim != 4:
                     return
                 if mask is not last[0]:  # most models hand one mask to every layer
-                    last[:] = [mask, mask[0].detach().clone()]  # without padding the same for every prompt
+                    # Without padding it is the same for every prompt.
+                    last[:] = [mask, mask[0].detach().clone().to(self.home)]
                 self.masks[layer] = last[1]
 
             return keep
@@ -171,6 +175,8 @@ class Recording:
             reach = reach.tril()
         attn = self.bridge.blocks[layer].attn.original_component
         own = getattr(attn, "bias", None)
+        if is_native(attn) and attn.causal:  # with the windows of local attention
+            reach = reach & ~attn.causal_mask[: self.n, : self.n].to(reach.device)
         if isinstance(own, Tensor) and own.dtype == torch.bool and own.ndim == 4:  # GPT-Neo's local attention
             reach = reach & own[0, 0, : self.n, : self.n].to(reach.device)
         mask = self.masks.get(layer)
@@ -206,6 +212,7 @@ def run_traces(
             for handle in handles:
                 handle.remove()
         check()
+        logits = logits.to(ids.device)
         return [_assemble(record, index, ids[index], plain(logits[index]), rotation) for index in range(len(ids))]
 
 
@@ -245,7 +252,7 @@ def run_patterns(bridge: Any, ids: Tensor, read: Callable[[int, Tensor], None], 
     def hand_over(layer: int) -> Callable[..., None]:
         def hook(pattern: Tensor, hook: Any) -> None:
             check()
-            read(layer, pattern.detach().float())
+            read(layer, pattern.detach().float().to(ids.device))
             if layer == last:
                 raise _Enough
 
@@ -273,6 +280,8 @@ def _assemble(
         raise ModelError(f"This architecture does not show its {missing} in every layer.", "Choose another model.")
     embed = record.of(record.embed_name, prompt)
     pos = record.of("pos_embed.hook_out", prompt) if "pos_embed.hook_out" in record.seen else None
+    with here(*(block.attn.o for block in bridge.blocks)):
+        b_O = [output_bias(block, cfg.d_model).to(embed.device) for block in bridge.blocks]
     return Trace(
         ids=ids,
         embed=embed,
@@ -282,7 +291,7 @@ def _assemble(
         attn_out=attn_out,
         mlp_out=record.stack("hook_mlp_out", prompt),
         z=z.reshape(n_layers, len(embed), cfg.n_heads, -1),
-        b_O=torch.stack([output_bias(block, cfg.d_model) for block in bridge.blocks]),
+        b_O=torch.stack(b_O),
         attn_post_scale=_post_scale(record, prompt),
         logits=logits,
         visible=record.reach,

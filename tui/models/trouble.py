@@ -1,14 +1,10 @@
-"""Models that cannot be read: those that the installed libraries compute wrongly, and those put together otherwise."""
+"""Models that the installed libraries compute wrongly."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
-import torch
-
-from .errors import ModelError, first_line
+from .errors import ModelError
 
 
 def refuse_known_trouble(config: Any) -> None:
@@ -26,17 +22,3 @@ def refuse_known_trouble(config: Any) -> None:
             "This Falcon stores queries in groups with their key and value, which TransformerLens takes apart wrongly.",
             "Open a Falcon of the first kind, such as falcon-7b.",
         )
-
-
-@contextlib.contextmanager
-def read_off(architecture: str) -> Iterator[None]:
-    """What goes wrong inside, a library's KeyError or the like, is said as a ModelError about this architecture."""
-    try:
-        yield
-    except (ModelError, torch.OutOfMemoryError, MemoryError):
-        raise
-    except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(
-            f"{architecture} is put together in a way that cannot be read here: {first_line(error)}.",
-            "Choose another model; the README's “Your own model” lists the families that open.",
-        ) from error

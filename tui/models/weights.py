@@ -16,7 +16,8 @@ from torch import Tensor
 from ..circuits.tensors import MLP, Ends, HeadWeights, Norm
 from .mlps import mlp_dtype, own_mlp
 from .multipliers import logit_factor, times, write_factor
-from .rotary import Rotate
+from .placed import here
+from .rotary import Rotate, is_native
 from .sinks import sinks
 
 NO_NORM = Norm("none", None, None, 0.0)
@@ -37,13 +38,15 @@ def read_norm(block: Any, name: str) -> Norm:
     if module is None or isinstance(module, torch.nn.Identity):
         return NO_NORM
     kind = "RMSNorm" if bridge.uses_rms_norm else "LayerNorm"
-    w, b = getattr(module, "weight", None), getattr(module, "bias", None)
-    if w is not None:
-        w = plain(w) + 1.0 if bridge.uses_weight_offset else plain(w)
+    with here(module):
+        w, b = getattr(module, "weight", None), getattr(module, "bias", None)
+        if w is not None:
+            w = plain(w) + 1.0 if bridge.uses_weight_offset else plain(w)
+        b = None if b is None or kind == "RMSNorm" else plain(b)
     eps = next(
         (e for a in ("eps", "variance_epsilon") if (e := getattr(module, a, None)) is not None), bridge.config.eps
     )
-    return Norm(kind, w, None if b is None or kind == "RMSNorm" else plain(b), float(eps))
+    return Norm(kind, w, b, float(eps))
 
 
 def read_head(bridge: Any, layer: int, head: int, rotate: Rotate | None) -> HeadWeights:
@@ -55,6 +58,7 @@ def read_head(bridge: Any, layer: int, head: int, rotate: Rotate | None) -> Head
     q_norm, k_norm = (read_norm(attn, name) for name in ("q_norm", "k_norm"))
     post_norm = read_norm(bridge.blocks[layer], "ln1_post")
     d_head = W_Q.shape[-1]
+    positions = positions_behind_norm(attn)
     return HeadWeights(
         layer=layer,
         head=head,
@@ -73,7 +77,18 @@ def read_head(bridge: Any, layer: int, head: int, rotate: Rotate | None) -> Head
         rotate=rotate,
         post_w=post_norm.w if post_norm.kind == "RMSNorm" else None,
         sink=None if (held := sinks(attn)) is None else float(held[head]),
+        q_positions=None if positions is None else positions @ W_Q,
+        k_positions=None if positions is None else positions @ W_K,
     )
+
+
+def positions_behind_norm(attn: Any) -> Tensor | None:
+    """``[n_ctx, d_model]``: what queries and keys read besides the stream, behind the norm (``native``: shortformers);
+    else None."""
+    if not is_native(attn.original_component):
+        return None
+    positions = getattr(attn._modules["q"].original_component, "positions", None)
+    return None if positions is None else plain(positions)
 
 
 def output_bias(block: Any, d_model: int) -> Tensor:
@@ -90,7 +105,7 @@ def attention_scale(attn: Any) -> float:
     module = attn.original_component
     if type(module).__name__.startswith("GPTNeoSelf"):
         return 1.0
-    if type(module).__name__ == "NativeAttention":
+    if is_native(module):
         return float(module.scale)
     if (divisor := getattr(module, "scale_attn", None)) is not None:
         return float(divisor)
@@ -146,7 +161,7 @@ def run_mlp(bridge: Any, layer: int) -> Callable[[Tensor], Tensor] | None:
 
     def run(x: Tensor) -> Tensor:
         with torch.inference_mode():
-            return times(after(mlp(before(x).to(dtype)[None])[0].float()), factor)
+            return times(after(mlp(before(x).to(dtype)[None])[0].float().to(x.device)), factor)
 
     return run
 
@@ -175,7 +190,7 @@ def read_mlp(bridge: Any, layer: int) -> MLP | None:
             run(x)
         finally:
             handle.remove()
-        return seen[-1].reshape(len(x), -1).float()
+        return seen[-1].reshape(len(x), -1).float().to(x.device)
 
     return MLP(
         activations=activations,

@@ -14,6 +14,7 @@ from ..results import Table
 from ..selection import Look, Selection
 
 TOKENS = 20
+IN_CHAT = "the prompt is the user's message of a chat, and what the model says is no part of it: :chat leaves the chat"
 _HOW = re.compile(
     r"(?P<n>\d{1,4})?(?:(?:^|\s+)(?P<temperature>\d{1,3}(?:\.\d{1,4})?))?(?:(?:^|\s+)seed\s*(?P<seed>\d{1,9}))?"
 )
@@ -58,6 +59,8 @@ def _shape(here: Here, result: object) -> Table:
 
 def _opens(here: Here, table: Table, row: int) -> Selection | Say:
     """The prompt with what was said up to there."""
+    if here.s.chat:
+        return Say(IN_CHAT)
     column = "changed" if "changed" in table.columns else "token"
     said = "".join(str(row_of(table, at)[column]) for at in range(row + 1))
     return replace(here.s, text=here.s.text + said)

@@ -35,7 +35,8 @@ class KnockoutLook(PartColumn):
     how: Kind = "zero"
 
     def settled(self, s: Selection) -> Self:
-        return replace(self, how="zero") if kind_refused(s, self.how) else self
+        look = replace(self, metric=jobs.METRICS[0]) if loss.refused(s, self.metric) else self
+        return replace(look, how="zero") if kind_refused(s, look.how) else look
 
 
 def kind_refused(s: Selection, value: str) -> str:
@@ -56,7 +57,8 @@ def _ranked(here: Here, result: Result) -> Result:
         return result
     metric = here.s.look(KnockoutLook).metric
     table = arrange.ranked(result, result.cols.labels.index(metric))
-    others = tuple((name, arrange.SHORT.get(name, name)) for name in jobs.METRICS if name != metric)
+    names = (name for name in loss.MEASURED if name != metric and name in result.cols.labels)
+    others = tuple((name, arrange.SHORT.get(name, name)) for name in names)
     if metric != jobs.METRICS[0]:
         return arrange.picked(table, (("part", "part"), (metric, "change"), *others), "change")
     predicted = ((name, name) for name in BESIDE)
@@ -89,7 +91,10 @@ def _exported(ask: Asked) -> jobs.Job:
     amount = {"noise": o.sigma, "scale": o.alpha}.get(how)
     amount, seed, memory = 1.0 if amount is None else amount, o.seed or 0, o.memory or 1024
     if o.ablate is None:
-        return jobs.Effects(ask.run, ask.place(), ask.target(), how, amount, seed, reference, weights, memory)
+        continuation = () if o.continuation is None else ask.words_after(o.continuation)
+        return jobs.Effects(
+            ask.run, ask.place(), ask.target(), how, amount, seed, reference, weights, memory, continuation
+        )
     parts = parts_at(o.ablate)
     assert not isinstance(parts, str)
     changes = tuple(jobs.Ablation(part, how, at, amount, seed, reference, weights) for part, at in parts)
@@ -105,8 +110,7 @@ def _refused(o: Any) -> str:
     if o.ablate is not None and isinstance(problem := parts_at(o.ablate), str):
         return f"--ablate: {problem}"
     if o.ablate is None:
-        named = {"--prompts": o.prompts, "--each": o.each or None, "--metric": o.metric,
-                 "--continuation": o.continuation}  # fmt: skip
+        named = {"--prompts": o.prompts, "--each": o.each or None, "--metric": o.metric}
         given = next((flag for flag, value in named.items() if value is not None), "")
         return f"{given} needs --ablate, such as --ablate L1H3,L2.mlp: which parts" if given else _refused_kind(o, how)
     if o.metric == loss.LOSS and o.continuation is None:
@@ -145,10 +149,11 @@ class KnockoutPage(Page):
     help = "What the answer loses without each part: every head and MLP knocked out by itself, measured."
     says = ("layer × head", "the change of the answer when a head or an MLP is knocked out by itself (`u`: zero, zero "
             "with value biases folded, the mean over the open file): logit difference, log-probability, probability, "
-            "rank, KL (`m`); beside it all parts ranked, measured next to predicted by direct attribution, so that "
-            "self-repair shows; below, how much of the change is the final norm's scale's")  # fmt: skip
+            "rank, KL, the loss on a text after the prompt (`m`, `:continuation TEXT`); beside it all parts ranked, "
+            "measured next to predicted by direct attribution, so that self-repair shows; below, how much of the "
+            "change is the final norm's scale's")  # fmt: skip
     options = (
-        Option("mode", KnockoutLook, "metric", jobs.METRICS, "what is measured of the answer"),
+        Option("mode", KnockoutLook, "metric", loss.MEASURED, "what is measured of the answer", why_not=loss.refused),
         Option("unit", KnockoutLook, "how", get_args(Kind), "what a part becomes", why_not=kind_refused),
     )
     panels = (RANKED, directions(lambda here: part_write(_part(here), here.s), _part))
@@ -163,12 +168,13 @@ class KnockoutPage(Page):
     def job(self, s: Selection) -> jobs.Job | Nothing:
         if s.run is None:
             return NO_TOKENS
-        if s.target is None:
+        if s.target is None or loss.wanted(s):
             return Nothing()
         how = s.look(KnockoutLook).how
         reference = s.file.prepared if how == "mean" and s.file is not None else None
         weights = s.weights if how == FOLDED else "processed"
-        return jobs.Effects(s.run, s.position, s.target, how, reference=reference, weights=weights)
+        return jobs.Effects(s.run, s.position, s.target, how, reference=reference, weights=weights,
+                            continuation=loss.ids(s))  # fmt: skip
 
     def shape(self, s: Selection, result: Result) -> Result:
         if not isinstance(result, Grid):
@@ -179,7 +185,14 @@ class KnockoutPage(Page):
         look = s.look(KnockoutLook)
         over = f"over {s.file.name}" if look.how == "mean" and s.file is not None else ""
         weights = f"{s.weights} weights" if look.how == FOLDED else ""
-        return [f"knocked out: {look.how}", over, weights, f"Δ {look.metric} of {aim(s)}", where(s)]
+        measured = f"Δ {loss.words(s)}" if look.metric == loss.LOSS else f"Δ {look.metric} of {aim(s)}"
+        return [f"knocked out: {look.how}", over, weights, measured, "" if look.metric == loss.LOSS else where(s)]
+
+    def asks(self, s: Selection) -> tuple[jobs.Job, ...]:
+        return loss.wanted(s)
+
+    def told(self, s: Selection, job: jobs.Job, result: Any) -> Selection:
+        return loss.told(s, job, result)
 
     def cell(self, s: Selection) -> tuple[int, int]:
         return s.look(KnockoutLook).cell(s, s.head or 0)

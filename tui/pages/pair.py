@@ -44,7 +44,7 @@ def _pair_answered(s: Selection, text: str) -> Selection | Lookup | Problem:
         return Problem("no model is there yet: press enter again when one is")
     prompt, bar, words = text.rpartition("|")
     if not bar:
-        return jobs.Tokenize(s.key, text, s.with_bos)
+        return jobs.Tokenize(s.key, text, s.with_bos, s.chat)
     prompt = prompt.strip() or (s.pair.text if s.pair is not None else offered(s))
     if not (prompt and words.strip()):
         return Problem("write the other prompt, then | and its answer: The capital of Germany is | Berlin - Paris")
@@ -100,14 +100,14 @@ def _tried(s: Selection, text: str) -> Lookup | None:
     prompt = (text.rpartition("|")[0] or text).strip()
     if not prompt or s.key is None or prompt.lower() in PAIRS or prompts.is_file(prompt):
         return None
-    return jobs.Tokenize(s.key, prompt, s.with_bos)
+    return jobs.Tokenize(s.key, prompt, s.with_bos, s.chat)
 
 
 def _aligned(s: Selection, other: Any) -> Sequence[Segments]:
     """Both prompts, token under token, differences marked; what is wrong with their lengths below."""
     if s.tokens is None or not isinstance(other, Tokens):
         return ()
-    columns = list(zip_longest(*([visible(t, special) for t, special in zip(side.texts, side.special, strict=True)]
+    columns = list(zip_longest(*([visible(t, special) for t, special in zip(side.told_apart, side.special, strict=True)]
                                  for side in (s.tokens, other)), fillvalue=""))  # fmt: skip
     differ = {*apart(replace(s, pair=Pair("", other))), *range(min(len(s.tokens), len(other)), len(columns))}
     sizes = [max(map(width, column)) + 1 for column in columns]

@@ -134,11 +134,11 @@ def _exported(ask: Asked) -> jobs.Job:
     memory = (1024 if o.memory is None else o.memory) << 20
     if o.pairs is not None:
         file = prompts.read_pairs(o.pairs)
-        pairs = ask.get(jobs.PreparePrompts(key, Path(o.pairs).name, file.rows, ask.with_bos))
+        pairs = ask.get(jobs.PreparePrompts(key, Path(o.pairs).name, file.rows, ask.with_bos, chat=ask.as_chat))
         return jobs.PatchingOver(key, pairs, site, metric, toward, o.estimate, memory)
     one, other = (
         jobs.Run(key, tokens.ids, tokens.bos)
-        for tokens in (ask.get(jobs.Tokenize(key, text, ask.with_bos)) for text in (o.clean, o.corrupted))
+        for tokens in (ask.get(jobs.Tokenize(key, text, ask.with_bos, ask.as_chat)) for text in (o.clean, o.corrupted))
     )
     after = () if o.continuation is None else ask.words_after(o.continuation)
     target = ask.given_target() or likeliest_of(ask, one, other)

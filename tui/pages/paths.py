@@ -127,7 +127,7 @@ def _exported(ask: Asked) -> jobs.Job:
     metric = jobs.metric_named(o.metric)
     clean, corrupted = (
         jobs.Run(key, tokens.ids, tokens.bos)
-        for tokens in (ask.get(jobs.Tokenize(key, text, ask.with_bos)) for text in (o.clean, o.corrupted))
+        for tokens in (ask.get(jobs.Tokenize(key, text, ask.with_bos, ask.as_chat)) for text in (o.clean, o.corrupted))
     )
     target = ask.given_target() or likeliest_of(ask, clean, corrupted)
     if o.estimate and o.receiver is None:

@@ -62,7 +62,7 @@ def _exported(ask: Asked) -> jobs.Job:
         return jobs.CircuitComposition(key, *circuit)
     clean, corrupted = (
         jobs.Run(key, tokens.ids, tokens.bos)
-        for tokens in (ask.get(jobs.Tokenize(key, text, ask.with_bos)) for text in (o.clean, o.corrupted))
+        for tokens in (ask.get(jobs.Tokenize(key, text, ask.with_bos, ask.as_chat)) for text in (o.clean, o.corrupted))
     )
     target = ask.given_target() or likeliest_of(ask, clean, corrupted)
     return jobs.CircuitPaths(clean, corrupted, target, *circuit, memory=(o.memory or 1024) << 20)

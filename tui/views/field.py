@@ -16,8 +16,11 @@ class Field(Input):
     """Textual's field writes a letter at once, but lets ctrl+u and backspace go up to the screen and come back as
     bindings: of several keys in one packet they would come after the letters that follow them."""
 
+    SUBMITS = False
+    """Whether enter takes effect here too, and not in the screen: with the text as it was when enter was pressed."""
+
     async def on_key(self, event: events.Key) -> None:
-        if (action := _ACTIONS.get(event.key)) is not None and action != "submit":
+        if (action := _ACTIONS.get(event.key)) is not None and (self.SUBMITS or action != "submit"):
             event.prevent_default()
             event.stop()
             await self.run_action(action)

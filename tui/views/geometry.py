@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from textual.geometry import Region
 
 from tui.results import Axis, Grid
-from tui.text import shorten, width
+from tui.text import narrow, shorten, width
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,6 @@ _NUMBERED = re.compile(r"[A-Z]\d+")
 """A head, a layer, a neuron."""
 _PART = re.compile(r"(L\d+)(?:H|N|\.)(\w+)")
 """A head, a neuron, an MLP or a state: its layer, and what it is there."""
-_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 @dataclass(frozen=True)
@@ -172,10 +171,10 @@ class Layout:
         heads, groups = list[str](), list[tuple[int, str]]()
         for block, label in enumerate(labels):
             gap = max(1, self.cols.edges[block + 1] - self.cols.edges[block] - 1)
-            text, byte = self.head_of(label), _BYTE.fullmatch(label)
+            text = self.head_of(label)
             lines = self.label_lines - self.grouped
-            if byte and width(text) > (lines if self.upright else gap):
-                text = byte[1]
+            if width(text) > (lines if self.upright else gap):
+                text = narrow(text)
             heads.append(shorten(_standing(text), lines) if self.upright else shorten(text, gap))
             part = _PART.fullmatch(label) if self.grouped else None
             if part and (not groups or groups[-1][1] != part[1]):

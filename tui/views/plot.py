@@ -80,7 +80,7 @@ def words(text: str) -> str:
 
 def axis_label(axis: Axis, place: int) -> str:
     """A label of an axis as it is printed: a token's blanks are seen, a component's name is words."""
-    text = axis.labels[place] if place < len(axis.labels) else ""
+    text = axis.told_apart[place] if place < len(axis.labels) else ""
     return printable(text) if axis.ids is not None else words(text)
 
 

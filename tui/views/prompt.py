@@ -179,7 +179,7 @@ class TokenStrip(Widget):
         total = self.size.width
         predicted = self._predicted(total // 2)
         ids = self.size.height > 1
-        names = [visible(t, s) for t, s in zip(self.tokens.texts, self.tokens.special, strict=True)]
+        names = [visible(t, s) for t, s in zip(self.tokens.told_apart, self.tokens.special, strict=True)]
         numbers = [str(token) if ids else "" for token in self.tokens.ids]
         cells = [max(width(name), len(number)) for name, number in zip(names, numbers, strict=True)]
         first, last = self._window(cells, total - predicted.cell_length - 4)
@@ -218,7 +218,13 @@ class TokenStrip(Widget):
     def _style(self, index: int) -> str:
         if index == self.row:
             return "bold $text on $primary-muted"
-        return "$text on $accent-muted" if index == self.col else "$text"
+        if index == self.col:
+            return "$text on $accent-muted"
+        return "dim $text" if self._of_template(index) else "$text"
+
+    def _of_template(self, index: int) -> bool:
+        """Whether a token is the chat template's."""
+        return self.tokens is not None and index < len(self.tokens.template) and self.tokens.template[index]
 
     def _shaded(self) -> Callable[[int], str]:
         """Styles by the tokens' values; the tokens under the cursor are told by reverse and underline."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
@@ -18,8 +19,21 @@ class Status(Widget):
     """``loading weights``, ``trace 12 ms``."""
 
     def render(self) -> Content:
-        left = Content.assemble((" circuit-tui ", "bold $primary"), " ", (self.conventions, "$text"))
+        name = " circuit-tui " if cell_len(self.conventions) + 15 <= self.size.width else ""
+        conventions = _fitting(self.conventions, self.size.width - len(name) - 2)
+        left = Content.assemble((name, "bold $primary"), " ", (conventions, "$text"))
         room = self.size.width - left.cell_length - 1
         activity = self.activity if len(self.activity) <= room else self.activity[: max(0, room - 1)] + "…"
         gap = " " * max(1, room - len(activity))
         return Content.assemble(left, gap, (activity, "$text-muted"))
+
+
+def _fitting(text: str, width: int) -> str:
+    """The conventions in a narrow line: the model's name loses its beginning, what stands behind it stays."""
+    over = cell_len(text) - width
+    parts = text.split(" · ")
+    name = max((part for part in parts if " " not in part), key=len, default="")  # the others are words of ours
+    kept = max(len(name) - over - 1, 8)
+    if over <= 0 or kept >= len(name) - 1:
+        return text
+    return " · ".join(f"…{name[-kept:]}" if part == name else part for part in parts)

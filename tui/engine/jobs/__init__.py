@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .base import Boot as Boot
     from .base import Change as Change
     from .base import FindTarget as FindTarget
     from .base import Job as Job
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from .kinds import Measure as Measure
     from .kinds import Metric as Metric
     from .kinds import Normalize as Normalize
+    from .kinds import Opening as Opening
     from .kinds import PartnerSide as PartnerSide
     from .kinds import PatternKind as PatternKind
     from .kinds import Repeats as Repeats

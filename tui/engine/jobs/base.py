@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...results import ModelKey
-from .kinds import ListKind
+from .kinds import ListKind, Opening
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,22 @@ class Open(Job):
     """Find, check and load a model → ``ModelInfo``."""
 
     source: str = "demo"
-    """``demo``, a hub name, or a folder."""
+    """``demo``, a hub name (``name@revision``), or a folder."""
     device: str = "auto"
     dtype: str = "auto"
     threads: int | None = None
+    how: Opening = "load"
+    """``load``: the model as a whole. ``first``: from its files where that can be, to be followed by ``Boot``.
+    ``weights``, ``stream``: from its files alone."""
+    device_map: str = ""
+    """``auto``, ``balanced``, or a file of module → device; empty: all on one device."""
+    max_memory: str = ""
+    """``0=20GB,cpu=60GB``: what is put on each device at most."""
+
+
+@dataclass(frozen=True)
+class Boot(Open):
+    """Load the model that was opened from its files, compare the two, and go on with the loaded one → ``ModelInfo``."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,8 @@ class Tokenize(Job):
     model: ModelKey
     text: str
     bos: bool
+    chat: bool = False
+    """The text is a user's message in the model's chat template, which alone says whether there is a BOS."""
 
 
 @dataclass(frozen=True)

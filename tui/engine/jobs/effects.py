@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...results import ModelKey
 from .base import Job, Target
@@ -14,7 +14,8 @@ from .parts import Forward, OnRun
 
 @dataclass(frozen=True)
 class Effects(OnRun):
-    """Every head and every MLP knocked out by itself, at all positions → ``Grid`` [part, (metrics, predicted, scale)].
+    """Every head and every MLP knocked out by itself, at all positions → ``Grid`` [part, (metrics, loss, predicted,
+    scale)].
 
     A metric's column: its change at the position, changed − clean (KL: of the clean run to the changed). ``predicted``:
     the change of the logit difference if only what the part itself writes at the position were another, through the
@@ -30,13 +31,22 @@ class Effects(OnRun):
     weights: Weights = "processed"
     memory: int = 1024
     """Megabytes beside the model."""
+    continuation: tuple[int, ...] = ()
+    """Tokens after the prompt; the change of their mean ``−log p`` is a column ``loss``."""
+
+    @property
+    def longer(self) -> Effects:
+        """The same on the prompt with the continuation, read where its first token is predicted."""
+        ids = (*self.run.ids, *self.continuation)
+        return replace(self, run=replace(self.run, ids=ids), position=len(self.run.ids) - 1, continuation=())
 
     def of_layer(self, layer: int) -> Ablation:
         """All parts of a layer, changed as each is by itself."""
         return Ablation(f"L{layer}", self.how, None, self.amount, self.seed, self.reference, self.weights)
 
     def needs(self) -> frozenset[Job]:
-        return frozenset({Forward(self.run), Forward(self.run.clean)}) | self.of_layer(0).needs(self.run)
+        own = frozenset({Forward(self.run), Forward(self.run.clean)}) | self.of_layer(0).needs(self.run)
+        return own | self.longer.needs() if self.continuation else own
 
 
 @dataclass(frozen=True)
