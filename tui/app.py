@@ -31,9 +31,9 @@ from textual.screen import Screen
 from textual.theme import Theme, ThemeProvider
 from textual.worker import WorkerFailed
 
-from . import keeping, keys, pages
+from . import commands, keeping, keys, pages, remapping
 from .browsing import Here, Lists, There
-from .config import Options, log_file, read_history, source, write_history
+from .config import Options, first_of, log_file, read_history, source, write_history
 from .engine.bench import Bench
 from .engine.cache import room_for
 from .engine.engine import Engine
@@ -135,7 +135,12 @@ class CircuitApp(App[None]):
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = options.theme if options.theme in self.available_themes else DARK.name
-        self.set_keymap(dict(options.keys))
+        asked = remapping.checked(options.keys)
+        commands.remap(asked.keys)  # the explorer's bindings are made of the table
+        said = [*asked.wrong.items(), *asked.remarks.items()]
+        self._notice = (
+            first_of([*options.problems, *remapping.sentences(dict(said), options.origins)]) or options.notice
+        )
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
         self.engine: Engine | FarEngine = Engine(self._emit, bench or bench_of(options), clock=clock)
         lists: Lists = Here()
@@ -193,10 +198,11 @@ class CircuitApp(App[None]):
         self.engine.start()
         if self.options.theme is not None and self.options.theme != self.theme:
             known = ", ".join(sorted(self.available_themes))
-            sentence = f"There is no theme {self.options.theme!r}; there are {known}."
+            where = self.options.origins.get("theme", "option").replace("option", "--theme")
+            sentence = f"{where}: there is no theme {self.options.theme!r}; there are {known}."
             self.call_after_refresh(self.explorer.notice.say, sentence)
-        elif self.options.notice:
-            self.call_after_refresh(self.explorer.notice.say, self.options.notice)
+        elif self._notice:
+            self.call_after_refresh(self.explorer.notice.say, self._notice)
         elif self.options.welcome:
             self.call_after_refresh(self.explorer.notice.say, WELCOME, True)
         if self.options.prompts is not None:

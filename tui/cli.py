@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import __version__, config, host, process, terminal
+from . import __version__, config, glyphs, host, process, terminal
 from .config import FILES_ALONE, Options
 
 if TYPE_CHECKING:
@@ -33,9 +33,23 @@ opened, F7 and F8 step through them). One state dict of a checkpoint may be name
 
 `circuit-tui export VIEW …` writes the same numbers to a file or to standard output, without a screen:
 see `circuit-tui export --help`. `circuit-tui verify MODEL` measures anew what has been published of the model, and says
-whether it agrees. `circuit-tui describe FILE` prints the config.json that a file of weights implies. Defaults may be
-kept in ~/.config/circuit-tui/config.toml.
+whether it agrees. `circuit-tui describe FILE` prints the config.json that a file of weights implies. `circuit-tui
+doctor` looks at terminal, devices, packages and files, and says what to do about what is missing. Defaults may be kept
+in ~/.config/circuit-tui/config.toml: `circuit-tui config --print` writes one. `circuit-tui completion bash` (zsh, fish)
+prints a script for the shell.
 """
+COMMANDS = {
+    "export": "write numbers to a file or to standard output",
+    "verify": "measure what has been published of a model",
+    "describe": "print the config.json that a file of weights implies",
+    "doctor": "look at terminal, devices, packages and files",
+    "config": "print what holds, as a config file",
+    "serve": "the other end of --remote",
+    "completion": "print a script for the shell",
+}
+"""What the first argument may be beside a model."""
+Headless = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
+"""What adds the arguments of a command without a screen, and what runs it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,15 +74,25 @@ def refuse(sentence: str) -> NoReturn:
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of the app. An option that is not given stays None: the config file may have it."""
+    forms = ("[MODEL] [options]", "--remote HOST[:MODEL] [options]", *(f"{command} …" for command in COMMANDS))
     out = Parser(
         prog=PROGRAM,
-        usage="\n       ".join(f"%(prog)s {form} [options]" for form in _FORMS),
+        usage="\n       ".join(f"%(prog)s {form}" for form in forms),
         description="Transformer circuits in a terminal: QK, OV, attention patterns and the residual stream.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    _add_model(out)
+    _add_options(out)
+    return out
+
+
+def _add_model(out: argparse.ArgumentParser) -> None:
     out.add_argument("model", nargs="?", metavar="MODEL", help="the model to open (default: demo)")
+
+
+def _add_options(out: argparse.ArgumentParser) -> None:
     out.add_argument("--model", dest="model_too", metavar="MODEL", help="the same, as export has it")
     out.add_argument("--revision", metavar="REVISION", help="branch, tag or commit of a hub name")
     out.add_argument("--prompt", metavar="TEXT", help="the prompt to start with")
@@ -102,14 +126,17 @@ def parser() -> argparse.ArgumentParser:
                      f"(default: {host.LINGER:.0f})")  # fmt: skip
     out.add_argument("--log", metavar="FILE", help="where warnings go (default: ~/.local/state/circuit-tui)")
     out.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    return out
 
 
 def options(arguments: Sequence[str]) -> Options:
     """Command line over config file over defaults. Ends the process on arguments that cannot be."""
     arguments_parser = parser()
+    return _chosen(arguments_parser, _one_model(arguments_parser, arguments))
+
+
+def _chosen(arguments_parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> Options:
     given: dict[str, Any] = {
-        name: value for name, value in vars(_one_model(arguments_parser, arguments)).items() if value is not None
+        name: value for name, value in vars(parsed).items() if value is not None and name in config.ARGUMENTS
     }
     for name in ("threads", "cluster_workers"):
         number = given.get(name, "")
@@ -124,7 +151,10 @@ def options(arguments: Sequence[str]) -> Options:
         arguments_parser.error("--weights-only runs no prompt and --stream runs one: leave one of them out.")
     if given.get("fresh") and given.get("session"):
         arguments_parser.error("--fresh leaves sessions alone and --session opens one: leave one of them out.")
-    out = replace(config.load(), **given, asked=frozenset(given))
+    out = config.load()
+    out = replace(
+        out, **given, asked=frozenset(given), origins={**out.origins, **dict.fromkeys(given, "option")}
+    )
     if "model" in given and "revision" not in given:
         out = replace(out, revision=None)  # the config file's is of its own model
     if out.weights_only and out.stream:  # the command line has the last word
@@ -153,7 +183,7 @@ def _with_remote(opt: Options, given: Mapping[str, Any], arguments_parser: argpa
 def _one_model(arguments_parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """The arguments, with the model that was named in either way."""
     given = vars(arguments_parser.parse_args(arguments))
-    plain, named = given["model"], given.pop("model_too", None)
+    plain, named = given.get("model"), given.pop("model_too", None)
     if plain is not None and named is not None and plain != named:
         arguments_parser.error(f"two models are named, {plain} (MODEL) and {named} (--model): leave one out.")
     return argparse.Namespace(**given | {"model": plain if named is None else named})
@@ -173,54 +203,79 @@ def _check_fields(opt: Options, arguments_parser: argparse.ArgumentParser) -> No
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the console script. Does not return."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments[:1] == ["export"]:
-        _export(arguments[1:])
-    if arguments[:1] == ["serve"]:
-        _serve(arguments[1:])
-    if arguments[:1] == ["verify"]:
-        _verify(arguments[1:])
-    if arguments[:1] == ["describe"]:
-        _describe(arguments[1:])
+    command = arguments[0] if arguments else ""
+    if command == "config":
+        _config(arguments[1:])
+    if command in COMMANDS:
+        _headless(command, arguments[1:])
     _open(options(arguments))
 
 
-def _export(arguments: Sequence[str]) -> NoReturn:
-    """Headless: the numbers on standard output or in a file."""
-    from . import export, replay
+def headless(command: str, arguments: Sequence[str] = ()) -> Headless:
+    """A command without a screen, in the form that its arguments ask for; the others are not imported. KeyError if
+    there is none."""
+    if command == "export":
+        from . import export, replay
 
-    form = replay if replay.asked_for(arguments) else export
-    _headless("export", form.add_arguments, form.export, arguments)
+        form = replay if replay.asked_for(arguments) else export
+        return form.add_arguments, form.export
+    if command == "serve":
+        from .remote import bridge
+
+        return bridge.add_arguments, bridge.serve
+    if command == "verify":
+        from . import verify
+
+        return verify.add_arguments, verify.verify
+    if command == "describe":
+        from . import describe
+
+        return describe.add_arguments, describe.describe
+    if command == "doctor":
+        from . import doctor
+
+        return doctor.add_arguments, doctor.examine
+    if command == "completion":
+        from . import completion
+
+        return completion.add_arguments, lambda given: completion.show(given.shell, _fill)
+    raise KeyError(command)
 
 
-def _serve(arguments: Sequence[str]) -> NoReturn:
-    """Headless: the other end of --remote."""
-    from .remote import bridge
-
-    _headless("serve", bridge.add_arguments, bridge.serve, arguments)
-
-
-def _verify(arguments: Sequence[str]) -> NoReturn:
-    """Headless: published facts beside what is measured."""
-    from . import verify
-
-    _headless("verify", verify.add_arguments, verify.verify, arguments)
+def _fill(whole: argparse.ArgumentParser) -> None:
+    """All that the program takes, as one parser, which it never parses by."""
+    _add_options(whole)
+    commands = whole.add_subparsers()
+    for command, text in COMMANDS.items():
+        one = commands.add_parser(command, help=text)
+        if command == "config":
+            _add_config(one)
+        else:
+            headless(command)[0](one)
 
 
-def _describe(arguments: Sequence[str]) -> NoReturn:
-    """Headless: the config that weights imply."""
-    from . import describe
+def _add_config(out: argparse.ArgumentParser) -> None:
+    from . import settings
 
-    _headless("describe", describe.add_arguments, describe.describe, arguments)
+    _add_model(out)
+    _add_options(out)
+    settings.add_arguments(out)
 
 
-def _headless(
-    command: str,
-    add_arguments: Callable[[argparse.ArgumentParser], None],
-    run: Callable[[argparse.Namespace], int],
-    arguments: Sequence[str],
-) -> NoReturn:
+def _config(arguments: Sequence[str]) -> NoReturn:
+    """What holds, with the app's own options."""
+    from . import settings
+
+    arguments_parser = Parser(prog=f"{PROGRAM} config", allow_abbrev=False)
+    _add_config(arguments_parser)
+    given = _one_model(arguments_parser, arguments)
+    process.leave(settings.show(_chosen(arguments_parser, given), given.path))
+
+
+def _headless(command: str, arguments: Sequence[str]) -> NoReturn:
     """A command without a screen, with libraries that keep quiet."""
     os.environ.update({name: value for name, value in terminal.LIBRARIES.items() if name not in os.environ})
+    add_arguments, run = headless(command, arguments)
     arguments_parser = Parser(prog=f"{PROGRAM} {command}", allow_abbrev=False)
     add_arguments(arguments_parser)
     try:
@@ -285,7 +340,7 @@ def _run(opt: Options, log: int, reached: Reached | None) -> int:
     gc.disable()
     from .app import CircuitApp
 
-    with process.quiet(log):
+    with process.quiet(log, glyphs.table(os.environ, sys.stdout.encoding)):
         faulthandler.enable(2)
         # Held before Textual replaces sys.stderr by a capture that drops what it gets.
         logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

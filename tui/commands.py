@@ -8,7 +8,7 @@ m belong to tmux, screen or the terminal itself. Users remap by ``id`` in the co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from . import pages
@@ -206,16 +206,32 @@ def of_page(page: Page) -> Command:
     return Command(id, (page.key,), f"show('{page.name}')", page.title, page.help, page.group)
 
 
+_remapped: dict[str, tuple[str, ...]] = {}
+"""Command id → the keys that the user has given it."""
+
+
+def remap(wanted: Mapping[str, tuple[str, ...]]) -> None:
+    """Give commands other keys, those that are not named their own again. ``remapping`` checks them first."""
+    _remapped.clear()
+    _remapped.update(wanted)
+
+
 def every() -> tuple[Command, ...]:
     """All commands, group by group, with what pages make of a key where they make different things of it."""
     return tuple(sorted(map(_explained, _known()), key=lambda command: GROUPS.index(command.group)))
 
 
-def _known() -> Iterator[Command]:
+def defaults() -> Iterator[Command]:
+    """All commands, with the keys that they have unless the user gives them others."""
     yield from SHARED
     for page in pages.every():
         yield of_page(page)
         yield from page.commands
+
+
+def _known() -> Iterator[Command]:
+    for command in defaults():
+        yield replace(command, keys=_remapped[command.id]) if command.id in _remapped else command
 
 
 def _explained(command: Command) -> Command:
@@ -238,6 +254,16 @@ def by_id(command_id: str) -> Command:
 def display(key: str) -> str:
     """A key as a person reads it: ``question_mark`` → ``?``."""
     return _DISPLAY.get(key, key)
+
+
+def key_named(text: str) -> str:
+    """A key as Textual names it: ``?`` → ``question_mark``; any other text as it is."""
+    return next((name for name in _PUNCTUATION if _DISPLAY[name] == text), text)
+
+
+def punctuation() -> list[str]:
+    """The names of keys that are signs."""
+    return sorted(_PUNCTUATION)
 
 
 def typed_keys(command: Command) -> tuple[str, ...]:

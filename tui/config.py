@@ -6,8 +6,8 @@
     model = "gpt2"          # any long option of `circuit-tui --help`, its dashes as underscores
     weights = "raw"
 
-    [keys]                  # command id = "key,key": see the table of keys in the help
-    "next_head" = "n"
+    [keys]                  # command id = "key,key"; circuit-tui config --print lists them
+    head_next = "n"
 
     [aliases]               # a word after ":" and what it stands for
     facts = "prompts ~/facts.json"
@@ -22,12 +22,13 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from . import aliases, host
+from .text import plain
 
 NAME = "circuit-tui"
 HISTORY_LENGTH = 500
@@ -102,13 +103,28 @@ class Options:
     linger: float = host.LINGER
     """Minutes for which the model is kept there while the line is cut."""
     keys: Mapping[str, str] = field(default_factory=dict)
-    """Command id → keys, as Textual's ``App.set_keymap`` takes them."""
+    """Command id → keys in Textual's names, with commas between them; ``remapping`` checks them."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Words after ``:`` → what they stand for."""
     welcome: bool = False
     """Whether this is the first start here: the tour is offered."""
     notice: str = ""
     """One sentence to show at the start, such as what is wrong with the config file."""
+    problems: tuple[str, ...] = field(default=(), compare=False)
+    """All that is wrong with the config file but its keys, each with its line."""
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Option (``keys.ID`` for a key) → where its value comes from: ``file:line`` or ``option``; else it is the
+    default."""
+
+
+NAMES = tuple(
+    option.name
+    for option in fields(Options)
+    if option.name not in ("notice", "problems", "origins", "welcome", "asked", "session")
+)
+"""What a config file may set."""
+ARGUMENTS = (*NAMES, "session")
+"""What the command line may."""
 
 
 def source(model: str, revision: str | None) -> str:
@@ -137,10 +153,10 @@ def check(name: str, value: object) -> str:
         if not isinstance(value, bool):
             return f"{name} must be true or false, not {value!r}."
     elif name == "keys":
-        if not isinstance(value, dict) or not all(isinstance(keys, str) and keys for keys in value.values()):
-            return '[keys] must hold lines of the form "command" = "key".'
+        if not isinstance(value, Mapping):
+            return 'keys must be a table, [keys], of lines of the form command = "key".'
     elif name == "aliases":
-        if not isinstance(value, dict):
+        if not isinstance(value, Mapping):
             return '[aliases] must hold lines of the form name = "what is typed after :".'
         return aliases.problem(value)
     elif not isinstance(value, str) or (name != "prompt" and not value):
@@ -148,27 +164,74 @@ def check(name: str, value: object) -> str:
     return ""
 
 
-def load(path: Path | None = None) -> Options:
-    """Options of the config file. A broken file gives the defaults and a notice that says what is wrong."""
+@dataclass(frozen=True)
+class File:
+    """What a config file says: options, and what is wrong with it."""
+
+    path: Path
+    options: Options
+    """The defaults where a line is missing or wrong."""
+    problems: tuple[str, ...] = ()
+    """Each ``path:line: what is wrong, and what would be right``, in the order of the file."""
+
+
+def read(path: Path | None = None) -> File:
+    """The config file. What is wrong is left out, the rest holds; a file that is not there says nothing."""
     path = path or config_file()
     try:
-        text = path.read_text("utf-8")
+        data = path.read_bytes()
     except FileNotFoundError:
-        return Options()
-    except (OSError, UnicodeDecodeError) as error:
-        return Options(notice=f"{path} could not be read ({_reason(error)}): the defaults are used.")
-    import tomllib  # 10 ms that a run without a config file does not pay
-
+        return File(path, Options())
+    except OSError as error:
+        return File(path, Options(), (plain(f"{path} could not be read ({error.strerror}): the defaults hold."),))
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        return Options(notice=f"{path} is not valid TOML ({error}): the defaults are used.")
-    known = {option.name for option in fields(Options)} - {"notice", "welcome", "asked", "session"}
-    for name, value in values.items():
-        problem = f"it has no option {name!r}." if name not in known else check(name, value)
-        if problem:
-            return Options(notice=f"In {path}, {problem} The defaults are used.")
-    return replace(Options(), **values)
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        return File(path, Options(), (plain(f"{path}:{line}: this is not UTF-8: the defaults hold."),))
+    from . import toml  # 10 ms that a run without a config file does not pay
+
+    document = toml.read(text)
+    problems = [(line, f"this is not valid TOML ({what}).") for line, what in document.errors]
+    values = dict(document.values)
+    for name, value in document.values.items():
+        if name == "keys" and isinstance(value, dict):
+            wrong = {id: keys for id, keys in value.items() if not isinstance(keys, str) or not keys}
+            values[name] = {id: keys for id, keys in value.items() if id not in wrong}
+            problems += [
+                (document.line(name, id), f'{id} takes keys in quotes, such as {id} = "f2", not {keys!r}.')
+                for id, keys in wrong.items()
+            ]
+        elif problem := check(name, value) if name in NAMES else _unknown(name):
+            problems.append((document.line(name), problem))
+            del values[name]
+    origins = {name: f"{path}:{document.line(name)}" for name in values}
+    for table in ("keys", "aliases"):
+        origins |= {f"{table}.{name}": f"{path}:{document.line(table, name)}" for name in values.get(table, {})}
+    said = tuple(plain(f"{path}:{line}: {text}") for line, text in sorted(problems))
+    return File(path, replace(Options(), **values, origins=origins), said)
+
+
+def load(path: Path | None = None) -> Options:
+    """Options of the config file, with a notice that says what is wrong with it, if anything is."""
+    file = read(path)
+    return replace(file.options, notice=first_of(file.problems), problems=file.problems)
+
+
+def first_of(problems: Sequence[str]) -> str:
+    """What is wrong with the config file in a sentence or two: the first, and how many more; "" if nothing is."""
+    if not problems:
+        return ""
+    more = f" {len(problems) - 1} more: {NAME} doctor lists them." if len(problems) > 1 else ""
+    return f"{problems[0]}{more}"
+
+
+def _unknown(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, NAMES, 1)
+    known = f"the nearest is {near[0]}" if near else f"there are {', '.join(NAMES)}"
+    return f"there is no option {name!r}; {known}."
 
 
 def config_file() -> Path:
@@ -247,7 +310,3 @@ def _base(variable: str, default: str) -> Path:
         return Path.home() / default
     except RuntimeError:  # no HOME and no entry for this user, as in some containers
         return Path(tempfile.gettempdir()) / f"{NAME}-{os.getuid()}"
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "it is not UTF-8"

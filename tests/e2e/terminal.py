@@ -26,6 +26,8 @@ import pyte
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = (sys.executable, "-m", "tui")
+RECORDED = (sys.executable, "-m", "tests.e2e.recorded_app")
+"""The app on recorded results."""
 KEYS = {
     "up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F",
     "enter": "\r", "escape": "\x1b", "tab": "\t", "backspace": "\x7f", "ctrl+u": "\x15", "ctrl+d": "\x04",

@@ -18,6 +18,7 @@ from typing import Any
 from ..engine.cache import Cache
 from ..engine.events import Done, Event, Failed, Idle, Partial, Progress, Tied
 from ..engine.jobs import Boot, Job, Open
+from ..engine.load import Load
 from ..host import explain
 from ..label import Label
 from ..results import ModelInfo
@@ -106,6 +107,12 @@ class FarEngine:
                 self._failed.discard(job)
                 self._retries.add(job)
                 self._mail.put(_WANT, _WANT)
+
+    def load(self) -> Load:
+        """As ``Engine.load``: what waits for an answer, and what is kept here. The line tells no more."""
+        with self._lock:
+            waiting = tuple(job for job in self._wish if job not in self._held and job not in self._failed)
+            return Load((), ("", 0, 0), waiting, *self.cache.kept())
 
     def look(self, opened: str, device: str) -> Iterator[tuple[int | None, tuple[Label, ...]]]:
         """The models over there in lots, with the free bytes of the device; ends where the line is cut."""
