@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, get_args
 
 from .. import arrange
-from ..declared import Asked, Command, Export, Here, Nothing, Option, Panel, Say, Segments
+from ..declared import Asked, Command, Export, Given, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..names import EMBED, LOGITS, RECEIVERS, edge_name, is_edge, part_at, part_name, receiver_at
 from ..page import Page, panel_of
@@ -153,6 +153,15 @@ def _refused(o: Any) -> str:
     return ""
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.PathGrid | jobs.PathEstimate | jobs.PathEdges):
+        return None
+    return {"clean": job.clean, "corrupted": job.corrupted, "target": job.target,
+            "receiver": None if isinstance(job, jobs.PathEdges) else job.receiver,
+            "variant": job.variant if isinstance(job, jobs.PathGrid) else None,
+            "metric": job.metric.replace(" ", "-"), "estimate": not isinstance(job, jobs.PathGrid)}  # fmt: skip
+
+
 class PathsPage(Page):
     name = pair.PAGES[1]
     title = "Paths"
@@ -177,7 +186,7 @@ class PathsPage(Page):
         Export("paths", _exported, ("clean", "corrupted", "receiver", "variant", "metric", "estimate", "answer",
                                     "distractor", "memory", "bos"),
                {"variant": tuple(VARIANTS), "metric": jobs.METRIC_WORDS}, "pair", ignores=("weights",),
-               refuses=_refused),
+               refuses=_refused, gives=_gives),
     )  # fmt: skip
     long = True
 
