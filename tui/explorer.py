@@ -14,24 +14,26 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from . import keys, moves, needs, pages, phrases, scale
+from . import keys, moves, pages, phrases, scale
 from .browsing import Browsing
 from .cards import Cards
 from .commands import by_id
 from .desk import PANEL, Desk
 from .dialogs import Dialogs
 from .directory import Directory
-from .messages import EngineEvent, ExportWanted
+from .messages import EngineEvent
 from .pace import Pace
 from .pane import Lines, title
 from .prompting import Prompting
 from .scene import Scene
 from .selection import Selection
+from .sharing import Sharing
 from .views.ask import Ask
 from .views.footer import KeysFooter
 from .views.frame import send_changes
 from .views.head_card import HeadCard
 from .views.help import Help
+from .views.menu import Menu
 from .views.models import Models
 from .views.notice import Notice
 from .views.once import drop_outdated
@@ -49,7 +51,8 @@ class Explorer(Screen[None]):
         self.engine = engine
         self.pace = Pace(self.set_timer, self.draw, draw_pause)
         self.notice = Notice()
-        self.scene = Scene(engine, selection, self, self.notice, lambda: [*self._dialogs.needs(), *self.cards.needs()])
+        self.scene = Scene(engine, selection, self, self.notice,
+                           lambda: [*self._dialogs.needs(), *self.cards.needs(), *self.sharing.needs()])
         self.desk = Desk(self.scene, self.pace, lambda: self.has_class("turns"),
                          lambda: self._lines.follow(self.selection, self.pace))  # fmt: skip
         self.main, self.panel = self.desk.main, self.desk.panel
@@ -57,6 +60,7 @@ class Explorer(Screen[None]):
         self.directory = Directory(self, self.scene, self.desk.go)
         self._dialogs = Dialogs(self, self.scene, self.notice)
         self._browsing = Browsing(self, self.scene, self.notice)
+        self.sharing = Sharing(self, self.scene, self.notice, lambda: self.panel_open, self.action_ask)
         self._status, self._strip, self._inspector = Status(), TokenStrip(), Static(id="inspector")
         self._line = PromptLine(selection.text, history)
         self.prompting = Prompting(self._line, self.pace, self.scene)
@@ -144,6 +148,7 @@ class Explorer(Screen[None]):
         self._lines.draw(self.selection)
         self.desk.draw()
         self.cards.draw()
+        self.sharing.draw()
 
     def opened(self) -> None:
         """Another model is open: its tree, its notes."""
@@ -185,6 +190,10 @@ class Explorer(Screen[None]):
             self.pace.later("answer", self.pace.typing_pause, lambda: self._dialogs.typed(id, text))
         else:
             self.cards.keeping(lambda: self._dialogs.answered(id, text))
+
+    @on(Menu.Chosen)
+    def _entry_chosen(self, message: Menu.Chosen) -> None:
+        self.sharing.chosen(message)
 
     @on(Models.Chosen)
     def _model_chosen(self, message: Models.Chosen) -> None:
@@ -293,10 +302,10 @@ class Explorer(Screen[None]):
         self.app.action_change_theme()
 
     def action_export(self) -> None:
-        if (result := self.scene.wishes.cached(needs.shown(self.selection))) is None:
-            self.notice.say("nothing is computed yet that could be exported")
-        else:
-            self.post_message(ExportWanted(result, self.selection))
+        self.sharing.files()
+
+    def action_copy(self) -> None:
+        self.sharing.copy()
 
     def action_quit(self) -> None:
         self.app.exit()

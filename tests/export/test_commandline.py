@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import io
 import shlex
-import subprocess
 from typing import Any
 
 import pytest

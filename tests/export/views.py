@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from tests.circuits.desk import Desk
 from tui import needs, pages, prompts
 from tui.declared import Say
 from tui.engine import jobs
-from tui.models.find import demo_folder
 from tui.pages.attribution import AttributionLook
 from tui.pages.chosen import ChosenLook
 from tui.pages.circuit import CircuitLook, Half, OwnTokens
@@ -28,7 +26,7 @@ from tui.pages.why import AgainstLook
 from tui.results import Pairs
 from tui.selection import Entry, File, Look, Pair, Selection, settle, with_file
 
-PROMPT, OTHER = "robin silk volcano robin", "robin silk volcano silk"
+PROMPT, OTHER, ROUND = "robin silk volcano robin", "robin silk volcano silk", "silk robin volcano robin"
 PATTERN, CIRCUIT, FLOW = PatternLook, CircuitLook, FlowLook
 VIRTUAL = ComposeLook("k", "from", (0, 2), True)
 PARTS = ChosenLook(("L0H0", "L0H2", "L1H0", "L2H2"))
@@ -97,14 +95,18 @@ CASES: dict[str, Case] = {
     "patching, neurons": ("patching", (PatchingLook("neurons of a layer"),), {"pair": OTHER, "layer": 3}),
     "patching, pattern": ("patching", (PatchingLook("pattern by head"),), {"pair": OTHER}),
     "patching, loss": ("patching", (PatchingLook(measured="loss"),), {"pair": OTHER, "continuation": "silk"}),
+    "patching, values": ("patching", (PatchingLook("v by head"),), {"pair": ROUND}),
     "paths": ("paths", (), {"pair": OTHER}),
-    "paths, key": ("paths", (PathsLook(part="L2H2", side="k"),), {"pair": OTHER}),
+    "paths, key": ("paths", (PathsLook(part="L2H2", side="k"),), {"pair": ROUND}),
+    "paths, query": ("paths", (PathsLook(part="L2H3", side="q"), PathsHow(measured="KL")), {"pair": ROUND}),
+    "paths, value": ("paths", (PathsLook(part="L3H3", side="v"),), {"pair": ROUND}),
+    "paths, MLP": ("paths", (PathsLook(part="L3.mlp"),), {"pair": ROUND}),
     "paths, ioi": ("paths", (PathsHow("ioi"),), {"pair": OTHER}),
     "sources": ("sources", (), {}),
-    "why": ("why", (), {"layer": 2, "head": 2, "row": 4, "col": 2}),
-    "why, less the mean": ("why", (AgainstLook("less the row's mean"),), {"layer": 2, "head": 2, "row": 4, "col": 2}),
+    "why": ("why", (), {"layer": 2, "head": 2, "row": 3, "col": 2}),
+    "why, less the mean": ("why", (AgainstLook("less the row's mean"),), {"layer": 2, "head": 2, "row": 3, "col": 2}),
     "why, by component": ("why", (PartsLook("component"), AgainstLook("less the marked key", 1)),
-                          {"layer": 2, "head": 2, "row": 4, "col": 2}),
+                          {"layer": 2, "head": 2, "row": 3, "col": 2}),
     "knockout": ("knockout", (), {}),
     "knockout, folded": ("knockout", (KnockoutLook("KL", "zero, value biases folded"),), {}),
     "knockout, mean": ("knockout", (KnockoutLook("probability", "mean"),), {"file": "induction", "one": True}),
@@ -129,7 +131,7 @@ CASES: dict[str, Case] = {
 def selection(desk: Desk, case: str) -> Selection:
     """What the app would show: the model open, text and lists looked up, all questions answered."""
     page, looks, how = CASES[case]
-    source = jobs.Open(str(demo_folder()), device="cpu", dtype="float32")
+    source = jobs.Open(desk.key.folder, device="cpu", dtype="float32")
     how = dict(how)
     s = Selection(open=source, opened=source, model=desk.info, text=how.pop("text", PROMPT), page=page)
     if name := how.pop("file", ""):
@@ -138,8 +140,10 @@ def selection(desk: Desk, case: str) -> Selection:
     pair, continuation, stack = how.pop("pair", None), how.pop("continuation", None), how.pop("stack", ())
     s = replace(s, pair=Pair(pair) if pair else s.pair, stack=tuple(map(Entry, stack)))
     s = s if continuation is None else given(s, continuation)
-    s = settle(s.put(*looks, **how))
-    return answered(desk, s)
+    at = how.pop("row", -1), how.pop("col", -1)
+    s = settle(s.put(*looks, **how, arriving=at if max(at) >= 0 else None))
+    s = answered(desk, s)
+    return answered(desk, settle(s.put(*looks)))  # some choices are there once a file is
 
 
 def answered(desk: Desk, s: Selection) -> Selection:
@@ -174,5 +178,3 @@ def said(answer: str | Say) -> str:
     return answer
 
 
-def demo_path() -> Path:
-    return demo_folder()

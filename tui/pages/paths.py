@@ -87,7 +87,7 @@ def _edges(here: Here) -> jobs.Job | Nothing:
     if not isinstance(job, jobs.PathGrid):
         return job
     if not has_estimate(job.metric, "denoise"):
-        return Nothing(f"a {job.metric} has no gradient to estimate edges from: y chooses another metric")
+        return Nothing(f"a {job.metric} has no gradient to estimate edges from: $ chooses another metric")
     return jobs.PathEdges(job.clean, job.corrupted, job.target, job.metric)
 
 
@@ -170,7 +170,7 @@ class PathsPage(Page):
     says = ("layer × (heads, MLP)", "how much of the answer comes back when only what one part sends to one receiver "
             "is that of the other prompt: the receiver is the logits first, enter makes the sender under the cursor "
             "the next one, `,` goes back; `m` its query, key or value, `u` the variant: direct (clean into corrupted, "
-            "the norm frozen) or ioi (corrupted into clean, MLPs and norms computed again), `y` the metric; beside it "
+            "the norm frozen) or ioi (corrupted into clean, MLPs and norms computed again), `$` the metric; beside it "
             "the senders ranked with the estimate, and all edges of the model by one backward pass (≈); `c` puts the "
             "edge into the circuit")  # fmt: skip
     group = "Find"
@@ -181,7 +181,7 @@ class PathsPage(Page):
         Option("metric", PathsHow, "measured", jobs.METRICS, "what is measured"),
     )  # fmt: skip
     panels = (RANKED, EDGES)
-    commands = (Command("metric", ("y",), "cycle('metric')", "metric", "", "Look"),)
+    commands = (Command("metric", ("dollar_sign",), "cycle('metric')", "metric", "", "Look"),)
     exports = (
         Export("paths", _exported, ("clean", "corrupted", "receiver", "variant", "metric", "estimate", "answer",
                                     "distractor", "memory", "bos"),
