@@ -1,8 +1,8 @@
 """What puts a text on the clipboard of the terminal that the user sits at: OSC 52, through tmux and GNU screen.
 
 A terminal never answers whether it took the text, and many take none: so it is *sent*, never copied. tmux takes the
-sequence itself where its ``set-clipboard`` is ``on``, and hands it on inside a DCS where ``allow-passthrough`` is, so it
-gets both; screen hands on a DCS, in pieces that fit its buffer.
+sequence itself where its ``set-clipboard`` is ``on``, and hands it on inside a DCS where ``allow-passthrough`` is: it
+gets both. screen hands on a DCS, in pieces that fit its buffer.
 """
 
 from __future__ import annotations

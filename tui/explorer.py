@@ -33,7 +33,6 @@ from .views.footer import KeysFooter
 from .views.frame import send_changes
 from .views.head_card import HeadCard
 from .views.help import Help
-from .views.menu import Menu
 from .views.models import Models
 from .views.notice import Notice
 from .views.once import drop_outdated
@@ -190,10 +189,6 @@ class Explorer(Screen[None]):
             self.pace.later("answer", self.pace.typing_pause, lambda: self._dialogs.typed(id, text))
         else:
             self.cards.keeping(lambda: self._dialogs.answered(id, text))
-
-    @on(Menu.Chosen)
-    def _entry_chosen(self, message: Menu.Chosen) -> None:
-        self.sharing.chosen(message)
 
     @on(Models.Chosen)
     def _model_chosen(self, message: Models.Chosen) -> None:

@@ -1,8 +1,8 @@
 """Figures for a paper: a matrix, matrices side by side on one colour scale, bars of a list, or curves.
 
-Drawn by matplotlib (the extra ``figures``), which is imported when the first figure is drawn. What is drawn is what the
-Result holds; labels are the tokens as the screen writes them, the colours those of the screen. The same result gives the
-same bytes: no date, no random ids, and nothing of a user's own matplotlib settings.
+Drawn by matplotlib (the extra ``figures``), which is imported when the first figure is drawn. What is drawn is what
+the Result holds; labels are the tokens as the screen writes them, the colours those of the screen. The same result
+gives the same bytes: no date, no random ids, and nothing of a user's own matplotlib settings.
 """
 
 from __future__ import annotations
@@ -72,13 +72,13 @@ def encoded(
         figure = drawn(results, look, scheme, about, titles)
         out = io.BytesIO()
         _canvas(figure, form)
-        metadata: dict[str, Any] = {
+        about_it: dict[str, dict[str, Any]] = {
             "svg": {"Date": None, "Creator": "circuit-tui", "Title": _heading(results[0], titles, 0)},
             "pdf": {"CreationDate": None, "Creator": "circuit-tui", "Producer": "matplotlib",
                     "Title": _heading(results[0], titles, 0)},
             "png": {"Software": "circuit-tui"},
-        }[form]  # fmt: skip
-        figure.savefig(out, format=form, dpi=DOTS, metadata=metadata)
+        }  # fmt: skip
+        figure.savefig(out, format=form, dpi=DOTS, metadata=about_it[form])
     return out.getvalue()
 
 
@@ -130,7 +130,8 @@ def drawn(
     caption = _caption(first, about, len(results) > 1)
     lines = textwrap.wrap(caption, max(20, int(look.width / _CM * 72 / (0.54 * (_SIZE - 1)))))
     room = (len(lines) + 0.5) * (_SIZE - 1) * 1.25 / 72 / (look.height / _CM)
-    figure.text(0.015, 0.012, "\n".join(map(drawable, lines)), fontsize=_SIZE - 1, va="bottom", color=_hex(scheme.muted))
+    words, ink = "\n".join(map(drawable, lines)), _hex(scheme.muted)
+    figure.text(0.015, 0.012, words, fontsize=_SIZE - 1, va="bottom", color=ink)
     body = figure.subfigures(2, 1, height_ratios=(max(0.2, 1 - room), min(0.8, room)))[0]
     body.set_facecolor(_hex(scheme.surface))
     if isinstance(first, Curve):
@@ -194,7 +195,8 @@ def _matrix(place: Axes, grid: Grid, colours: Colormap, limits: Limits) -> Any:
 
 def _label_axes(place: Axes, grid: Grid, room: tuple[float, float], with_rows: bool) -> None:
     """As many labels as there is room for (centimetres): every one, else every second, third, …"""
-    for axis, centimetres, set_ticks in ((grid.cols, room[0], place.set_xticks), (grid.rows, room[1], place.set_yticks)):
+    sides = ((grid.cols, room[0], place.set_xticks), (grid.rows, room[1], place.set_yticks))
+    for axis, centimetres, set_ticks in sides:
         step = max(1, -(-len(axis) * int(_SIZE + 1) // max(1, int(centimetres * 72 / _CM))))
         shown = range(0, len(axis), step)
         hidden = axis is grid.rows and not with_rows
@@ -346,9 +348,14 @@ def _label(axis: Axis, at: int) -> str:
 
 
 def drawable(text: str) -> str:
-    """Text with every character that the font lacks written as on a screen that lacks it: ``<U+6771>``."""
+    """Text with every character that the font lacks written by its number: ``<U+6771>``, ``<U+001B>``."""
     known = _characters()
-    return "".join(char if char == "\n" or ord(char) in known else f"<U+{ord(char):04X}>" for char in text)
+    return "".join(char if char == "\n" or ord(char) in known else f"<U+{_number(char):04X}>" for char in text)
+
+
+def _number(char: str) -> int:
+    """Of the picture of a control character (``␛``) that of the character itself."""
+    return ord(char) - 0x2400 if 0x2400 <= ord(char) < 0x2420 else ord(char)
 
 
 _KNOWN: set[int] = set()
@@ -370,9 +377,8 @@ def _colours(scheme: Scheme, diverging: bool) -> Colormap:
 
     swatches = palette(scheme, diverging).swatches
     stops = [_hex(swatch.background) for swatch in swatches]
-    made = LinearSegmentedColormap.from_list("circuit-tui", stops, N=512)
-    made.set_bad(_hex(scheme.surface))
-    return made
+    made: Colormap = LinearSegmentedColormap.from_list("circuit-tui", stops, N=512)
+    return made.with_extremes(bad=_hex(scheme.surface))
 
 
 def _hex(colour: tuple[int, int, int]) -> str:

@@ -89,6 +89,6 @@ def _answered(s: Selection, text: str) -> Selection | Lookup | Problem:
 
 
 QUESTION = Question(
-    "figure", "Figures", "white or dark · 12x9 cm · numbers or plain (no values in the cells) · L0H1, L0H2: these heads "
-    "in a row on one colour scale", _answered, lambda s: str(s.look(FigureLook)),
+    "figure", "Figures", "white or dark · 12x9 cm · numbers or plain (no values in the cells) · L0H1, L0H2: these "
+    "heads in a row on one colour scale", _answered, lambda s: str(s.look(FigureLook)),
 )  # fmt: skip

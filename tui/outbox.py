@@ -89,8 +89,8 @@ def copied(wanted: CopyWanted, environ: Mapping[str, str] | None = None) -> Outc
 
 def _unwritten(path: Path, problem: OSError) -> Outcome:
     why = problem.strerror or problem
-    return Outcome(f"{path.absolute()} could not be written: {why}. Start circuit-tui in a folder with room that you may "
-                   "write to.")  # fmt: skip
+    return Outcome(f"{path.absolute()} could not be written: {why}. Start circuit-tui in a folder with room that you "
+                   "may write to.")  # fmt: skip
 
 
 def _names(stem: Path, ending: str) -> Iterator[Path]:

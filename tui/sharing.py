@@ -23,7 +23,6 @@ from .views.menu import Entry, Menu
 if TYPE_CHECKING:
     from .copying import Copy
 
-COPY, FILES = "copy", "files"
 NOTHING = "nothing is computed yet that could be exported"
 _NUMBERS = {"j": ("json", "JSON"), "c": ("csv", "CSV"), "n": ("npz", "NPZ")}
 _FIGURES = {"s": ("svg", "figure, SVG"), "d": ("pdf", "figure, PDF"), "p": ("png", "figure, PNG")}
@@ -60,7 +59,7 @@ class Sharing:
         entries = [
             Entry(one.key, one.what, one.why if one.text else "", "" if one.text else one.why) for one in self._copies
         ]
-        self._screen.app.push_screen(Menu(COPY, "Copy", entries))
+        self._screen.app.push_screen(Menu("Copy", entries), self._take)
 
     def files(self) -> None:
         """Ask what file the view is to become; the first is there at one more key."""
@@ -73,7 +72,7 @@ class Sharing:
         entries = [Entry(key, name, "the numbers, with what they mean") for key, (_, name) in _NUMBERS.items()]
         entries += [Entry(key, name, str(look), self._no_row(s, look)) for key, (_, name) in _FIGURES.items()]
         entries.append(Entry(SETTINGS, "how figures are", "ground, size, numbers in cells, heads in a row"))
-        self._screen.app.push_screen(Menu(FILES, "Write to a file here", entries))
+        self._screen.app.push_screen(Menu("Write to a file here", entries), self._write)
 
     @staticmethod
     def _no_row(s: Selection, look: FigureLook) -> str:
@@ -82,19 +81,22 @@ class Sharing:
             return f"{page.title} is of no one head: o, then {replace(look, heads=())}"
         return ""
 
-    def chosen(self, message: Menu.Chosen) -> None:
-        """An entry of one of the menus was taken."""
-        if message.menu == COPY:
-            one = next(one for one in self._copies if one.key == message.key)
-            name = f"{self._copied}-{one.what.lower().replace(' ', '-')}.{one.ending}"
-            self._post(CopyWanted(one.what, one.text, name))
-        elif message.key == SETTINGS:
+    def _take(self, key: str | None) -> None:
+        """What was taken from the menu of copies."""
+        for one in self._copies:
+            if one.key == key:
+                name = f"{self._copied}-{one.what.lower().replace(' ', '-')}.{one.ending}"
+                self._post(CopyWanted(one.what, one.text, name))
+
+    def _write(self, key: str | None) -> None:
+        """What was taken from the menu of files."""
+        if key == SETTINGS:
             self._ask("figure")
-        elif self._shown is not None and message.key in _NUMBERS:
+        elif self._shown is not None and key in _NUMBERS:
             s, result = self._shown
-            self._post(ExportWanted(result, s, _NUMBERS[message.key][0]))
-        elif self._shown is not None:
-            self._row = self._shown[0], _FIGURES[message.key][0]
+            self._post(ExportWanted(result, s, _NUMBERS[key][0]))
+        elif self._shown is not None and key in _FIGURES:
+            self._row = self._shown[0], _FIGURES[key][0]
             self._notice.say("the figure is being drawn", good=True, about="figure")
             self._scene.want()
             self.draw()

@@ -19,7 +19,7 @@ PUNCTUATION = {
     "left_curly_bracket", "right_curly_bracket", "left_parenthesis", "right_parenthesis", "less_than_sign",
     "greater_than_sign", "slash", "semicolon", "plus", "vertical_line", "at", "equals_sign",
     "percent_sign", "tilde", "circumflex_accent", "quotation_mark", "apostrophe", "minus", "asterisk", "number_sign",
-    "underscore", "exclamation_mark",
+    "underscore", "exclamation_mark", "dollar_sign",
 }  # fmt: skip
 
 

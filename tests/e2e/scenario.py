@@ -103,7 +103,7 @@ class Session:
         """Write what is shown."""
         before = set(self.folder.glob("*.json"))
         with self._step("export"):
-            self.terminal.press("e")
+            self.terminal.press("e", "enter")
             self.terminal.wait_for("written")
         (path,) = set(self.folder.glob("*.json")) - before
         content = json.loads(path.read_text())

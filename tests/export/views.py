@@ -122,7 +122,8 @@ CASES: dict[str, Case] = {
     "changed": ("attribution", (), {"stack": (jobs.Ablation("L0H0"), jobs.Ablation("L1.mlp", "scale", None, 0.5))}),
     "cut": ("pattern", (), {"stack": (jobs.CutEdge("L0H2", 3, 2),), "layer": 1}),
     "changed, random tokens": ("heads", (), {"stack": (jobs.Ablation("L0H2"), jobs.Ablation("L0H3"))}),
-    "steered": ("lens", (), {"stack": (jobs.AddVector(2, jobs.SteeringDirection("·France − ·Paris", "token", (257, 258)), 3.0, (4,)),)}),
+    "steered": ("lens", (), {"stack": (
+        jobs.AddVector(2, jobs.SteeringDirection("·France − ·Paris", "token", (257, 258)), 3.0, (4,)),)}),
     "steered, singular": ("lens", (), {"stack": (
         jobs.AddVector(2, jobs.SteeringDirection("L1H3 σ0", "singular", (1, 3, 0)), -1.5),)}),
 }  # fmt: skip

@@ -87,8 +87,9 @@ def _gives(job: jobs.Job) -> Given | None:
 
 
 def _gives_scores(job: jobs.Job) -> Given | None:
-    scores = isinstance(job, jobs.Pattern) and job.kind == "scores"
-    return {"run": job.run, "head": head_name(job.layer, job.head)} if scores else None
+    if not isinstance(job, jobs.Pattern) or job.kind != "scores":
+        return None
+    return {"run": job.run, "head": head_name(job.layer, job.head)}
 
 
 def _gives_contexts(job: jobs.Job) -> Given | None:

@@ -1,5 +1,5 @@
-"""Python code that computes what a view shows, with TransformerLens, torch and transformers alone: for a notebook, or to
-check the numbers against.
+"""Python code that computes what a view shows, with TransformerLens, torch and transformers alone: for a notebook, or
+to check the numbers against.
 
 Each kind of job has a writer. The code opens the same model, has the same token ids in it, and leaves ``result`` as an
 array like the view's: tests run the code of every page and compare. What no code is written for says why.
@@ -28,6 +28,9 @@ WRITERS: Mapping[str, Callable[[Any], Code | No]] = {
     "PatchingGrid": runs.patching, "Effects": runs.effects, "PathGrid": runs.paths,
 }  # fmt: skip
 """Name of a job's class → what writes its code."""
+CHECKED = ("GPT2LMHeadModel", "LlamaForCausalLM", "GPTNeoXForCausalLM", "Qwen2ForCausalLM")
+"""Architectures whose code was compared with the views: of others TransformerLens has masks, scales or norms
+elsewhere."""
 _CHECKPOINT = "this is a checkpoint of HookedTransformer's own, which TransformerBridge does not open by its folder"
 
 
@@ -52,13 +55,16 @@ def _refused(s: Selection, job: jobs.Job) -> str:
     if jobs.interventions_of(job):
         return "the model is changed: d shows the clean one, s is the shell command of this one"
     if isinstance(job, jobs.CircuitPaths):
-        return "there is code for the paths to one receiver, in Paths (Y), and for the composition of the circuit's heads"
+        return "there is code for paths to one receiver, in Paths (Y), and for the composition of the circuit's heads"
     if type(job).__name__ not in WRITERS:
         over = hasattr(job, "prompts") or hasattr(job, "pairs")
         where = "over a file of prompts" if over else "of this view"
         return f"there is no code {where} yet: s is the shell command, e a file of the numbers"
-    if model.n_experts or model.norm == "none" or model.bidirectional:
-        return "there is code for causal models with norms, and MLPs that are no mixtures of experts"
-    if model.positions not in ("learned", "none") and getattr(job, "basis", "") == "prompt":
+    if model.architecture not in CHECKED:
+        known = ", ".join(name.removesuffix("ForCausalLM").removesuffix("LMHeadModel") for name in CHECKED)
+        return f"the code is checked for {known}, not for {model.architecture}: s is the shell command"
+    if model.positions != "learned" and isinstance(job, jobs.ScoreParts):
+        return f"positions are {model.positions}, which turn the parts of a score: s is the shell command"
+    if model.positions != "learned" and getattr(job, "basis", "") == "prompt":
         return f"positions are {model.positions}, which the basis prompt has in it: b chooses another basis"
     return ""

@@ -33,7 +33,8 @@ def _read(basis: str, layer: int, processed: bool, ids: str = "tokens[0]") -> st
     if basis == "embed":
         return f"x = model.W_E[{ids}].float()\n"
     if basis == "prompt":
-        return f'{norm}\n\n_, cache = model.run_with_cache(tokens)\nx = norm(cache["blocks.{layer}.hook_resid_pre"][0])\n'
+        run = f'_, cache = model.run_with_cache(tokens)\nx = norm(cache["blocks.{layer}.hook_resid_pre"][0])\n'
+        return f"{norm}\n\n{run}"
     made = f"x = model.W_E[{ids}]\n"
     if basis == "effective":
         made += "x = x + model.blocks[0].mlp(model.blocks[0].ln2(x[None]))[0]  # behind the first MLP\n"
@@ -102,8 +103,8 @@ def virtual_qk(job: jobs.VirtualQK) -> Code | No:
     (_, at) = job.path
     sides = ("x", "moved") if job.side == "k" else ("moved", "x")
     body = _through(job.path, job.rows) + weights(*at) + f"\nresult = ({sides[0]} @ W_Q) @ ({sides[1]} @ W_K).T\n"
-    return Code(f"QK of {head_name(*at)} through {head_name(*job.path[0])}, [query, key]", body, (("tokens", job.rows),),
-                job.weights == "processed")  # fmt: skip
+    return Code(f"QK of {head_name(*at)} through {head_name(*job.path[0])}, [query, key]", body,
+                (("tokens", job.rows),), job.weights == "processed")  # fmt: skip
 
 
 def virtual_ov(job: jobs.VirtualOV) -> Code | No:
@@ -151,7 +152,9 @@ def pair_search(job: jobs.PairSearch) -> Code | No:
     if job.offset or job.basis != "embed":
         return No("there is code for the basis embed at offset 0: b and o set them")
     names = ("W_Q", "W_K") if job.circuit == "qk" else ("W_V", "W_O")
-    product = "(x @ W_Q)[first] @ (x @ W_K).T" if job.circuit == "qk" else "(x @ W_V)[first] @ (W_O @ model.W_U.float())"
+    product = "(x @ W_Q)[first] @ (x @ W_K).T"
+    if job.circuit == "ov":
+        product = "(x @ W_V)[first] @ (W_O @ model.W_U.float())"
     group = "number // (model.cfg.n_heads // model.W_K.shape[1])"
     parts = {"W_Q": "model.W_Q[layer, number]", "W_K": f"model.W_K[layer, {group}]",
              "W_V": f"model.W_V[layer, {group}]", "W_O": "model.W_O[layer, number]"}  # fmt: skip

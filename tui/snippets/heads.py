@@ -74,7 +74,7 @@ n = model.cfg.d_model - model.cfg.normalization_type.startswith("LN")  # dimensi
 def scores(job: jobs.HeadScores) -> Code | No:
     match job.on:
         case jobs.Run() as run:
-            body, start, tokens, on = "", int(run.bos), (("tokens", run.ids),), "the prompt"
+            body, start, on = "", int(run.bos), "the prompt"
         case jobs.Repeats() as repeats:
             room = "(model.cfg.n_ctx - with_bos) // 2"
             length = f"min(50, {room}, len(pool))" if repeats.length is None else str(repeats.length)
@@ -86,10 +86,11 @@ drawn = torch.stack([pool[torch.randperm(len(pool), generator=generator)[:length
 first = torch.full(({repeats.rows}, with_bos), model.tokenizer.bos_token_id or 0)
 tokens = torch.cat([first, drawn, drawn], 1).to(model.cfg.device)
 """
-            start, tokens, on = int(repeats.bos), (), "repeated random tokens"
+            start, on = int(repeats.bos), "repeated random tokens"
         case _:
             return No("there is no code over a file of prompts yet: u scores heads on the prompt")
     what = f"scores of all heads on {on}: previous token, duplicate token, induction, first token, entropy"
+    tokens = (("tokens", job.on.ids),) if isinstance(job.on, jobs.Run) else ()
     return Code(what, body + _SCORES.format(start=start), tokens, processed=False)
 
 

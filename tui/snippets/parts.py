@@ -110,8 +110,8 @@ def weights(layer: int, number: int, names: Sequence[str] = ("W_Q", "W_K")) -> s
 
 def none_is_zero(name: str) -> str:
     """A bias of all layers, which a model may not have: TransformerLens has no attribute then."""
-    zeros = {"b_O": "torch.zeros(model.cfg.n_layers, model.cfg.d_model)", "b_out": "torch.zeros_like(model.W_out[:, 0])",
-             "b_U": "torch.zeros_like(model.W_U[0])"}  # fmt: skip
+    zeros = {"b_O": "torch.zeros(model.cfg.n_layers, model.cfg.d_model)", "b_U": "torch.zeros_like(model.W_U[0])",
+             "b_out": "torch.zeros_like(model.W_out[:, 0])"}  # fmt: skip
     return f'getattr(model, "{name}", {zeros.get(name, f"torch.zeros_like(model.W_{name[-1]}[:, :, 0])")})'
 
 

@@ -167,7 +167,7 @@ senders = len(apart)
 """
     kind, layer, number = at
     if kind == "mlp":
-        hook, senders = f"blocks.{layer}.ln2.hook_normalized", f"{layer} * (model.cfg.n_heads + 1) + model.cfg.n_heads + 1"
+        hook, senders = f"blocks.{layer}.ln2.hook_normalized", f"{layer + 1} * (model.cfg.n_heads + 1)"
         arriving, place = f'through({layer}, "hook_resid_mid")', ""
     else:
         hook, senders = f"blocks.{layer}.attn.hook_{kind}", f"1 + {layer} * (model.cfg.n_heads + 1)"
@@ -198,7 +198,7 @@ def paths(job: jobs.PathGrid) -> Code | No:
 
 own = model(clean)[0, -1].double()
 best, worst = metric(own), metric(model(corrupted)[0, -1].double())
-{_receives(job.receiver)}result = torch.full((len(apart), 1), torch.nan, dtype=torch.double)  # NaN: it comes behind the receiver
+{_receives(job.receiver)}result = torch.full((len(apart), 1), torch.nan, dtype=torch.double)  # NaN: behind the receiver
 result[:senders, 0] = (values - worst) / (best - worst)
 """
     return Code(f"direct paths to {job.receiver}: the {job.metric} that comes back, a row a sender", body,

@@ -8,7 +8,8 @@ from .parts import Code, No, attn_scale, direction, head, none_is_zero, weights
 _CACHE = "_, cache = model.run_with_cache(tokens)\n"
 _PARTS = """
 names = ["hook_embed"] + ["hook_pos_embed"] * (model.cfg.positional_embedding_type == "standard")
-names += [f"blocks.{layer}.{write}" for layer in range(model.cfg.n_layers) for write in ("hook_attn_out", "hook_mlp_out")]
+for layer in range(model.cfg.n_layers):
+    names += [f"blocks.{layer}.hook_attn_out", f"blocks.{layer}.hook_mlp_out"]
 parts = torch.stack([cache[name][0] for name in names]).float()  # component × position × d_model
 """
 _FINAL = """
@@ -38,8 +39,8 @@ def writes(layers, at):
         yield f"L{layer}.mlp", cache[f"{block}.hook_mlp_out"][0, at]
 """
 _STATES = """
-names = [f"L{{layer}}.{{at}}" for layer in range(model.cfg.n_layers) for at in {rows}] + [f"L{{model.cfg.n_layers - 1}}.post"]
-hooks = [f"blocks.{{name[1:].split('.')[0]}}.hook_resid_{{name.split('.')[1]}}" for name in names]
+hooks = [f"blocks.{{layer}}.hook_resid_{{at}}" for layer in range(model.cfg.n_layers) for at in {rows}]
+hooks.append(f"blocks.{{model.cfg.n_layers - 1}}.hook_resid_post")
 states = torch.stack([cache[hook][0] for hook in hooks])  # state × position × d_model
 """
 
@@ -137,8 +138,8 @@ others = effects.sum() - effects[best].sum()
 bias = {none_is_zero("b_out")}[{job.layer}].float() @ direction / scale[{at}]
 result = torch.cat([effects[best], others[None], bias])
 """
-        return Code(f"L{job.layer}.mlp: its largest neurons toward the answer at position {at}, then all others and the "
-                    "bias", body, _tokens(job.run))  # fmt: skip
+        return Code(f"L{job.layer}.mlp: its largest neurons toward the answer at position {at}, then all others and "
+                    "the bias", body, _tokens(job.run))  # fmt: skip
     distractors = (
         f"b_U[{list(job.target.distractors)}].mean()" if job.target.distractors else "b_U.mean()"
     )
@@ -196,8 +197,8 @@ pattern = cache["blocks.{layer}.attn.hook_pattern"][0, {job.head}, {i}, : {i} + 
 less = {less.replace("pattern @ k_all", "torch.einsum('j,jpd->pd', pattern, k_all)")}
 {attn_scale(layer, job.head)}result = q @ (k - less).T / attn_scale
 """
-    return Code(f"{head(job)}: the score {i} → {j} over pairs of components, [part at the query, part at the key]", body,
-                _tokens(job.run))  # fmt: skip
+    return Code(f"{head(job)}: the score {i} → {j} over pairs of components, [part at the query, part at the key]",
+                body, _tokens(job.run))  # fmt: skip
 
 
 def neurons(job: jobs.Neurons) -> Code | No:

@@ -9,7 +9,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
@@ -29,8 +28,9 @@ class Entry:
     """Why it cannot be taken; empty: it can."""
 
 
-class Menu(ModalScreen[None], Once[None]):
-    """Keys are taken by the screen, so that they do what they say before it is drawn, and while it is."""
+class Menu(ModalScreen[str], Once[str]):
+    """Closes with the letter of the entry that was taken. Keys are taken by the screen, so that they do what they say
+    before it is drawn, and while it is."""
 
     DEFAULT_CSS = """
     Menu { align: left bottom; background: transparent; }
@@ -45,18 +45,11 @@ class Menu(ModalScreen[None], Once[None]):
     Menu #menu-keys { color: $text-muted; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
-    class Chosen(Message):
-        """An entry was taken."""
-
-        def __init__(self, menu: str, key: str) -> None:
-            super().__init__()
-            self.menu, self.key = menu, key
-
-    def __init__(self, menu: str, title: str, entries: Sequence[Entry]) -> None:
-        """``menu``: what ``Chosen`` calls it. The first entry that can be taken is under the cursor."""
+    def __init__(self, title: str, entries: Sequence[Entry]) -> None:
+        """The first entry that can be taken is under the cursor."""
         super().__init__()
-        self.menu, self.entries = menu, tuple(entries)
-        self._title = title
+        self.entries = tuple(entries)
+        self._title, self._taken = title, False
         self._at = next((at for at, entry in enumerate(self.entries) if not entry.why_not), 0)
         self._listing = OptionList(*map(self._line, self.entries), compact=True, markup=False)
         self._listing.can_focus = False  # the screen has the keys
@@ -99,7 +92,7 @@ class Menu(ModalScreen[None], Once[None]):
         self._take(event.option_index)
 
     def _take(self, at: int) -> None:
-        if not self.entries or not self.on_top:
+        if not self.entries or not self.on_top or self._taken:
             return
         entry = self.entries[at]
         self._at = at
@@ -108,5 +101,5 @@ class Menu(ModalScreen[None], Once[None]):
             self._why.display = True
             self._listing.highlighted = at
             return
-        self.tell(self.Chosen(self.menu, entry.key))
-        self.dismiss()
+        self._taken = True
+        self.dismiss(entry.key)
