@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from .copying import Copy
 
 NOTHING = "nothing is computed yet that could be exported"
-_NUMBERS = {"j": ("json", "JSON"), "c": ("csv", "CSV"), "n": ("npz", "NPZ")}
+_NUMBERS = {
+    "j": ("json", "JSON", "the numbers with their labels, formula, conventions and checks"),
+    "c": ("csv", "CSV", "the numbers with their labels"), "n": ("npz", "NPZ", "NumPy arrays, with all that JSON has"),
+}  # fmt: skip
 _FIGURES = {"s": ("svg", "figure, SVG"), "d": ("pdf", "figure, PDF"), "p": ("png", "figure, PNG")}
 SETTINGS = "o"
 
@@ -69,7 +72,7 @@ class Sharing:
             return
         self._shown = s, result
         look = s.look(FigureLook)
-        entries = [Entry(key, name, "the numbers, with what they mean") for key, (_, name) in _NUMBERS.items()]
+        entries = [Entry(key, name, detail) for key, (_, name, detail) in _NUMBERS.items()]
         entries += [Entry(key, name, str(look), self._no_row(s, look)) for key, (_, name) in _FIGURES.items()]
         entries.append(Entry(SETTINGS, "how figures are", "ground, size, numbers in cells, heads in a row"))
         self._screen.app.push_screen(Menu("Write to a file here", entries), self._write)

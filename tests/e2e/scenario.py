@@ -110,6 +110,14 @@ class Session:
         assert content["values"]
         return path
 
+    def copy(self) -> bytes:
+        """Copy the prompt; what of it the terminal got, from the first byte on."""
+        before = len(self.terminal.raw)
+        with self._step("copy"):
+            self.terminal.press("y", "p")
+            self.terminal.wait_for("sent")
+        return bytes(self.terminal.raw[before:])
+
     def quit(self) -> float:
         """Leave. Seconds it took."""
         with self._step("quit", settle=0):

@@ -67,9 +67,9 @@ class Menu(ModalScreen[str], Once[str]):
 
     @staticmethod
     def _line(entry: Entry) -> Content:
-        detail = entry.why_not or entry.detail
+        detail = f"✗ {entry.why_not}" if entry.why_not else entry.detail
         name = "$text-muted" if entry.why_not else ""
-        return Content.assemble((f"{entry.key} ", "bold $accent"), (f"{entry.name:<14}", name), (detail, "$text-muted"))
+        return Content.assemble((f"{entry.key} ", "bold $accent"), (f"{entry.name:<16}", name), (detail, "$text-muted"))
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
