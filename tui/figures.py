@@ -153,6 +153,8 @@ def drawn(
 
 
 def _matrices(body: Any, grids: Sequence[Grid], titles: Sequence[str], look: FigureLook, scheme: Scheme) -> None:
+    if not all(grid.values.size for grid in grids):
+        raise ValueError("there is no number to draw")
     across = len(grids) if len(grids) < 5 else -(-len(grids) // (2 if len(grids) <= 8 else 4))
     axes = body.subplots(-(-len(grids) // across), across, squeeze=False).ravel()
     values = np.concatenate([grid.values.ravel() for grid in grids])
@@ -278,7 +280,7 @@ def bar_of(table: Table) -> int:
             cells = [row[at] for row in table.rows if row[at] is not None]
             if cells and all(isinstance(cell, kinds) for cell in cells):
                 return at
-    raise ValueError("this list has no numbers to draw")
+    raise ValueError("there is no number to draw in this list")
 
 
 def row_name(table: Table, row: Sequence[Any], bar: int) -> str:

@@ -64,6 +64,8 @@ def figure(wanted: FigureWanted) -> Outcome:
         save(data, free)
     except Missing as missing:
         return Outcome(str(missing))
+    except ValueError as problem:
+        return Outcome(f"no figure: {problem}")
     except OSError as problem:
         return _unwritten(path.with_name(f"{path.name}.{ending}"), problem)
     return Outcome(f"written: {free} ({look.width:g} × {look.height:g} cm)", good=True)

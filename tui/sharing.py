@@ -120,10 +120,12 @@ class Sharing:
                 self._notice.say(f"no figure: {' '.join(why.split())}", about="figure")
                 return
             drawn = here_on(page, one, wishes.cached).drawn
-            if drawn is None or isinstance(drawn, Tokens | ModelInfo) or drawn.header.partial:
+            if drawn is None or isinstance(drawn, Tokens | ModelInfo):
                 return  # on its way
+            if drawn.header.partial and s.look(FigureLook).heads:
+                return  # what is on the screen may be a part; what stands beside it is whole
             results.append(drawn)
-            titles.append(title(page, one))
+            titles.append(title(page, one) + (" · (so far)" if drawn.header.partial else ""))
         self._row = None
         self._post(FigureWanted(tuple(results), tuple(titles), s, form))
 

@@ -112,6 +112,16 @@ def test_lists_and_curves_have_figures_of_their_own_numbers() -> None:
     assert [bar.get_width() for bar in figure_of([graph], FigureLook(), ABOUT).axes[0].patches] == [-0.75, 0.5]
 
 
+def test_what_has_no_numbers_is_refused() -> None:
+    empty = Table(HEADER, ("part", "value"), ())
+    with pytest.raises(ValueError, match="no number to draw"):
+        encoded([empty], "svg", FigureLook(), ABOUT)
+    with pytest.raises(ValueError, match="no number to draw"):
+        encoded([grid(np.zeros((0, 0)))], "svg", FigureLook(), ABOUT)
+    with pytest.raises(ValueError, match="no picture"):
+        encoded([ABOUT.model], "svg", FigureLook(), ABOUT)
+
+
 def test_the_caption_says_what_the_numbers_are() -> None:
     svg = encoded([grid(numbers())], "svg", FigureLook(width=20), ABOUT, ["L1H3 · QK"]).decode()
     nodes = [node for node in ElementTree.fromstring(svg).iter() if node.tag.endswith("text")]

@@ -120,6 +120,10 @@ CASES: dict[str, Case] = {
     "circuit, paths": ("wiring", (PARTS,), {"pair": OTHER}),
     "circuit, its edges": ("wiring", (EDGES,), {"pair": OTHER}),
     "changed": ("attribution", (), {"stack": (jobs.Ablation("L0H0"), jobs.Ablation("L1.mlp", "scale", None, 0.5))}),
+    "changed at places": ("residual", (), {"stack": (
+        jobs.Ablation("L0H2", "zero, value biases folded", (2, 3)), jobs.Ablation("L1N17"), jobs.Ablation("L2.attn"))}),
+    "changed, a layer": ("residual", (), {"stack": (jobs.Ablation("L2", positions=(4,)),)}),
+    "dropped": ("pattern", (), {"stack": (jobs.CutEdge("L0H3", 4, 3, "drop"),), "layer": 2}),
     "cut": ("pattern", (), {"stack": (jobs.CutEdge("L0H2", 3, 2),), "layer": 1}),
     "changed, random tokens": ("heads", (), {"stack": (jobs.Ablation("L0H2"), jobs.Ablation("L0H3"))}),
     "steered": ("lens", (), {"stack": (

@@ -15,6 +15,7 @@ from ..engine import jobs
 from ..results import FROM_FILES, WEIGHTS_ONLY
 from ..selection import Selection
 from . import circuits, heads, runs, streams
+from .changes import changed
 from .parts import Code, No, code
 
 WRITERS: Mapping[str, Callable[[Any], Code | No]] = {
@@ -39,7 +40,10 @@ def snippet(s: Selection, job: jobs.Job) -> str | Say:
     if why := _refused(s, job):
         return Say(why)
     made = WRITERS[type(job).__name__](job)
-    return Say(made.why) if isinstance(made, No) else code(s, made)
+    if isinstance(made, No):
+        return Say(made.why)
+    hooks = changed(jobs.interventions_of(job), made.processed)
+    return Say(hooks.why) if isinstance(hooks, No) else code(s, made, hooks)
 
 
 def _refused(s: Selection, job: jobs.Job) -> str:
@@ -52,8 +56,6 @@ def _refused(s: Selection, job: jobs.Job) -> str:
         return "the model lies on several devices: open it on one"
     if model.architecture == "TransformerLens":
         return _CHECKPOINT
-    if jobs.interventions_of(job):
-        return "the model is changed: d shows the clean one, s is the shell command of this one"
     if isinstance(job, jobs.CircuitPaths):
         return "there is code for paths to one receiver, in Paths (Y), and for the composition of the circuit's heads"
     if type(job).__name__ not in WRITERS:

@@ -40,9 +40,9 @@ class Code:
     """Whether weights are processed: norms folded, writing weights and ``W_U`` centred."""
 
 
-def code(s: Selection, made: Code) -> str:
-    """The whole of it."""
-    lines = [f"# {made.says}", *_opening(s, made.processed)]
+def code(s: Selection, made: Code, changes: str = "") -> str:
+    """The whole of it. ``changes``: code that changes the model before anything runs."""
+    lines = [f"# {made.says}", *_opening(s, made.processed), *([changes] if changes else [])]
     lines += [f"{name} = torch.tensor([{list(ids)}], device=model.cfg.device)  # {_words(s, ids)}"
               for name, ids in made.tokens]  # fmt: skip
     return "\n".join([*lines, "", dedent(made.body).strip("\n"), "print(result)", ""])

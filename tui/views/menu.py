@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
+from .frame import send_changes
 from .once import Once
 
 
@@ -48,6 +49,7 @@ class Menu(ModalScreen[str], Once[str]):
     def __init__(self, title: str, entries: Sequence[Entry]) -> None:
         """The first entry that can be taken is under the cursor."""
         super().__init__()
+        send_changes(self)
         self.entries = tuple(entries)
         self._title, self._taken = title, False
         self._at = next((at for at, entry in enumerate(self.entries) if not entry.why_not), 0)
