@@ -11,15 +11,14 @@ called a handler ends after it, though, and with it the widget, or with the app'
 
 from __future__ import annotations
 
+import asyncio
 import gc
-import itertools
 import logging
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from textual import events
@@ -40,12 +39,13 @@ from .engine.engine import Engine
 from .engine.events import Done, Event
 from .engine.jobs import Open, Opening
 from .explorer import Explorer
-from .messages import EngineEvent, ExportWanted
+from .messages import CopyWanted, EngineEvent, ExportWanted, FigureWanted
 from .results import ModelInfo
 from .selection import EXAMPLE, Selection
 from .views.palette import Commands, Palette
 
 if TYPE_CHECKING:
+    from .outbox import Outcome
     from .remote.far import FarEngine
     from .remote.reach import Reached
 
@@ -253,23 +253,29 @@ class CircuitApp(App[None]):
             super()._handle_exception(error)
 
     def on_export_wanted(self, message: ExportWanted) -> None:
-        """Write the shown result beside where the app was started, under a name that is not taken."""
-        from .export import write
+        from . import outbox
 
-        model, s = message.selection.model, message.selection
-        if model is None:
-            return
-        page = pages.of(s)
-        stem = f"circuit-tui-{page.name}" + (f"-{s.name.replace(' ', '-')}" if page.of_head else "")
-        try:
-            path = next(p for p in map(Path, _names(stem)) if not p.exists())
-            written = write(message.result, path, model, page.tokens(s), s.text)
-        except OSError as problem:
-            why = problem.strerror or problem
-            self.explorer.notice.say(f"{Path(stem).absolute()}.json could not be written: {why}. Start circuit-tui "
-                                     "in a folder with room that you may write to.")  # fmt: skip
-        else:
-            self.explorer.notice.say(f"written: {written}", good=True)
+        self._say(outbox.export(message))
+
+    def on_copy_wanted(self, message: CopyWanted) -> None:
+        from . import outbox
+
+        outcome = outbox.copied(message)
+        if outcome.sequence and self._driver is not None:
+            self._driver.write(outcome.sequence)
+        self._say(outcome)
+
+    def on_figure_wanted(self, message: FigureWanted) -> None:
+        self.run_worker(self._draw_figure(message))
+
+    async def _draw_figure(self, message: FigureWanted) -> None:
+        """In a thread: importing matplotlib and drawing would hold the keys up for a second."""
+        from . import outbox
+
+        self._say(await asyncio.to_thread(outbox.figure, message))
+
+    def _say(self, outcome: Outcome) -> None:
+        self.explorer.notice.say(outcome.sentence, good=outcome.good)
 
 
 def _survive_handlers() -> None:
@@ -290,9 +296,3 @@ def _survive_handlers() -> None:
 
 
 _survive_handlers()
-
-
-def _names(stem: str) -> Iterator[str]:
-    yield f"{stem}.json"
-    for number in itertools.count(2):
-        yield f"{stem}-{number}.json"

@@ -24,7 +24,7 @@ _DISPLAY = {
     "circumflex_accent": "^", "quotation_mark": '"', "apostrophe": "'", "minus": "-", "asterisk": "*",
     "number_sign": "#", "underscore": "_", "exclamation_mark": "!", "dollar_sign": "$", "ampersand": "&",
     "backslash": "\\",
-    "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "f4": "F4", "f7": "F7", "f8": "F8", "slash": "/",
+    "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "f4": "F4", "f6": "F6", "f7": "F7", "f8": "F8", "slash": "/",
 }  # fmt: skip
 
 _PUNCTUATION = {name for name, shown in _DISPLAY.items() if len(shown) == 1 and shown.isascii()}
@@ -174,8 +174,14 @@ SHARED: tuple[Command, ...] = (
             "curves. On a small screen it takes the picture's place; esc brings that back.", "Look",
             footer="panel"),
     Command("tree", ("H",), "toggle_tree", "tree", "Show or fold the tree of heads.", "Look"),
-    Command("export", ("e",), "export", "export", "Write what is shown to a JSON file here and print its path.", "App",
-            footer="export", also="svg csv json npz save write file"),
+    Command("export", ("e",), "export", "export", "Write what is shown to a file here: its numbers as JSON (enter), "
+            "CSV or NPZ, or a figure for a paper as SVG, PDF or PNG; o says how figures are: ground, size, numbers in "
+            "the cells, several heads in a row.", "App",
+            footer="export", also="svg csv json npz pdf png save write file figure"),
+    Command("copy", ("y",), "copy", "copy", "Copy the cell, its row or column, all of the picture, the list beside "
+            "it, the prompt, the shell command that exports this very view, or Python code with TransformerLens that "
+            "gives the same numbers: to the terminal's clipboard and to a file.", "App",
+            also="yank clipboard tsv python snippet command"),
     Command("models", ("M",), "models", "models", "Models opened before, checkpoints of a run, the hub's cache, "
             "folders below this one, each with a card: sizes, memory needed and free, what is off and why. Type "
             "to filter, or the name of any: demo, a hub name, a folder; enter opens it in place of this one.", "App",

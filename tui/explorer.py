@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from . import finding, keys, moves, needs, pages, phrases, scale
+from . import finding, keys, moves, pages, phrases, scale
 from .browsing import Browsing, Lists
 from .cards import Cards
 from .commands import by_id
@@ -23,12 +23,13 @@ from .dialogs import Dialogs
 from .directory import Directory
 from .inview import InView
 from .keeping import Keeping, Start
-from .messages import EngineEvent, ExportWanted
+from .messages import EngineEvent
 from .pace import Pace
 from .pane import Lines, title
 from .prompting import Prompting
 from .scene import Scene
 from .selection import Selection
+from .sharing import Sharing
 from .touring import Touring
 from .views.ask import Ask
 from .views.footer import KeysFooter
@@ -58,7 +59,8 @@ class Explorer(Screen[None]):
         self.engine = engine
         self.pace = Pace(self.set_timer, self.draw, draw_pause)
         self.notice = Notice()
-        self.scene = Scene(engine, selection, self, self.notice, lambda: [*self._dialogs.needs(), *self.cards.needs()])
+        self.scene = Scene(engine, selection, self, self.notice,
+                           lambda: [*self._dialogs.needs(), *self.cards.needs(), *self.sharing.needs()])
         self.desk = Desk(self.scene, self.pace, lambda: self.has_class("turns"),
                          lambda: self._lines.follow(self.selection, self.pace))  # fmt: skip
         self._card = TourCard()
@@ -71,6 +73,7 @@ class Explorer(Screen[None]):
         self._working = Working(self, self.scene)
         self._in_view = InView(self, self.scene, self.desk, self.notice)
         self.directory = Directory(self, self.scene, self.desk.go, self._in_view, self.keeping.places)
+        self.sharing = Sharing(self, self.scene, self.notice, lambda: self.panel_open, self.action_ask)
         self._status, self._strip, self._inspector = Status(), TokenStrip(), Static(id="inspector")
         self._footer = KeysFooter(lambda: (keys.offers(keys.place(self.focused)), keys.meaningless(self.selection)))
         self._line = PromptLine(selection.text, history)
@@ -161,6 +164,7 @@ class Explorer(Screen[None]):
         self.desk.draw()
         self.cards.draw()
         self._footer.renew()
+        self.sharing.draw()
 
     def opened(self) -> None:
         """Another model is open: its tree, its notes."""
@@ -337,10 +341,10 @@ class Explorer(Screen[None]):
         self.app.action_change_theme()
 
     def action_export(self) -> None:
-        if (result := self.scene.wishes.cached(needs.shown(self.selection))) is None:
-            self.notice.say("nothing is computed yet that could be exported")
-        else:
-            self.post_message(ExportWanted(result, self.selection))
+        self.sharing.files()
+
+    def action_copy(self) -> None:
+        self.sharing.copy()
 
     def action_quit(self) -> None:
         self.app.exit()

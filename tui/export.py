@@ -23,7 +23,7 @@ from .engine.trouble import told
 from .flags import Usage
 from .formats import encode, format_of
 from .process import fail
-from .results import ModelInfo, Result, Tokens
+from .results import ModelInfo, Result, Tokens, head_name
 
 
 def _no_job(ask: Asked) -> Job:
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def export(options: argparse.Namespace) -> int:
     """Compute and write one view; returns the exit code. ``options`` as parsed by ``add_arguments``."""
     try:
+        options = flags.with_head(options)
         form, wanted = form_of(options), {**OTHERS, **pages.exports()}[options.view]
         flags.check(options, wanted)
         name, placing = source(model_of(options), options.revision), (options.device_map, options.max_memory)
@@ -60,10 +61,14 @@ def export(options: argparse.Namespace) -> int:
                 context.quiet()
         for note in ask.notes:
             fail(note, 0)
-        data = encode(result, form, model, ask.tokens, options.prompt or "")
+        figure = _figure(ask, wanted, result) if options.figure else b""
+        if options.out or not options.figure:
+            data = encode(result, form, model, ask.tokens, options.prompt or "")
+        if options.figure:
+            save(figure, Path(options.figure))
         if options.out:
             save(data, Path(options.out))
-        else:
+        elif not options.figure:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
     except Usage as error:
@@ -95,6 +100,19 @@ def _result(ask: Request, wanted: Export) -> Result:
     return result
 
 
+def _figure(ask: Request, wanted: Export, result: Result) -> bytes:
+    """The result as a figure, or those of several heads in a row."""
+    from .figures import About, encoded
+
+    look, o = flags.figure_look(ask.options), ask.options
+    results = [
+        _result(Request(argparse.Namespace(**vars(o) | {"head": head_name(*at)}), ask.model, ask), wanted)
+        for at in look.heads
+    ]
+    form = Path(o.figure).suffix.lower().lstrip(".")
+    return encoded(results or [result], form, look, About(ask.model, ask.tokens, o.prompt or ""))
+
+
 def write(
     result: Result,
     path: Path,
@@ -103,7 +121,7 @@ def write(
     prompt: str = "",
     form: str | None = None,
 ) -> Path:
-    """Write a result that is already there (the app's ``e``); the format is ``form`` or by the path's ending.
+    """Write a result that is already there (``e`` in the app); the format is ``form`` or by the path's ending.
 
     Whole or not at all: OSError if it cannot be written, ValueError for an unknown ending or a picture that a result
     does not have. Returns the absolute path.

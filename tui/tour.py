@@ -75,7 +75,7 @@ STEPS: tuple[Step, ...] = (
          _reached),
     _by_command("knock_out", "press {}: knock this head out", "the model without {}: every view shows it now, and "
                 "says changed; d shows the difference"),
-    Step(lambda s: f"press {key('undo_change')}: take that back", lambda s: "the model as it was",
+    Step(lambda s: f"press {key('undo')}: take that back", lambda s: "the model as it was",
          lambda before, now, ran: len(now.stack) < len(before.stack)),
     Step(lambda s: f"press {key('prompt')}, change the prompt, enter", lambda s: "all of it follows what you type",
          _typed_prompt),

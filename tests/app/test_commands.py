@@ -13,7 +13,7 @@ from tui.selection import Selection
 README = Path(__file__).parents[2] / "README.md"
 TAKEN_BY_TERMINALS = {f"ctrl+{letter}" for letter in "abszhim"} | {"ctrl+enter"}
 NAMED = {"up", "down", "left", "right", "home", "end", "ctrl+home", "ctrl+end", "pageup", "pagedown", "enter", "space",
-         "tab", "f1", "f4", "f7", "f8", "backspace"}  # fmt: skip
+         "tab", "f1", "f4", "f6", "f7", "f8", "backspace"}  # fmt: skip
 PUNCTUATION = {
     "question_mark", "colon", "comma", "full_stop", "left_square_bracket", "right_square_bracket",
     "left_curly_bracket", "right_curly_bracket", "left_parenthesis", "right_parenthesis", "less_than_sign",

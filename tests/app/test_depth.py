@@ -403,7 +403,7 @@ async def test_the_export_of_a_depth_view_is_the_picture(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     async with driven() as (explorer, pilot):
         for key, name in (("5", "lens"), ("6", "attribution"), ("U", "neurons")):
-            await pressed(explorer, pilot, key, "e")
+            await pressed(explorer, pilot, key, "e", "enter")
             await until(pilot, lambda name=name: f"circuit-tui-{name}.json" in notice(explorer))  # type: ignore[misc]
         lens = json.loads((tmp_path / "circuit-tui-lens.json").read_text())
         assert lens["text"][0][0]

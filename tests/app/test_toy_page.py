@@ -188,7 +188,7 @@ async def test_the_palette_finds_it() -> None:
 async def test_what_it_shows_is_written_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     async with driven(bench=ToyBench()) as (explorer, pilot):
-        await pressed(explorer, pilot, "f9", "e")
+        await pressed(explorer, pilot, "f9", "e", "enter")
         await until(pilot, lambda: (tmp_path / "circuit-tui-toy-L0H0.json").is_file())
         assert json.loads((tmp_path / "circuit-tui-toy-L0H0.json").read_text())["view"] == "toy"
 

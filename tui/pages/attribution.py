@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, get_args
 
 from .. import arrange
-from ..declared import NO_TOKENS, Asked, Export, Here, Nothing, Option, Panel, Say, Segments
+from ..declared import NO_TOKENS, Asked, Export, Given, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..names import part_name
 from ..page import Page
@@ -89,6 +89,16 @@ def _refused(o: Any) -> str:
     return ""
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    match job:
+        case jobs.Attribution():
+            layer = None if job.layer is None else f"L{job.layer}"
+            return {"run": job.run, "unit": job.unit, "position": job.position, "target": job.target, "layer": layer}
+        case jobs.AttributionOver():
+            return {"prompts": job.prompts, "unit": job.unit}
+    return None
+
+
 class AttributionPage(Page):
     name = "attribution"
     title = "Attribution"
@@ -108,7 +118,7 @@ class AttributionPage(Page):
     )  # fmt: skip
     exports = (
         Export("attribution", _exported, ("unit", "position", "answer", "distractor", "layer", "prompts"),
-               {"unit": get_args(jobs.Grain)}, refuses=_refused),
+               {"unit": get_args(jobs.Grain)}, refuses=_refused, gives=_gives),
     )  # fmt: skip
     refuses = {"mode": "attribution has one mode; u changes what its parts are, A the answer"}
 
