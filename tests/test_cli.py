@@ -187,7 +187,7 @@ class TestPrint:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
     def test_each_value_with_where_it_comes_from(self, file: Path) -> None:
-        file.write_text('theme = "nord"\n[keys]\nhead_next = "J"\nbogus = "x"\n')
+        file.write_text('theme = "nord"\n[keys]\nhead_next = "f2"\nbogus = "x"\n')
         done = self.printed("--print", "--weights", "raw", "gpt2", "--prompt", "a\x1b[31m\"b")
         lines = {line.split(" = ")[0]: line for line in done.stdout.splitlines()}
         assert lines["theme"].endswith(f"# {file}:1")

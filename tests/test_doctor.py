@@ -69,7 +69,8 @@ def test_report(tmp_path: Path, env: dict[str, str]) -> None:
     assert f"{tmp_path}/state/circuit-tui" in done.stdout
     assert "HF_HUB_OFFLINE is set" in done.stdout
     assert "nothing wrong" in done.stdout.splitlines()[-1]
-    assert not (tmp_path / "state").exists(), "it looks and leaves nothing"
+    left = [path.name for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert left == ["welcomed"], "it looks and leaves nothing"
 
 
 def test_json_and_exit_code(tmp_path: Path, env: dict[str, str]) -> None:

@@ -24,7 +24,8 @@ _DISPLAY = {
     "circumflex_accent": "^", "quotation_mark": '"', "apostrophe": "'", "minus": "-", "asterisk": "*",
     "number_sign": "#", "underscore": "_", "exclamation_mark": "!", "dollar_sign": "$", "ampersand": "&",
     "backslash": "\\",
-    "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "f4": "F4", "f6": "F6", "f7": "F7", "f8": "F8", "slash": "/",
+    "up": "↑", "down": "↓", "left": "←", "right": "→", "slash": "/",
+    "f1": "F1", "f4": "F4", "f6": "F6", "f7": "F7", "f8": "F8",
 }  # fmt: skip
 
 _PUNCTUATION = {name for name, shown in _DISPLAY.items() if len(shown) == 1 and shown.isascii()}

@@ -196,7 +196,7 @@ def read(path: Path | None = None) -> File:
     values = dict(document.values)
     for name, value in document.values.items():
         if name == "keys" and isinstance(value, dict):
-            wrong = {id: keys for id, keys in value.items() if not isinstance(keys, str) or not keys}
+            wrong = {id: keys for id, keys in value.items() if not isinstance(keys, str)}
             values[name] = {id: keys for id, keys in value.items() if id not in wrong}
             problems += [
                 (document.line(name, id), f'{id} takes keys in quotes, such as {id} = "f2", not {keys!r}.')

@@ -1,7 +1,7 @@
 """Keys that the user gives to commands, checked against the table: what cannot be is left out, and said with what can.
 
-A key does one thing, and no command is without a key: one whose key was given away gets the key that was given up for
-it, which is said, until it is given one in the file too.
+A key does one thing, and no command that has a key is left without: one whose key was given away gets the key that
+was given up for it, which is said, until it is given one in the file too.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def checked(wanted: Mapping[str, str]) -> Checked:
     own = {command.id: command.keys for command in commands.defaults()}
     good, wrong, owners = dict[str, tuple[str, ...]](), dict[str, str](), dict[str, str]()
     for id, text in wanted.items():
-        keys = tuple(commands.key_named(key.strip()) for key in text.split(","))
+        none = not text.strip() and own.get(id) == ()  # as it has none anyway
+        keys = () if none else tuple(commands.key_named(key.strip()) for key in text.split(","))
         problem = _unknown(id, own) or next(filter(None, (_impossible(key, own[id]) for key in keys)), "")
         if twice := next((key for key in keys if key in owners), ""):
             free = _some_free(own | good)
@@ -88,6 +89,8 @@ def _unknown(id: str, table: Keys) -> str:
 
 
 def _impossible(key: str, own: tuple[str, ...]) -> str:
+    if not key:
+        return f"a key is missing: it takes {FORMS}."
     if key in TAKEN and key not in own:
         return f"{key} {TAKEN[key]}: take another key."
     if key in NAMED or key in commands.punctuation() or re.fullmatch(r"[a-zA-Z0-9]|ctrl\+[a-z]", key):

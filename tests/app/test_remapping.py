@@ -48,13 +48,19 @@ def test_keys_as_they_are_written() -> None:
         ("quit", "escape", ["closes and goes back"]),
         ("quit", "alt+q", ["no key 'alt+q'", "f1 to f12"]),
         ("quit", "Q1", ["no key 'Q1'"]),
-        ("quit", "x,", ["no key ''"]),
+        ("quit", "x,", ["a key is missing", "f1 to f12"]),
+        ("quit", " ", ["a key is missing"]),
         ("quit", "\x1b", ["no key '\\x1b'"]),
     ],
 )
 def test_what_cannot_be_says_what_can(id: str, keys: str, words: list[str]) -> None:
     sentence = wrong(**{id: keys})
     assert all(word in sentence for word in words), sentence
+
+
+def test_a_command_without_a_key_may_stay_so_or_be_given_one() -> None:
+    asked = remapping.checked({"save": "", "log": "f5"})
+    assert (asked.keys, asked.wrong, asked.remarks) == ({"save": (), "log": ("f5",)}, {}, {})
 
 
 def test_one_key_for_two_commands() -> None:
@@ -69,7 +75,7 @@ def test_one_key_for_two_commands() -> None:
         ({"head_next": "n"}, {"head_next": "n", "normalize": "}"}, "n was normalize's, which has } now: normalize = "),
         ({"quit": "?"}, {"quit": "?", "help": "f1"}, "? was help's, which has F1 now"),
         ({"mode": "alt+x", "unit": "m"}, {"unit": "m", "mode": "u"}, "m was mode's, which has u now"),
-        ({"help": "q,?,f1"}, {"help": "q,?,f1", "quit": "J"}, "q was quit's, which has J now"),
+        ({"help": "q,?,f1"}, {"help": "q,?,f1", "quit": "ctrl+e"}, "q was quit's, which has ctrl+e now"),
     ],
 )
 def test_whose_key_is_taken_has_another(wanted: dict[str, str], keys: dict[str, str], remark: str) -> None:
@@ -89,7 +95,7 @@ def test_no_command_is_without_a_key_and_no_key_does_two_things() -> None:
         wanted = {id: ",".join(rng.sample(keys, rng.randint(1, 3))) for id in rng.sample([*table], rng.randint(1, 30))}
         asked = remapping.checked(wanted)
         has = [key for keys in (table | asked.keys).values() for key in keys]
-        assert all((table | asked.keys).values())
+        assert all(keys for id, keys in (table | asked.keys).items() if table[id])
         assert len(has) == len(set(has)), wanted
         assert asked.wrong.keys() <= wanted.keys()
 
@@ -104,8 +110,8 @@ def test_what_is_offered_is_free() -> None:
 
 
 async def test_keys_footer_help_and_palette() -> None:
-    keys = {"head_next": "J", "prompt": "f2", "help": "f9", "mode": "u", "unit": "m", "cycle_back": "less_than_sign",
-            "prompt_previous": "minus"}  # fmt: skip
+    keys = {"head_next": "J", "jobs": "f5", "prompt": "f2", "help": "f9", "mode": "u", "unit": "m",
+            "cycle_back": "less_than_sign", "prompt_previous": "minus"}  # fmt: skip
     async with driven((160, 40), keys=keys) as (explorer, pilot):
         footer = " ".join(str(key.render()) for key in explorer.query("FooterKey"))
         assert "f9" in footer
