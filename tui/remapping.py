@@ -71,11 +71,11 @@ def checked(wanted: Mapping[str, str]) -> Checked:
             continue
         left, taker = tuple(key for key in keys if key not in owners), owners[lost[0]]
         used = _used(own | good | moved)
-        moved[id] = left or tuple(key for key in own[taker] if key not in used) or (_free(used)[0],)
-        remarks[taker] = (
-            f"{display(lost[0])} was {id}'s, which has {' and '.join(map(display, moved[id]))} now: "
-            f'{id} = "KEY" gives it another; free are {_some_free(own | good | moved)}.'
-        )
+        moved[id] = left or tuple(key for key in own[taker] if key not in used) or tuple(_free(used)[:1])
+        has = " and ".join(map(display, moved[id])) or "none, as none is free,"
+        free = _some_free(own | good | moved)
+        other = f"; free are {free}" if free else ""
+        remarks[taker] = f"{display(lost[0])} was {id}'s, which has {has} now: {id} = \"KEY\" gives it another{other}."
     return Checked(good | moved, wrong, {id: remarks[id] for id in good if id in remarks})
 
 
@@ -105,7 +105,7 @@ def _used(table: Keys) -> set[str]:
 def _free(used: set[str]) -> list[str]:
     """Keys that no command has."""
     letters = string.ascii_lowercase + string.ascii_uppercase
-    every = (*letters, *commands.punctuation(), *(f"ctrl+{letter}" for letter in string.ascii_lowercase),
+    every = (*letters, *string.digits, *commands.punctuation(), *(f"ctrl+{letter}" for letter in string.ascii_lowercase),
              *(f"f{number}" for number in range(2, 13)))  # fmt: skip
     return [key for key in every if key not in used and key not in TAKEN]
 
