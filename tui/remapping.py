@@ -105,7 +105,8 @@ def _used(table: Keys) -> set[str]:
 def _free(used: set[str]) -> list[str]:
     """Keys that no command has."""
     letters = string.ascii_lowercase + string.ascii_uppercase
-    every = (*letters, *string.digits, *commands.punctuation(), *(f"ctrl+{letter}" for letter in string.ascii_lowercase),
+    every = (*letters, *string.digits, *commands.punctuation(),
+             *(f"ctrl+{letter}" for letter in string.ascii_lowercase),
              *(f"f{number}" for number in range(2, 13)))  # fmt: skip
     return [key for key in every if key not in used and key not in TAKEN]
 
