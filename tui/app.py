@@ -142,7 +142,10 @@ class CircuitApp(App[None]):
             first_of([*options.problems, *remapping.sentences(dict(said), options.origins)]) or options.notice
         )
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
-        self.engine: Engine | FarEngine = Engine(self._emit, bench or bench_of(options), clock=clock)
+        self.engine: Engine | FarEngine = Engine(
+            self._emit, bench or bench_of(options), clock=clock,
+            elsewhere="" if options.cluster in ("", "off") else "the cluster",
+        )  # fmt: skip
         lists: Lists = Here()
         if reached is not None:
             self.engine, lists = far_engine(self._emit, reached)

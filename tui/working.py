@@ -59,15 +59,16 @@ class Working:
         )  # fmt: skip
         stage, done, total = load.stage if load.running else ("idle", 0, 0)
         share = f" {done}/{total}" if total else ""
-        memory_line = [f"process {in_bytes(memory.resident())}"]
-        device = s.model.key.device if s.model is not None else ""
+        where = f"{load.elsewhere}, " if load.elsewhere else ""
+        memory_line = [f"process {'here ' if where else ''}{in_bytes(memory.resident())}"]
+        device = s.model.key.device if s.model is not None and not where else ""
         if device.startswith("cuda"):
             self._ask_card(device)
             used, there = self._card or (0, 0)
             memory_line.append(f"{device} {in_bytes(used)} of {in_bytes(there)}" if there else f"{device} …")
         memory_line.append(f"{threading.active_count()} threads")
         cache = f"cache {in_bytes(load.used_bytes)} of {in_bytes(load.limit_bytes)}, {len(load.kept)} results"
-        return Reading(rows, (f"worker: {stage or 'computing'}{share}", " · ".join((*memory_line, cache))))
+        return Reading(rows, (f"worker: {where}{stage or 'computing'}{share}", " · ".join((*memory_line, cache))))
 
     def _id(self, entry: Entry) -> str:
         return self._ids.setdefault((entry.state == "kept", entry.job), str(len(self._ids)))

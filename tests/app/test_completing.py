@@ -15,8 +15,6 @@ from tui.completing import completions
 from tui.explorer import Explorer
 from tui.views.palette import Palette
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def offered(text: str, **more: object) -> list[str]:
     return [one.text for one in completions(loaded(text="The capital of France is"), text, **more)]  # type: ignore[arg-type]

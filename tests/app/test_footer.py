@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.app.driving import driven, pressed, until
 from tui.explorer import Explorer
 from tui.views.footer import KeysFooter
-
-pytestmark = pytest.mark.timeout(60)
 
 
 def words(explorer: Explorer) -> str:

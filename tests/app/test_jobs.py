@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from textual.pilot import Pilot
@@ -18,7 +19,6 @@ from tui.engine.load import Kept, Load, Running
 from tui.explorer import Explorer
 from tui.views.jobs import Jobs
 
-pytestmark = pytest.mark.timeout(60)
 assert colours  # the fixture that snapshots need
 
 
@@ -155,6 +155,24 @@ def test_a_part_ends_with_the_jobs_that_ask_for_it() -> None:
 def test_the_process_has_memory_and_a_cpu_is_no_card() -> None:
     assert memory.resident() > 10 << 20
     assert memory.of_card("cpu") is None
+
+
+async def test_the_memory_of_this_machine_is_not_said_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[str]()
+    monkeypatch.setattr("tui.memory.of_card", asked.append)
+    async with driven() as (explorer, pilot):
+        await settled(explorer, pilot)
+        s = explorer.selection
+        assert s.model is not None
+        far = replace(s.model, key=replace(s.model.key, device="cuda:0"))
+        monkeypatch.setattr(type(explorer.scene), "selection", replace(s, model=far))
+        monkeypatch.setattr(explorer.engine, "load", lambda: Load((), ("", 0, 0), (), (), 0, 1, "box"))
+        await pilot.press("J")
+        await until(pilot, lambda: isinstance(screen := explorer.app.screen, Jobs) and "idle" in line(screen, "lines"))
+        told = line(cast("Jobs", explorer.app.screen), "lines")
+        assert told.startswith("worker: box, idle\nprocess here "), told
+        assert "cuda" not in told
+    assert asked == []
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

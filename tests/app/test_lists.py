@@ -18,7 +18,6 @@ from tui.views.chart import MARKED, Bars
 from tui.views.find import Find
 from tui.views.listing import Arranging, arranged, by_column, by_next_column
 
-pytestmark = pytest.mark.timeout(60)
 assert colours  # the fixture that snapshots need
 
 ROWS = ((" b", 1, 3.0), (" a", 2, None), (" c", 3, -4.0))

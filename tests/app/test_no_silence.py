@@ -19,7 +19,7 @@ from tui.explorer import Explorer
 from tui.results import Result
 from tui.selection import Selection
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 CURSOR = {"up", "down", "left", "right", "top", "bottom", "row_start", "row_end", "page_down", "page_up"}
 """At an edge they stay where they are, as everywhere."""
 _BENCH = RecordedBench()

@@ -15,7 +15,6 @@ from tui.app import WELCOME, CircuitApp
 from tui.explorer import Explorer
 from tui.views.help import Help
 
-pytestmark = pytest.mark.timeout(90)
 assert colours  # the fixture that snapshots need
 
 WALK: tuple[tuple[str, ...], ...] = (

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.engine.fakes import wait_until
 from tests.remote import made
 from tests.remote.rig import BOX, Cord, Rig
 from tui.engine.events import Done, Failed, Idle, Partial
-from tui.engine.jobs import Boot, NextTokens, Open, Pattern, Run, Tokenize
+from tui.engine.jobs import Boot, Job, NextTokens, Open, Pattern, Run, Tokenize
 from tui.remote import coding, frames, keeper, talk
 from tui.remote.coding import Told
 from tui.remote.reach import NoLine
@@ -86,6 +87,28 @@ def test_a_slow_job_is_cancelled_within_a_second(rig: Rig) -> None:
     wait_until(lambda: not bench.waiting)
     assert time.monotonic() - started < 1
     assert job not in rig.computed
+
+
+def test_what_is_computed_over_there_is_known_here(rig: Rig) -> None:
+    screen, job = rig.opened()
+    bench = rig.benches[0]
+    before = bench.compute
+
+    def compute(asked: Job, ctx: Any) -> Any:
+        if asked == job:
+            ctx.progress("slow on purpose", 3, 7)
+        return before(asked, ctx)
+
+    bench.compute = compute  # type: ignore[method-assign]
+    bench.gate.clear()
+    screen.engine.want([job])
+    wait_until(lambda: screen.engine.load().stage == ("slow on purpose", 3, 7))
+    load = screen.engine.load()
+    assert ([one.job for one in load.running], load.waiting, load.elsewhere) == ([job], (), BOX.short)
+    bench.gate.set()
+    screen.value(job)
+    wait_until(lambda: not screen.engine.load().running)
+    assert job in {one.job for one in screen.engine.load().kept}
 
 
 def test_nothing_is_computed_again_after_a_cut(rig: Rig) -> None:

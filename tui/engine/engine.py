@@ -63,11 +63,13 @@ class Engine:
         nbytes: Callable[[Any], int] = size_of,
         patience: float = 2.0,
         clock: Callable[[], float] = time.perf_counter,
+        elsewhere: str = "",
     ) -> None:
-        """Both are called from the engine's thread, ``make_bench`` for the first job: slow imports belong there."""
+        """``emit`` and ``make_bench`` are called from the engine's thread, that one for the first job: slow imports
+        belong there. ``elsewhere``: where the bench has the model, if not on this machine."""
         self.cache = Cache(cache_bytes, nbytes)
         self.clock = clock
-        self._emit = emit
+        self._emit, self._elsewhere = emit, elsewhere
         self._workshop = Workshop(make_bench)
         self._patience = patience
         self._thread = threading.Thread(target=self._live, name="engine", daemon=True)
@@ -132,7 +134,7 @@ class Engine:
             now, running = self.clock(), self._running
             busy = tuple(Running(job, now - began) for job, began in running)
             waiting = tuple(job for job in self._missing() if not running or job != running[0][0])
-            return Load(busy, self._doing, waiting, *self.cache.kept())
+            return Load(busy, self._doing, waiting, *self.cache.kept(), self._elsewhere)
 
     def close(self, timeout: float = 0.5) -> bool:
         """Cancel what runs and end the thread, waiting ``timeout`` seconds at most. Returns whether it has ended."""

@@ -40,3 +40,5 @@ class Load:
     """The one used last first."""
     used_bytes: int
     limit_bytes: int
+    elsewhere: str = ""
+    """Where the model is, if it is not on this machine, whose memory says nothing of it then."""

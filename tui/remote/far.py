@@ -18,7 +18,7 @@ from typing import Any
 from ..engine.cache import Cache
 from ..engine.events import Done, Event, Failed, Idle, Partial, Progress, Tied
 from ..engine.jobs import Boot, Job, Open
-from ..engine.load import Load
+from ..engine.load import Load, Running
 from ..host import explain
 from ..label import Label
 from ..results import ModelInfo
@@ -72,6 +72,8 @@ class FarEngine:
         self._looks: dict[int, Mail] = {}
         self._ping: tuple[int, float] = -1, 0.0
         """Number of the last one, and when it was sent."""
+        self._doing: tuple[Job, float, tuple[str, int, int]] | None = None
+        """What is computed over there as far as was told, since when, and its stage."""
         self._latency: float | None = None
         """As it was told."""
         self._count = 0
@@ -109,10 +111,18 @@ class FarEngine:
                 self._mail.put(_WANT, _WANT)
 
     def load(self) -> Load:
-        """As ``Engine.load``: what waits for an answer, and what is kept here. The line tells no more."""
+        """As ``Engine.load``: what was heard of last, what waits for an answer, and what is kept here."""
         with self._lock:
-            waiting = tuple(job for job in self._wish if job not in self._held and job not in self._failed)
-            return Load((), ("", 0, 0), waiting, *self.cache.kept())
+            busy: tuple[Running, ...] = ()
+            stage = "", 0, 0
+            if self._doing is not None:
+                job, since, stage = self._doing
+                busy = (Running(job, monotonic() - since),)
+            waiting = tuple(
+                job for job in self._wish
+                if job not in self._held and job not in self._failed and all(job != one.job for one in busy)
+            )  # fmt: skip
+            return Load(busy, stage, waiting, *self.cache.kept(), self._host.short)
 
     def look(self, opened: str, device: str) -> Iterator[tuple[int | None, tuple[Label, ...]]]:
         """The models over there in lots, with the free bytes of the device; ends where the line is cut."""
@@ -159,7 +169,7 @@ class FarEngine:
             line, attempt = None, 0 if monotonic() - since > STEADY else attempt
             if not self._leaving.is_set():
                 log.warning("the line to %s: %s", self._host.name, why)
-                self._latency = None
+                self._latency, self._doing = None, None
                 self._send(Tied(self._host.short, None, str(why)))
                 self._leaving.wait(self._back_off[min(attempt, len(self._back_off) - 1)])
                 attempt += 1
@@ -241,6 +251,7 @@ class FarEngine:
             if answers is not None:
                 answers.put(message)
         elif isinstance(message, talk.Rest):
+            self._doing = None
             self._send(Idle())
         elif isinstance(message, talk.Came | talk.Part | talk.Step | talk.Lost):
             job = self._told.value(message.job)
@@ -258,6 +269,11 @@ class FarEngine:
             self._came(job, message)
             return
         with self._lock:
+            if isinstance(message, talk.Step):
+                since = self._doing[1] if self._doing is not None and self._doing[0] == job else monotonic()
+                self._doing = job, since, (message.stage, message.done, message.total)
+            elif isinstance(message, talk.Lost):
+                self._doing = None
             awaited = job in self._wish and job not in self._held
             fails = isinstance(message, talk.Lost) and awaited and job not in self._failed
             if fails:
@@ -275,6 +291,7 @@ class FarEngine:
     def _came(self, job: Job, message: talk.Came) -> None:
         with self._lock:
             awaited = job in self._wish and job not in self._held
+            self._doing = None
             if isinstance(job, Open):
                 self._note_open(job, message.result)
             else:

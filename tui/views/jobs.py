@@ -20,7 +20,7 @@ from .once import Once
 
 EVERY = 0.5
 """Seconds between two readings."""
-TOOK, SIZE, STATE = 9, 9, 8
+TOOK, SIZE, STATE = 9, 10, 8
 """Columns of time, of bytes and of what is done with a job."""
 
 
