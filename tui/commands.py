@@ -178,7 +178,7 @@ SHARED: tuple[Command, ...] = (
     Command("export", ("e",), "export", "export", "Write what is shown to a file here: its numbers as JSON (enter), "
             "CSV or NPZ, or a figure for a paper as SVG, PDF or PNG; o says how figures are: ground, size, numbers in "
             "the cells, several heads in a row.", "App",
-            footer="export", also="svg csv json npz pdf png save write file figure"),
+            footer="export", also="svg csv json npz pdf png write file figure"),
     Command("copy", ("y",), "copy", "copy", "Copy the cell, its row or column, all of the picture, the list beside "
             "it, the prompt, the shell command that exports this very view, or Python code with TransformerLens that "
             "gives the same numbers: to the terminal's clipboard and to a file.", "App",

@@ -182,14 +182,14 @@ class Palette(CommandPalette, Once[None]):
 
 
 def rank(query: str, entry: Entry) -> float:
-    """How well a command answers to words: its other names, the beginning of its name, words of it, words of its help;
+    """How well a command answers to words: its name, its other names, how its name begins, words of it and of its help;
     0 where it does not. Letters scattered over a sentence are no answer."""
     wanted = query.lower().strip()
     label, words = entry.label.lower(), wanted.split()
     texts = (f"{label} {entry.id.replace('_', ' ')}", entry.help.lower())
-    if wanted in entry.also.split():
-        return 5.0
     if wanted in (label, entry.id):
+        return 5.0
+    if wanted in entry.also.split():
         return 4.0
     if label.startswith(wanted):
         return 3.0
