@@ -83,7 +83,7 @@ async def test_it_is_offered_on_the_first_start_alone(tmp_path: Path, monkeypatc
         assert notice(explorer) == "", "gone with the next view"
     path = tmp_path / "config.toml"
     path.write_text("welcome = true\n")
-    assert "it has no option 'welcome'" in config.load(path).notice
+    assert "there is no option 'welcome'" in config.load(path).notice
 
 
 def test_every_step_has_words() -> None:
