@@ -56,7 +56,7 @@ class KeysFooter(Footer):
             await super().recompose()
 
     def _made_of(self) -> tuple[object, ...]:
-        bindings = self.screen.active_bindings.values() if self._bindings_ready else ()
+        bindings = self.screen.active_bindings.values() if self._known else ()
         shown = [(each.binding, each.enabled, each.tooltip) for each in bindings if each.binding.show]
         offers, without = self._here()
         return self._known, shown, [*offers], [*without]
