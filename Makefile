@@ -40,9 +40,11 @@ run: $(RUNTIME)
 
 # Cheapest first; the tests' own summary is the last thing printed.
 # Unit, Pilot and snapshot tests share the cores; what drives real terminals and counts seconds has the machine alone.
-ALONE := tests/e2e tests/cluster tests/test_wheel.py tests/test_imports.py tests/test_cli.py
+# A Pilot sleeps after each key for a third of a test's time: half as many workers again as cores use it.
+WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )))
+ALONE := tests/e2e tests/cluster tests/test_wheel.py tests/test_cli.py
 test: lint
-	$(BIN)/python -m pytest -n auto --dist loadfile $(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS)
 	$(BIN)/python -m pytest $(ALONE) $(PYTEST_ARGS)
 
 lint: $(CHECKS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textual.widgets._footer import FooterKey
+
 from tests.app.driving import driven, pressed, until
 from tui.explorer import Explorer
 from tui.views.footer import KeysFooter
@@ -28,3 +30,20 @@ async def test_it_goes_with_what_has_the_keys_and_leaves_out_what_means_nothing(
         await until(pilot, lambda: words(explorer).lstrip().startswith("enter run"))
         await pilot.press("escape")
         await until(pilot, lambda: words(explorer).lstrip().startswith("? help"))
+
+
+async def test_the_keys_that_stand_there_stay_where_no_other_would() -> None:
+    async with driven() as (explorer, pilot):
+        await until(pilot, lambda: "m mode" in words(explorer))
+        before = [*explorer.query(FooterKey)]
+        assert before
+        await pressed(explorer, pilot, "down")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: explorer.app.screen is not explorer)
+        await pressed(explorer, pilot, "escape")
+        explorer.refresh_bindings()
+        await pressed(explorer, pilot, "up")
+        assert [*explorer.query(FooterKey)] == before
+        await pressed(explorer, pilot, "3")
+        await until(pilot, lambda: "mode" not in words(explorer))
+        assert not {*before} & {*explorer.query(FooterKey)}

@@ -35,6 +35,8 @@ class KeysFooter(Footer):
         self._known = False
         """Whether the screen's keys are known: nothing is shown before."""
         self._told: tuple[Sequence[Offer], Sequence[str]] = (), ()
+        self._drawn_of: tuple[object, ...] = ()
+        """What the keys that stand there were made of."""
 
     def renew(self) -> None:
         """Another page is shown: its keys, where they are others.
@@ -48,7 +50,19 @@ class KeysFooter(Footer):
         self._known = True
         super().bindings_changed(screen)
 
+    async def recompose(self) -> None:
+        """Only where other keys would stand there: each is a widget, and each change of the focus asks for all anew."""
+        if self.is_attached and self._drawn_of != self._made_of():
+            await super().recompose()
+
+    def _made_of(self) -> tuple[object, ...]:
+        bindings = self.screen.active_bindings.values() if self._known else ()
+        shown = [(each.binding, each.enabled, each.tooltip) for each in bindings if each.binding.show]
+        offers, without = self._here()
+        return self._known, shown, [*offers], [*without]
+
     def compose(self) -> ComposeResult:
+        self._drawn_of = self._made_of()
         self._told = offers, without = self._here()
         for one in offers if self._known else ():
             yield FooterKey(one.key, one.shown, one.word, one.action).data_bind(compact=Footer.compact)
