@@ -154,7 +154,9 @@ class Soak:
         if shown is None or made.picture is None:
             self.report.empty += shown is made.picture
             return "" if shown is made.picture else f"shown: {shown is not None}, fresh: {made.said}\n{terminal.text}"
-        return differs(shown, made.picture)
+        if said := differs(shown, made.picture):
+            said += f"\n{shown['view']}: {shown['quantity']}, {shown['convention']}\n{chosen(kept)}"
+        return said
 
     def _exported(self, folder: Path) -> dict[str, Any] | None:
         """What ``e`` writes as JSON; None where it says that there is nothing."""
@@ -217,3 +219,8 @@ class Soak:
         terminal.settle(0.3, 30)
         terminal.press("enter")
         terminal.wait_for(lambda text: PALETTE not in text and says in text, 30)
+
+
+def chosen(session: Path) -> str:
+    """What a session has chosen, on one line."""
+    return json.dumps(json.loads(session.read_text("utf-8"))["selection"], ensure_ascii=False)

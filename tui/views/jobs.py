@@ -84,10 +84,10 @@ class Jobs(ModalScreen[None], Once[None]):
     def on_mount(self) -> None:
         self.query_one(OptionList).focus()
         self.set_interval(EVERY, self._read_anew)
-        self.call_after_refresh(self._read_anew)  # its columns have their widths then
+        self.once_laid_out(self._read_anew)  # its columns have their widths then
 
     def on_resize(self, event: events.Resize) -> None:
-        self.call_after_refresh(self._lay)
+        self.once_laid_out(self._lay)
 
     @property
     def chosen(self) -> Row | None:
@@ -101,6 +101,8 @@ class Jobs(ModalScreen[None], Once[None]):
         line.display = bool(sentence)
 
     def _read_anew(self) -> None:
+        if self.closed:
+            return
         before, self._reading = self._reading, self._read()
         if self._reading != before:
             self._lay(before)

@@ -103,12 +103,12 @@ class Models(ModalScreen[None], Once[None]):
     def on_mount(self) -> None:
         self.query_one(Input).focus()
         self._fill()
-        self.call_after_refresh(self._say)
+        self.once_laid_out(self._say)
         self._begin(self)
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.width >= BESIDE, "beside")
-        self.call_after_refresh(self._say)
+        self.once_laid_out(self._say)
 
     @property
     def chosen(self) -> Label | None:
@@ -121,7 +121,7 @@ class Models(ModalScreen[None], Once[None]):
     def on_models_found(self, message: Models.Found) -> None:
         message.stop()
         self._labels += message.labels
-        if self.on_top or self in self.app.screen_stack:
+        if not self.closed:
             if message.done:
                 keys = "enter opens · ↑ ↓ choose · pgup pgdn: the card · esc closes"
                 self.query_one("#models-keys", Static).update(Content(f"{len(self._labels)} found · {keys}"))
