@@ -25,7 +25,7 @@ from tests.soak.walker import Walker
 SMALL = Path(__file__).parent / "small"
 ROUND, EVERY = 25, 10
 """Inputs of a round, after which the program rests; every so manieth picture is compared."""
-WARM = 4
+WARM = 6
 """Readings until what is loaded and cached is there: threads and memory are counted from then on."""
 PALETTE = "tab completes, ↑ what you ran before"
 GROWN = 0.05
@@ -42,6 +42,8 @@ class Life:
     def problem(self) -> str:
         """What is not as it was; empty: nothing."""
         counted = self.readings[WARM:]
+        if os.environ.get("CIRCUIT_TUI_SOAK_TALK"):
+            print(self.name, [(one.inputs, round(one.own), one.count) for one in self.readings], flush=True)
         if abs(share := growth(self.readings, WARM)) > GROWN:
             return f"{self.name}: memory {share:+.1%}: {[round(one.own) for one in self.readings]} MB"
         if len({one.count for one in counted}) > 1:

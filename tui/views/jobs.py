@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 
 from ..text import shorten, width
 from .once import Once
+from .options import Options
 
 EVERY = 0.5
 """Seconds between two readings."""
@@ -77,7 +78,7 @@ class Jobs(ModalScreen[None], Once[None]):
             box.border_title = "Jobs"
             yield Static(id="jobs-lines")
             yield Static(id="jobs-heading")
-            yield OptionList(compact=True, markup=False)
+            yield Options(compact=True, markup=False)
             yield Static(id="jobs-said")
             yield Static(Content("x stops a job, or asks for it again · ↑ ↓ choose · esc closes"), id="jobs-keys")
 

@@ -18,6 +18,7 @@ from ..label import Label, short
 from ..shelf import matching
 from .field import Field
 from .once import Once
+from .options import Options
 
 Lines = Sequence[tuple[str, str, str]]
 """A card: (what, value, style)."""
@@ -92,7 +93,7 @@ class Models(ModalScreen[None], Once[None]):
             field.cursor_blink = False
             yield field
             with Container(id="models-body"):
-                listing = OptionList(compact=True, markup=False)
+                listing = Options(compact=True, markup=False)
                 listing.can_focus = False  # the field keeps the keys
                 yield listing
                 with VerticalScroll() as scroll:
