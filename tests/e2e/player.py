@@ -144,10 +144,13 @@ class Run:
         terminal.resize(121, 40)
         terminal.settle(1, LOAD)
         self.check()
-        for _ in range(6):
-            terminal.send(ESCAPE)
-            time.sleep(0.1)
-        terminal.settle(0.5, LOAD)
+        for _ in range(5):  # a dialog that is still being made may come to stand on top after them
+            for _ in range(6):
+                terminal.send(ESCAPE)
+                time.sleep(0.1)
+            terminal.settle(0.5, LOAD)
+            if ": commands" in terminal.text:
+                break
         terminal.wait_for(": commands", LOAD)  # no dialog has the keys, nor has the prompt
 
     def check(self) -> None:

@@ -42,8 +42,6 @@ class Life:
     def problem(self) -> str:
         """What is not as it was; empty: nothing."""
         counted = self.readings[WARM:]
-        if os.environ.get("CIRCUIT_TUI_SOAK_TALK"):
-            print(self.name, [(one.inputs, round(one.own), one.count) for one in self.readings], flush=True)
         if abs(share := growth(self.readings, WARM)) > GROWN:
             return f"{self.name}: memory {share:+.1%}: {[round(one.own) for one in self.readings]} MB"
         if len({one.count for one in counted}) > 1:
@@ -66,6 +64,8 @@ class Report:
     compared: int = 0
     empty: int = 0
     """Of those compared: where there was nothing to show, here as there."""
+    again: int = 0
+    """Keys that had to be pressed twice at rest."""
     starts: int = 0
     lives: list[Life] = field(default_factory=list)
 
@@ -75,7 +75,7 @@ class Report:
                ("cancellations", str(self.cancelled)), ("questions answered with rubbish", str(self.rubbish)),
                ("lines cut", str(self.cuts)), ("pictures", str(self.pictures)),
                ("compared with a fresh computation", f"{self.compared} ({self.empty} with nothing to show)"),
-               ("starts", str(self.starts))]  # fmt: skip
+               ("keys pressed twice at rest", str(self.again)), ("starts", str(self.starts))]  # fmt: skip
         for life in self.lives:
             counted = life.readings[WARM:]
             if len(counted) > 1:
@@ -114,6 +114,8 @@ class Soak:
                     self._compare()
                     self._read()
             run.check()
+        except AssertionError as problem:
+            raise AssertionError(run.report(f"{problem}\n{self._stacks()}")) from None
         finally:
             report.seconds, report.inputs, report.starts = time.monotonic() - begun, len(run.sent), run.starts
             report.switches, report.cancelled = self._walker.switches, self._walker.cancelled
@@ -121,6 +123,14 @@ class Soak:
         for life in report.lives:
             assert not (problem := life.problem()), run.report(problem)
         return report
+
+    def _stacks(self) -> str:
+        """Where every thread of the program is."""
+        terminal, before = self._run.terminal, len(self._run.log)
+        if terminal.process.poll() is None:
+            terminal.signal(signal.SIGABRT)  # faulthandler writes them to the log
+            terminal.process.wait(10)
+        return self._run.log[before:]
 
     def close(self) -> None:
         """End the program."""
@@ -148,7 +158,8 @@ class Soak:
         home, terminal = self._run.home, self._run.terminal
         kept = home / "state" / "circuit-tui" / "sessions" / "named" / "picture.json"
         kept.unlink(missing_ok=True)
-        self._type("save picture", "saved in")
+        self._type("save picture", "")
+        terminal.wait_for(lambda _: kept.is_file(), 30)
         shown = self._exported(home / "work")
         os.environ["XDG_STATE_HOME"] = str(home / "state")
         made = fresh(kept, home / "work")
@@ -198,6 +209,9 @@ class Soak:
                 life = Life(whole)
                 self.report.lives.append(life)
             life.readings.append(reading(pid, len(self._run.sent)))
+            if "CIRCUIT_TUI_SOAK_TALK" in os.environ:
+                os.kill(pid, signal.SIGUSR1)
+                print(whole, life.readings[-1], flush=True)
 
     # --- at rest -----------------------------------------------------------------------------------------------------
 
@@ -215,7 +229,13 @@ class Soak:
         """A command of the palette."""
         terminal = self._run.terminal
         terminal.press(":")
-        terminal.wait_for(PALETTE, 30)
+        try:
+            terminal.wait_for(PALETTE, 10)
+        except AssertionError:  # a dialog that was still on its way had the key: once more
+            self.report.again += 1
+            self._run.free()
+            terminal.press(":")
+            terminal.wait_for(PALETTE, 30)
         terminal.send(command)
         terminal.wait_for(command, 30)
         terminal.settle(0.3, 30)
