@@ -70,7 +70,8 @@ def _apart(one: Any, other: Any, where: str) -> str:
     if isinstance(one, dict) and isinstance(other, dict):
         return differs(one, other) and f"{where}.{differs(one, other)}"
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        return next(filter(None, (_apart(*pair, f"{where}[{at}]") for at, pair in enumerate(zip(one, other, strict=True)))), "")
+        pairs = enumerate(zip(one, other, strict=True))
+        return next(filter(None, (_apart(*pair, f"{where}[{at}]") for at, pair in pairs)), "")
     return "" if one == other else f"{where}: {str(one)[:200]!r} and {str(other)[:200]!r}"
 
 

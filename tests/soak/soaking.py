@@ -199,10 +199,10 @@ class Soak:
 
     def _life(self) -> None:
         """A reading of every process there is; another process begins another life."""
-        pids = {"screen": self._run.terminal.process.pid}
+        pids = [("screen", self._run.terminal.process.pid)]
         if self._far is not None:
-            pids |= {"keeper": pid for pid in self._far.keepers()}
-        for name, pid in pids.items():
+            pids += [("keeper", pid) for pid in self._far.keepers()]
+        for name, pid in pids:
             whole = f"{name} {pid}"
             life = next((one for one in self.report.lives if one.name == whole), None)
             if life is None:
@@ -210,7 +210,6 @@ class Soak:
                 self.report.lives.append(life)
             life.readings.append(reading(pid, len(self._run.sent)))
             if "CIRCUIT_TUI_SOAK_TALK" in os.environ:
-                os.kill(pid, signal.SIGUSR1)
                 print(whole, life.readings[-1], flush=True)
 
     # --- at rest -----------------------------------------------------------------------------------------------------

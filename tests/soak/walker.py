@@ -1,4 +1,4 @@
-"""What is sent: all that ``Player`` draws, other models, cancellations, and questions that are answered with rubbish."""
+"""What is sent: all that ``Player`` draws, other models, cancellations, and questions answered with rubbish."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from tests.e2e.player import ESCAPE, TEXTS, Player
 from tests.faults import grammar
 
-ASKING = [*"APOGI/;t", '"', "~", "R", ":answer\r", ":sort ", ":find ", ":continuation ", ":h ", ":pos ", ":save ", ":open "]
+ASKING = [
+    *"APOGI/;t", '"', "~", "R",
+    *(":answer\r", ":sort ", ":find ", ":continuation ", ":h ", ":pos ", ":save ", ":open "),
+]  # fmt: skip
 """What asks something, or begins what is asked."""
 LONG = [*"79KVYQ", "1", ":induction\r", "/king>prince\r", "/France>Paris, king>queen\r", ":prompts capital\r"]
 """What takes a while."""

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
-from ..text import shorten, visible
+from ..text import plain, shorten, visible
 from .once import Once
 from .options import Options
 
@@ -64,7 +64,7 @@ class LogScreen(ModalScreen[None], Once[None]):
             act()
 
     def _say(self) -> None:
-        self.query_one("#log-said", Static).update(Content(self._write()))
+        self.query_one("#log-said", Static).update(Content(plain(self._write())))
 
 
 def _line(when: str, line: str) -> Content:

@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from ..label import Label, short
 from ..shelf import matching
+from ..text import plain
 from .field import Field
 from .once import Once
 from .options import Options
@@ -139,12 +140,12 @@ class Models(ModalScreen[None], Once[None]):
         if text and not exact:
             free = Label(text, text, "", "")
             self._rows["typed"] = free
-            options.append(Option(Content.assemble("open ", (f"“{text}”", "bold")), id="typed"))
+            options.append(Option(Content.assemble("open ", (f"“{plain(text)}”", "bold")), id="typed"))
         group = ""
         for number, one in enumerate(matched):
             if one.group != group:
                 group = one.group
-                options.append(Option(Content.styled(group, "bold $accent"), disabled=True))
+                options.append(Option(Content.styled(plain(group), "bold $accent"), disabled=True))
             self._rows[f"model-{number}"] = one
             options.append(Option(self._line(one), id=f"model-{number}"))
         listing = self.query_one(OptionList)
@@ -167,14 +168,14 @@ class Models(ModalScreen[None], Once[None]):
     def _line(self, one: Label) -> Content:
         mark = ("● ", "$text-success") if self._is_open(one) else ("✗ ", "$text-error") if one.trouble else ("  ", "")
         size = f"  {short(one.parameters)}" if one.parameters else ""
-        return Content.assemble(mark, (one.name, "$text-muted" if one.trouble else ""), (size, "$text-muted"))
+        return Content.assemble(mark, (plain(one.name), "$text-muted" if one.trouble else ""), (size, "$text-muted"))
 
     def _say(self) -> None:
         """The card of the model under the cursor, what is long on below itself."""
         one, lines = self.chosen, []
         room = max(20, self.query_one(VerticalScroll).size.width - INDENT - 1)
         for what, value, style in self._card(one) if one is not None else ():
-            text = f"\n{' ' * INDENT}".join(wrap(value, room))
+            text = f"\n{' ' * INDENT}".join(wrap(plain(value), room))
             lines.append(Content.assemble((f"{what:<{INDENT}}", "$text-muted"), (text, style)))
         if one is None:
             lines.append(Content.styled("no model is called so" if self._text.strip() else "", "$text-muted"))
