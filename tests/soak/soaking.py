@@ -64,6 +64,8 @@ class Report:
     compared: int = 0
     empty: int = 0
     """Of those compared: where there was nothing to show, here as there."""
+    stopped: int = 0
+    """Of those compared: where a part was shown, as the file says, since the rest was stopped."""
     again: int = 0
     """Keys that had to be pressed twice at rest."""
     starts: int = 0
@@ -74,7 +76,8 @@ class Report:
         out = [("seconds", f"{self.seconds:.0f}"), ("inputs", str(self.inputs)), ("model switches", str(self.switches)),
                ("cancellations", str(self.cancelled)), ("questions answered with rubbish", str(self.rubbish)),
                ("lines cut", str(self.cuts)), ("pictures", str(self.pictures)),
-               ("compared with a fresh computation", f"{self.compared} ({self.empty} with nothing to show)"),
+               ("compared with a fresh computation",
+                f"{self.compared} ({self.empty} with nothing to show, {self.stopped} stopped)"),
                ("keys pressed twice at rest", str(self.again)), ("starts", str(self.starts))]  # fmt: skip
         for life in self.lives:
             counted = life.readings[WARM:]
@@ -167,6 +170,9 @@ class Soak:
         if shown is None or made.picture is None:
             self.report.empty += shown is made.picture
             return "" if shown is made.picture else f"shown: {shown is not None}, fresh: {made.said}\n{terminal.text}"
+        if shown.pop("partial", False):  # esc has stopped it, and what there was is kept
+            self.report.stopped += 1
+            return ""
         if said := differs(shown, made.picture):
             said += f"\n{shown['view']}: {shown['quantity']}, {shown['convention']}\n{chosen(kept)}"
         return said

@@ -215,8 +215,8 @@ class Commands(Provider):
         for name, sentence, go in self._directory.places(query):
             yield Hit(FIRST, Content(plain(name + means)), go, typed, sentence)  # a name may look like markup
         for at, completion in enumerate(await self._directory.completions(typed)):
-            yield Hit(COMPLETION - 1e-3 * at, Content(plain(completion.text)), self._goes_on(completion), completion.text,
-                      completion.sentence)  # fmt: skip
+            shown = Content(plain(completion.text))
+            yield Hit(COMPLETION - 1e-3 * at, shown, self._goes_on(completion), completion.text, completion.sentence)
         for name, sentence, go in self._directory.values(query):
             yield Hit(VALUE, Content(plain(name + means)), go, typed, sentence)
         matcher = self.matcher(query)
