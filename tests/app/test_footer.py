@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
+from textual.widgets._footer import FooterKey
 
 from tests.app.driving import driven, pressed, until
 from tui.explorer import Explorer
@@ -32,3 +35,14 @@ async def test_it_goes_with_what_has_the_keys_and_leaves_out_what_means_nothing(
         await until(pilot, lambda: words(explorer).lstrip().startswith("enter run"))
         await pilot.press("escape")
         await until(pilot, lambda: words(explorer).lstrip().startswith("? help"))
+
+
+async def test_keys_that_were_shown_once_are_let_go_of() -> None:
+    async with driven() as (explorer, pilot):
+        counts = []
+        for _ in range(2):
+            for _ in range(5):
+                await pressed(explorer, pilot, "i", "escape", "tab")
+            gc.collect()
+            counts.append(sum(isinstance(one, FooterKey) for one in gc.get_objects()))
+        assert counts[1] <= counts[0] + 40, counts

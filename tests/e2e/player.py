@@ -140,6 +140,7 @@ class Run:
         """Out of whatever dialog or field has the keys, at a size of its own: it has taken all that was sent."""
         terminal = self.terminal
         terminal.send("\x1b[201~")  # ends a paste of which a slow machine has read half a bracket
+        terminal.send("\x1b[I")  # the window has the focus: nobody types into one that has not
         terminal.resize(119, 39)  # it may have that size already, and would paint nothing anew
         time.sleep(0.3)
         terminal.forget()

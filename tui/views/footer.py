@@ -49,6 +49,8 @@ class KeysFooter(Footer):
         super().bindings_changed(screen)
 
     def compose(self) -> ComposeResult:
+        if self.is_mounted:
+            self.mutate_reactive(Footer.compact)  # else Textual keeps every key that was ever bound to it
         self._told = offers, without = self._here()
         for one in offers if self._known else ():
             yield FooterKey(one.key, one.shown, one.word, one.action).data_bind(compact=Footer.compact)
