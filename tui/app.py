@@ -132,6 +132,8 @@ class CircuitApp(App[None]):
         self._errors: deque[float] = deque(maxlen=ERRORS)
         """When the last ones were, on the monotonic clock."""
         self._is_drawn = False
+        self.unkept: list[str] = []
+        """What could not be kept when the app ended, a sentence each."""
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = options.theme if options.theme in self.available_themes else DARK.name
@@ -228,9 +230,10 @@ class CircuitApp(App[None]):
 
     def _keep(self) -> None:
         """Write what the user would miss; notes have been written when they were made."""
-        write_history(self.explorer.prompting.history)
-        write_history(self.explorer.directory.history, "commands")
         self.explorer.keeping.flush()
+        said = (self.explorer.keeping.unkept, write_history(self.explorer.prompting.history),
+                write_history(self.explorer.directory.history, "commands"))  # fmt: skip
+        self.unkept = [*filter(None, said)]
 
     def survive(self, error: Exception) -> bool:
         """Log and say an error that was raised in a handler. False: it is to end the app, at once. So it is in a test

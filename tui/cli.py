@@ -354,7 +354,10 @@ def _run(opt: Options, log: int, reached: Reached | None) -> int:
             logging.exception("the app ended on an error")
             warden.restore_terminal()
             return 1
-        return app.return_code or 0
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        for sentence in app.unkept:
+            process.fail(sentence, 1)
+    return app.return_code or 0
 
 
 def _open_log(opt: Options) -> int:

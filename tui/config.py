@@ -281,20 +281,22 @@ def read_history(of: str = "prompts") -> list[str]:
     return prompts[-HISTORY_LENGTH:]
 
 
-def write_history(prompts: list[str], of: str = "prompts") -> bool:
-    """Keep the last of what was typed for the next run. False, and nothing half-written, where there is no room or no
-    right."""
+def write_history(prompts: list[str], of: str = "prompts") -> str:
+    """Keep the last of what was typed for the next run. Empty, or a sentence: that there is no room or no right, and
+    then nothing is half-written."""
     path = _history_file(of)
     scratch = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         scratch.write_text("".join(f"{json.dumps(prompt)}\n" for prompt in prompts[-HISTORY_LENGTH:]), "utf-8")
         scratch.replace(path)
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(OSError):
             scratch.unlink()
-        return False
-    return True
+        if not prompts:
+            return ""
+        return f"The {of} typed cannot be kept in {path} ({error.strerror or error}): make room there."
+    return ""
 
 
 def _history_file(of: str) -> Path:

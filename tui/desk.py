@@ -125,7 +125,9 @@ class Desk(Horizontal):
                 self._beside.remove()
                 self._beside = None
             return
-        if self._beside is None:
+        if self._beside is None and self.query("#pinned"):
+            self.call_after_refresh(self._draw_pinned)  # that of the pin before is still being taken away
+        elif self._beside is None:
             self._beside = MainView("pinned", follows=True)
             self.mount(self._beside, after=self.main)
             self.call_after_refresh(self._draw_pinned)

@@ -73,8 +73,10 @@ def document(result: Result, model: ModelInfo, tokens: Tokens | None, prompt: st
     if isinstance(result, Tokens):
         tokens = result
     header = _header(result, model)
+    so_far = {"partial": True} if header.partial else {}
     out: dict[str, Any] = {
         "view": header.view,
+        **so_far,
         "model": model.name,
         "head": header.head,
         "prompt": prompt,

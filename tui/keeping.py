@@ -102,6 +102,11 @@ class Keeping:
         """Write what is not written yet, from any thread."""
         self._saver.flush()
 
+    @property
+    def unkept(self) -> str:
+        """Why the session is not in its file; empty: it is, as far as it was to be."""
+        return self._saver.problem
+
     def close(self) -> None:
         """The app ends."""
         self._saver.close()

@@ -52,6 +52,11 @@ class Saver:
         self._thread: threading.Thread | None = None
         self._problem = ""
 
+    @property
+    def problem(self) -> str:
+        """What went wrong the last time; empty: nothing did."""
+        return self._problem
+
     def own(self, path: Path) -> None:
         """What is in that file is on the screen now."""
         self._own.add(path)

@@ -29,7 +29,7 @@ from .page import offered
 from .results import ModelInfo, ModelKey, Tokens
 from .selection import Selection
 from .spelling import Spelling
-from .text import shorten, visible
+from .text import plain, shorten, visible
 
 VERSION = 1
 MARK = "circuit-tui session"
@@ -43,7 +43,10 @@ _NOBODY = ModelKey("", "", "", "")
 
 
 class Unreadable(ValueError):
-    """Why a session cannot be opened: one sentence."""
+    """Why a session cannot be opened: one sentence, whatever names and values the file has in it."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(plain(sentence))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from . import needs, pages
+from .arrange import difference
 from .contrast import here_on
 from .engine.jobs import Job
 from .framing import FigureLook
@@ -67,7 +68,7 @@ class Sharing:
     def files(self) -> None:
         """Ask what file the view is to become; the first is there at one more key."""
         s = self._scene.selection
-        if (result := self._scene.wishes.cached(needs.shown(s))) is None:
+        if (result := self._numbers(s)) is None:
             self._notice.say(NOTHING)
             return
         self._shown = s, result
@@ -76,6 +77,14 @@ class Sharing:
         entries += [Entry(key, name, str(look), self._no_row(s, look)) for key, (_, name) in _FIGURES.items()]
         entries.append(Entry(SETTINGS, "how figures are", "ground, size, numbers in cells, heads in a row"))
         self._screen.app.push_screen(Menu("Write to a file here", entries), self._write)
+
+    def _numbers(self, s: Selection) -> Result | None:
+        """What is shown, in the shape that exports have; None while it is not known."""
+        known = [self._scene.wishes.cached(job) for job in dict.fromkeys(needs.pictured(s))]
+        if not known or None in known:
+            return None
+        first, *base = known
+        return difference(first, *base, ranked=False) if base else first
 
     @staticmethod
     def _no_row(s: Selection, look: FigureLook) -> str:

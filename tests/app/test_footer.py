@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from textual.widgets._footer import FooterKey
 
 from tests.app.driving import driven, pressed, until
@@ -47,3 +49,14 @@ async def test_the_keys_that_stand_there_stay_where_no_other_would() -> None:
         await pressed(explorer, pilot, "3")
         await until(pilot, lambda: "mode" not in words(explorer))
         assert not {*before} & {*explorer.query(FooterKey)}
+
+
+async def test_keys_that_were_shown_once_are_let_go_of() -> None:
+    async with driven() as (explorer, pilot):
+        counts = []
+        for _ in range(2):
+            for _ in range(5):
+                await pressed(explorer, pilot, "i", "escape", "tab")
+            gc.collect()
+            counts.append(sum(isinstance(one, FooterKey) for one in gc.get_objects()))
+        assert counts[1] <= counts[0] + 40, counts

@@ -195,3 +195,16 @@ def test_snapshot(snap_compare: Callable[..., bool], size: tuple[int, int], monk
         await pilot.pause()
 
     assert snap_compare(app, run_before=run, terminal_size=size)
+
+
+@pytest.mark.parametrize("key", ["J", "y", "e"])
+async def test_a_page_of_a_list_that_has_no_room(key: str) -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press(key)
+        await pilot.pause()
+        await pilot.resize_terminal(3, 30)
+        await pilot.press("pagedown", "pageup")
+        await pilot.resize_terminal(1, 1)
+        await pilot.press("pagedown", "pageup", "escape")
+        await pilot.pause()
+        assert explorer.app.screen is explorer

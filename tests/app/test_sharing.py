@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,11 @@ import pytest
 from textual.drivers.headless_driver import HeadlessDriver
 from textual.widgets import OptionList
 
-from tests.app.driving import driven, notice, pressed, settled, until
-from tests.app.recorded import RecordedBench
-from tui import clipboard
+from tests.app.driving import drawn, driven, notice, pressed, settled, until
+from tests.app.recorded import KEY, RecordedBench, info
+from tui import clipboard, formats
 from tui.config import state_directory
-from tui.engine.jobs import Pattern
+from tui.engine.jobs import Pattern, Run
 from tui.explorer import Explorer
 from tui.views.ask import Ask
 from tui.views.menu import Menu
@@ -136,6 +137,28 @@ async def test_a_difference_has_no_command_of_its_own() -> None:
         await pilot.press("s")
         await pilot.pause()
         assert "d shows the changed or the clean model" in str(menu(explorer).query_one("#menu-why").render())
+
+
+def test_a_file_says_that_it_holds_a_part() -> None:
+    grid = RecordedBench().compute(Pattern(Run(KEY, (0, 1, 2), True), 0, 0), None)
+    for partial in (False, True):
+        part = replace(grid, header=replace(grid.header, partial=partial))
+        assert json.loads(formats.encode(part, "json", info())).get("partial", False) is partial
+
+
+async def test_the_numbers_of_a_difference_are_written_as_it_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with driven() as (explorer, pilot):
+        await pressed(explorer, pilot, "a", "right_square_bracket", "d", "d")
+        shown = drawn(explorer)
+        await pressed(explorer, pilot, "e", "j")
+        await until(pilot, lambda: "written" in notice(explorer))
+    (file,) = tmp_path.glob("*.json")
+    made = json.loads(file.read_text("utf-8"))
+    assert made["quantity"] == shown.header.quantity
+    np.testing.assert_allclose(np.array(made["values"], float), shown.values)
 
 
 async def test_arrows_and_enter_and_clicks_take_entries_and_esc_closes(sent: list[str]) -> None:

@@ -49,7 +49,7 @@ def test_a_session_outlives_a_signal_and_a_lost_terminal_and_gives_the_same_numb
         terminal.press("3", "}", "}", "a", "n")
         terminal.wait_for("L0H2 · OV")
         terminal.settle()
-        terminal.press("e")
+        terminal.press("e", "enter")
         terminal.wait_for("written:")
         terminal.press(":", *"log", "enter")
         terminal.wait_for("esc closes")

@@ -63,6 +63,8 @@ class KeysFooter(Footer):
 
     def compose(self) -> ComposeResult:
         self._drawn_of = self._made_of()
+        if self.is_mounted:
+            self.mutate_reactive(Footer.compact)  # else Textual keeps every key that was ever bound to it
         self._told = offers, without = self._here()
         for one in offers if self._known else ():
             yield FooterKey(one.key, one.shown, one.word, one.action).data_bind(compact=Footer.compact)

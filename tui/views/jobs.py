@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 
 from ..text import shorten, width
 from .once import Once
+from .options import Options
 
 EVERY = 0.5
 """Seconds between two readings."""
@@ -77,17 +78,17 @@ class Jobs(ModalScreen[None], Once[None]):
             box.border_title = "Jobs"
             yield Static(id="jobs-lines")
             yield Static(id="jobs-heading")
-            yield OptionList(compact=True, markup=False)
+            yield Options(compact=True, markup=False)
             yield Static(id="jobs-said")
             yield Static(Content("x stops a job, or asks for it again · ↑ ↓ choose · esc closes"), id="jobs-keys")
 
     def on_mount(self) -> None:
         self.query_one(OptionList).focus()
         self.set_interval(EVERY, self._read_anew)
-        self.call_after_refresh(self._read_anew)  # its columns have their widths then
+        self.once_laid_out(self._read_anew)  # its columns have their widths then
 
     def on_resize(self, event: events.Resize) -> None:
-        self.call_after_refresh(self._lay)
+        self.once_laid_out(self._lay)
 
     @property
     def chosen(self) -> Row | None:
@@ -101,6 +102,8 @@ class Jobs(ModalScreen[None], Once[None]):
         line.display = bool(sentence)
 
     def _read_anew(self) -> None:
+        if self.closed:
+            return
         before, self._reading = self._reading, self._read()
         if self._reading != before:
             self._lay(before)

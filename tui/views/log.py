@@ -11,8 +11,9 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
-from ..text import shorten, visible
+from ..text import plain, shorten, visible
 from .once import Once
+from .options import Options
 
 LONGEST = 200
 """Columns of a line that are shown: a vector's numbers would fill the screen."""
@@ -39,7 +40,7 @@ class LogScreen(ModalScreen[None], Once[None]):
     def compose(self) -> ComposeResult:
         with Vertical() as box:
             box.border_title = "What was done"
-            yield OptionList(*(_line(when, line) for when, line in self._lines), compact=True, markup=False)
+            yield Options(*(_line(when, line) for when, line in self._lines), compact=True, markup=False)
             yield Static(Content("w writes it to a file that circuit-tui export --replay takes · esc closes"),
                          id="log-said")  # fmt: skip
 
@@ -63,7 +64,7 @@ class LogScreen(ModalScreen[None], Once[None]):
             act()
 
     def _say(self) -> None:
-        self.query_one("#log-said", Static).update(Content(self._write()))
+        self.query_one("#log-said", Static).update(Content(plain(self._write())))
 
 
 def _line(when: str, line: str) -> Content:

@@ -14,6 +14,7 @@ from textual.widgets import OptionList, Static
 
 from .frame import send_changes
 from .once import Once
+from .options import Options
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Menu(ModalScreen[str], Once[str]):
         self.entries = tuple(entries)
         self._title, self._taken = title, False
         self._at = next((at for at, entry in enumerate(self.entries) if not entry.why_not), 0)
-        self._listing = OptionList(*map(self._line, self.entries), compact=True, markup=False)
+        self._listing = Options(*map(self._line, self.entries), compact=True, markup=False)
         self._listing.can_focus = False  # the screen has the keys
         self._why = Static(id="menu-why")
 

@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.widgets import Input, OptionList
 from textual.worker import Worker, WorkerState
 
+from ..text import plain
 from .help import Entry
 from .once import Once
 
@@ -212,12 +213,12 @@ class Commands(Provider):
         typed, query = query, self._directory.expanded(query)
         means = f" = {query}" if query != typed else ""
         for name, sentence, go in self._directory.places(query):
-            yield Hit(FIRST, Content(name + means), go, typed, sentence)  # a name may look like markup
+            yield Hit(FIRST, Content(plain(name + means)), go, typed, sentence)  # a name may look like markup
         for at, completion in enumerate(await self._directory.completions(typed)):
-            yield Hit(COMPLETION - 1e-3 * at, Content(completion.text), self._goes_on(completion), completion.text,
-                      completion.sentence)  # fmt: skip
+            shown = Content(plain(completion.text))
+            yield Hit(COMPLETION - 1e-3 * at, shown, self._goes_on(completion), completion.text, completion.sentence)
         for name, sentence, go in self._directory.values(query):
-            yield Hit(VALUE, Content(name + means), go, typed, sentence)
+            yield Hit(VALUE, Content(plain(name + means)), go, typed, sentence)
         matcher = self.matcher(query)
         for entry in self._directory.entries():
             if (score := rank(query, entry) or 0.1 * matcher.match(entry.label)) > 0:
