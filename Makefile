@@ -12,11 +12,11 @@ RUNTIME := $(VENV)/.installed
 CHECKS := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench demo-model demo-eval screens wheel clean
+.PHONY: help run test lint bench soak demo-model demo-eval screens wheel clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -3
-	@echo "also: make lint bench demo-model demo-eval screens wheel clean; PYTHON=/path/to/python chooses the Python"
+	@echo "also: make lint bench soak demo-model demo-eval screens wheel clean; PYTHON=/path/to/python chooses the Python"
 
 $(BIN)/python:
 	@command -v "$(PYTHON)" >/dev/null || { \
@@ -40,9 +40,11 @@ run: $(RUNTIME)
 
 # Cheapest first; the tests' own summary is the last thing printed.
 # Unit, Pilot and snapshot tests share the cores; what drives real terminals and counts seconds has the machine alone.
-ALONE := tests/e2e tests/test_wheel.py tests/test_imports.py tests/test_cli.py
+# A Pilot sleeps after each key for a third of a test's time: half as many workers again as cores use it.
+WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )))
+ALONE := tests/e2e tests/soak tests/faults/test_full_disk.py tests/faults/test_stopped.py tests/faults/test_terminal.py tests/cluster tests/test_wheel.py tests/test_cli.py
 test: lint
-	$(BIN)/python -m pytest -n auto --dist loadfile $(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS)
 	$(BIN)/python -m pytest $(ALONE) $(PYTEST_ARGS)
 
 lint: $(CHECKS)
@@ -52,6 +54,10 @@ lint: $(CHECKS)
 
 bench: $(CHECKS)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+# An hour of random inputs, model switches and cut lines; ARGS="--minutes 5 --seed 3" for less, or others.
+soak: $(CHECKS)
+	$(BIN)/python -m tests.soak $(ARGS)
 
 demo-model: $(CHECKS)
 	$(BIN)/python assets/demo/train.py $(ARGS)

@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,16 @@ os.environ |= {
     "XDG_CONFIG_HOME": f"{_HOME}/config",
     "XDG_STATE_HOME": f"{_HOME}/state",
 }
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_the_test_before() -> None:
+    """No session, notes, circuits, prompts of another test: the app would go on where that one left off."""
+    for kept in Path(f"{_HOME}/state/circuit-tui").glob("*"):
+        if kept.is_dir():
+            shutil.rmtree(kept, ignore_errors=True)
+        elif kept.suffix == ".jsonl":
+            kept.unlink()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

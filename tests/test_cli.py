@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tui import __version__, cli, config, terminal
+from tui import __version__, cli, commands, config, remapping, terminal, toml
 from tui.config import Options
 
 
@@ -118,9 +118,28 @@ class TestConfig:
         assert options == Options(notice=options.notice)
         assert str(file) in options.notice
 
+    def test_every_error_has_its_line_and_the_rest_holds(self, file: Path) -> None:
+        file.write_text('theme = "nord"\nwieghts = "raw"\nthreads = 0\nx = \n[keys]\nquit = 3\nhelp = "f1"\n')
+        found = config.read()
+        lines = [problem.removeprefix(f"{file}:").partition(": ")[0] for problem in found.problems]
+        assert lines == ["2", "3", "4", "6"]
+        assert "the nearest is weights" in found.problems[0]
+        assert "1 to 1024, not 0" in found.problems[1]
+        assert "not valid TOML (Invalid value, column 5)" in found.problems[2]
+        assert 'quit = "f2", not 3' in found.problems[3]
+        assert (found.options.theme, dict(found.options.keys)) == ("nord", {"help": "f1"})
+        assert found.options.origins == {
+            "theme": f"{file}:1", "keys": f"{file}:5", "keys.help": f"{file}:7",
+        }  # fmt: skip
+        assert config.load().notice == f"{found.problems[0]} 3 more: circuit-tui doctor lists them."
+
+    def test_what_a_file_holds_is_obeyed_by_no_terminal(self, file: Path) -> None:
+        file.write_text('"\\u001b[31m" = 1\ntheme = 3\n"a\\u202eb" = "x"\n', "utf-8")
+        assert all(problem.isprintable() for problem in config.read().problems)
+
     def test_file_that_is_no_text(self, file: Path) -> None:
-        file.write_bytes(b"\xff\xfe")
-        assert "UTF-8" in config.load().notice
+        file.write_bytes(b"theme = 'nord'\n\xff\xfe")
+        assert f"{file}:2: this is not UTF-8" in config.load().notice
 
     def test_file_that_is_a_directory(self, file: Path) -> None:
         file.mkdir()
@@ -135,9 +154,9 @@ class TestConfig:
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
         assert config.read_history() == []
         prompts = ["one", "two\nlines", "\x1b[31m é 🎉 \ud800"]
-        assert config.write_history(prompts)
+        assert not config.write_history(prompts)
         assert config.read_history() == prompts
-        assert config.write_history([str(number) for number in range(600)])
+        assert not config.write_history([str(number) for number in range(600)])
         assert config.read_history()[0] == "100"
         with (tmp_path / "circuit-tui" / "prompts.jsonl").open("a") as file:
             file.write("not json\n3\n")
@@ -145,8 +164,67 @@ class TestConfig:
 
     def test_history_that_cannot_be_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
-        assert not config.write_history(["x"])
+        assert "make room there" in config.write_history(["x"])
         assert config.read_history() == []
+
+
+class TestPrint:
+    """``circuit-tui config --print``."""
+
+    @pytest.fixture
+    def file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+        for name, value in (("TERM", "xterm"), ("NO_COLOR", ""), ("COLORTERM", ""), ("TERM_PROGRAM", "")):
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("TMUX", raising=False)
+        path = config.config_file()
+        path.parent.mkdir()
+        return path
+
+    @staticmethod
+    def printed(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tui", "config", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+    def test_each_value_with_where_it_comes_from(self, file: Path) -> None:
+        file.write_text('theme = "nord"\n[keys]\nhead_next = "f2"\nbogus = "x"\n')
+        done = self.printed("--print", "--weights", "raw", "gpt2", "--prompt", "a\x1b[31m\"b")
+        lines = {line.split(" = ")[0]: line for line in done.stdout.splitlines()}
+        assert lines["theme"].endswith(f"# {file}:1")
+        assert lines["weights"].startswith('weights = "raw" ')
+        assert lines["weights"].endswith("# option")
+        assert lines["model"].startswith('model = "gpt2"')
+        assert lines["prompt"].startswith('prompt = "a\\u001b[31m\\"b"')
+        assert lines["# dtype"].endswith("# default")
+        assert lines["# color"].endswith("# default; environment: TERM=xterm, so 256")
+        assert lines["head_next"].endswith(f"# head +; {file}:3")
+        assert lines["# quit"].endswith("# quit; default")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert f"{file}:4: there is no command 'bogus'" in done.stderr
+
+    def test_saved_it_holds_the_same_and_every_comment_is_a_setting(self, file: Path) -> None:
+        first = self.printed("--weights", "raw", "--no-mouse", "--threads", "3", "--prompt", "é \"x\" \\ 🎉")
+        assert first.returncode == 0
+        file.write_text(first.stdout)
+        found = config.read()
+        assert found.problems == ()
+        assert found.options == Options(prompt="é \"x\" \\ 🎉", weights="raw", threads=3, mouse=False)
+        again = self.printed()
+        assert [line.split("#")[0] for line in again.stdout.splitlines()[2:] if line[:1] != "#"] == [
+            line.split("#")[0] for line in first.stdout.splitlines()[2:] if line[:1] != "#"
+        ]
+        keys = first.stdout.partition("[keys]\n")[2].replace("\n# ", "\n").removeprefix("# ")
+        asked = remapping.checked(toml.read(f"[keys]\n{keys}").values["keys"])
+        assert (asked.wrong, asked.remarks) == ({}, {})
+        assert asked.keys == {command.id: command.keys for command in commands.every()}
+
+    def test_path(self, file: Path) -> None:
+        assert self.printed("--path").stdout == f"{file}\n"
+
+    def test_wrong_option(self, file: Path) -> None:
+        done = self.printed("--dtype", "float64")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "circuit-tui config --help" in done.stderr
 
 
 class TestTerminal:

@@ -22,6 +22,7 @@ OWED: frozenset[tuple[str, str]] = frozenset()
 THEIRS = frozenset(
     {"_exit", "_modules"}  # os._exit is documented; torch's _modules: getattr of a bridge makes up what is not there
     | {"_compositor", "_dispatch_message"}  # Textual's: there is no public way to replace what sends and dispatches
+    | {"_driver"}  # Textual's: nor to write to the terminal what is no part of a frame
     | {"border_title", "can_focus", "cursor_blink", "display", "height", "highlighted", "offset"}  # Textual's widgets
     | {"description", "epilog"}  # argparse's parsers
     | {"filename", "writeable"}  # OSError's, and numpy's flags

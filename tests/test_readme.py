@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.readme import table
-from tui import cli, commands, export, flags, pages
+from tui import cli, commands, export, flags, pages, replay
 from tui.page import Page
 from tui.pages.__main__ import export_names, view_table
 
@@ -47,9 +47,13 @@ def test_another_page_would_be_missed() -> None:
 
 @pytest.mark.parametrize("line", EXPORTS)
 def test_its_exports_are_taken(line: str) -> None:
-    parser = cli.Parser()
+    parser, arguments = cli.Parser(), shlex.split(line)[1:]
+    if replay.asked_for(arguments):
+        replay.add_arguments(parser)
+        assert parser.parse_args(arguments).out
+        return
     export.add_arguments(parser)
-    options = parser.parse_args(shlex.split(line)[1:])
+    options = parser.parse_args(arguments)
     flags.check(options, {**export.OTHERS, **pages.exports()}[options.view])
 
 

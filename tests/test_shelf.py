@@ -190,4 +190,4 @@ def test_numbers_are_short(count: int, said: str) -> None:
 
 
 def test_bytes_are_short() -> None:
-    assert (in_bytes(1_620_000_000), in_bytes(47_000_000)) == ("1.62 GB", "47 MB")
+    assert [in_bytes(n) for n in (1_620_000_000, 47_000_000, 3_850, 28)] == ["1.62 GB", "47 MB", "3.85 kB", "28 B"]

@@ -11,15 +11,15 @@ called a handler ends after it, though, and with it the widget, or with the app'
 
 from __future__ import annotations
 
+import asyncio
 import gc
-import itertools
 import logging
 import os
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 from textual import events
 from textual.app import App, ScreenStackError
@@ -30,23 +30,32 @@ from textual.screen import Screen
 from textual.theme import Theme, ThemeProvider
 from textual.worker import WorkerFailed
 
-from . import keys, pages
-from .config import Options, log_file, read_history, source, write_history
+from . import commands, keeping, keys, pages, remapping
+from .browsing import Here, Lists, There
+from .config import Options, first_of, log_file, read_history, source, write_history
 from .engine.bench import Bench
+from .engine.cache import room_for
 from .engine.engine import Engine
 from .engine.events import Done, Event
 from .engine.jobs import Open, Opening
 from .explorer import Explorer
-from .messages import EngineEvent, ExportWanted
+from .messages import CopyWanted, EngineEvent, ExportWanted, FigureWanted
 from .results import ModelInfo
 from .selection import EXAMPLE, Selection
 from .views.palette import Commands, Palette
+
+if TYPE_CHECKING:
+    from .outbox import Outcome
+    from .remote.far import FarEngine
+    from .remote.reach import Reached
 
 DRAW_PAUSE, DRAW_PAUSE_SSH = 0.04, 0.15
 """Seconds between redraws while heads fly by, here and over a slow link."""
 
 ERRORS, ERRORS_WITHIN = 3, 10.0
 """So many errors in so many seconds end the app."""
+
+WELCOME = "new here? :tour (or F4) shows ten keys in two minutes"
 
 DARK = Theme(
     name="circuit-dark", dark=True, primary="#7aa2d6", secondary="#8fb28a", accent="#e0a95c", background="#12151a",
@@ -67,18 +76,37 @@ def make_bench() -> Bench:
     return RealBench()
 
 
+def bench_of(options: Options) -> Callable[[], Bench]:
+    """What makes the bench: of the model on this machine, or on a cluster."""
+    if options.cluster in ("", "off"):
+        return make_bench
+
+    def make() -> Bench:
+        from .cluster.bench import ClusterBench
+        from .cluster.joining import Wish
+        from .views.plot import warm
+
+        warm()
+        return ClusterBench(Wish(options.cluster, options.cluster_workers, options.threads, options.device_map,
+                                 options.max_memory))  # fmt: skip
+
+    return make
+
+
+def far_engine(emit: Callable[[Event], object], reached: Reached) -> tuple[FarEngine, Lists]:
+    """The engine on another machine, and the list of models there."""
+    from .remote.far import FarEngine
+    from .views.plot import warm
+
+    threading.Thread(target=warm, name="plots", daemon=True).start()  # torch is not brought in by anybody here
+    engine = FarEngine(emit, reached)
+    return engine, There(engine, reached.host.short)
+
+
 def opening(options: Options) -> Opening:
     """How the model is opened: what its files say first, and the model itself behind that, unless it is never to be
     loaded."""
     return "weights" if options.weights_only else "stream" if options.stream else "first"
-
-
-def cache_bytes(model: ModelInfo) -> int:
-    """Results of earlier prompts and heads may take twice the memory of the model: the demo computes them anew sooner
-    than anybody comes back to them, and would otherwise fill 1 GiB with 500 prompts. The two forward passes of a long
-    prompt (with one layer's patterns, and without) must be there together, or each head switch computes one anew: 677
-    tokens on GPT-2 small are 296 MB each."""
-    return min(1 << 30, max(48 << 20, 8 * model.n_parameters))
 
 
 class CircuitApp(App[None]):
@@ -93,25 +121,42 @@ class CircuitApp(App[None]):
     def __init__(
         self,
         options: Options,
-        bench: Callable[[], Bench] = make_bench,
+        bench: Callable[[], Bench] | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        reached: Reached | None = None,
     ) -> None:
-        """``bench`` is where jobs are computed and ``clock`` times them: tests bring their own."""
+        """``bench`` makes where jobs are computed (None: by the options), ``clock`` times: tests bring their own.
+        ``reached``: another machine, on which they are computed instead."""
         super().__init__()
         self.options = options
         self._errors: deque[float] = deque(maxlen=ERRORS)
         """When the last ones were, on the monotonic clock."""
         self._is_drawn = False
+        self.unkept: list[str] = []
+        """What could not be kept when the app ended, a sentence each."""
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = options.theme if options.theme in self.available_themes else DARK.name
-        self.set_keymap(dict(options.keys))
+        asked = remapping.checked(options.keys)
+        commands.remap(asked.keys)  # the explorer's bindings are made of the table
+        said = [*asked.wrong.items(), *asked.remarks.items()]
+        self._notice = (
+            first_of([*options.problems, *remapping.sentences(dict(said), options.origins)]) or options.notice
+        )
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
-        self.engine = Engine(self._emit, bench, clock=clock)
+        self.engine: Engine | FarEngine = Engine(
+            self._emit, bench or bench_of(options), clock=clock,
+            elsewhere="" if options.cluster in ("", "off") else "the cluster",
+        )  # fmt: skip
+        lists: Lists = Here()
+        if reached is not None:
+            self.engine, lists = far_engine(self._emit, reached)
         bos = {"auto": None, "on": True, "off": False}[options.bos]
+        start = keeping.begin(options)
+        model = options.model if start.kept is None or "model" in options.asked else start.kept.source
         selection = Selection(
             open=Open(
-                source(options.model, options.revision), options.device, options.dtype, options.threads,
+                source(model, options.revision), options.device, options.dtype, options.threads,
                 opening(options), options.device_map, options.max_memory,
             ),
             text=EXAMPLE if options.prompt is None else options.prompt, bos=bos, chat=options.chat,
@@ -120,12 +165,13 @@ class CircuitApp(App[None]):
         )  # fmt: skip
         over_ssh = "SSH_CONNECTION" in os.environ
         pause = DRAW_PAUSE_SSH if over_ssh else DRAW_PAUSE
-        self.explorer = keys.bound(Explorer)(self.engine, selection, read_history(), pause)
+        self.explorer = keys.bound(Explorer)(self.engine, selection, read_history(), pause, start, lists)
+        self.explorer.directory.know(options.aliases, read_history("commands"))
 
     def _emit(self, event: Event) -> None:
         """Called in the worker's thread; ``post_message`` alone is safe from there, also after the app has ended."""
         if isinstance(event, Done) and isinstance(event.result, ModelInfo):
-            self.engine.cache.limit(cache_bytes(event.result))
+            self.engine.cache.limit(room_for(event.result))
         self.explorer.post_message(EngineEvent(event))
 
     def get_default_screen(self) -> Screen[None]:
@@ -147,7 +193,7 @@ class CircuitApp(App[None]):
     def action_command_palette(self) -> None:
         # Its key is the app's, so it comes here from dialogs too; the commands are the explorer's.
         if self.screen is self.explorer:
-            self.push_screen(Palette())
+            self.push_screen(Palette(directory=self.explorer.directory))
 
     def search_themes(self) -> None:
         self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
@@ -157,10 +203,13 @@ class CircuitApp(App[None]):
         self.engine.start()
         if self.options.theme is not None and self.options.theme != self.theme:
             known = ", ".join(sorted(self.available_themes))
-            sentence = f"There is no theme {self.options.theme!r}; there are {known}."
+            where = self.options.origins.get("theme", "option").replace("option", "--theme")
+            sentence = f"{where}: there is no theme {self.options.theme!r}; there are {known}."
             self.call_after_refresh(self.explorer.notice.say, sentence)
-        elif self.options.notice:
-            self.call_after_refresh(self.explorer.notice.say, self.options.notice)
+        elif self._notice:
+            self.call_after_refresh(self.explorer.notice.say, self._notice)
+        elif self.options.welcome:
+            self.call_after_refresh(self.explorer.notice.say, WELCOME, True)
         if self.options.prompts is not None:
             mapped = f" --fields {self.options.fields}" if self.options.fields else ""
             self.call_after_refresh(self.explorer.directory.open_prompts, self.options.prompts + mapped)
@@ -170,11 +219,21 @@ class CircuitApp(App[None]):
 
     def on_unmount(self) -> None:
         self._keep()
+        self.explorer.keeping.close()
         self.engine.close(0.2)
+
+    def hang_up(self, code: int) -> None:
+        """A signal, or the terminal is gone: keep the session at once, whatever the screen is waiting for, and end.
+        Called from another thread than the app's."""
+        self.explorer.keeping.flush()
+        self.exit(return_code=code)
 
     def _keep(self) -> None:
         """Write what the user would miss; notes have been written when they were made."""
-        write_history(self.explorer.prompting.history)
+        self.explorer.keeping.flush()
+        said = (self.explorer.keeping.unkept, write_history(self.explorer.prompting.history),
+                write_history(self.explorer.directory.history, "commands"))  # fmt: skip
+        self.unkept = [*filter(None, said)]
 
     def survive(self, error: Exception) -> bool:
         """Log and say an error that was raised in a handler. False: it is to end the app, at once. So it is in a test
@@ -200,23 +259,29 @@ class CircuitApp(App[None]):
             super()._handle_exception(error)
 
     def on_export_wanted(self, message: ExportWanted) -> None:
-        """Write the shown result beside where the app was started, under a name that is not taken."""
-        from .export import write
+        from . import outbox
 
-        model, s = message.selection.model, message.selection
-        if model is None:
-            return
-        page = pages.of(s)
-        stem = f"circuit-tui-{page.name}" + (f"-{s.name.replace(' ', '-')}" if page.of_head else "")
-        try:
-            path = next(p for p in map(Path, _names(stem)) if not p.exists())
-            written = write(message.result, path, model, page.tokens(s), s.text)
-        except OSError as problem:
-            why = problem.strerror or problem
-            self.explorer.notice.say(f"{Path(stem).absolute()}.json could not be written: {why}. Start circuit-tui "
-                                     "in a folder with room that you may write to.")  # fmt: skip
-        else:
-            self.explorer.notice.say(f"written: {written}", good=True)
+        self._say(outbox.export(message))
+
+    def on_copy_wanted(self, message: CopyWanted) -> None:
+        from . import outbox
+
+        outcome = outbox.copied(message)
+        if outcome.sequence and self._driver is not None:
+            self._driver.write(outcome.sequence)
+        self._say(outcome)
+
+    def on_figure_wanted(self, message: FigureWanted) -> None:
+        self.run_worker(self._draw_figure(message))
+
+    async def _draw_figure(self, message: FigureWanted) -> None:
+        """In a thread: importing matplotlib and drawing would hold the keys up for a second."""
+        from . import outbox
+
+        self._say(await asyncio.to_thread(outbox.figure, message))
+
+    def _say(self, outcome: Outcome) -> None:
+        self.explorer.notice.say(outcome.sentence, good=outcome.good)
 
 
 def _survive_handlers() -> None:
@@ -237,9 +302,3 @@ def _survive_handlers() -> None:
 
 
 _survive_handlers()
-
-
-def _names(stem: str) -> Iterator[str]:
-    yield f"{stem}.json"
-    for number in itertools.count(2):
-        yield f"{stem}-{number}.json"

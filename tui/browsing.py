@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Protocol
 
 from textual.screen import Screen
 
@@ -22,17 +23,68 @@ PAUSE = 0.1
 """Seconds between two lots of models that are put into the list."""
 
 
+class Lists(Protocol):
+    """The models of the machine on which they are opened."""
+
+    @property
+    def where(self) -> str:
+        """Its name; empty: it is this one."""
+
+    def look(self, opened: str, device: str) -> Iterator[tuple[int | None, tuple[Label, ...]]]:
+        """Lots of them as they are found, with the free bytes of the device. ``opened``: folder of the open one."""
+
+    def remember(self, source: str, name: str, folder: str) -> None:
+        """Keep one that was opened for the list of another run."""
+
+
+class Here:
+    """Those of this machine."""
+
+    where = ""
+
+    def look(self, opened: str, device: str) -> Iterator[tuple[int | None, tuple[Label, ...]]]:
+        free, lot, sent = label.free_memory(device), [], 0.0
+        try:
+            for one in shelf.look(Path.cwd(), opened):
+                lot.append(one)
+                if time.monotonic() - sent > PAUSE:
+                    yield free, tuple(lot)
+                    lot, sent = [], time.monotonic()
+        except Exception:  # a library's, on a cache that somebody has changed meanwhile: what was found is listed
+            logging.exception("listing models")
+        yield free, tuple(lot)
+
+    def remember(self, source: str, name: str, folder: str) -> None:
+        shelf.remember(shelf.lasting(source, folder), name, folder)
+
+
+class Asked(Protocol):
+    """Who asks another machine for its models."""
+
+    def look(self, opened: str, device: str) -> Iterator[tuple[int | None, tuple[Label, ...]]]: ...
+
+
+class There:
+    """Those of another machine, which remembers by itself what was opened there."""
+
+    def __init__(self, engine: Asked, where: str) -> None:
+        self.look, self.where = engine.look, where
+
+    def remember(self, source: str, name: str, folder: str) -> None:
+        """It has been done."""
+
+
 class Browsing:
     """Lists models in a thread of its own, since a disk may be slow, and opens the one that is chosen."""
 
-    def __init__(self, screen: Screen[None], scene: Scene, notice: Says) -> None:
-        self._screen, self._scene, self._notice = screen, scene, notice
+    def __init__(self, screen: Screen[None], scene: Scene, notice: Says, lists: Lists) -> None:
+        self._screen, self._scene, self._notice, self._lists = screen, scene, notice, lists
         self._free: int | None = None
         """Free bytes of the device, as of when the list was opened."""
 
     def open(self) -> None:
         """Show the list."""
-        self._screen.app.push_screen(Models(self._card, self._begin, self._is_open))
+        self._screen.app.push_screen(Models(self._card, self._begin, self._is_open, self._lists.where))
 
     def chosen(self, source: str) -> None:
         """Open a model; again where that has failed."""
@@ -49,8 +101,7 @@ class Browsing:
         """Keep the model that was opened for the list of another run."""
         s = self._scene.selection
         if s.model is not None and s.opened is not None:
-            source = s.model.key.folder if _is_path(s.opened.source) else s.opened.source
-            shelf.remember(source, s.model.name, s.model.key.folder)
+            self._lists.remember(s.opened.source, s.model.name, s.model.key.folder)
 
     # --- the list ---
 
@@ -61,19 +112,11 @@ class Browsing:
 
     def _search(self, models: Models, opened: str) -> None:
         """In a thread of its own: every model, in lots."""
-        lot: list[Label] = []
-        sent = 0.0
-        try:
-            self._free = label.free_memory(_device(self._scene.selection))
-            for one in shelf.look(Path.cwd(), opened):
-                lot.append(one)
-                if time.monotonic() - sent > PAUSE:
-                    if not models.post_message(Models.Found(tuple(lot))):
-                        return  # the list is closed
-                    lot, sent = [], time.monotonic()
-        except Exception:  # a library's, on a cache that somebody has changed meanwhile: what was found is listed
-            logging.exception("listing models")
-        models.post_message(Models.Found(tuple(lot), done=True))
+        for free, lot in self._lists.look(opened, _device(self._scene.selection)):
+            self._free = free
+            if not models.post_message(Models.Found(lot)):
+                return  # the list is closed
+        models.post_message(Models.Found((), done=True))
 
     def _is_open(self, one: Label) -> bool:
         model = self._scene.selection.model
@@ -130,7 +173,3 @@ def _device(s: Selection) -> str:
     """Where a model would run."""
     return s.open.device if s.open.device != "auto" else s.model.key.device if s.model is not None else "cpu"
 
-
-def _is_path(source: str) -> bool:
-    """Whether a name depends on where the app was started."""
-    return source.startswith(("/", ".", "~")) or Path(source).expanduser().is_dir()

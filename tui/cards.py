@@ -70,7 +70,7 @@ class Cards:
         s = self._scene.selection
         if s.model is not None and not s.look(ChosenLook).there:
             circuits, problem = kept.read(s.model.key, s.model.name)
-            self._scene.change(of_model(s, circuits))
+            self._scene.change(of_model(s, circuits), how="recall")
             self._notice.settle("circuit", problem)
 
     def keeping(self, act: Callable[[], None]) -> None:

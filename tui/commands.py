@@ -8,7 +8,7 @@ m belong to tmux, screen or the terminal itself. Users remap by ``id`` in the co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from . import pages
@@ -22,8 +22,10 @@ _DISPLAY = {
     "left_parenthesis": "(", "right_parenthesis": ")", "less_than_sign": "<", "greater_than_sign": ">",
     "plus": "+", "vertical_line": "|", "at": "@", "equals_sign": "=", "percent_sign": "%", "tilde": "~",
     "circumflex_accent": "^", "quotation_mark": '"', "apostrophe": "'", "minus": "-", "asterisk": "*",
-    "number_sign": "#", "underscore": "_", "exclamation_mark": "!",
-    "up": "↑", "down": "↓", "left": "←", "right": "→", "f1": "F1", "f7": "F7", "f8": "F8", "slash": "/",
+    "number_sign": "#", "underscore": "_", "exclamation_mark": "!", "dollar_sign": "$", "ampersand": "&",
+    "backslash": "\\",
+    "up": "↑", "down": "↓", "left": "←", "right": "→", "slash": "/",
+    "f1": "F1", "f4": "F4", "f6": "F6", "f7": "F7", "f8": "F8",
 }  # fmt: skip
 
 _PUNCTUATION = {name for name, shown in _DISPLAY.items() if len(shown) == 1 and shown.isascii()}
@@ -113,11 +115,13 @@ SHARED: tuple[Command, ...] = (
     Command("pin", ("vertical_line",), "pin", "pin", "Pin what is shown beside what comes, with one cursor and one "
             "colour scale; again: the difference of the two; again: no longer. It stays beside another model of the "
             "same vocabulary.", "Look"),
-    Command("undo_change", ("backspace",), "stack('undo')", "undo change", "Take the last change off, in the list of "
-            "changes that under the cursor.", "Change"),
+    Command("undo", ("backspace",), "undo", "undo", "Take the last change back: prompt, answer, file, option, circuit, "
+            "change of the model, session; in the list of changes take the one under the cursor off. , is for places.",
+            "Change"),
+    Command("redo", ("ctrl+r",), "redo", "redo", "Make what was undone again.", "Change"),
     Command("back", ("comma",), "travel(True)", "back", "Back to where you were before the last jump.", "Go",
-            also="undo previous"),
-    Command("forward", ("full_stop",), "travel(False)", "forward", "Forward again.", "Go", also="redo next"),
+            also="previous"),
+    Command("forward", ("full_stop",), "travel(False)", "forward", "Forward again.", "Go", also="next"),
     Command("up", ("k", "up"), "cursor(-1, 0)", "up", "Move the cursor.", "Cursor"),
     Command("down", ("j", "down"), "cursor(1, 0)", "down", "Move the cursor.", "Cursor"),
     Command("left", ("h", "left"), "cursor(0, -1)", "left", "Move the cursor.", "Cursor"),
@@ -128,10 +132,20 @@ SHARED: tuple[Command, ...] = (
             also="last end"),
     Command("row_start", ("home",), "edge(-1)", "first column", "Cursor to the first column.", "Cursor"),
     Command("row_end", ("end",), "edge(1)", "last column", "Cursor to the last column.", "Cursor"),
-    Command("next_match", ("asterisk",), "move('match', 1)", "next match", "Next token that reads as what :find looked "
-            "for, else as the one in the cursor's row. :120 goes to a position, :12,45 to a cell.", "Cursor",
+    Command("find", ("ctrl+f",), "find", "find in view", "Find a token or a label in what has the keys: rows, where "
+            "none has it columns, then cells; ,text: columns alone; a list: its rows. The cursor goes there as you "
+            "type, up and down to the others; enter keeps it, esc goes back.", "Cursor", also="search label"),
+    Command("sort_list", ("dollar_sign",), "arrange('sort')", "sort list", "The list by its next column, the heading "
+            "says which; behind the last as it comes. :sort value goes to one, again turns it round. Ranks and what is "
+            "exported stay.", "Cursor", also="order column"),
+    Command("filter_list", ("ampersand",), "arrange('filter')", "filter list", "Rows of the list with a text, or "
+            "(!text) without it; empty: all of them, hidden ones too.", "Cursor", also="rows show unhide"),
+    Command("hide_row", ("backslash",), "arrange('hide')", "hide row", "Hide the row under the cursor; & and enter "
+            "show all again.", "Cursor"),
+    Command("next_match", ("asterisk",), "match(1)", "next match", "Next place that reads as what ctrl+f or :find "
+            "looked for, else as the token in the cursor's row. :120 goes to a position, :12,45 to a cell.", "Cursor",
             also="find search token"),
-    Command("previous_match", ("number_sign",), "move('match', -1)", "previous match", "The match before.", "Cursor"),
+    Command("previous_match", ("number_sign",), "match(-1)", "previous match", "The match before.", "Cursor"),
     Command("largest_in_row", ("underscore",), "largest(False)", "next in row", "Cursor to the largest cell of its "
             "row, then the next largest; by size where values have two signs.", "Cursor", also="largest maximum"),
     Command("largest_in_column", ("exclamation_mark",), "largest(True)", "next in column", "The same in its column.",
@@ -161,12 +175,32 @@ SHARED: tuple[Command, ...] = (
             "curves. On a small screen it takes the picture's place; esc brings that back.", "Look",
             footer="panel"),
     Command("tree", ("H",), "toggle_tree", "tree", "Show or fold the tree of heads.", "Look"),
-    Command("export", ("e",), "export", "export", "Write what is shown to a JSON file here and print its path.", "App",
-            footer="export", also="svg csv json npz save write file"),
+    Command("export", ("e",), "export", "export", "Write what is shown to a file here: its numbers as JSON (enter), "
+            "CSV or NPZ, or a figure for a paper as SVG, PDF or PNG; o says how figures are: ground, size, numbers in "
+            "the cells, several heads in a row.", "App",
+            footer="export", also="svg csv json npz pdf png write file figure"),
+    Command("copy", ("y",), "copy", "copy", "Copy the cell, its row or column, all of the picture, the list beside "
+            "it, the prompt, the shell command that exports this very view, or Python code with TransformerLens that "
+            "gives the same numbers: to the terminal's clipboard and to a file.", "App",
+            also="yank clipboard tsv python snippet command"),
     Command("models", ("M",), "models", "models", "Models opened before, checkpoints of a run, the hub's cache, "
             "folders below this one, each with a card: sizes, memory needed and free, what is off and why. Type "
             "to filter, or the name of any: demo, a hub name, a folder; enter opens it in place of this one.", "App",
             also="model open load switch recent checkpoint"),
+    Command("save", (), "kept('save')", "save session", "save NAME keeps model, prompt, view, changes and all that was "
+            "chosen as a file that open NAME, --session FILE and export --session FILE open. Unnamed it saves itself, "
+            "and the next start of the model goes on there.", "App"),
+    Command("sessions", (), "kept('sessions')", "open session", "open lists the sessions that were saved; open NAME "
+            "or open FILE opens one.", "App"),
+    Command("fresh", (), "kept('fresh')", "fresh start", "As a start with --fresh: nothing of the session before; "
+            "backspace brings it back.", "App", also="reset new"),
+    Command("log", (), "kept('log')", "log", "What was done, line by line; w writes it to a file that export --replay "
+            "FILE does again.", "App", also="history replay"),
+    Command("tour", ("f4",), "tour", "tour", "Two minutes with ten keys, one after the other; esc leaves it.", "App",
+            also="tutorial introduction start learn"),
+    Command("jobs", ("J",), "jobs", "jobs", "What the worker computes, what waits, was stopped and is kept, with time "
+            "and memory; x stops the job under the cursor, or asks for it again.", "App",
+            also="cancel stop memory cache threads"),
     Command("themes", ("T",), "choose_theme", "theme", "Choose a colour theme.", "App",
             also="dark light colours colors"),
     Command("quit", ("q",), "quit", "quit", "Leave.", "App", footer="quit", also="exit leave close"),
@@ -179,16 +213,32 @@ def of_page(page: Page) -> Command:
     return Command(id, (page.key,), f"show('{page.name}')", page.title, page.help, page.group)
 
 
+_remapped: dict[str, tuple[str, ...]] = {}
+"""Command id → the keys that the user has given it."""
+
+
+def remap(wanted: Mapping[str, tuple[str, ...]]) -> None:
+    """Give commands other keys, those that are not named their own again. ``remapping`` checks them first."""
+    _remapped.clear()
+    _remapped.update(wanted)
+
+
 def every() -> tuple[Command, ...]:
     """All commands, group by group, with what pages make of a key where they make different things of it."""
     return tuple(sorted(map(_explained, _known()), key=lambda command: GROUPS.index(command.group)))
 
 
-def _known() -> Iterator[Command]:
+def defaults() -> Iterator[Command]:
+    """All commands, with the keys that they have unless the user gives them others."""
     yield from SHARED
     for page in pages.every():
         yield of_page(page)
         yield from page.commands
+
+
+def _known() -> Iterator[Command]:
+    for command in defaults():
+        yield replace(command, keys=_remapped[command.id]) if command.id in _remapped else command
 
 
 def _explained(command: Command) -> Command:
@@ -213,6 +263,16 @@ def display(key: str) -> str:
     return _DISPLAY.get(key, key)
 
 
+def key_named(text: str) -> str:
+    """A key as Textual names it: ``?`` → ``question_mark``; any other text as it is."""
+    return next((name for name in _PUNCTUATION if _DISPLAY[name] == text), text)
+
+
+def punctuation() -> list[str]:
+    """The names of keys that are signs."""
+    return sorted(_PUNCTUATION)
+
+
 def typed_keys(command: Command) -> tuple[str, ...]:
     """Its keys that are text in a text field: letters, digits, punctuation."""
     return tuple(key for key in command.keys if len(key) == 1 or key in _PUNCTUATION)
@@ -227,7 +287,8 @@ def key_table() -> str:
     """The README's table of keys, in Markdown."""
     lines = ["| keys | command | what it does |", "| --- | --- | --- |"]
     for command in every():
-        keys = " ".join(f"`{display(key)}`" for key in command.keys).replace("|", "\\|")
+        typed = command.keys or (f":{command.id}",)
+        keys = " ".join(f"`{display(key)}`" for key in typed).replace("|", "\\|")
         lines.append(f"| {keys} | {command.label} | {command.help} |")
     return "\n".join(lines)
 

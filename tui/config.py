@@ -6,8 +6,11 @@
     model = "gpt2"          # any long option of `circuit-tui --help`, its dashes as underscores
     weights = "raw"
 
-    [keys]                  # command id = "key,key": see the table of keys in the help
-    "next_head" = "n"
+    [keys]                  # command id = "key,key"; circuit-tui config --print lists them
+    head_next = "n"
+
+    [aliases]               # a word after ":" and what it stands for
+    facts = "prompts ~/facts.json"
 
 ``$XDG_STATE_HOME/circuit-tui`` (``~/.local/state`` by default) holds the log and the prompts typed so far.
 """
@@ -19,10 +22,13 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
+
+from . import aliases, host
+from .text import plain
 
 NAME = "circuit-tui"
 HISTORY_LENGTH = 500
@@ -80,10 +86,45 @@ class Options:
     """Layers on several devices: ``auto``, ``balanced``, or a file of module → device; empty: all on one."""
     max_memory: str = ""
     """What is put on each of them at most: ``0=20GB,cpu=60GB``."""
+    session: str | None = None
+    """A session's file to open with."""
+    fresh: bool = False
+    """Whether the session of the last run is left alone."""
+    asked: frozenset[str] = field(default=frozenset(), compare=False)
+    """Options that the command line has: they win over what a session restores."""
+    cluster: str = ""
+    """The Ray cluster that the model runs on: ``auto``, ``local``, or ``host:port``; empty or ``off``: none."""
+    cluster_workers: int | None = None
+    """How many copies of the model there are on it; None: one for each GPU, or for each node."""
+    remote: str | None = None
+    """The machine on which the model is opened, as ssh has it, and a model there: ``box:gpt2``; None: this one."""
+    remote_command: str = host.COMMAND
+    """What is started there."""
+    linger: float = host.LINGER
+    """Minutes for which the model is kept there while the line is cut."""
     keys: Mapping[str, str] = field(default_factory=dict)
-    """Command id → keys, as Textual's ``App.set_keymap`` takes them."""
+    """Command id → keys in Textual's names, with commas between them; ``remapping`` checks them."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Words after ``:`` → what they stand for."""
+    welcome: bool = False
+    """Whether this is the first start here: the tour is offered."""
     notice: str = ""
     """One sentence to show at the start, such as what is wrong with the config file."""
+    problems: tuple[str, ...] = field(default=(), compare=False)
+    """All that is wrong with the config file but its keys, each with its line."""
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Option (``keys.ID`` for a key) → where its value comes from: ``file:line`` or ``option``; else it is the
+    default."""
+
+
+NAMES = tuple(
+    option.name
+    for option in fields(Options)
+    if option.name not in ("notice", "problems", "origins", "welcome", "asked", "session")
+)
+"""What a config file may set."""
+ARGUMENTS = (*NAMES, "session")
+"""What the command line may."""
 
 
 def source(model: str, revision: str | None) -> str:
@@ -99,41 +140,98 @@ def check(name: str, value: object) -> str:
     elif name == "device":
         if not isinstance(value, str) or not _DEVICE.fullmatch(value):
             return f"device must be auto, cpu, cuda, cuda:N or mps, not {value!r}."
-    elif name == "threads":
+    elif name in ("threads", "cluster_workers"):
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1024:
-            return f"threads must be a whole number from 1 to 1024, not {value!r}."
-    elif name in ("mouse", "chat", "weights_only", "stream"):
+            return f"{name} must be a whole number from 1 to 1024, not {value!r}."
+    elif name == "linger":
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1440:
+            return f"linger must be minutes, from 0 to 1440, not {value!r}."
+    elif name == "remote":
+        found = host.split(value) if isinstance(value, str) else f"remote must be text, not {value!r}."
+        return found if isinstance(found, str) else ""
+    elif name in ("mouse", "chat", "weights_only", "stream", "fresh"):
         if not isinstance(value, bool):
             return f"{name} must be true or false, not {value!r}."
     elif name == "keys":
-        if not isinstance(value, dict) or not all(isinstance(keys, str) and keys for keys in value.values()):
-            return '[keys] must hold lines of the form "command" = "key".'
+        if not isinstance(value, Mapping):
+            return 'keys must be a table, [keys], of lines of the form command = "key".'
+    elif name == "aliases":
+        if not isinstance(value, Mapping):
+            return '[aliases] must hold lines of the form name = "what is typed after :".'
+        return aliases.problem(value)
     elif not isinstance(value, str) or (name != "prompt" and not value):
         return f"{name} must be text, not {value!r}."
     return ""
 
 
-def load(path: Path | None = None) -> Options:
-    """Options of the config file. A broken file gives the defaults and a notice that says what is wrong."""
+@dataclass(frozen=True)
+class File:
+    """What a config file says: options, and what is wrong with it."""
+
+    path: Path
+    options: Options
+    """The defaults where a line is missing or wrong."""
+    problems: tuple[str, ...] = ()
+    """Each ``path:line: what is wrong, and what would be right``, in the order of the file."""
+
+
+def read(path: Path | None = None) -> File:
+    """The config file. What is wrong is left out, the rest holds; a file that is not there says nothing."""
     path = path or config_file()
     try:
-        text = path.read_text("utf-8")
+        data = path.read_bytes()
     except FileNotFoundError:
-        return Options()
-    except (OSError, UnicodeDecodeError) as error:
-        return Options(notice=f"{path} could not be read ({_reason(error)}): the defaults are used.")
-    import tomllib  # 10 ms that a run without a config file does not pay
-
+        return File(path, Options())
+    except OSError as error:
+        return File(path, Options(), (plain(f"{path} could not be read ({error.strerror}): the defaults hold."),))
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        return Options(notice=f"{path} is not valid TOML ({error}): the defaults are used.")
-    known = {option.name for option in fields(Options)} - {"notice"}
-    for name, value in values.items():
-        problem = f"it has no option {name!r}." if name not in known else check(name, value)
-        if problem:
-            return Options(notice=f"In {path}, {problem} The defaults are used.")
-    return replace(Options(), **values)
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        return File(path, Options(), (plain(f"{path}:{line}: this is not UTF-8: the defaults hold."),))
+    from . import toml  # 10 ms that a run without a config file does not pay
+
+    document = toml.read(text)
+    problems = [(line, f"this is not valid TOML ({what}).") for line, what in document.errors]
+    values = dict(document.values)
+    for name, value in document.values.items():
+        if name == "keys" and isinstance(value, dict):
+            wrong = {id: keys for id, keys in value.items() if not isinstance(keys, str)}
+            values[name] = {id: keys for id, keys in value.items() if id not in wrong}
+            problems += [
+                (document.line(name, id), f'{id} takes keys in quotes, such as {id} = "f2", not {keys!r}.')
+                for id, keys in wrong.items()
+            ]
+        elif problem := check(name, value) if name in NAMES else _unknown(name):
+            problems.append((document.line(name), problem))
+            del values[name]
+    origins = {name: f"{path}:{document.line(name)}" for name in values}
+    for table in ("keys", "aliases"):
+        origins |= {f"{table}.{name}": f"{path}:{document.line(table, name)}" for name in values.get(table, {})}
+    said = tuple(plain(f"{path}:{line}: {text}") for line, text in sorted(problems))
+    return File(path, replace(Options(), **values, origins=origins), said)
+
+
+def load(path: Path | None = None) -> Options:
+    """Options of the config file, with a notice that says what is wrong with it, if anything is."""
+    file = read(path)
+    return replace(file.options, notice=first_of(file.problems), problems=file.problems)
+
+
+def first_of(problems: Sequence[str]) -> str:
+    """What is wrong with the config file in a sentence or two: the first, and how many more; "" if nothing is."""
+    if not problems:
+        return ""
+    more = f" {len(problems) - 1} more: {NAME} doctor lists them." if len(problems) > 1 else ""
+    return f"{problems[0]}{more}"
+
+
+def _unknown(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, NAMES, 1)
+    known = f"the nearest is {near[0]}" if near else f"there are {', '.join(NAMES)}"
+    return f"there is no option {name!r}; {known}."
 
 
 def config_file() -> Path:
@@ -146,15 +244,30 @@ def state_directory() -> Path:
     return _base("XDG_STATE_HOME", ".local/state") / NAME
 
 
+def first_start() -> bool:
+    """Whether the app has not been started here before; asked again, it has. Where that cannot be kept it has too:
+    what is to be said once would be said every time."""
+    state = state_directory()
+    try:
+        if (state / "welcomed").exists() or (state / "prompts.jsonl").exists():
+            return False
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (state / "welcomed").touch()
+    except OSError:
+        return False
+    return True
+
+
 def log_file() -> Path:
     """Where warnings and libraries' messages go unless ``--log`` says otherwise."""
     return state_directory() / f"{NAME}.log"
 
 
-def read_history() -> list[str]:
-    """Prompts typed in earlier runs, oldest first. Lines that cannot be read are left out."""
+def read_history(of: str = "prompts") -> list[str]:
+    """What was typed in earlier runs, ``prompts`` or ``commands``, oldest first. Lines that cannot be read are left
+    out."""
     try:
-        lines = _history_file().read_text("utf-8").splitlines()
+        lines = _history_file(of).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return []
     prompts = []
@@ -168,23 +281,26 @@ def read_history() -> list[str]:
     return prompts[-HISTORY_LENGTH:]
 
 
-def write_history(prompts: list[str]) -> bool:
-    """Keep the last prompts for the next run. False, and nothing half-written, where there is no room or no right."""
-    path = _history_file()
+def write_history(prompts: list[str], of: str = "prompts") -> str:
+    """Keep the last of what was typed for the next run. Empty, or a sentence: that there is no room or no right, and
+    then nothing is half-written."""
+    path = _history_file(of)
     scratch = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         scratch.write_text("".join(f"{json.dumps(prompt)}\n" for prompt in prompts[-HISTORY_LENGTH:]), "utf-8")
         scratch.replace(path)
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(OSError):
             scratch.unlink()
-        return False
-    return True
+        if not prompts:
+            return ""
+        return f"The {of} typed cannot be kept in {path} ({error.strerror or error}): make room there."
+    return ""
 
 
-def _history_file() -> Path:
-    return state_directory() / "prompts.jsonl"
+def _history_file(of: str) -> Path:
+    return state_directory() / f"{of}.jsonl"
 
 
 def _base(variable: str, default: str) -> Path:
@@ -196,7 +312,3 @@ def _base(variable: str, default: str) -> Path:
         return Path.home() / default
     except RuntimeError:  # no HOME and no entry for this user, as in some containers
         return Path(tempfile.gettempdir()) / f"{NAME}-{os.getuid()}"
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "it is not UTF-8"

@@ -21,6 +21,12 @@ Lookup: TypeAlias = "jobs.Words | jobs.FindTarget | jobs.FindPairs | jobs.Tokeni
 """What the worker can be asked about an answer that was typed."""
 
 
+Given: TypeAlias = "Mapping[str, Any]"
+"""Options of an export by their names, as values: a number, a word, a ``Run`` under ``run``, ``clean`` and
+``corrupted``, token ids under ``ids``, a ``Target`` under ``target``, ``Prompts`` under ``prompts``, ``pairs`` and
+``reference``, a ``Circuit`` under ``file``. False and None are left out."""
+
+
 @dataclass(frozen=True)
 class Nothing:
     """Why there is no picture: stands in its place. Empty while what is missing is on its way."""
@@ -225,3 +231,5 @@ class Export:
     """What the file after its name holds; "": it takes none."""
     refuses: Callable[[argparse.Namespace], str] = field(default=lambda options: "")
     """What is wrong with a combination of its options, before a model is loaded."""
+    gives: Callable[[jobs.Job], Given | None] = field(default=lambda job: None)
+    """The inverse of ``job``: the options by which it makes this very job; None: it makes no such job."""

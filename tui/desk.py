@@ -20,7 +20,7 @@ from .pane import Heads, Pane, Pinned, Side
 from .results import Limits
 from .scene import Moved, Scene
 from .selection import Selection
-from .views.chart import Bars
+from .views.chart import Bars, Plot
 from .views.gallery import Thumbnails
 from .views.graph import GraphView
 from .views.heatmap import Heatmap
@@ -80,9 +80,9 @@ class Desk(Horizontal):
     def listed(self) -> str:
         """What the cursor of the list that has the keys is on, a part or an edge; "" elsewhere."""
         focused = self.screen.focused
-        if not isinstance(focused, Bars) or focused.table is None or not focused.table.rows:
+        row = focused.row if isinstance(focused, Bars) else None
+        if row is None or not isinstance(focused, Bars) or focused.table is None:
             return ""
-        row = focused.table.rows[focused.cursor]
         edge = focused.table.columns[:2] == ("sender", "receiver")
         return edge_name((str(row[0]), str(row[1]))) if edge else str(row[0])
 
@@ -114,6 +114,8 @@ class Desk(Horizontal):
         self._pane.draw(self._scene.selection, _shared(self._scene))
         self._draw_pinned()
         self.draw_panel()
+        for bars in (self.main.bars, self.panel.bars):
+            bars.mark(self._scene.selection.look(stack.StackLook).marked)
 
     def _draw_pinned(self) -> None:
         s, pinned = self._scene.selection, self._scene.pinned
@@ -123,7 +125,9 @@ class Desk(Horizontal):
                 self._beside.remove()
                 self._beside = None
             return
-        if self._beside is None:
+        if self._beside is None and self.query("#pinned"):
+            self.call_after_refresh(self._draw_pinned)  # that of the pin before is still being taken away
+        elif self._beside is None:
             self._beside = MainView("pinned", follows=True)
             self.mount(self._beside, after=self.main)
             self.call_after_refresh(self._draw_pinned)
@@ -209,13 +213,23 @@ class Desk(Horizontal):
         begun = at in order and (self._walked == (down, row, col) or at == order[0])
         to = order[(order.index(at) + 1) % len(order)] if begun else order[0]
         place = (to, col) if down else (row, to)
+        if place == (row, col):
+            self._scene.do(Say(f"this is the only number of its {'column' if down else 'row'}"))
         self._walked = (down, *place)
         heatmap.set_cursor(*place)
         self._follow()
 
     def enter(self) -> None:
         """Open what is under the cursor."""
-        self._at_hand.action_open()
+        hand = self._at_hand
+        if isinstance(hand, Plot):
+            self._scene.do(Say("nothing on a curve can be opened: rows of the list beside it can, after tab"))
+        elif hand.lines() is None:
+            self._scene.do(Say("nothing is shown here yet that could be opened"))
+        elif isinstance(hand, Bars) and hand.row is None:
+            self._scene.do(Say("no row is shown that could be opened: & and enter show all of them"))
+        else:
+            hand.action_open()
 
     def _follow(self) -> None:
         """The selection is where the cursor is: at once after a key, since a redraw sets the cursor from it. The

@@ -14,19 +14,23 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from . import keys, moves, needs, pages, phrases, scale
-from .browsing import Browsing
+from . import finding, keys, moves, pages, phrases, scale
+from .browsing import Browsing, Lists
 from .cards import Cards
 from .commands import by_id
 from .desk import PANEL, Desk
 from .dialogs import Dialogs
 from .directory import Directory
-from .messages import EngineEvent, ExportWanted
+from .inview import InView
+from .keeping import Keeping, Start
+from .messages import EngineEvent
 from .pace import Pace
 from .pane import Lines, title
 from .prompting import Prompting
 from .scene import Scene
 from .selection import Selection
+from .sharing import Sharing
+from .touring import Touring
 from .views.ask import Ask
 from .views.footer import KeysFooter
 from .views.frame import send_changes
@@ -37,27 +41,41 @@ from .views.notice import Notice
 from .views.once import drop_outdated
 from .views.prompt import PromptInput, PromptLine, TokenStrip
 from .views.status import Status
+from .views.tour import TourCard
 from .wishes import Asks
+from .working import Working
+
+NO_CELLS = "values stand in the cells of a matrix, and none is shown here: 1 to 9 show some"
 
 
 class Explorer(Screen[None]):
     """The widgets, and the parts that fill them."""
 
-    def __init__(self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float) -> None:
+    def __init__(
+        self, engine: Asks, selection: Selection, history: Sequence[str], draw_pause: float, start: Start, lists: Lists
+    ) -> None:
         super().__init__()
         send_changes(self)
         self.engine = engine
         self.pace = Pace(self.set_timer, self.draw, draw_pause)
         self.notice = Notice()
-        self.scene = Scene(engine, selection, self, self.notice, lambda: [*self._dialogs.needs(), *self.cards.needs()])
+        self.scene = Scene(engine, selection, self, self.notice,
+                           lambda: [*self._dialogs.needs(), *self.cards.needs(), *self.sharing.needs()])
         self.desk = Desk(self.scene, self.pace, lambda: self.has_class("turns"),
                          lambda: self._lines.follow(self.selection, self.pace))  # fmt: skip
+        self._card = TourCard()
+        self.touring = Touring(self._card, self.scene, self.notice)
         self.main, self.panel = self.desk.main, self.desk.panel
         self.cards = Cards(self, self.scene, self.notice)
-        self.directory = Directory(self, self.scene, self.desk.go)
+        self.keeping = Keeping(self, self.scene, self.notice, start)
         self._dialogs = Dialogs(self, self.scene, self.notice)
-        self._browsing = Browsing(self, self.scene, self.notice)
+        self._browsing = Browsing(self, self.scene, self.notice, lists)
+        self._working = Working(self, self.scene)
+        self._in_view = InView(self, self.scene, self.desk, self.notice)
+        self.directory = Directory(self, self.scene, self.desk.go, self._in_view, self.keeping.places)
+        self.sharing = Sharing(self, self.scene, self.notice, lambda: self.panel_open, self.action_ask)
         self._status, self._strip, self._inspector = Status(), TokenStrip(), Static(id="inspector")
+        self._footer = KeysFooter(lambda: (keys.offers(keys.place(self.focused)), keys.meaningless(self.selection)))
         self._line = PromptLine(selection.text, history)
         self.prompting = Prompting(self._line, self.pace, self.scene)
         self._lines = Lines(self._status, self._line, self._strip, self._inspector, self.scene.wishes)
@@ -75,8 +93,9 @@ class Explorer(Screen[None]):
         yield self._strip
         yield self.desk
         yield self.notice
+        yield self._card
         yield self._inspector
-        yield KeysFooter(compact=True, show_command_palette=False)
+        yield self._footer
 
     def on_mount(self) -> None:
         self.main.heatmap.focus()
@@ -144,12 +163,15 @@ class Explorer(Screen[None]):
         self._lines.draw(self.selection)
         self.desk.draw()
         self.cards.draw()
+        self._footer.renew()
+        self.sharing.draw()
 
     def opened(self) -> None:
         """Another model is open: its tree, its notes."""
         self.desk.heads.build(self.selection)
-        if said := self.cards.read():
-            self.notice.say(said)
+        noted, (kept, good) = self.cards.read(), self.keeping.opened()
+        if said := f"{noted} {kept}".strip():
+            self.notice.say(said, good=good and not noted)
         self._browsing.remember()
         self.call_later(self.cards.recall)
 
@@ -158,6 +180,8 @@ class Explorer(Screen[None]):
     @on(EngineEvent)
     def _engine_said(self, message: EngineEvent) -> None:
         self.scene.said(message.event)
+        self.keeping.restoring.proceed()
+        self._status.line = self.scene.wishes.line
         if not self.pace.waits("draw"):  # else it would say of a model that is there what the picture does not yet
             self._status.activity = self.scene.wishes.activity
 
@@ -172,7 +196,7 @@ class Explorer(Screen[None]):
 
     @on(TokenStrip.Clicked)
     def _token_clicked(self, message: TokenStrip.Clicked) -> None:
-        self.scene.do(moves.to_position(self.selection, message.index))
+        self.scene.do(finding.to_position(self.selection, message.index))
         if message.twice:
             self.desk.enter()
 
@@ -206,7 +230,7 @@ class Explorer(Screen[None]):
         return not (action == "typed" and isinstance(self.focused, Input))
 
     async def action_typed(self, command_id: str) -> None:
-        await self.run_action(by_id(command_id).action)
+        await self.touring.after(self.run_action(by_id(command_id).action), command_id)
 
     def action_show(self, name: str) -> None:
         self.desk.go(moves.to_page(self.selection, name))
@@ -225,6 +249,15 @@ class Explorer(Screen[None]):
 
     def action_stack(self, name: str) -> None:
         self.cards.keeping(lambda: self.desk.change(name, self.action_ask))
+
+    def action_undo(self) -> None:
+        self.action_stack("undo") if self.desk.entry is not None else self.cards.keeping(self.keeping.undo)
+
+    def action_redo(self) -> None:
+        self.cards.keeping(lambda: self.keeping.undo(back=False))
+
+    def action_kept(self, name: str) -> None:
+        self.keeping.run(name)
 
     def action_pin(self) -> None:
         self.scene.pin()
@@ -267,7 +300,7 @@ class Explorer(Screen[None]):
             self.scene.rescale()
 
     def action_numbers(self) -> None:
-        self.main.heatmap.action_numbers()
+        self.notice.settle("option", "" if self.main.toggle_numbers() else NO_CELLS)
 
     def action_edit_prompt(self) -> None:
         self._editing = True
@@ -286,6 +319,21 @@ class Explorer(Screen[None]):
     def action_models(self) -> None:
         self._browsing.open()
 
+    def action_jobs(self) -> None:
+        self._working.open()
+
+    def action_find(self) -> None:
+        self._in_view.find()
+
+    def action_match(self, by: int) -> None:
+        self._in_view.match(by)
+
+    def action_arrange(self, what: str) -> None:
+        self._in_view.arrange(what)
+
+    def action_tour(self) -> None:
+        self.touring.start()
+
     def action_palette(self) -> None:
         self.app.action_command_palette()
 
@@ -293,10 +341,10 @@ class Explorer(Screen[None]):
         self.app.action_change_theme()
 
     def action_export(self) -> None:
-        if (result := self.scene.wishes.cached(needs.shown(self.selection))) is None:
-            self.notice.say("nothing is computed yet that could be exported")
-        else:
-            self.post_message(ExportWanted(result, self.selection))
+        self.sharing.files()
+
+    def action_copy(self) -> None:
+        self.sharing.copy()
 
     def action_quit(self) -> None:
         self.app.exit()
@@ -310,5 +358,5 @@ class Explorer(Screen[None]):
         if self.scene.stop() or said or away or panel_left != self.selection:
             self.desk.put(panel_left)
             self.focus_view()
-        else:
+        elif not self.touring.leave():
             self.scene.travel(back=True, silent=True)

@@ -10,21 +10,20 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from . import flags, notes, pages
 from .asked import Missing, Request
+from .benches import bench_of, model_of
 from .config import source
 from .declared import Asked, Export
+from .engine.bench import Bench, Context
 from .engine.jobs import Job, Open, interventions_of
 from .engine.trouble import told
 from .flags import Usage
 from .formats import encode, format_of
 from .process import fail
-from .results import ModelInfo, Result, Tokens
-
-if TYPE_CHECKING:
-    from .engine.run import Bench
+from .results import ModelInfo, Result, Tokens, head_name
 
 
 def _no_job(ask: Asked) -> Job:
@@ -46,25 +45,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def export(options: argparse.Namespace) -> int:
     """Compute and write one view; returns the exit code. ``options`` as parsed by ``add_arguments``."""
     try:
-        form, wanted = _format(options), {**OTHERS, **pages.exports()}[options.view]
+        options = flags.with_head(options)
+        form, wanted = form_of(options), {**OTHERS, **pages.exports()}[options.view]
         flags.check(options, wanted)
-        from .engine.run import Bench
-
-        context = InPlace(Bench(), sys.stderr if sys.stderr.isatty() else None)
-        try:
-            how = flags.opening(options)
-            name, placing = source(options.model, options.revision), (options.device_map, options.max_memory)
-            model: ModelInfo = context.get(Open(name, options.device, options.dtype, options.threads, how, *placing))
-            ask = Request(options, model, context)
-            result = _result(ask, wanted)
-        finally:
-            context.quiet()
+        name, placing = source(model_of(options), options.revision), (options.device_map, options.max_memory)
+        with bench_of(options) as bench:
+            context = InPlace(bench, sys.stderr if sys.stderr.isatty() else None)
+            try:
+                how = flags.opening(options)
+                job = Open(name, options.device, options.dtype, options.threads, how, *placing)
+                model: ModelInfo = context.get(job)
+                ask = Request(options, model, context)
+                result = _result(ask, wanted)
+            finally:
+                context.quiet()
         for note in ask.notes:
             fail(note, 0)
-        data = encode(result, form, model, ask.tokens, options.prompt or "")
+        figure = _figure(ask, wanted, result) if options.figure else b""
+        if options.out or not options.figure:
+            data = encode(result, form, model, ask.tokens, options.prompt or "")
+        if options.figure:
+            save(figure, Path(options.figure))
         if options.out:
             save(data, Path(options.out))
-        else:
+        elif not options.figure:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
     except Usage as error:
@@ -96,6 +100,19 @@ def _result(ask: Request, wanted: Export) -> Result:
     return result
 
 
+def _figure(ask: Request, wanted: Export, result: Result) -> bytes:
+    """The result as a figure, or those of several heads in a row."""
+    from .figures import About, encoded
+
+    look, o = flags.figure_look(ask.options), ask.options
+    results = [
+        _result(Request(argparse.Namespace(**vars(o) | {"head": head_name(*at)}), ask.model, ask), wanted)
+        for at in look.heads
+    ]
+    form = Path(o.figure).suffix.lower().lstrip(".")
+    return encoded(results or [result], form, look, About(ask.model, ask.tokens, o.prompt or ""))
+
+
 def write(
     result: Result,
     path: Path,
@@ -104,7 +121,7 @@ def write(
     prompt: str = "",
     form: str | None = None,
 ) -> Path:
-    """Write a result that is already there (the app's ``e``); the format is ``form`` or by the path's ending.
+    """Write a result that is already there (``e`` in the app); the format is ``form`` or by the path's ending.
 
     Whole or not at all: OSError if it cannot be written, ValueError for an unknown ending or a picture that a result
     does not have. Returns the absolute path.
@@ -134,7 +151,7 @@ def save(data: bytes, path: Path) -> None:
         raise
 
 
-class InPlace:
+class InPlace(Context):
     """The engine's context without an engine: jobs are computed at once, each once; progress goes to a terminal."""
 
     def __init__(self, bench: Bench, terminal: TextIO | None) -> None:
@@ -147,6 +164,9 @@ class InPlace:
         if job not in self._values:
             self._values[job] = self._bench.compute(job, self)
         return self._values[job]
+
+    def known(self, job: Job) -> Any | None:
+        return self._values.get(job)
 
     def check(self) -> None:
         """Nobody cancels an export but by a signal."""
@@ -170,7 +190,8 @@ class InPlace:
             self._terminal.flush()
 
 
-def _format(options: argparse.Namespace) -> str:
+def form_of(options: argparse.Namespace) -> str:
+    """The format that is asked for; Usage where an ending says none."""
     if options.format:
         return str(options.format)
     try:

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from . import pages
+from . import config, host, pages
 from .config import FILES_ALONE
 from .declared import Export
 from .engine.jobs import Baseline, Basis, Circuit, Direction, Ends, Form, Normalize, Opening, Term, Weights
 from .formats import FORMATS
+from .framing import FORMS, FigureLook
+from .framing import read as read_figure
 from .names import jump_at, layer_at
 from .pages.pairs import parse_filter
 from .prompts import PromptsError, parse_fields
+from .results import head_name
 
 
 class Usage(Exception):
@@ -111,7 +114,9 @@ FLAGS: Mapping[str, Flag] = {
 def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export]) -> None:
     """The arguments of ``circuit-tui export``. ``others``: exports that belong to no page."""
     exports = {**others, **pages.exports()}
-    parser.description = "Compute what a view shows and write it to a file or to standard output."
+    parser.description = ("Compute what a view shows and write it to a file or to standard output. With --session FILE "
+                          "or --replay FILE in VIEW's place: the view of a session that the app saved, or the one that "
+                          "a log leads to.")  # fmt: skip
     parser.add_argument("view", choices=exports, metavar="VIEW", help=f"one of {', '.join(exports)}")
     files = ", ".join(f"{name}: {export.file}" for name, export in exports.items() if export.file)
     parser.add_argument("file", nargs="?", metavar="FILE", help=files)
@@ -145,8 +150,18 @@ def add_arguments(parser: argparse.ArgumentParser, others: Mapping[str, Export])
     for written, text in FILES_ALONE.items():
         alone.add_argument(written, action="store_true", help=text)
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    parser.add_argument("--cluster", default="", metavar="auto|HOST:PORT|local",
+                        help="compute on a Ray cluster: that of this node, or one started here")  # fmt: skip
+    parser.add_argument("--cluster-workers", type=int, metavar="N", help="copies of the model on it")
+    parser.add_argument("--remote", metavar="HOST[:MODEL]", help="compute on another machine, over ssh")
+    parser.add_argument("--remote-command", default=host.COMMAND, metavar="COMMAND",
+                        help=f"what is started there (default: {host.COMMAND})")  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --out, else txt")
     parser.add_argument("--out", metavar="FILE", help="where to write (default: standard output)")
+    parser.add_argument("--figure", metavar="FILE.svg|png|pdf",
+                        help="a figure for a paper, and no numbers without --out")  # fmt: skip
+    parser.add_argument("--figure-as", metavar="WORDS", help='"white 12x9 cm numbers", "dark 16x6 L0H1, L0H2": these '
+                        "heads in a row on one colour scale")  # fmt: skip
 
 
 def _add(parser: argparse.ArgumentParser, name: str, flag: Flag) -> None:
@@ -181,6 +196,7 @@ def taking(flag: str) -> list[str]:
 
 def check(o: argparse.Namespace, export: Export) -> None:
     """Usage for what can be refused before a model is loaded."""
+    _check_figure(o, export)
     if head_of(o) is not None and not export.head:
         takers = [name for name, other in pages.exports().items() if other.head]
         raise Usage(f"--head is for {' and '.join(takers)}; {o.view} does not depend on it")
@@ -206,10 +222,47 @@ def check(o: argparse.Namespace, export: Export) -> None:
         raise Usage("--max-memory is for --device-map: it says how much each device takes")
     if o.threads is not None and o.threads < 1:
         raise Usage(f"--threads {o.threads}: at least 1")
+    for name in ("cluster", "cluster_workers"):
+        value = getattr(o, name)
+        if value not in ("", None) and (problem := config.check(name, value)):
+            raise Usage(problem.replace(name, option(name), 1))
+    if o.remote is not None and isinstance(found := host.split(o.remote), str):
+        raise Usage(found)
+    if o.remote is not None and o.cluster not in ("", "off"):
+        raise Usage("--remote and --cluster are two places to compute at: leave one out")
     if o.out == "":
         raise Usage("--out needs a file name")
     if o.out and not Path(o.out).absolute().parent.is_dir():
         raise Usage(f"--out {o.out}: there is no such folder")
+
+
+def _check_figure(o: argparse.Namespace, export: Export) -> None:
+    """A form that there is, a folder, and heads only where the view is of one."""
+    if o.figure is None:
+        if o.figure_as is not None:
+            raise Usage("--figure-as needs --figure FILE: it says how that is drawn")
+        return
+    if Path(o.figure).suffix.lower().lstrip(".") not in FORMS:
+        raise Usage(f"--figure {o.figure}: a figure is one of .{', .'.join(FORMS)}")
+    if not Path(o.figure).absolute().parent.is_dir():
+        raise Usage(f"--figure {o.figure}: there is no such folder")
+    look = figure_look(o)
+    if look.heads and not export.head:
+        raise Usage(f"--figure-as {o.figure_as}: {o.view} is of no one head")
+
+
+def with_head(o: argparse.Namespace) -> argparse.Namespace:
+    """The options, with the first head of a figure where no other is named."""
+    heads = figure_look(o).heads if o.figure is not None else ()
+    return argparse.Namespace(**vars(o) | {"head": head_name(*heads[0])}) if heads and o.head is None else o
+
+
+def figure_look(o: argparse.Namespace) -> FigureLook:
+    """How the figure is drawn."""
+    look = read_figure(o.figure_as or "")
+    if isinstance(look, str):
+        raise Usage(f"--figure-as: {look}")
+    return look
 
 
 def head_of(o: argparse.Namespace) -> tuple[int, int | None] | None:

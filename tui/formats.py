@@ -73,8 +73,10 @@ def document(result: Result, model: ModelInfo, tokens: Tokens | None, prompt: st
     if isinstance(result, Tokens):
         tokens = result
     header = _header(result, model)
+    so_far = {"partial": True} if header.partial else {}
     out: dict[str, Any] = {
         "view": header.view,
+        **so_far,
         "model": model.name,
         "head": header.head,
         "prompt": prompt,
@@ -211,10 +213,15 @@ def _words(labels: Any) -> np.ndarray:
     return np.array([str(label).encode("utf-8", "backslashreplace").decode() for label in labels], dtype=np.str_)
 
 
-def _csv(result: Result) -> str:
+def separated(result: Result, by: str = "\t") -> str:
+    """As CSV is, with another character (a tab) between the cells."""
+    return _csv(result, by)
+
+
+def _csv(result: Result, by: str = ",") -> str:
     """A labelled matrix (masked cells empty), or a table with its column names."""
     out = io.StringIO()
-    rows = csv.writer(out, lineterminator="\n")
+    rows = csv.writer(out, delimiter=by, lineterminator="\n")
     if isinstance(result, Grid):
         _grid_rows(rows, result)
     elif isinstance(result, Gallery):
@@ -266,6 +273,13 @@ def _as_table(result: Result) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     if isinstance(result, Curve):
         lines = zip(result.x, *result.series.values(), strict=True)
         return (result.x_name, *map(_plain, result.series)), [tuple(line) for line in lines]
+    if isinstance(result, Graph):
+        edges = [
+            (result.nodes[link.sender], result.nodes[link.receiver] + (f".{side}" if side else ""), effect)
+            for link in result.links
+            for side, effect in link.effects
+        ]
+        return ("sender", "receiver", result.unit), edges
     if isinstance(result, Tokens):
         return ("position", "id", "token"), [
             (i, token, word) for i, (token, word) in enumerate(zip(result.ids, result.texts, strict=True))

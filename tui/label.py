@@ -274,5 +274,6 @@ def short(count: int) -> str:
 
 
 def in_bytes(count: int) -> str:
-    """A size: ``1.62 GB``, ``47 MB``."""
-    return f"{count / 1e9:.3g} GB" if count >= 5 * 10**8 else f"{count / 1e6:.3g} MB"
+    """A size: ``1.62 GB``, ``47 MB``, ``3.9 kB``, ``28 B``."""
+    unit, name = next((one for one in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if count >= one[0] / 2), (1, "B"))
+    return f"{count / unit:.3g} {name}"

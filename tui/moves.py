@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import bisect
-import itertools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar, Self
 
 from . import pages, questions
-from .declared import NO_TOKENS, Here, Problem, Say
+from .declared import Here, Problem, Say
+from .finding import to_match, to_position
 from .names import HeadAt, jump_at, neuron_at
 from .page import offered, over_refused, panel_of
 from .pages import continuing, going, loss, residual
 from .results import Table, head_name
-from .selection import Look, Selection, at_prompt, on_head, one_prompt
+from .selection import Selection, at_prompt, on_head, one_prompt
 from .tree import toggle_order
-
-
-@dataclass(frozen=True)
-class FindLook(Look):
-    """What was looked for last in the tokens."""
-
-    travels: ClassVar[bool] = False
-    text: str = ""
-
-    def for_model(self) -> Self:
-        return type(self)()
-
 
 NO_FILE = Say("no file of prompts is open: O opens one")
 NO_STEPS = Say("this model is no step of a training run: a folder with several files of weights, or with folders such "
@@ -69,49 +55,6 @@ def step_layer(s: Selection, by: int) -> Selection:
     if s.model is None:
         return replace(s, steps=(s.steps[0] + by, s.steps[1]))
     return replace(s, layer=(s.layer + by) % s.model.n_layers, head=s.head or 0)
-
-
-def to_position(s: Selection, index: int | None, col: int | None = None) -> Selection | Say:
-    """A position of the page's tokens, and another for the column; None: where it is; negative: from the end."""
-    page = pages.of(s)
-    tokens = page.tokens(s)
-    if tokens is None or not len(tokens):
-        return Say(NO_TOKENS.why)
-    count = len(tokens)
-    for place in (index, col):
-        if place is not None and not -count <= place < count:
-            return Say(f"there is no position {place}: 0 to {count - 1}, or −1 for the last")
-    own = tokens is not s.tokens or page.is_over(s)
-    before = page.cell(s) if own else s.prompt_cell
-    row, col = (old if new is None else new % count for old, new in zip(before, (index, col), strict=True))
-    return page.at(s, row, col) if own else replace(s, row=row, col=col)
-
-
-def to_match(s: Selection, text: str, by: int = 1) -> Selection | Say:
-    """The next place (``by`` 1) or the one before (-1) where the tokens read so; ``,text``: in the columns."""
-    across, wanted = text.startswith(","), text.removeprefix(",")
-    tokens = pages.of(s).tokens(s)
-    if tokens is None or not wanted:
-        return Say("find what? :find volcano, or :find ,volcano in the columns")
-    ends = list(itertools.accumulate(len(piece) for piece in tokens.texts))
-    whole = "".join(tokens.texts).lower()
-    # From the front of a token: a word is found where it begins, in however many tokens it is.
-    found = sorted({bisect.bisect_right(ends, hit.start()) for hit in re.finditer(re.escape(wanted.lower()), whole)})
-    if not found:
-        return Say(f"“{wanted}” is nowhere in these {len(tokens)} tokens: a part of it may be, or another spelling")
-    at = pages.of(s).token_cell(s)[across]
-    further = [place for place in found if place > at] if by > 0 else [place for place in found[::-1] if place < at]
-    place = (further or (found if by > 0 else found[::-1]))[0]
-    there = to_position(s, None, place) if across else to_position(s, place)
-    return there if isinstance(there, Say) else there.put(FindLook(text))
-
-
-def step_match(s: Selection, by: int) -> Selection | Say:
-    """The next or previous match of what was looked for, else of the token in the cursor's row."""
-    tokens, text = pages.of(s).tokens(s), s.look(FindLook).text
-    if tokens is None or not len(tokens):
-        return Say(NO_TOKENS.why)
-    return to_match(s, text or tokens.texts[pages.of(s).token_cell(s)[0]], by)
 
 
 def step_position(s: Selection, by: int) -> Selection:
@@ -207,12 +150,12 @@ def cycle(s: Selection, key: str, label: str, back: bool = False) -> tuple[Selec
 
 _BY: dict[str, Callable[[Selection, int], Selection | Say]] = {
     "head": step_head, "layer": step_layer, "position": step_position, "prompt": step_prompt,
-    "match": step_match, "checkpoint": step_checkpoint,
+    "checkpoint": step_checkpoint,
 }  # fmt: skip
 _SWITCHES: dict[str, Callable[[Selection], Selection | Say]] = {
     "over": toggle_over, "bos": toggle_bos, "weights": toggle_weights, "order": toggle_order,
 }  # fmt: skip
-_STAY = ("position", "match", "checkpoint", *_SWITCHES)
+_STAY = ("position", "checkpoint", *_SWITCHES)
 """Moves that change how a place looks, not which it is."""
 
 
@@ -267,7 +210,7 @@ def typed(s: Selection, text: str) -> list[tuple[str, str, Callable[[], Selectio
     command, _, path = text.strip().partition(" ")
     if command.lower() == "find" and path.strip():
         sentence = "The next token that reads so; * the next one, # the one before."
-        out.append((f"find {path.strip()}", sentence, partial(to_match, s, path.strip())))
+        out.append((f"find {path.strip()}", sentence, partial(to_match, Here(s, None, lambda job: None), path.strip())))
     if text.strip().lower() == "chat":
         sentence = "The prompt as it is typed." if s.chat else "The prompt as a user's message in the chat template."
         out.append(("chat off" if s.chat else "chat", sentence, partial(toggle_chat, s)))

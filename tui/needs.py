@@ -81,6 +81,23 @@ def panel_job(s: Selection, cached: Cached) -> jobs.Job | None:
     return job if isinstance(job, jobs.Job) else None
 
 
+def deciding(s: Selection, whole: bool = True) -> list[jobs.Job]:
+    """The jobs whose answers the selection still waits for: the model, then the tokens, then the file and the other
+    prompt; ``whole``: also what pages ask, and the likeliest tokens where no answer was set."""
+    if s.model is None or s.open != s.opened:
+        return [s.open]
+    if s.tokens_of != tokenizing(s):
+        return _there([tokenizing(s)])
+    out: list[jobs.Job | None] = [preparing(s)] if s.file is not None and s.file.prepared_of != preparing(s) else []
+    if s.pair is not None and s.pair.tokens_of != pairing(s):
+        out.append(pairing(s))
+    if whole and s.model.source != WEIGHTS_ONLY:
+        out += pages.of(s).asks(s)
+        out += [after_pair(s)] if s.pair is not None and s.pair.likeliest is None else []
+        out += [likeliest(s)] if s.likeliest is None else []
+    return _there(out)
+
+
 def needs(s: Selection, cached: Cached, with_panel: bool = True) -> list[jobs.Job]:
     """Everything that the screen shows of this selection, most important first: the picture, then those of the heads
     beside it, since the next key is a head more often than a look at the line below; the labels of the tree, and last

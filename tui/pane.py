@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from . import needs, pages, phrases, scale, stack, tree
 from .arrange import PINNED, difference, on_scale
-from .commands import by_id
+from .commands import by_id, display
 from .contrast import beside, differs, here_on
 from .declared import NO_TOKENS, Nothing, Panel, Segments
 from .engine.jobs import Job
@@ -47,7 +47,7 @@ def title(page: Page, s: Selection) -> str:
 def places(page: Page, s: Selection) -> str:
     """``m 2/4  u 1/3``: which of its modes and units a page is in."""
     options = [option for key in ("mode", "unit") if (option := page.option(key, s)) is not None]
-    named = [(by_id(option.key).keys[0], *option.place(s)) for option in options]
+    named = [(display(by_id(option.key).keys[0]), *option.place(s)) for option in options]
     return "  ".join(f"{key} {at}/{count}" for key, at, count in named if at)
 
 

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import select
 import signal
@@ -20,7 +21,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -49,9 +50,24 @@ def open_log(path: Path) -> int:
     return os.open(path, flags, 0o600)
 
 
+class Screen(io.TextIOWrapper):
+    """The terminal's own file, for one that does not show all characters."""
+
+    def __init__(self, descriptor: int, encoding: str, glyphs: Mapping[int, str] | None) -> None:
+        # errors="replace": a character that the locale lacks must not end the thread that draws
+        super().__init__(io.BufferedWriter(io.FileIO(descriptor, "w")), encoding, "replace")
+        self._glyphs = glyphs
+
+    def write(self, text: str, /) -> int:
+        """Write what this terminal shows of a text."""
+        return super().write(text if self._glyphs is None else text.translate(self._glyphs))
+
+
 @contextlib.contextmanager
-def quiet(log: int) -> Iterator[None]:
+def quiet(log: int, glyphs: Mapping[int, str] | None = None) -> Iterator[None]:
     """Textual draws on the terminal; everything else that is written to 1 and 2 goes to ``log``.
+
+    ``glyphs`` is what this terminal shows instead of a character, as ``str.translate`` takes it.
 
     Textual's driver writes to ``sys.__stderr__`` and asks ``sys.__stdout__`` for the size, so these two become a file
     of their own; ``sys.stdout`` and ``sys.stderr`` keep their descriptors, which now lead to the log.
@@ -61,8 +77,7 @@ def quiet(log: int) -> Iterator[None]:
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
     encoding = out.encoding if out else "utf-8"
-    # errors="replace": a character that the locale lacks must not end the thread that draws
-    screen = open(os.dup(1), "w", encoding=encoding, errors="replace")  # noqa: SIM115
+    screen = Screen(os.dup(1), encoding, glyphs)
     os.dup2(log, 1)
     os.dup2(log, 2)
     sys.__dict__.update(__stdout__=screen, __stderr__=screen)

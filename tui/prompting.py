@@ -24,6 +24,8 @@ class Prompting:
         self._line, self._pace, self._scene = line, pace, scene
         self._agreed = scene.selection.text
         """What field and selection both said last: another text in the field is the user's, not yet run."""
+        self._visit = 1
+        """Which visit of the user to the field this is."""
 
     @property
     def history(self) -> list[str]:
@@ -43,11 +45,12 @@ class Prompting:
         self._pace.cancel("typing")
         self._agreed = self._field.prompt
         if self._agreed != self._scene.selection.text:
-            self._scene.change(replace(self._scene.selection, text=self._agreed))
+            self._scene.change(replace(self._scene.selection, text=self._agreed), visit=self._visit)
 
     def left(self) -> None:
         """The user is done typing."""
         self.commit()
+        self._visit += 1
         self._field.remember(self._scene.selection.text)
 
     def follow(self, s: Selection) -> None:

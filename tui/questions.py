@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from . import pages, prompts
 from .declared import Problem, Question
+from .framing import QUESTION as FIGURE
 from .pages.chosen import QUESTION as CIRCUITS
 from .pages.continuing import QUESTION as CONTINUE
 from .results import Split
@@ -52,7 +53,7 @@ PROMPTS = Question(
 
 def named(id: str, s: Selection) -> Question:
     """The question of that id: the shown page's, everybody's, or another page's. StopIteration if there is none."""
-    asked = (*pages.of(s).questions, TREE, CHANGE, STEERING, CONTINUE, PROMPTS, CIRCUITS, *pages.questions())
+    asked = (*pages.of(s).questions, TREE, CHANGE, STEERING, CONTINUE, PROMPTS, CIRCUITS, FIGURE, *pages.questions())
     return next(question for question in asked if question.id == id)
 
 

@@ -7,12 +7,12 @@ and when, is for whoever shows the scene.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from . import moves, needs, pages
 from .contrast import here_on
 from .declared import Here, Say
-from .engine.events import Done, Event, Failed, Partial, Progress
+from .engine.events import Done, Event, Failed, Partial, Progress, Tied
 from .engine.jobs import Job, Open
 from .pace import AWAITED
 from .selection import Selection, settle
@@ -21,6 +21,14 @@ from .wishes import Asks, Wishes
 
 Moved = Selection | Say | None
 """What came of a key: another selection, a sentence, or nothing."""
+How = Literal["user", "cursor", "travel", "pin", "undo", "session", "recall", "worker"]
+"""Who or what made another selection."""
+
+
+class Watches(Protocol):
+    """Who wants to know of every other selection but the worker's."""
+
+    def __call__(self, before: Selection, after: Selection, how: How, visit: int) -> None: ...
 
 
 class Face(Protocol):
@@ -54,7 +62,7 @@ class Scene:
         """``first``: jobs that come before everything else."""
         self._selection = selection
         self._face, self._notice = face, notice
-        self._trail = Trail()
+        self.trail = Trail()
         self._pinned: Selection | None = None
         self.pinned_difference = False
         """Whether the difference to what is pinned is shown in its place."""
@@ -63,6 +71,7 @@ class Scene:
         self._started = False
         self._takers: list[Callable[[Job, Any], bool]] = []
         self._refusers: list[Callable[[Job, str], bool]] = []
+        self._watchers: list[Watches] = []
         self.wishes = Wishes(engine, first)
 
     @property
@@ -85,6 +94,14 @@ class Scene:
         self._takers.append(took)
         self._refusers.append(refused)
 
+    def watch(self, watcher: Watches) -> None:
+        """Tell somebody of every other selection but the worker's."""
+        self._watchers.append(watcher)
+
+    def _tell(self, before: Selection, how: How, visit: int = 0) -> None:
+        for watcher in self._watchers if how != "worker" else ():
+            watcher(before, self._selection, how, visit)
+
     def start(self) -> None:
         """The screen is painted: the worker may begin."""
         self._started = True
@@ -92,28 +109,30 @@ class Scene:
 
     # --- the user ---------------------------------------------------------------------------------------------------
 
-    def change(self, selection: Selection, jump: bool = False) -> None:
-        """Show another selection. ``jump``: ``,`` comes back to this one."""
+    def change(self, selection: Selection, jump: bool = False, how: How = "user", visit: int = 0) -> None:
+        """Show another selection. ``jump``: ``,`` comes back to this one. ``visit``: to the prompt field, where it was
+        typed there."""
         before, selection = self._selection, _settled(selection)
         if selection == before:
             return
         if jump:
-            self._trail.leave(before)
+            self.trail.leave(before)
         if selection.page != before.page:
             self._notice.say("")  # it was about another page
         self._set(selection)
+        self._tell(before, how, visit)
         self.wishes.resume(needs.shown(selection))
         self.want()
         self._face.draw_soon(0.0 if self._is_there() else AWAITED)
 
-    def do(self, moved: Moved, jump: bool = False, said: str = "") -> None:
+    def do(self, moved: Moved, jump: bool = False, said: str = "", how: How = "user") -> None:
         """Show what came of a key; ``said``: what there is to say about it."""
         if isinstance(moved, Say):
             self._notice.say(moved.sentence, about="option")
         elif moved is not None:
             self._notice.settle("option")
             before = self._selection
-            self.change(moved, jump)
+            self.change(moved, jump, how)
             if remark := moves.remark(before, moved):
                 self._notice.say(remark, good=True, about="option" if before.model else "Open")
             elif said:
@@ -124,7 +143,8 @@ class Scene:
         page = pages.of(selection)
         if page.cell(selection) == page.cell(self._selection):
             return False
-        self._selection = selection
+        before, self._selection = self._selection, selection
+        self._tell(before, "cursor")
         self.want()
         return True
 
@@ -139,6 +159,13 @@ class Scene:
         else:
             self._pinned = None
             self._notice.settle("pin")
+        self._tell(self._selection, "pin")
+        self.want()
+        self._face.draw_soon()
+
+    def hold(self, pinned: Selection | None, difference: bool = False) -> None:
+        """Pin what was pinned in another run, or nothing."""
+        self._pinned, self.pinned_difference = pinned, difference
         self.want()
         self._face.draw_soon()
 
@@ -162,7 +189,10 @@ class Scene:
     def travel(self, back: bool, silent: bool = False) -> None:
         """To where the last jump was made, or to where that led back from. ``silent``: nothing is said where there is
         no such place."""
-        there = self._trail.back(self._selection) if back else self._trail.forward(self._selection)
+        step = self.trail.back if back else self.trail.forward
+        there = step(self._selection)
+        while there is not None and there == self._selection:  # one was there by another key meanwhile
+            there = step(self._selection)
         self.do(there or (None if silent else Say(f"nowhere to go {'back' if back else 'forward'} to")))
 
     def stop(self) -> bool:
@@ -172,6 +202,13 @@ class Scene:
             self.want()
             self._notice.say("stopped: what was found so far stays; any other key goes on")
         return stopped
+
+    def switch(self, *jobs: Job) -> bool:
+        """Take jobs off the wish list by hand, or put them back; whether they are off it now."""
+        off = self.wishes.switch(*jobs)
+        self.want()
+        self._face.draw_soon()
+        return off
 
     # --- the worker -------------------------------------------------------------------------------------------------
 
@@ -200,6 +237,9 @@ class Scene:
         elif isinstance(event, Partial):
             self.wishes.came_in_part(event)
             self._face.draw_soon()
+        elif isinstance(event, Tied):
+            self.wishes.tied(event)
+            self._notice.settle("line", event.trouble and f"{event.trouble} Connecting again; what is here stays.")
 
     def _done(self, event: Done) -> None:
         before, shown = self._selection, needs.shown(self._selection)
@@ -207,7 +247,7 @@ class Scene:
         self._notice.settle(type(event.job).__name__)
         if self._taken(event.job, event.result):
             return
-        self.change(needs.told(before, event.job, event.result))
+        self.change(needs.told(before, event.job, event.result), how="worker")
         if self._selection == before:
             if event.job == shown:
                 self.want()  # the part under the cursor has a name now, and the panel may speak of it

@@ -28,6 +28,10 @@ class Look:
 
     travels: ClassVar[bool] = True
     """Whether back and forward restore it: it says which place is shown, not how."""
+    passing: ClassVar[tuple[str, ...]] = ()
+    """Fields that are no choice: where the cursor is, and what is in ``found``. Undo leaves them as they are."""
+    found: ClassVar[tuple[str, ...]] = ()
+    """Fields that the worker filled in: found anew, never kept."""
 
     def settled(self, s: Selection) -> Self:
         """With everything put right that this model, layer or file does not allow."""

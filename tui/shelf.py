@@ -50,6 +50,11 @@ def recent() -> list[Opened]:
     return list({opened.folder: opened for opened in reversed(out)}.values())[::-1][:KEPT]
 
 
+def lasting(source: str, folder: str) -> str:
+    """What opens a model in another run too: its folder where ``source`` depends on where the program was started."""
+    return folder if source.startswith(("/", ".", "~")) or Path(source).expanduser().is_dir() else source
+
+
 def remember(source: str, name: str, folder: str) -> bool:
     """Keep a model that was opened, before all others. False, and nothing half-written, where there is no room."""
     kept = [opened for opened in recent() if opened.folder != folder]

@@ -26,6 +26,7 @@ class StackLook(Look):
     """What the next intervention is, and what is marked for it."""
 
     travels: ClassVar[bool] = False
+    passing: ClassVar[tuple[str, ...]] = ("edited",)
     how: jobs.How = "zero"
     marked: tuple[str, ...] = ()
     edited: int | None = None

@@ -49,31 +49,42 @@ class Wishes(Protocol):
 
 def colors(wish: str, environ: Mapping[str, str]) -> Colors:
     """How many colours to draw: the wish (``--color``) if it is not ``auto``, else what the environment promises."""
+    return decided(wish, environ)[0]
+
+
+def decided(wish: str, environ: Mapping[str, str]) -> tuple[Colors, str]:
+    """``colors``, and what says so: ``TERM=alacritty``."""
     if wish != "auto":
-        return cast(Colors, wish)
-    if environ.get("NO_COLOR"):
-        return "none"
+        return cast(Colors, wish), f"color is {wish}"
     term = environ.get("TERM", "").strip().lower()
+    by_term = f"TERM={term}"
+    if environ.get("NO_COLOR"):
+        return "none", "NO_COLOR is set"
     if _is_one_of(term, _MONOCHROME):
-        return "none"
+        return "none", by_term
     if "STY" in environ and "TMUX" not in environ:
-        return "256"  # GNU screen garbles 24-bit sequences, whatever COLORTERM it inherited
+        return "256", "GNU screen"  # it garbles 24-bit sequences, whatever COLORTERM it inherited
     forced = environ.get("TEXTUAL_COLOR_SYSTEM", "")
     for name, system in _SYSTEMS.items():
         if forced == system:
-            return name
+            return name, f"TEXTUAL_COLOR_SYSTEM={forced}"
     colorterm = environ.get("COLORTERM", "").strip().lower()
-    if colorterm in ("truecolor", "24bit") or term.endswith(("-direct", "-truecolor")):
-        return "truecolor"
-    if not term.startswith(("screen", "tmux")) and (
-        _is_one_of(term, _TRUECOLOR) or environ.get("TERM_PROGRAM") in _TRUECOLOR_PROGRAMS or "WT_SESSION" in environ
-    ):
-        return "truecolor"
+    if colorterm in ("truecolor", "24bit"):
+        return "truecolor", f"COLORTERM={colorterm}"
+    if term.endswith(("-direct", "-truecolor")):
+        return "truecolor", by_term
+    if not term.startswith(("screen", "tmux")):
+        if _is_one_of(term, _TRUECOLOR):
+            return "truecolor", by_term
+        if (program := environ.get("TERM_PROGRAM")) in _TRUECOLOR_PROGRAMS:
+            return "truecolor", f"TERM_PROGRAM={program}"
+        if "WT_SESSION" in environ:
+            return "truecolor", "Windows Terminal"
     if term.endswith("-16color"):
-        return "16"
-    if term.endswith("256color") or colorterm or _is_one_of(term, _COLORS_256):
-        return "256"
-    return "16"
+        return "16", by_term
+    if term.endswith("256color") or _is_one_of(term, _COLORS_256):
+        return "256", by_term
+    return ("256", f"COLORTERM={colorterm}") if colorterm else ("16", by_term)
 
 
 def over_ssh(environ: Mapping[str, str]) -> bool:

@@ -27,6 +27,12 @@ def visible(text: str, special: bool = False) -> str:
     return "".join(map(_printable, text)) or "∅"
 
 
+def plain(text: str) -> str:
+    """A sentence with names from outside in it, on one line: as it is, but for what a terminal might obey or draw in
+    other than one or two columns."""
+    return "".join(char if char == " " else _printable(char) for char in text)
+
+
 def in_words(text: str, special: bool = False) -> str:
     """A token as a sentence can name it: ``·Paris``; in quotes what has no letter in it and would read as a number or
     a sign of the sentence itself: ``"9"``, ``"·+"``."""

@@ -23,6 +23,15 @@ class Trail:
         del self._past[:-LENGTH]
         self._future.clear()
 
+    @property
+    def places(self) -> tuple[list[Selection], list[Selection]]:
+        """Those behind, the latest last, and those ahead, the nearest last."""
+        return [*self._past], [*self._future]
+
+    def resume(self, places: tuple[list[Selection], list[Selection]]) -> None:
+        """Those of another run."""
+        self._past, self._future = [*places[0]], [*places[1]]
+
     def back(self, here: Selection) -> Selection | None:
         """The place before, None if there is none."""
         return _travel(self._past, self._future, here)

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from . import needs
-from .engine.events import Done, Failed, Partial, Progress
+from .engine.events import Done, Failed, Partial, Progress, Tied
 from .engine.jobs import Job
+from .engine.load import Load
 from .results import Result
 from .selection import Selection
 
 NOTABLE = 0.05
 """Seconds from which a job beside the shown one is named in the status line."""
+BY_HAND = "this was stopped in the list of jobs\nJ lists it: x there asks for it again"
 SEEN = 5.0
 """Seconds over which a rate is measured: what was cached goes by in no time and is soon forgotten."""
 NAMES = {
@@ -33,6 +35,7 @@ class Asks(Protocol):
     def want(self, jobs: Sequence[Job]) -> dict[Job, Any]: ...
     def cached(self, job: Job) -> Any: ...
     def retry(self, job: Job) -> None: ...
+    def load(self) -> Load: ...
 
 
 class Wishes:
@@ -43,12 +46,16 @@ class Wishes:
     ) -> None:
         """``first``: jobs that come before everything, such as the look-up of an answer that was just typed."""
         self.activity = "starting"
+        self.line = ""
+        """How the line to another machine is, where the worker is on one: ``box 23 ms``."""
         self._engine = engine
         self._first = first
         self._failures: dict[Job, Failed] = {}
         self._partial: dict[Job, Result] = {}
         self._stopped: Job | None = None
         """A search that the user has stopped: what was found so far stays."""
+        self._off: dict[Job, None] = {}
+        """Jobs that the user wants no more, in the order in which they were stopped."""
         self._counting = False
         """Whether ``activity`` says how far a job is."""
         self._clock = clock
@@ -62,7 +69,7 @@ class Wishes:
         if pinned is not None and s.model is not None:
             wanted[1:1] = [job for job in needs.pictured(pinned) if job not in wanted]
         needed = [job for job in wanted if job != self._stopped]
-        listed = [*self._first(), *needed]
+        listed = [job for job in (*self._first(), *needed) if job not in self._off]
         there = self._engine.want(listed)
         current = set(listed)
         self._failures = {job: failed for job, failed in self._failures.items() if job in current}
@@ -83,11 +90,15 @@ class Wishes:
     def why(self, job: Job | None) -> str:
         """What went wrong with a job, and what to do about it; "" if nothing did."""
         failed = self._failures.get(job) if job is not None else None
+        if failed is None and job in self._off and self._engine.cached(job) is None:
+            return BY_HAND
         return f"{failed.error}\n{failed.hint}" if failed is not None else ""
 
     def resume(self, job: Job | None) -> None:
         """Somebody asks for the job: one that failed in idle time or was stopped is wanted again."""
         self._stopped = None
+        if job is not None:
+            self._off.pop(job, None)
         if job is not None and self._failures.pop(job, None) is not None:
             self._engine.retry(job)
 
@@ -97,6 +108,24 @@ class Wishes:
             return False
         self._stopped, self.activity = job, "stopped"
         return True
+
+    def switch(self, *jobs: Job) -> bool:
+        """Take jobs off the list until somebody asks for them, or put them back. Whether they are off it now."""
+        off = any(job not in self._off for job in jobs)
+        for job in jobs:
+            self._off.pop(job, None)
+            if off:
+                self._off[job] = None
+        return off
+
+    @property
+    def off(self) -> tuple[Job, ...]:
+        """Jobs that were taken off the list by hand and are not known."""
+        return tuple(job for job in self._off if self._engine.cached(job) is None)
+
+    def load(self) -> Load:
+        """What the worker is busy with."""
+        return self._engine.load()
 
     # --- what the worker says ---
 
@@ -137,6 +166,11 @@ class Wishes:
     def went_wrong(self, event: Failed) -> None:
         """A job failed."""
         self._failures[event.job] = event
+
+    def tied(self, event: Tied) -> None:
+        """The line to another machine is slower or faster than it was, cut, or there again."""
+        measured = "" if event.seconds is None else f" {event.seconds * 1e3:.0f} ms"
+        self.line = f"{event.host}: line cut" if event.trouble else f"{event.host}{measured}"
 
     @property
     def failed(self) -> frozenset[Job]:

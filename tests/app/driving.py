@@ -41,13 +41,16 @@ async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = 6
     deadline = asyncio.get_running_loop().time() + seconds
     while not true():
         assert asyncio.get_running_loop().time() < deadline, "the condition did not come true"
-        await pilot.pause(0.01)
+        await asyncio.sleep(0.01)  # a Pilot's pause would paint the screen each time
 
 
 async def settled(explorer: Explorer, pilot: Pilot[None]) -> None:
-    """Wait until everything that the selection needs is computed (or failed) and drawn."""
+    """Wait until everything that the selection needs is computed (or failed) and drawn.
+
+    It sleeps, and pauses once at the end: a Pilot's pause sends a message to each widget and paints.
+    """
     wishes = explorer.scene.wishes
-    await pilot.pause(explorer.pace.typing_pause)
+    await asyncio.sleep(explorer.pace.typing_pause)
     await until(
         pilot,
         lambda: all(
@@ -55,7 +58,7 @@ async def settled(explorer: Explorer, pilot: Pilot[None]) -> None:
             for job in needs.needs(explorer.selection, wishes.cached, explorer.panel_open)
         ),
     )
-    await pilot.pause(0.05)
+    await asyncio.sleep(0.05)
     await pilot.pause()
 
 
@@ -68,6 +71,21 @@ async def pasted(pilot: Pilot[None], text: str) -> None:
 async def pressed(explorer: Explorer, pilot: Pilot[None], *keys: str) -> None:
     """Press keys and wait for what they ask for."""
     await pilot.press(*keys)
+    await settled(explorer, pilot)
+
+
+async def typed(explorer: Explorer, pilot: Pilot[None], text: str) -> None:
+    """A command by its name, in the palette."""
+    await pilot.press("colon")
+    await until(pilot, lambda: explorer.app.screen is not explorer)
+    await pilot.press(*text, "enter")
+    await until(pilot, lambda: explorer.app.screen is explorer)
+    await settled(explorer, pilot)
+
+
+async def placed(explorer: Explorer, pilot: Pilot[None], text: str) -> None:
+    """The first place that the palette offers for a text, without typing it."""
+    explorer.directory.places(text)[0][2]()
     await settled(explorer, pilot)
 
 

@@ -132,12 +132,18 @@ class RecordedBench:
         self.computed: list[Job] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.waiting = False
+        """Whether a job stands before the gate."""
         self.broken: type[Job] | None = None
         """Jobs of this type raise."""
 
     def compute(self, job: Job, ctx: Any) -> Any:
-        while not self.gate.wait(0.01):
-            ctx.check()
+        self.waiting = not self.gate.is_set()
+        try:
+            while not self.gate.wait(0.01):
+                ctx.check()
+        finally:
+            self.waiting = False
         self.computed.append(job)
         if self.broken is not None and isinstance(job, self.broken):
             raise Refused("this job is broken on purpose.", "Press 1 for another view.")

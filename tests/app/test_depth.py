@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input, OptionList
 
-from tests.app.driving import drawn, driven, notice, pressed, settled, text_of, until
+from tests.app.driving import drawn, driven, notice, pasted, pressed, settled, text_of, until
 from tests.app.recorded import RecordedBench, info
 from tui.engine.jobs import (
     Attribution,
@@ -243,7 +243,9 @@ async def test_the_answer_stands_beside_the_prompt_and_several_are_averaged() ->
 
 async def test_a_word_of_several_tokens_is_picked_from_its_split() -> None:
     async with driven() as (explorer, pilot):
-        await pilot.press("A", *"Zanzibar - Paris", "enter")
+        await pilot.press("A")
+        await pasted(pilot, "Zanzibar - Paris")
+        await pilot.press("enter")
         await until(pilot, lambda: isinstance(explorer.app.screen, Ask) and bool(explorer.app.screen.query(OptionList)))
         await until(pilot, lambda: explorer.app.screen.query_one(OptionList).option_count == 3)
         assert explorer.app.screen.query_one(Input).value == "Zanzibar - Paris", "nothing lost"
@@ -280,7 +282,8 @@ def facts(tmp_path: Path) -> Path:
 
 async def test_a_file_of_prompts_is_opened_from_the_palette_and_shown_as_mean_and_spread(facts: Path) -> None:
     async with driven() as (explorer, pilot):
-        await pilot.press("6", "colon", *f"prompts {facts}")
+        await pilot.press("6", "colon", *"prompts ")
+        await pasted(pilot, str(facts))
         await pilot.pause(0.4)
         await pilot.press("enter")
         await until(pilot, lambda: explorer.selection.file is not None and explorer.selection.file.prepared is not None)
@@ -356,7 +359,9 @@ async def test_a_bad_file_of_prompts_is_a_sentence_and_everything_stays(
         path.write_text(content)
     async with driven() as (explorer, pilot):
         before = drawn(explorer)
-        await pilot.press("O", *str(path), "enter")
+        await pilot.press("O")
+        await pasted(pilot, str(path))
+        await pilot.press("enter")
         await until(pilot, lambda: explorer.app.screen.query_one("#ask-problem").display)
         assert sentence in str(explorer.app.screen.query_one("#ask-problem").render())  # type: ignore[attr-defined]
         await pressed(explorer, pilot, "escape")
@@ -403,7 +408,7 @@ async def test_the_export_of_a_depth_view_is_the_picture(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     async with driven() as (explorer, pilot):
         for key, name in (("5", "lens"), ("6", "attribution"), ("U", "neurons")):
-            await pressed(explorer, pilot, key, "e")
+            await pressed(explorer, pilot, key, "e", "enter")
             await until(pilot, lambda name=name: f"circuit-tui-{name}.json" in notice(explorer))  # type: ignore[misc]
         lens = json.loads((tmp_path / "circuit-tui-lens.json").read_text())
         assert lens["text"][0][0]

@@ -399,13 +399,13 @@ async def test_export_writes_what_is_shown_and_says_where(tmp_path: Path, monkey
     async with driven() as (explorer, pilot):
         await pilot.press("2")
         await settled(explorer, pilot)
-        await pilot.press("e")
+        await pilot.press("e", "enter")
         await until(pilot, lambda: "written" in notice(explorer))
         path = tmp_path / "circuit-tui-qk-L0H0.json"
         assert str(path) in notice(explorer)
         values = json.loads(path.read_text())["values"]
         assert len(values) == 6
-        await pilot.press("e")
+        await pilot.press("e", "enter")
         await until(pilot, lambda: "L0H0-2.json" in notice(explorer))
 
 
@@ -416,7 +416,7 @@ async def test_export_without_room_is_a_sentence(tmp_path: Path, monkeypatch: py
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr("tui.export.write", refuse)
-        await pilot.press("e")
+        await pilot.press("e", "enter")
         await until(pilot, lambda: "No space left" in notice(explorer))
         assert list(tmp_path.iterdir()) == []
 

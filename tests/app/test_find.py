@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
-from tests.app.driving import drawn, driven, notice, pressed, settled, text_of, until
+from tests.app.driving import drawn, driven, notice, pasted, pressed, settled, text_of, until
 from tests.app.recorded import RecordedBench
 from tui import tree
 from tui.engine.jobs import Composition, CopyingScores, HeadScores, PairSearch, Partners, Repeats, TopPairs
@@ -124,7 +124,9 @@ async def test_one_line_finds_the_heads_that_tie_pairs_together() -> None:
 async def test_a_pair_that_is_none_is_said_and_what_was_there_stays(text: str) -> None:
     async with driven() as (explorer, pilot):
         before = drawn(explorer)
-        await pilot.press("slash", *text, "enter")
+        await pilot.press("slash")
+        await pasted(pilot, text)
+        await pilot.press("enter")
         await until(pilot, lambda: explorer.app.screen.query_one("#ask-problem").display)
         assert explorer.app.screen.query_one(Input).value == text
         await pressed(explorer, pilot, "escape")
@@ -133,7 +135,9 @@ async def test_a_pair_that_is_none_is_said_and_what_was_there_stays(text: str) -
 
 async def test_an_empty_search_ends_it() -> None:
     async with driven() as (explorer, pilot):
-        await pilot.press("slash", *"France>Paris", "enter")
+        await pilot.press("slash")
+        await pasted(pilot, "France>Paris")
+        await pilot.press("enter")
         await until(pilot, lambda: explorer.selection.look(ScoresLook).pairs is not None)
         await pilot.press("slash", "ctrl+u", "enter")
         await settled(explorer, pilot)
@@ -258,7 +262,9 @@ async def test_singular_directions_are_walked_and_read_as_tokens() -> None:
 
 async def test_a_model_change_forgets_the_pairs() -> None:
     async with driven() as (explorer, pilot):
-        await pilot.press("slash", *"France>Paris", "enter")
+        await pilot.press("slash")
+        await pasted(pilot, "France>Paris")
+        await pilot.press("enter")
         await until(pilot, lambda: explorer.selection.look(ScoresLook).pairs is not None)
         await settled(explorer, pilot)
         await pilot.press("M", "ctrl+u", *"other", "enter")
@@ -270,7 +276,9 @@ async def test_a_model_change_forgets_the_pairs() -> None:
 async def test_searches_follow_the_weights() -> None:
     bench = RecordedBench()
     async with driven(bench=bench) as (explorer, pilot):
-        await pilot.press("slash", *"France>Paris", "enter")
+        await pilot.press("slash")
+        await pasted(pilot, "France>Paris")
+        await pilot.press("enter")
         await until(pilot, lambda: explorer.selection.look(ScoresLook).pairs is not None)
         await pressed(explorer, pilot, "w", "b")
         jobs = [job for job in bench.computed if isinstance(job, PairSearch)]
@@ -345,7 +353,7 @@ async def test_notes_and_bookmarks_stay_with_the_model() -> None:
         await until(pilot, lambda: explorer.app.screen is explorer)
         assert explorer.cards.notes["L0H1"].bookmarked
         await until(pilot, lambda: "★" in tree_lines(explorer))
-    async with driven() as (explorer, pilot):
+    async with driven(fresh=True) as (explorer, pilot):
         assert explorer.cards.notes["L0H1"].text == "moves names", "another run knows it"
         await pressed(explorer, pilot, "right_curly_bracket", "C")
         await pilot.press("b", "i", "ctrl+u", *["backspace"] * 12, "enter")

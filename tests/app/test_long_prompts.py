@@ -10,8 +10,8 @@ from textual.widgets import Input
 
 from tests.app.driving import drawn, driven, notice, pressed, settled
 from tests.app.selected import FILE, loaded
-from tui import moves, pages
-from tui.declared import Say
+from tui import finding, moves, pages
+from tui.declared import Here, Say
 from tui.pages.circuit import OwnTokens
 from tui.selection import Selection
 
@@ -25,6 +25,10 @@ def there(moved: Selection | Say) -> tuple[int, int]:
 
 def typed(s: Selection, text: str) -> Selection | Say:
     return moves.typed(s, text)[0][2]()
+
+
+def stepped(s: Selection, by: int) -> Selection | Say:
+    return finding.step(Here(s, None, lambda job: None), by)
 
 
 def test_a_position_is_typed_from_either_end_for_row_or_column() -> None:
@@ -58,10 +62,10 @@ def test_a_text_is_found_after_the_cursor_and_round() -> None:
     assert there(typed(s, "find france"))[0] == 4
     again = typed(s, "find france")
     assert isinstance(again, Selection)
-    assert [there(moves.move(again, "match", by))[0] for by in (1, -1)] == [9, 9], "there are two"
+    assert [there(stepped(again, by))[0] for by in (1, -1)] == [9, 9], "there are two"
     assert there(typed(s, "find rance is The"))[0] == 4, "over several tokens: where it begins"
     assert there(typed(s, "find ,king")) == (0, 7)
-    assert there(moves.move(replace(s, row=1), "match", 1))[0] == 6, "of the token under the cursor"
+    assert there(stepped(replace(s, row=1), 1))[0] == 6, "of the token under the cursor"
     said = typed(s, "find volcano")
     assert isinstance(said, Say)
     assert "“volcano” is nowhere in these 10 tokens" in said.sentence

@@ -270,7 +270,8 @@ async def test_bookmarks_and_notes_filter_the_tree(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(("typed", "first"), [
-    ("svg", "export"), ("undo", "back"), ("redo", "forward"), ("gg", "top"), ("exit", "quit"), ("bookmark", "filter"),
+    ("svg", "export"), ("undo", "undo"), ("redo", "redo"), ("previous", "back"),
+    ("gg", "top"), ("exit", "quit"), ("bookmark", "filter"),
     ("append", "append"), ("norm", "normalize"),
 ])  # fmt: skip
 def test_the_palette_finds_what_is_meant(typed: str, first: str) -> None:

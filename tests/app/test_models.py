@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
@@ -215,3 +216,16 @@ async def test_a_model_that_was_opened_is_remembered(monkeypatch: pytest.MonkeyP
 def test_a_model_that_is_not_here_has_a_card_too() -> None:
     lines = list(browsing.card(Label("gpt9", "gpt9", "", ""), Selection(), None, None))
     assert [what for what, _, _ in lines] == ["not here"]
+
+
+@pytest.mark.parametrize("key", ["M", "J"])
+async def test_a_size_that_comes_while_the_list_is_closed_is_nobody_s(key: str) -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press(key)
+        await pilot.pause()
+        dialog = explorer.app.screen
+        dialog.on_resize(events.Resize(explorer.app.size, explorer.app.size))  # type: ignore[attr-defined]
+        dialog.dismiss()
+        await dialog.remove_children()
+        await pilot.pause(0.1)
+        assert explorer.app.screen is explorer

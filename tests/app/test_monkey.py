@@ -13,7 +13,7 @@ NOT_HERE = {"quit", "export", "themes", "palette"}
 """Leaving and writing files have tests of their own."""
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(3))
 async def test_any_keys_in_any_order(seed: int) -> None:
     dice = random.Random(seed)

@@ -175,7 +175,7 @@ async def test_senders_are_followed_by_keys() -> None:
         assert "L1H1 → L2H1.k" in text_of(explorer, "#inspector")
         await pressed(explorer, pilot, "enter")
         assert explorer.selection.look(PathsLook).receiver == "L1H1.q"
-        await pressed(explorer, pilot, "u", "y")
+        await pressed(explorer, pilot, "u", "f6")
         assert explorer.selection.look(PathsHow) == PathsHow("ioi", "log-probability")
         assert "ioi: corrupted into clean" in text_of(explorer, "#title")
         await pressed(explorer, pilot, "comma")

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tests.app.driving import drawn, driven, notice, pressed, text_of
+from tests.app.driving import drawn, driven, notice, pressed, settled, text_of
+from tests.views.apps import burst
 from tui.arrange import PINNED, difference, shared_limits
 from tui.engine.jobs import Pattern
 from tui.explorer import Explorer
@@ -104,3 +105,18 @@ def test_scales_that_cannot_be_shared() -> None:
     assert shared_limits(grid, None) is None
     assert shared_limits(grid, grid) == (0.0, float(np.nanmax(grid.values)))
     assert difference(grid, grid, PINNED) is difference(grid, grid, PINNED), "drawn once"
+
+
+async def test_pinned_again_before_the_picture_of_the_last_pin_is_gone() -> None:
+    async with driven() as (explorer, pilot):
+        await pressed(explorer, pilot, "vertical_line")
+        first = explorer.scene.pinned
+        explorer.scene.hold(None)
+        explorer.draw()
+        explorer.scene.hold(first)
+        explorer.draw()
+        await settled(explorer, pilot)
+        assert len(explorer.query("#pinned")) == 1
+        burst(explorer.app, ["vertical_line"] * 5)
+        await settled(explorer, pilot)
+        assert explorer.app.is_running

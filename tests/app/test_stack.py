@@ -89,9 +89,7 @@ async def test_marked_parts_go_together() -> None:
         await pressed(explorer, pilot, "space", "right_curly_bracket", "space", "a")
         assert changes(explorer) == ["L0H0 zero", "L0H1 zero"]
         await pressed(explorer, pilot, "backspace")
-        assert changes(explorer) == ["L0H0 zero"]
-        await pressed(explorer, pilot, "backspace", "backspace")
-        assert "nothing is changed" in notice(explorer)
+        assert changes(explorer) == [], "they came together"
         await pressed(explorer, pilot, "d")
         assert "nothing is changed" in notice(explorer)
 
@@ -253,7 +251,7 @@ async def test_a_change_that_cannot_be_is_said_and_taken_off_again() -> None:
         assert drawn(explorer).values is clean.values
         await pressed(explorer, pilot, "d")
         assert "refused on purpose" in explorer.main.heatmap.message
-        await pressed(explorer, pilot, "backspace")
+        await pressed(explorer, pilot, "backspace", "backspace", "backspace")
         assert (title(explorer), drawn(explorer).values is clean.values) == ("L0H0 · pattern", True)
 
 

@@ -62,7 +62,7 @@ async def test_the_change_under_the_cursor_is_written_anew() -> None:
         await pressed(explorer, pilot, "G", "ctrl+u", *"L1H1", "enter")
         assert changes(explorer) == ["L0H0 zero", "L2.mlp zero @1-3", "L1H1 zero"], "elsewhere the last"
         await pressed(explorer, pilot, "backspace")
-        assert changes(explorer) == ["L0H0 zero", "L2.mlp zero @1-3"]
+        assert changes(explorer) == ["L0H0 zero", "L2.mlp zero @1-3", "L0H2 zero"], "elsewhere it undoes"
 
 
 async def test_two_backspaces_in_one_packet_take_the_two_below_the_cursor() -> None:

@@ -84,7 +84,7 @@ def _exported(ask: Asked) -> Job:
 class ToyPage(Page):
     name = "toy"
     title = "Toy"
-    key = "J"
+    key = "f9"
     help = "Numbers to play with."
     says = ("row × column", "numbers to play with")
     options = (Option("mode", ToyLook, "kind", KINDS, "plain or squared numbers"),)
@@ -122,7 +122,7 @@ def _offered() -> Iterator[None]:
 async def test_its_key_shows_it_with_its_tab_title_side_panel_and_line() -> None:
     async with driven(bench=ToyBench()) as (explorer, pilot):
         assert "Toy" not in words_of(explorer.main)
-        await pressed(explorer, pilot, "J")
+        await pressed(explorer, pilot, "f9")
         assert explorer.selection.page == "toy"
         assert explorer.main.heatmap.grid is not None
         assert explorer.main.heatmap.grid.values.tolist() == np.arange(6.0).reshape(2, 3).tolist()
@@ -138,7 +138,7 @@ async def test_its_key_shows_it_with_its_tab_title_side_panel_and_line() -> None
 async def test_its_option_is_cycled_by_the_key_that_all_pages_share() -> None:
     bench = ToyBench()
     async with driven(bench=bench) as (explorer, pilot):
-        await pressed(explorer, pilot, "J", "m")
+        await pressed(explorer, pilot, "f9", "m")
         assert explorer.selection.look(ToyLook) == ToyLook("squared")
         assert explorer.main.heatmap.grid is not None
         assert explorer.main.heatmap.grid.values[1, 2] == 25
@@ -151,7 +151,7 @@ async def test_its_option_is_cycled_by_the_key_that_all_pages_share() -> None:
 
 async def test_cursor_enter_and_back() -> None:
     async with driven(bench=ToyBench()) as (explorer, pilot):
-        await pressed(explorer, pilot, "J")
+        await pressed(explorer, pilot, "f9")
         await pressed(explorer, pilot, *["up"] * 4, *["left"] * 4, "right")
         assert PAGE.cell(explorer.selection) == (0, 1)
         assert "r0 · c1" in text_of(explorer, "#inspector")
@@ -188,16 +188,16 @@ async def test_the_palette_finds_it() -> None:
 async def test_what_it_shows_is_written_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     async with driven(bench=ToyBench()) as (explorer, pilot):
-        await pressed(explorer, pilot, "J", "e")
+        await pressed(explorer, pilot, "f9", "e", "enter")
         await until(pilot, lambda: (tmp_path / "circuit-tui-toy-L0H0.json").is_file())
         assert json.loads((tmp_path / "circuit-tui-toy-L0H0.json").read_text())["view"] == "toy"
 
 
 def test_keys_and_help_of_shared_keys_speak_of_it() -> None:
     listed = {command.id: command for command in commands.every()}
-    assert (listed["toy"].keys, listed["toy"].help) == (("J",), "Numbers to play with.")
+    assert (listed["toy"].keys, listed["toy"].help) == (("f9",), "Numbers to play with.")
     assert "Toy: plain or squared numbers." in listed["mode"].help
-    assert "| `J` | Toy | Numbers to play with. |" in commands.key_table()
+    assert "| `f9` | Toy | Numbers to play with. |" in commands.key_table()
     moved = moves.cycle(loaded(page="qk"), "unit", "unit")[1]
     assert "Toy" not in moved, "it has no unit"
 
@@ -241,7 +241,7 @@ def test_the_exports_help_knows_it() -> None:
 
 def test_the_readmes_tables_have_its_rows() -> None:
     tables = importlib.import_module("tui.pages.__main__")
-    assert "| `J` Toy | row × column | numbers to play with |" in tables.view_table().splitlines()
+    assert "| `f9` Toy | row × column | numbers to play with |" in tables.view_table().splitlines()
     assert "`toy`" in tables.export_names()
 
 

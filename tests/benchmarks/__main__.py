@@ -16,8 +16,8 @@ from tests.benchmarks.measure import Row, machine, table
 from tui.terminal import LIBRARIES
 
 TOPICS = (
-    "start", "unloaded", "load", "drawing", "keys", "link", "prompt", "heads", "long", "depth", "finding", "changing",
-    "patching", "large", "memory",
+    "start", "unloaded", "load", "drawing", "keys", "link", "prompt", "remote", "heads", "long", "depth", "finding",
+    "changing", "patching", "large", "memory", "cluster",
 )  # fmt: skip
 KEPT = Path(__file__).with_name("results.json")
 

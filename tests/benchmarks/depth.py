@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.benchmarks.heads import large_folder
 from tests.benchmarks.measure import Row, median_times, ms
+from tui.engine.bench import Context
 from tui.engine.jobs import Attribution, Job, Lens, LensCurve, LensTop, NextTokens, Open, Run, Sources, Target
 from tui.engine.jobs.parts import Forward
 
@@ -19,7 +20,7 @@ TOKENS = 128
 ANSWER, DISTRACTOR = 262, 318
 
 
-class Hand:
+class Hand(Context):
     """A bench and the context it computes in; ``kept`` jobs are computed once, and forward passes are counted."""
 
     def __init__(self) -> None:

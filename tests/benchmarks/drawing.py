@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tests.benchmarks.measure import Row, median_times, ms
-from tests.views.grids import grid_of, random_grid
+from tests.views.grids import grid_of, lens, random_grid
 from tui.results import Grid
 from tui.views import plot
 from tui.views.ansi import strips_of
@@ -39,12 +41,18 @@ def main() -> list[Row]:
     qk, large = random_grid(64, 64), grid_of(np.random.default_rng(0).normal(size=(1024, 1024)))
     pictures = (picture(qk, *SIZE), picture(qk, *SIZE, fit=True), picture(large, *SIZE, fit=True))
     assert [shown.is_blocked for shown in pictures] == [False, True, True]
+    words = lens(25, 64)
+    bare = replace(words, text=None)
+    assert picture(words, *SIZE).layout.texts
+    assert not picture(bare, *SIZE).layout.texts
     assert all(shown.levels.size > 1000 for shown in pictures)
     times = median_times({
         "window": lambda: picture(qk, *SIZE),
         "fit": lambda: picture(qk, *SIZE, fit=True),
         "heatmap": lambda: through_heatmap(qk),
         "large": lambda: picture(large, *SIZE, fit=True),
+        "texts": lambda: picture(words, *SIZE),
+        "plain": lambda: picture(bare, *SIZE),
     }, ROUNDS)  # fmt: skip
     theirs = times["heatmap"] - times["fit"]  # which it draws for its layout
     ratio = times["window"] / theirs
@@ -55,4 +63,6 @@ def main() -> list[Row]:
         Row("the same, the whole matrix fitted", ms(times["fit"]), peer, times["fit"] / theirs, "≤ 40 ms, ≤ 0.33 ×",
             times["fit"] <= 40 and times["fit"] / theirs <= 1 / 3),
         Row("1,024² matrix → Strips at 120×40, fitted", ms(times["large"]), "", None, "≤ 80 ms", times["large"] <= 80),
+        Row("25 × 64 cells with a token in each", ms(times["texts"]), f"without {ms(times['plain'])}",
+            times["texts"] / times["plain"], "≤ 3 ms more", times["texts"] <= times["plain"] + 3),
     ]  # fmt: skip

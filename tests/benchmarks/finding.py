@@ -12,6 +12,7 @@ from typing import Any
 from tests.benchmarks.depth import extra_memory, mb
 from tests.benchmarks.heads import Hand, large_folder
 from tests.benchmarks.measure import Row, median_times, ms, seconds
+from tui.engine.bench import Context
 from tui.engine.jobs import (
     AllComposition,
     Composition,
@@ -30,7 +31,7 @@ HEADS, D_MODEL, D_HEAD, LAYERS = 32, 4096, 128, 9
 """A layer of a large model, and enough of them that as many cores are kept as ever are."""
 
 
-class Keeper:
+class Keeper(Context):
     """The context of a bench that computes each part once, as the engine's cache would, and the searches every time."""
 
     def __init__(self, bench: Any) -> None:

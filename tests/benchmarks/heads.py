@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.measure import Row, ms, percentile
+from tui.engine.bench import Context
 from tui.engine.jobs import OV, QK, Job, Open, OVRow, Words
 
 TOKENS = 64
 
 
-class Hand:
+class Hand(Context):
     """A bench and the context it computes in, without the engine's thread."""
 
     def __init__(self) -> None:

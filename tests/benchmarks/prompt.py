@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator
 from itertools import cycle
 
 from tests.benchmarks.measure import Row, ms
@@ -13,6 +14,24 @@ from tui.pace import TYPING_PAUSE
 
 ROUNDS = 15
 PROMPT = "When Mary and John went to the store, John gave a drink to"
+
+
+def typing(child: Child, rounds: int) -> Iterator[tuple[str, float]]:
+    """Type a prompt and some letters behind it: the text, and the seconds from a letter to its last change of the
+    pattern, without the pause."""
+    edit_prompt(child)
+    child.send(PROMPT)
+    child.settle(1.5)
+    text = PROMPT
+    picture = child.expect("L0H0 · pattern", panel=True).middle
+    for letter, _ in zip(cycle("abcdefgh"), range(rounds), strict=False):
+        with taped(child) as tape:
+            begun = time.monotonic()
+            child.press(letter)
+            child.settle(1.0)
+        text += letter
+        assert text in child.text
+        yield text, last_change(child, tape, *picture) - begun - TYPING_PAUSE
 
 
 def main() -> list[Row]:
@@ -26,19 +45,8 @@ def main() -> list[Row]:
     bridge, typed, plain = model.bridge, [], []
     with Child("app", "--prompt", PROMPT) as child:
         child.open()
-        edit_prompt(child)
-        child.send(PROMPT)
-        child.settle(1.5)
-        text = PROMPT
-        picture = child.expect("L0H0 · pattern", panel=True).middle
-        for letter, _ in zip(cycle("abcdefgh"), range(ROUNDS), strict=False):
-            with taped(child) as tape:
-                begun = time.monotonic()
-                child.press(letter)
-                child.settle(1.0)
-            text += letter
-            typed.append(last_change(child, tape, *picture) - begun - TYPING_PAUSE)
-            assert text in child.text
+        for text, took in typing(child, ROUNDS):
+            typed.append(took)
             ids = torch.tensor([model.tokens.encode(text, True).ids])
             with torch.inference_mode():
                 start = time.perf_counter()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tui.engine.bench import Context
 from tui.engine.jobs import Job, Open, Run
 from tui.engine.run import Bench
 from tui.results import ModelInfo, ModelKey, Result
@@ -15,7 +16,7 @@ from tui.results import ModelInfo, ModelKey, Result
 torch.set_num_threads(1)
 
 
-class Desk:
+class Desk(Context):
     """A bench and the context that it computes in: every job once, as the engine would."""
 
     def __init__(self, folder: Path, dtype: str = "float32") -> None:

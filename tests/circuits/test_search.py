@@ -90,7 +90,6 @@ def test_the_same_numbers_as_on_the_screen(
     """z of the QK view, ranks within its full rows and of an OV row; however the work is cut."""
     desk = desk_of(name)
     monkeypatch.setattr("tui.circuits.basis.BLOCK", 64)
-    monkeypatch.setattr("tui.engine.search.BLOCK", 60)
     monkeypatch.setattr("tui.circuits.search.ROWS", 13)
     tokens = tuple(range(desk.info.d_vocab))
     pairs, offset = ((3, 7), (20, 5), (7, 3)), 2 if desk.info.positions == "rotary" else 0
@@ -142,7 +141,6 @@ def test_equal_tokens_share_a_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     save_file(state, folder / "model.safetensors", {"format": "pt"})
     desk = Desk(folder)
     monkeypatch.setattr("tui.circuits.basis.BLOCK", 37)
-    monkeypatch.setattr("tui.engine.search.BLOCK", 37)
     pairs = tuple((FRANCE, token) for token in (PARIS, *twins))
     for kind in ("qk", "ov"):
         grid = desk.get(PairSearch(desk.key, pairs, kind))  # type: ignore[arg-type]

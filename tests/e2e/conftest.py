@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import uuid
@@ -11,29 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.ssh import SSHD, Sshd
+from tests.e2e.ssh import Sshd, need, open_sshd
 from tests.e2e.wire import Wire
-
-
-def need(program: str, found: object) -> None:
-    """Skip, visibly, without a program; fail where continuous integration has promised it."""
-    if found:
-        return
-    if os.environ.get("CIRCUIT_TUI_REQUIRE_E2E") == "1":
-        pytest.fail(f"{program} is missing, and CIRCUIT_TUI_REQUIRE_E2E=1 forbids to skip this", pytrace=False)
-    pytest.skip(f"{program} is not installed")
 
 
 @pytest.fixture
 def sshd(tmp_path: Path) -> Iterator[Sshd]:
     """A server for this test."""
-    need("sshd", SSHD)
-    need("ssh", shutil.which("ssh"))
     folder = tmp_path / "ssh"
     folder.mkdir()
-    server = Sshd(folder)
-    yield server
-    server.close()
+    yield from open_sshd(folder)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import tui.app
 from tui import cli
@@ -15,8 +16,8 @@ class Faulty(tui.app.CircuitApp):
     CSS_PATH = Path(tui.app.__file__).with_name("style.tcss")
     BINDINGS = [("f2", "fail"), ("f3", "fail_below")]
 
-    def __init__(self, options: Options) -> None:
-        super().__init__(options)
+    def __init__(self, options: Options, **more: Any) -> None:
+        super().__init__(options, **more)
         if sys.argv[1] != "keys":
             setattr(type(self.explorer), sys.argv[1], self.action_fail)
 

@@ -21,7 +21,7 @@ def module() -> types.ModuleType:
     from textual.widgets import Static
 
     class CircuitApp(App[None]):
-        def __init__(self, options: Options) -> None:
+        def __init__(self, options: Options, reached: object = None) -> None:
             super().__init__()
             self.options = options
 
@@ -54,6 +54,9 @@ def module() -> types.ModuleType:
 
         def key_q(self) -> None:
             self.exit()
+
+        def hang_up(self, code: int) -> None:
+            self.exit(return_code=code)
 
     out = types.ModuleType("tui.app")
     out.CircuitApp = CircuitApp  # type: ignore[attr-defined]

@@ -103,12 +103,20 @@ class Session:
         """Write what is shown."""
         before = set(self.folder.glob("*.json"))
         with self._step("export"):
-            self.terminal.press("e")
+            self.terminal.press("e", "enter")
             self.terminal.wait_for("written")
         (path,) = set(self.folder.glob("*.json")) - before
         content = json.loads(path.read_text())
         assert content["values"]
         return path
+
+    def copy(self) -> bytes:
+        """Copy the prompt; what of it the terminal got, from the first byte on."""
+        before = len(self.terminal.raw)
+        with self._step("copy"):
+            self.terminal.press("y", "p")
+            self.terminal.wait_for("sent")
+        return bytes(self.terminal.raw[before:])
 
     def quit(self) -> float:
         """Leave. Seconds it took."""

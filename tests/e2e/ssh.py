@@ -9,10 +9,30 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+
+
+def need(program: str, found: object) -> None:
+    """Skip, visibly, without a program; fail where continuous integration has promised it."""
+    if found:
+        return
+    if os.environ.get("CIRCUIT_TUI_REQUIRE_E2E") == "1":
+        pytest.fail(f"{program} is missing, and CIRCUIT_TUI_REQUIRE_E2E=1 forbids to skip this", pytrace=False)
+    pytest.skip(f"{program} is not installed")
+
+
+def open_sshd(folder: Path) -> Iterator[Sshd]:
+    """A server as a fixture yields it; its keys and log go to ``folder``."""
+    need("sshd", SSHD)
+    need("ssh", shutil.which("ssh"))
+    server = Sshd(folder)
+    yield server
+    server.close()
 
 
 class Sshd:
@@ -63,9 +83,15 @@ class Sshd:
             + shlex.join(command)
         )
         return [
-            *("ssh", "-tt", "-F", "none", "-p", str(port), "-i", str(self._folder / "user"), "-o", "LogLevel=ERROR"),
+            *self.ssh(port), "-tt", "-o", "BatchMode=yes", "-o", "Compression=no", f"{getpass.getuser()}@127.0.0.1",
+            remote,
+        ]  # fmt: skip
+
+    def ssh(self, port: int, key: str = "user") -> list[str]:
+        """``ssh`` with what it needs for this server, reached at ``port``."""
+        return [
+            *("ssh", "-F", "none", "-p", str(port), "-i", str(self._folder / key), "-o", "LogLevel=ERROR"),
             *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes"),
-            *("-o", "BatchMode=yes", "-o", "Compression=no", f"{getpass.getuser()}@127.0.0.1", remote),
         ]
 
     def close(self) -> None:

@@ -26,6 +26,8 @@ import pyte
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = (sys.executable, "-m", "tui")
+RECORDED = (sys.executable, "-m", "tests.e2e.recorded_app")
+"""The app on recorded results."""
 KEYS = {
     "up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F",
     "enter": "\r", "escape": "\x1b", "tab": "\t", "backspace": "\x7f", "ctrl+u": "\x15", "ctrl+d": "\x04",
@@ -40,7 +42,11 @@ _INCOMPLETE = re.compile(rb"\x1b(\[[0-9;<>=?$]*|P[^\x1b]*\x1b?)?$")
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """A small environment of its own: nothing of the machine's colours, config or network gets in."""
+    """A small environment of its own: nothing of the machine's colours, config or network gets in. It is not the first
+    start there, so that nothing but the app itself is on the screen."""
+    state = home / "state" / "circuit-tui"
+    state.mkdir(parents=True, exist_ok=True)
+    (state / "welcomed").touch()
     return {
         "HF_HUB_OFFLINE": "1",
         "HOME": str(home),

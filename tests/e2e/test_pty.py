@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import statistics
 import sys
@@ -49,6 +50,7 @@ def test_session(start: Callable[..., Session], record_property: Record) -> None
     cells = session.walk_cells(20)
     session.resize(120, 40)
     session.export()
+    assert re.search(rb"\x1b\]52;c;[A-Za-z0-9+/=]+\a", session.copy()), "the clipboard of this terminal"
     before = session.terminal.count
     time.sleep(2)
     idle = session.terminal.count - before

@@ -12,7 +12,7 @@ from tui.engine import jobs
 from tui.engine.jobs import base, changes, circuit, effects, finding, head, many, parts, patching, paths, stream
 from tui.engine.run import ANSWERS
 
-BASES = {base.Job, base.OfHead, parts.OnRun, parts.OnLayer, patching.Patching, paths.OfPair}
+BASES = {base.Job, base.OfHead, parts.OnRun, parts.OnLayer, patching.Patching, paths.OfPair, many.OverPrompts}
 MODULES = (base, circuit, finding, head, many, changes, effects, patching, paths, parts, stream)
 
 

@@ -17,6 +17,7 @@ from tests.models import folders
 from tests.models.conftest import ARCHITECTURES
 from tests.models.test_trace import Cancelled, cancel_after, hooks_left
 from tui.circuits.errors import Refusal
+from tui.circuits.tensors import Trace
 from tui.engine import many
 from tui.engine.engine import Engine
 from tui.engine.events import Done, Failed, Idle, Partial, Progress
@@ -36,6 +37,7 @@ from tui.engine.jobs import (
     PreparePrompts,
     PromptRow,
     Prompts,
+    ReadPrompts,
     Target,
     Unit,
 )
@@ -88,7 +90,7 @@ def prepared(desk: Desk, rows: tuple[PromptRow, ...] = ROWS, target: Target | No
 
 def fresh(desk: Desk, job: Job) -> Any:
     """Computed now, whatever was computed before."""
-    desk.values.pop(job, None)
+    desk.values = {one: value for one, value in desk.values.items() if one != job and not isinstance(one, ReadPrompts)}
     desk.partials.clear()
     return desk.get(job)
 
@@ -409,7 +411,16 @@ def test_no_prompt_is_kept(desk: Desk) -> None:
         desk.values.pop(job, None)
         before = len(desk.computed)
         desk.get(job)
-        assert desk.computed[before:] == [job]
+        assert desk.computed[before:][0] == job
+        assert all(isinstance(part, ReadPrompts) and part.of == job for part in desk.computed[before + 1 :])
+    kept = [value for part, value in desk.values.items() if isinstance(part, ReadPrompts)]
+    assert kept
+    things = [thing for passed in kept for one in passed for thing in parts_of(one)]
+    assert not any(isinstance(thing, torch.Tensor | Trace) for thing in things)
+
+
+def parts_of(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, tuple) else [value]
 
 
 def test_what_is_said(desk: Desk) -> None:

@@ -268,9 +268,9 @@ async def test_a_tree_of_1024_heads_is_quick() -> None:
         assert app.at == Place(31, 31)
         times = []
         for step in (lambda: app.tree.label(some_words(heads), set(heads[::3])), lambda: app.tree.list_heads(heads)):
-            start = time.perf_counter()
+            start = time.thread_time()  # whatever else the machine does
             step()
-            times.append(time.perf_counter() - start)
+            times.append(time.thread_time() - start)
             await pilot.pause()
         assert times[0] < 0.05  # 0.0003 s here
         assert times[1] < 0.5  # 0.02 s

@@ -14,7 +14,7 @@ from tests.views.apps import burst
 from tui import moves
 from tui.selection import Selection
 from tui.views.help import Entry
-from tui.views.palette import Commands, Palette
+from tui.views.palette import Commands, Completion, Palette
 
 
 class Floor(Screen[None]):
@@ -35,6 +35,12 @@ class Floor(Screen[None]):
         self.said.append(("run", command_id))
 
     def values(self, text: str) -> list[tuple[str, str, Callable[[], None]]]:
+        return []
+
+    def expanded(self, text: str) -> str:
+        return text
+
+    async def completions(self, text: str) -> list[Completion]:
         return []
 
     def places(self, text: str) -> list[tuple[str, str, Callable[[], None]]]:

@@ -82,12 +82,25 @@ class Standing:
     """float64; 1 is the largest, ties share the smaller."""
 
 
-class Rows:
-    """Rows of some heads while the vocabulary streams by: their mean, spread, and how many entries are larger.
+@dataclass(frozen=True, eq=False)
+class Block:
+    """What a block of the vocabulary has to say on the rows of some heads, on the CPU."""
 
-    Means and squares are merged block by block around each block's own mean, in float64 (``streamed_baseline``). Ranks
-    are exact: what is within rounding of the entry is compared again, as ``(x_j − x_entry)·u`` in float64, which is 0
-    for tokens with equal rows however the products were rounded.
+    count: int
+    """Tokens of the block."""
+    mean: Tensor
+    """``[heads, rows]`` float64."""
+    squares: Tensor
+    """``[heads, rows]`` float64: around the block's own mean."""
+    larger: Tensor
+    """``[heads, entries]`` int64: tokens that are strictly larger than the entry."""
+
+
+class Rows:
+    """Rows of some heads, which blocks of the vocabulary are held against, each by itself.
+
+    Ranks are exact: what is within rounding of the entry is compared again, as ``(x_j − x_entry)·u`` in float64, which
+    is 0 for tokens with equal rows however the products were rounded.
     """
 
     def __init__(self, u: Tensor, partners: Tensor, entries: Entries, reader: HeadWeights | None = None) -> None:
@@ -97,13 +110,10 @@ class Rows:
         self._u, self._partners = u, partners if reader is None else keys(reader, partners, "scaled")
         self._lengths = double(torch.linalg.vector_norm(u, dim=-1))
         paired = zip(entries.rows, double(self._partners), strict=True)
-        self._values = torch.stack([double(u[:, row]) @ partner for row, partner in paired], 1)
-        self._count = 0
-        self._mean = torch.zeros(u.shape[:2], dtype=torch.float64)
-        self._squares = torch.zeros_like(self._mean)
-        self._larger = torch.zeros(self._values.shape, dtype=torch.int64)
+        self.values = torch.stack([double(u[:, row]) @ partner for row, partner in paired], 1)
+        """``[heads, entries]`` float64: the entries themselves."""
 
-    def take(self, x: Tensor, start: int) -> None:
+    def against(self, x: Tensor, start: int) -> Block:
         """The block ``x [n, d]`` of the vocabulary, whose first token is ``start``."""
         if self._reader is not None:
             x = keys(self._reader, x, "scaled")
@@ -111,32 +121,27 @@ class Rows:
         scores = (self._u.flatten(0, 1) @ x.mT).view(heads, rows, -1)
         mean = scores.mean(-1, keepdim=True)
         apart = scores.sub_(mean)
-        self._merge(mean[..., 0], apart)
+        rest = double(apart.mean(-1))  # what rounding of the mean left over
+        squares = double(torch.linalg.vector_norm(apart, dim=-1)).pow(2) - len(x) * rest.pow(2)
         # Twice the rounding error that a sum of d products has by the statistics of rounding (√d ε/2 of the lengths).
         longest = float(torch.linalg.vector_norm(x, dim=-1).max())
         margin = torch.finfo(x.dtype).eps * d**0.5 * longest * self._lengths
-        for entry, (row, token) in enumerate(zip(self._wanted.rows, self._wanted.ids, strict=True)):
-            value = self._values[:, entry] - double(mean[:, row, 0])
-            self._count_larger(entry, apart[:, row], x, value, margin[:, row], token - start)
+        larger = [
+            self._larger(entry, apart[:, row], x, self.values[:, entry] - double(mean[:, row, 0]), margin[:, row],
+                         token - start)
+            for entry, (row, token) in enumerate(zip(self._wanted.rows, self._wanted.ids, strict=True))
+        ]  # fmt: skip
+        return Block(len(x), double(mean[..., 0]) + rest, squares, torch.stack(larger, 1))
 
-    def _merge(self, mean: Tensor, apart: Tensor) -> None:
-        n = apart.shape[-1]
-        rest = double(apart.mean(-1))  # what rounding of the mean left over
-        squares = double(torch.linalg.vector_norm(apart, dim=-1)).pow(2) - n * rest.pow(2)
-        delta = double(mean) + rest - self._mean
-        self._mean += delta * (n / (self._count + n))
-        self._squares += squares + delta.pow(2) * (self._count * n / (self._count + n))
-        self._count += n
-
-    def _count_larger(self, entry: int, scores: Tensor, x: Tensor, value: Tensor, margin: Tensor, own: int) -> None:
-        """``scores [heads, n]`` against ``value [heads]``; ``own``: the entry's own column, if it is in this block."""
+    def _larger(self, entry: int, scores: Tensor, x: Tensor, value: Tensor, margin: Tensor, own: int) -> Tensor:
+        """``[heads]``: how many of ``scores [heads, n]`` are larger than ``value [heads]``; ``own``: the entry's own
+        column, if it is in this block."""
         inside = 0 <= own < scores.shape[-1]
         if inside:
             kept = scores[:, own].clone()
             scores[:, own] = -torch.inf
         high, low = ((value + side * margin).to(scores)[:, None] for side in (1, -1))
         surely, perhaps = _count(scores > high), _count(scores > low)
-        self._larger[:, entry] += surely
         unsure = (perhaps > surely).nonzero()[:, 0].to(scores.device)
         if len(unsure):
             part = scores[unsure]
@@ -146,17 +151,41 @@ class Rows:
                 head = unsure[which[first : first + step]]
                 apart = double(x[column[first : first + step]]) - double(self._partners[entry])
                 larger = torch.from_numpy(products(apart, self._u[head, self._wanted.rows[entry]]) > 0)
-                self._larger[:, entry] += torch.bincount(head.cpu()[larger], minlength=len(scores))
+                surely = surely + torch.bincount(head.cpu()[larger], minlength=len(scores))
         if inside:
             scores[:, own] = kept
+        return surely
 
-    def standing(self) -> Standing:
-        """Against the part of the vocabulary that was taken so far."""
-        at = list(self._wanted.rows)
-        std = (self._squares.clamp(min=0) / max(self._count, 1)).sqrt()
-        row = Baseline(self._mean[:, at].flatten(), std[:, at].flatten())
-        z = normalise(self._values.reshape(-1, 1), "zscore", row).view_as(self._values)
-        return Standing(z, 1 + self._larger.double())
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """The vocabulary so far, block by block in its order: means and squares are merged around each block's own mean, in
+    float64 (``streamed_baseline``)."""
+
+    count: int
+    mean: Tensor
+    squares: Tensor
+    larger: Tensor
+
+    @classmethod
+    def first(cls, block: Block) -> Taken:
+        """Of one block."""
+        return cls(0, *map(torch.zeros_like, (block.mean, block.squares, block.larger))).add(block)
+
+    def add(self, block: Block) -> Taken:
+        """With the next block."""
+        n, count = block.count, self.count + block.count
+        delta = block.mean - self.mean
+        squares = block.squares + delta.pow(2) * (self.count * n / count)
+        return Taken(count, self.mean + delta * (n / count), self.squares + squares, self.larger + block.larger)
+
+    def standing(self, values: Tensor, entries: Entries) -> Standing:
+        """Of ``values [heads, entries]`` against the tokens so far."""
+        at = list(entries.rows)
+        std = (self.squares.clamp(min=0) / max(self.count, 1)).sqrt()
+        row = Baseline(self.mean[:, at].flatten(), std[:, at].flatten())
+        z = normalise(values.reshape(-1, 1), "zscore", row).view_as(values)
+        return Standing(z, 1 + self.larger.double())
 
 
 def _count(larger: Tensor) -> Tensor:

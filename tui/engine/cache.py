@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..results import ModelInfo
 from .jobs import Job
+from .load import Kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +29,7 @@ class Cache:
     def __init__(self, limit_bytes: int, nbytes: Callable[[Any], int] | None = None) -> None:
         self._limit = limit_bytes
         self._nbytes = nbytes or size_of
-        self._entries: OrderedDict[Job, tuple[Any, int]] = OrderedDict()
+        self._entries: OrderedDict[Job, tuple[Any, int, float]] = OrderedDict()
         self._used = 0
         self._lock = threading.Lock()
 
@@ -40,14 +42,15 @@ class Cache:
             self._entries.move_to_end(job)
             return entry[0]
 
-    def put(self, job: Job, value: Any, nbytes: int | None = None) -> bool:
-        """Keep a value, at the cost of older ones. False: it is larger than the whole cache and is not kept."""
+    def put(self, job: Job, value: Any, nbytes: int | None = None, seconds: float = 0.0) -> bool:
+        """Keep a value that took so long, at the cost of older ones. False: it is larger than the whole cache and is
+        not kept."""
         size = self._nbytes(value) if nbytes is None else nbytes
         with self._lock:
             self._remove(job)
             if size > self._limit:
                 return False
-            self._entries[job] = value, size
+            self._entries[job] = value, size, seconds
             self._used += size
             self._fit()
             return True
@@ -68,6 +71,12 @@ class Cache:
         with self._lock:
             self._entries.clear()
             self._used = 0
+
+    def kept(self) -> tuple[tuple[Kept, ...], int, int]:
+        """What is here, the one used last first, how many bytes that is, and how many it may be."""
+        with self._lock:
+            entries = [Kept(job, size, seconds) for job, (_, size, seconds) in reversed(self._entries.items())]
+            return tuple(entries), self._used, self._limit
 
     @property
     def used_bytes(self) -> int:
@@ -91,6 +100,14 @@ class Cache:
         entry = self._entries.pop(job, None)
         if entry is not None:
             self._used -= entry[1]
+
+
+def room_for(model: ModelInfo) -> int:
+    """Results of earlier prompts and heads may take twice the memory of the model: the demo computes them anew sooner
+    than anybody comes back to them, and would otherwise fill 1 GiB with 500 prompts. The two forward passes of a long
+    prompt (with one layer's patterns, and without) must be there together, or each head switch computes one anew: 677
+    tokens on GPT-2 small are 296 MB each."""
+    return min(1 << 30, max(48 << 20, 8 * model.n_parameters))
 
 
 def size_of(value: Any) -> int:

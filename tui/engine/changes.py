@@ -66,7 +66,7 @@ def _with_attention(run: Run, layer: int, bench: OpenModel, ctx: Context) -> Tra
     return replace(trace, patterns=own.patterns, queries=own.queries, keys=own.keys, values=own.values)
 
 
-class Alone:
+class Alone(Context):
     """A context for one prompt among many: its forward passes are kept as long as this is, and not cached."""
 
     def __init__(self, run: Run, bench: OpenModel, ctx: Context) -> None:

@@ -28,7 +28,6 @@ when it is not wanted any more.
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import time
@@ -36,10 +35,11 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .bench import Bench, Cancelled, Context, collector_paused
+from .bench import Bench, Cancelled, Context, Workshop
 from .cache import Cache, size_of
 from .events import Done, Event, Failed, Idle, Partial, Progress
 from .jobs import Job, Open
+from .load import Load, Running
 from .trouble import Trouble, explain
 
 log = logging.getLogger(__name__)
@@ -63,14 +63,15 @@ class Engine:
         nbytes: Callable[[Any], int] = size_of,
         patience: float = 2.0,
         clock: Callable[[], float] = time.perf_counter,
+        elsewhere: str = "",
     ) -> None:
-        """Both are called from the engine's thread, ``make_bench`` for the first job: slow imports belong there."""
+        """``emit`` and ``make_bench`` are called from the engine's thread, that one for the first job: slow imports
+        belong there. ``elsewhere``: where the bench has the model, if not on this machine."""
         self.cache = Cache(cache_bytes, nbytes)
         self.clock = clock
-        self._emit = emit
-        self._make_bench = make_bench
+        self._emit, self._elsewhere = emit, elsewhere
+        self._workshop = Workshop(make_bench)
         self._patience = patience
-        self._bench: Bench | None = None
         self._thread = threading.Thread(target=self._live, name="engine", daemon=True)
 
         # Guarded by the lock of _changed, which is re-entrant: a signal handler may call close() inside want().
@@ -85,9 +86,11 @@ class Engine:
         self._rested = True
         self._closing = False
 
-        # Touched by the thread alone.
+        # Touched by the thread alone, but for what load() reads of them.
         self._stage = ""
         self._told = -EVENT_INTERVAL
+        self._running: tuple[tuple[Job, float], ...] = ()
+        self._doing = ("", 0, 0)
 
     def start(self) -> None:
         """Start the thread. Before that, wishes are only noted."""
@@ -124,6 +127,14 @@ class Engine:
                 self._failed.discard(job)
                 self._tidy()
                 self._wake()
+
+    def load(self) -> Load:
+        """What runs, waits and is kept, now."""
+        with self._changed:
+            now, running = self.clock(), self._running
+            busy = tuple(Running(job, now - began) for job, began in running)
+            waiting = tuple(job for job in self._missing() if not running or job != running[0][0])
+            return Load(busy, self._doing, waiting, *self.cache.kept(), self._elsewhere)
 
     def close(self, timeout: float = 0.5) -> bool:
         """Cancel what runs and end the thread, waiting ``timeout`` seconds at most. Returns whether it has ended."""
@@ -182,11 +193,7 @@ class Engine:
                 self._serve(goal)
                 self._stand_back(goal)
         finally:
-            if self._bench is not None:
-                try:
-                    self._bench.close()
-                except BaseException:
-                    log.exception("closing the bench failed")
+            self._workshop.close()
 
     def _await_goal(self) -> Job | None:
         """The next job to compute, waiting for one; None when the engine closes."""
@@ -231,6 +238,7 @@ class Engine:
         The exception dies here, and with it the frames that keep a failed computation's tensors alive.
         """
         computation = Computation(self)
+        self._doing = ("", 0, 0)
         try:
             computation.run(job)
         except BaseException as error:
@@ -248,36 +256,18 @@ class Engine:
         with self._changed:
             self.cache.clear()
             self._held = {job: value for job, value in self._held.items() if job in self._wish}
-        gc.collect()
-        if self._bench is not None:
-            try:
-                self._bench.free()
-            except Exception:
-                log.exception("freeing memory failed")
+        self._workshop.free()
 
     def _compute(self, job: Job, ctx: Context) -> Any:
-        """The value of one job, from the bench, which is made for the first one."""
-        if self._bench is None:
+        """The value of one job."""
+        if not self._workshop.open:
             self._progress("loading libraries", 0, 0)
-            with collector_paused():
-                self._bench = self._make_bench()
-                # The libraries stay for good and are 430,000 objects. Looking through them costs 350 ms a time, in
-                # which the screen stands still; frozen, 0.
-                gc.freeze()
-            ctx.check()
-        if not isinstance(job, Open):
-            return self._bench.compute(job, ctx)
-        with collector_paused():
-            value = self._bench.compute(job, ctx)
-        # Not frozen: a model is full of cycles, and frozen ones are never freed (220 of 220 parameters stayed after the
-        # model was dropped). 5 ms, and the model before this one is gone.
-        gc.collect()
-        return value
+        return self._workshop.compute(job, ctx)
 
     def _keep(self, job: Job, value: Any, seconds: float) -> None:
         """A computation of a job or a part has ended well."""
         if not isinstance(job, Open):
-            self.cache.put(job, value)
+            self.cache.put(job, value, seconds=seconds)
         with self._changed:
             awaited = job in self._wish and job not in self._held
             if awaited or job in self._needed:
@@ -296,7 +286,7 @@ class Engine:
 
     def _progress(self, stage: str, done: int, total: int) -> None:
         """A new stage is told at once: it may last, and the last one's name would stand beside it."""
-        now = self.clock()
+        now, self._doing = self.clock(), (stage, done, total)
         if stage == self._stage and now - self._told < EVENT_INTERVAL:
             return
         self._stage, self._told = stage, now
@@ -339,6 +329,7 @@ class Computation:
         engine = self._engine
         started, kept = engine.clock(), self._kept
         self._stack.append(job)
+        engine._running = (*engine._running, (job, started))
         try:
             self.check()
             value = engine._compute(job, Frame(engine, self, job))
@@ -349,6 +340,7 @@ class Computation:
             raise
         finally:
             self._stack.pop()
+            engine._running = engine._running[:-1]
             self._seen = -1  # the stack has changed, so what was worth while may not be any more
         seconds = engine.clock() - started
         self._kept = kept + seconds
@@ -365,7 +357,7 @@ class Computation:
             raise Cancelled
 
 
-class Frame:
+class Frame(Context):
     """The Context of one job or part of a computation."""
 
     def __init__(self, engine: Engine, computation: Computation, job: Job) -> None:
@@ -382,6 +374,9 @@ class Frame:
             value = self._computation.run(job)
             self.check()
         return value
+
+    def known(self, job: Job) -> Any | None:
+        return self._engine.cached(job)
 
     def check(self) -> None:
         self._computation.check()

@@ -52,4 +52,15 @@ class Idle:
     """Every wanted job was done or had failed when this was sent."""
 
 
-Event = Done | Partial | Progress | Failed | Idle
+@dataclass(frozen=True)
+class Tied:
+    """How the line is to the machine on which the thread is, where that is another one."""
+
+    host: str
+    seconds: float | None = None
+    """There and back; None: not measured yet."""
+    trouble: str = ""
+    """Why it is cut; empty: it is not."""
+
+
+Event = Done | Partial | Progress | Failed | Idle | Tied

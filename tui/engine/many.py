@@ -1,16 +1,17 @@
 """Many prompts: mean and spread over a file of them, and where in it a head attends to a token. Worker thread only.
 
-Prompts of one length share a forward pass, a few at a time; what is asked of a prompt is added to the result so far and
-the prompt is forgotten. After each pass the result so far is shown. Lens and attribution read the last position.
+Prompts of one length share a forward pass, a few at a time: a job of its own (``ReadPrompts``), of which stays what is
+read of each prompt. That is added to the result so far, prompt by prompt in the order of the passes, and the result so
+far is shown after each. Lens and attribution read the last position.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from ..circuits import pattern as attention
@@ -18,25 +19,13 @@ from ..circuits.errors import Refusal
 from ..circuits.normalise import double
 from ..circuits.over import Running
 from ..circuits.tensors import Trace
-from ..models.errors import ModelError
-from ..results import Axis, Grid, Header, Result, Scalar, Split, Table, head_name
+from ..results import Axis, Grid, Header, Result, Scalar, Table, head_name
 from ..text import shorten, visible
 from . import attributions, lenses, states, targets, words
 from .bench import Context
 from .changes import Alone
 from .grids import grid
-from .jobs import (
-    AttributionOver,
-    Contexts,
-    FindTarget,
-    LensOver,
-    PatternOver,
-    PreparePrompts,
-    PromptRow,
-    Prompts,
-    Run,
-    Target,
-)
+from .jobs import AttributionOver, Contexts, LensOver, OverPrompts, PatternOver, Prompts, ReadPrompts, Target
 from .jobs.parts import Forward
 from .opened import OpenModel
 
@@ -51,60 +40,9 @@ MEASURES = ("probability", "rank", "entropy", "KL")
 
 R = TypeVar("R", bound=Result)
 Facts = dict[str, Scalar]
-
-
-def prepare_prompts(job: PreparePrompts, bench: OpenModel, ctx: Context) -> Prompts:
-    if not job.rows:
-        raise Refusal(f"There is no prompt in {job.name}.", "Write one a line.")
-    if job.target is not None:
-        bench.output_index((*job.target.answers, *job.target.distractors))
-    runs: list[Run] = []
-    corrupted: list[Run] = []
-    aims: list[Target | None] = []
-    labels: list[str] = []
-    with_own_bos = 0
-    found: dict[tuple[str, str], tuple[Target | None, str]] = {("", ""): (job.target, "")}
-    for number, row in enumerate(job.rows, 1):
-        ctx.check()
-        try:
-            tokens = bench.live.tokens.encode(row.text, job.bos, job.chat)
-            other = bench.live.tokens.encode(row.corrupted, job.bos, job.chat) if row.corrupted else None
-            words_of = (row.answer, row.distractor)
-            if words_of not in found:
-                found[words_of] = _find(row, job, bench, ctx)
-        except ModelError as error:
-            start = shorten(" ".join(map(visible, row.text.split())), 40)
-            raise ModelError(f"Prompt {number} of {job.name} (“{start}”): {error.message}", error.hint) from None
-        runs.append(Run(job.model, tokens.ids, tokens.bos))
-        if other is not None:
-            corrupted.append(Run(job.model, other.ids, other.bos))
-        with_own_bos += bool(tokens.bos_from) and not job.chat
-        aim, label = found[words_of]
-        aims.append(aim)
-        labels.append(label)
-        ctx.progress("tokens of the prompts", number, len(job.rows))
-    texts = tuple(row.text for row in job.rows)
-    digest = _digest(job, [*runs, *corrupted], aims)
-    return Prompts(digest, job.name, tuple(runs), tuple(aims), texts, tuple(labels), with_own_bos,
-                   corrupted=tuple(corrupted))  # fmt: skip
-
-
-def _find(row: PromptRow, job: PreparePrompts, bench: OpenModel, ctx: Context) -> tuple[Target, str]:
-    """A row's own target, and it in words. ModelError where a word is not one token."""
-    text = f"{row.answer} - {row.distractor}" if row.distractor else row.answer
-    found = targets.find_target(FindTarget(job.model, text), bench, ctx)
-    if isinstance(found, Split):
-        raise ModelError(*found.problem)
-    return Target(found.answers.ids, found.distractors.ids), found.label
-
-
-def _digest(job: PreparePrompts, runs: Sequence[Run], aims: Sequence[Target | None]) -> str:
-    out = hashlib.blake2b(repr((job.model, job.name, job.bos)).encode(), digest_size=16)
-    for row, aim in zip(job.rows, aims, strict=True):
-        out.update(repr((row.text, row.corrupted, aim)).encode())
-    for run in runs:
-        out.update(repr(run.ids).encode())
-    return out.hexdigest()
+Reader = Callable[[int, Trace, Trace], Any]
+"""What is read of a prompt by its index, its trace with the stream at its last position at least, and that of the clean
+model: numbers, texts and arrays."""
 
 
 def attribution_over(job: AttributionOver, bench: OpenModel, ctx: Context) -> Grid:
@@ -114,11 +52,11 @@ def attribution_over(job: AttributionOver, bench: OpenModel, ctx: Context) -> Gr
     names: tuple[str, ...] = ()
     worst = 0.0
 
-    def add(index: int, trace: Trace, clean: Trace) -> None:
+    def add(index: int, found: tuple[tuple[str, ...], np.ndarray, float, float]) -> None:
         nonlocal parts, values, names, worst
-        found = attributions.by_part(bench, trace, _last(trace), _target(prompts, index, clean), job.unit, ctx.check)
-        names, worst = found.names, max(worst, found.checks["error"])
-        parts, values = parts.add(found.values), values.add(torch.tensor(found.value, dtype=torch.float64))
+        names, of_parts, value, error = found
+        worst = max(worst, error)
+        parts, values = parts.add(torch.tensor(of_parts)), values.add(torch.tensor(value, dtype=torch.float64))
 
     def result(so_far: Facts) -> Grid:
         value, total = float(values.mean), float(parts.mean.sum())
@@ -129,7 +67,16 @@ def attribution_over(job: AttributionOver, bench: OpenModel, ctx: Context) -> Gr
         told = replace(header, checks=checks, details=details, partial=bool(so_far))
         return grid(told, columns, Axis("part", names), Axis("statistic", ("mean", "spread")))
 
-    return _stream(prompts, range(len(prompts)), (), bench, ctx, add, result)
+    return _stream(job, range(len(prompts)), bench, ctx, add, result)
+
+
+def _read_attribution(job: AttributionOver, bench: OpenModel, ctx: Context) -> Reader:
+    def read(index: int, trace: Trace, clean: Trace) -> tuple[tuple[str, ...], np.ndarray, float, float]:
+        aim = _target(job.prompts, index, clean)
+        found = attributions.by_part(bench, trace, _last(trace), aim, job.unit, ctx.check)
+        return found.names, double(found.values).numpy(), float(found.value), float(found.checks["error"])
+
+    return read
 
 
 def _attribution_header(job: AttributionOver, bench: OpenModel) -> Header:
@@ -180,13 +127,10 @@ def lens_over(job: LensOver, bench: OpenModel, ctx: Context) -> Table:
     measures = Running()
     gap = 0.0
 
-    def add(index: int, trace: Trace, clean: Trace) -> None:
+    def add(index: int, found: tuple[np.ndarray, float]) -> None:
         nonlocal measures, gap
-        answers = _target(prompts, index, clean).answers
-        reading = lenses.at_position(bench, trace, _last(trace), names, answers, ctx)
-        gap = max(gap, float(reading.gap[-1]))
-        chances, ranks = double(reading.answers).mean(1), double(reading.ranks).mean(1)
-        measures = measures.add(torch.stack([chances, ranks, double(reading.entropy), double(reading.divergence)], 1))
+        of_states, own = found
+        measures, gap = measures.add(torch.tensor(of_states)), max(gap, own)
 
     def result(so_far: Facts) -> Table:
         numbers = torch.stack([measures.mean, measures.spread], 2).flatten(1).tolist()
@@ -194,15 +138,28 @@ def lens_over(job: LensOver, bench: OpenModel, ctx: Context) -> Table:
         told = replace(header, checks={lenses.LAST: gap}, details=so_far, partial=bool(so_far))
         return Table(told, columns, rows, bar="probability")
 
-    return _stream(prompts, range(len(prompts)), (), bench, ctx, add, result)
+    return _stream(job, range(len(prompts)), bench, ctx, add, result)
+
+
+def _read_lens(job: LensOver, bench: OpenModel, ctx: Context) -> Reader:
+    names = states.state_names(bench, job.mids)
+
+    def read(index: int, trace: Trace, clean: Trace) -> tuple[np.ndarray, float]:
+        answers = _target(job.prompts, index, clean).answers
+        reading = lenses.at_position(bench, trace, _last(trace), names, answers, ctx)
+        chances, ranks = double(reading.answers).mean(1), double(reading.ranks).mean(1)
+        measures = torch.stack([chances, ranks, double(reading.entropy), double(reading.divergence)], 1)
+        return measures.numpy(), float(reading.gap[-1])
+
+    return read
 
 
 def pattern_over(job: PatternOver, bench: OpenModel, ctx: Context) -> Grid:
     bench.need("pattern")
     bench.head(job.layer, job.head, "raw")
     prompts, mean = job.prompts, job.statistic == "mean"
-    lengths = {len(run.ids) for run in prompts.runs}
-    shortest, equal = min(lengths), len(lengths) == 1
+    shortest = _shortest(prompts)
+    equal = prompts.all_of(shortest)
     labels = _positions(prompts, shortest, equal, bench)
     header = words.header(
         "pattern",
@@ -223,18 +180,32 @@ def pattern_over(job: PatternOver, bench: OpenModel, ctx: Context) -> Grid:
     )
     cells = Running()
 
-    def add(index: int, trace: Trace, clean: Trace) -> None:
+    def add(index: int, pattern: np.ndarray) -> None:
         nonlocal cells
-        pattern = trace.patterns[job.layer][job.head][-shortest:, -shortest:]
-        seen = attention.visible(trace, job.layer, job.head)[-shortest:, -shortest:]
-        cells = cells.add(pattern.masked_fill(~seen, torch.nan))
+        cells = cells.add(torch.tensor(pattern))
 
     def result(so_far: Facts) -> Grid:
         told = replace(header, details=so_far, partial=bool(so_far))
         query, key = (Axis(f"{name} position", labels) for name in ("query", "key"))
         return grid(told, cells.mean if mean else cells.spread, query, key, diverging=False)
 
-    return _stream(prompts, range(len(prompts)), (job.layer,), bench, ctx, add, result)
+    return _stream(job, range(len(prompts)), bench, ctx, add, result)
+
+
+def _shortest(prompts: Prompts) -> int:
+    return min(len(run.ids) for run in prompts.runs)
+
+
+def _read_pattern(job: PatternOver, bench: OpenModel, ctx: Context) -> Reader:
+    shared = _shortest(job.prompts)
+
+    def read(index: int, trace: Trace, clean: Trace) -> np.ndarray:
+        pattern = trace.patterns[job.layer][job.head][-shared:, -shared:]
+        seen = attention.visible(trace, job.layer, job.head)[-shared:, -shared:]
+        array: np.ndarray = pattern.masked_fill(~seen, torch.nan).float().cpu().numpy()
+        return array
+
+    return read
 
 
 def _positions(prompts: Prompts, count: int, equal: bool, bench: OpenModel) -> tuple[str, ...]:
@@ -267,13 +238,8 @@ def contexts(job: Contexts, bench: OpenModel, ctx: Context) -> Table:
     )
     best: list[tuple[float, int, int, int]] = []
 
-    def add(index: int, trace: Trace, clean: Trace) -> None:
-        keys = [place for place, other in enumerate(prompts.runs[index].ids) if other == job.token]
-        seen = attention.visible(trace, job.layer, job.head)[:, keys]
-        shares, order = trace.patterns[job.layer][job.head][:, keys][seen].sort(descending=True, stable=True)
-        cells = seen.nonzero()[order[: job.k]].tolist()
-        most = zip(shares.tolist(), cells, strict=False)
-        best.extend((-share, index, query, keys[at]) for share, (query, at) in most)
+    def add(index: int, most: tuple[tuple[float, int, int], ...]) -> None:
+        best.extend((-share, index, query, key) for share, query, key in most)
         best.sort()
         del best[job.k :]
 
@@ -286,7 +252,18 @@ def contexts(job: Contexts, bench: OpenModel, ctx: Context) -> Table:
         told = replace(header, details={**header.details, **so_far}, partial=bool(so_far))
         return Table(told, columns, tuple(rows), bar="attention")
 
-    return _stream(prompts, found, (job.layer,), bench, ctx, add, result)
+    return _stream(job, found, bench, ctx, add, result)
+
+
+def _read_contexts(job: Contexts, bench: OpenModel, ctx: Context) -> Reader:
+    def read(index: int, trace: Trace, clean: Trace) -> tuple[tuple[float, int, int], ...]:
+        keys = [place for place, other in enumerate(job.prompts.runs[index].ids) if other == job.token]
+        seen = attention.visible(trace, job.layer, job.head)[:, keys]
+        shares, order = trace.patterns[job.layer][job.head][:, keys][seen].sort(descending=True, stable=True)
+        cells = seen.nonzero()[order[: job.k]].tolist()
+        return tuple((share, query, keys[at]) for share, (query, at) in zip(shares.tolist(), cells, strict=False))
+
+    return read
 
 
 def _context(texts: Sequence[str], query: int, key: int) -> str:
@@ -300,29 +277,40 @@ def _context(texts: Sequence[str], query: int, key: int) -> str:
 
 
 def _stream(
-    prompts: Prompts,
+    job: OverPrompts,
     which: Sequence[int],
-    layers: tuple[int, ...],
     bench: OpenModel,
     ctx: Context,
-    add: Callable[[int, Trace, Trace], None],
+    add: Callable[[int, Any], None],
     result: Callable[[Facts], R],
 ) -> R:
-    """The trace of every prompt of ``which`` to ``add``, with the stream at its last position at least, and that of
-    the clean model; ``result`` at the end, and after each pass before, with a word on how far it is."""
-    done = 0
+    """What is read of every prompt of ``which`` to ``add``; ``result`` at the end, and after each pass before, with a
+    word on how far it is."""
+    prompts, done = job.prompts, 0
     if prompts.changes:
         which = sorted(which, key=lambda index: len(prompts.runs[index].ids))  # a position that one lacks is said first
     ctx.progress(STAGE, 0, len(which))
-    for batch in _batches(prompts, which, bench.live.outputs.d_vocab):
-        for index, trace, clean in _traces(prompts, batch, layers, bench, ctx):
+    batches = list(_batches(prompts, which, bench.live.outputs.d_vocab))
+    for batch, found in zip(batches, ctx.each([ReadPrompts(job, tuple(batch)) for batch in batches]), strict=True):
+        for index, of_prompt in zip(batch, found, strict=True):
             ctx.check()
-            add(index, trace, clean)
+            add(index, of_prompt)
         done += len(batch)
         ctx.progress(STAGE, done, len(which))
         if done < len(which):
             ctx.partial(result({"so far": f"{done} of {len(which)} prompts"}))
     return result({})
+
+
+def read_prompts(job: ReadPrompts, bench: OpenModel, ctx: Context) -> tuple[Any, ...]:
+    """One pass."""
+    of = job.of
+    read, layers = READERS[type(of)](of, bench, ctx), (of.layer,) if isinstance(of, PatternOver | Contexts) else ()
+    out = []
+    for index, trace, clean in _traces(of.prompts, job.which, layers, bench, ctx):
+        ctx.check()
+        out.append(read(index, trace, clean))
+    return tuple(out)
 
 
 def _traces(
@@ -347,6 +335,14 @@ def _traces(
                 f"Prompt {index + 1} of {prompts.name} (“{start}”): {error.message}",
                 error.hint or "d shows the clean model, F one prompt.",
             ) from None
+
+
+READERS: dict[type[OverPrompts], Callable[[Any, OpenModel, Context], Reader]] = {
+    AttributionOver: _read_attribution,
+    Contexts: _read_contexts,
+    LensOver: _read_lens,
+    PatternOver: _read_pattern,
+}
 
 
 def _last(trace: Trace) -> int:

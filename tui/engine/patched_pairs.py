@@ -58,8 +58,7 @@ def over(job: PatchingOver, bench: OpenModel, ctx: Context) -> Grid:
                     Axis("statistic", ("ratio of means", "spread", "same sign")), not unchanged)  # fmt: skip
         return replace(made, column_limits=(None, None, (0.0, 1.0)))
 
-    for index in range(count):
-        scale, *each = ctx.get(PatchedPair(job, index))
+    for index, (scale, *each) in enumerate(ctx.each([PatchedPair(job, index) for index in range(count)])):
         effect = torch.tensor(each, dtype=torch.float64)
         effects, scales = effects.add(effect), scales.add(torch.tensor(scale, dtype=torch.float64))
         signs.append(effect.sign())
@@ -114,15 +113,21 @@ def _patched(job: PatchingOver, index: int, bench: OpenModel, ctx: Context) -> t
     return out, scale
 
 
-class _Held:
+class _Held(Context):
     """A context whose recorded runs are at hand and in no cache."""
 
     def __init__(self, ctx: Context, tapes: dict[Run, Tape]) -> None:
-        self._tapes = tapes
-        self.check, self.progress, self.partial = ctx.check, ctx.progress, ctx.partial
+        self._ctx, self._tapes = ctx, tapes
 
     def get(self, job: Any) -> Any:
         return self._tapes[job.run]
+
+    def check(self) -> None:
+        self._ctx.check()
+
+    def progress(self, stage: str, done: int = 0, total: int = 0) -> None: ...
+
+    def partial(self, result: Any) -> None: ...
 
 
 def likeliest(clean: Tape, corrupted: Tape, bench: OpenModel) -> Target:

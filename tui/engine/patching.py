@@ -315,10 +315,11 @@ def sweep(job: PatchingGrid, bench: OpenModel, ctx: Context) -> Grid:
     done, shown = 0, time.monotonic()
     ctx.partial(result(0))
     ctx.progress("patches", 0, len(plan.cells))
-    for batch in batches:
+    of = job.unmeasured
+    each = [PatchedCells(of, tuple((cell.layer, cell.node, cell.position) for cell in batch)) for batch in batches]
+    for batch, found in zip(batches, ctx.each(each), strict=True):
         ctx.check()
-        cells = tuple((cell.layer, cell.node, cell.position) for cell in batch)
-        values = np.array(ctx.get(PatchedCells(job.unmeasured, cells)))
+        values = np.array(found)
         at = np.array([places[cell] for cell in batch])
         shares = (values - worst) / np.where(best == worst, 1.0, best - worst) + 0.0  # no −0
         every[at[:, None], measurable] = shares[:, measurable]

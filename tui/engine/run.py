@@ -37,6 +37,7 @@ from . import (
     patched_pairs,
     patching,
     paths,
+    prepared,
     references,
     scores,
     search,
@@ -90,6 +91,8 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     jobs.NextTokens: streams.next_tokens,
     jobs.OV: heads.ov,
     jobs.OVRow: heads.ov_row,
+    jobs.PairBlock: search.pair_block,
+    jobs.PairRows: search.pair_rows,
     jobs.PairSearch: search.pair_search,
     jobs.Partners: vocabulary.partners,
     jobs.PatchedCells: patching.patched_cells,
@@ -103,10 +106,11 @@ ANSWERS: dict[type[Job], Callable[[Any, OpenModel, Context], Any]] = {
     jobs.Pattern: heads.pattern,
     jobs.PatternOver: many.pattern_over,
     parts.PatternSums: scores.pattern_sums,
-    jobs.PreparePrompts: many.prepare_prompts,
+    jobs.PreparePrompts: prepared.prepare_prompts,
     jobs.QK: heads.qk,
     jobs.QKDistance: heads.qk_distance,
     parts.Rank: heads.rank,
+    jobs.ReadPrompts: many.read_prompts,
     jobs.Recorded: patching.recorded,
     jobs.ReferenceMoments: references.reference_moments,
     jobs.Residual: streams.residual_grid,
@@ -189,6 +193,12 @@ class Bench(OpenModel):
         self.take(live)
         self._before, self._held, self._away = (job, live.info.key), live.nbytes, False
         return live.info
+
+    def adopt(self, key: ModelKey) -> None:
+        """Call the open model by another key, of the same files at another place."""
+        self.live.describe(replace(self.info, key=key))
+        if self._before is not None:
+            self._before = (self._before[0], key)
 
     @property
     def is_open(self) -> bool:

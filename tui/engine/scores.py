@@ -57,8 +57,9 @@ def head_scores(job: HeadScores, bench: OpenModel, ctx: Context) -> Grid:
     total, counts = torch.zeros(()), torch.zeros(())
     done = 0
     ctx.progress(STAGE, done, len(runs))
-    for batch in _batches(runs, 1 if job.interventions else PROMPTS):
-        of_batch, destinations = ctx.get(PatternSums(job.model, batch))
+    batches = list(_batches(runs, 1 if job.interventions else PROMPTS))
+    each = ctx.each([PatternSums(job.model, batch) for batch in batches])
+    for batch, (of_batch, destinations) in zip(batches, each, strict=True):
         total, counts = total + of_batch, counts + destinations
         done += len(batch)
         ctx.progress(STAGE, done, len(runs))
@@ -182,8 +183,9 @@ def copying_scores(job: CopyingScores, bench: OpenModel, ctx: Context) -> Grid:
     values = np.full((len(heads), len(COPYING)), np.nan, dtype=np.float32)
     header = _copying_header(job, bench)
     rows, cols = head_axis(bench), Axis("score", COPYING)
-    for done, (layer, head) in enumerate(heads, 1):
-        values[done - 1] = ctx.get(HeadCopying(job.model, layer, head, job.weights, job.sample, job.seed))
+    each = [HeadCopying(job.model, *head, job.weights, job.sample, job.seed) for head in heads]
+    for done, found in enumerate(ctx.each(each), 1):
+        values[done - 1] = found
         ctx.progress("copying scores", done, len(heads))
         if done < len(heads):
             so_far = {**header.details, "so far": f"{done} of {len(heads)} heads"}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..circuits import fold, ov, qk
 from ..circuits import search as circuit
-from ..circuits.basis import BLOCK, read, vocabulary, written
+from ..circuits.basis import read, slices, written
 from ..circuits.errors import Refusal
 from ..models.errors import ModelError
 from ..models.tokens import Tokenizer
@@ -20,7 +20,7 @@ from ..text import visible
 from . import words
 from .bench import Context
 from .grids import write_details
-from .jobs import FindPairs, HeadAt, PairSearch
+from .jobs import FindPairs, HeadAt, PairBlock, PairRows, PairSearch
 from .opened import OpenModel
 from .vocabulary import qk_path, refuse
 
@@ -28,6 +28,8 @@ FORM = "Write France>Paris, king>queen: one word on each side of >, pairs separa
 HELD = 256 << 20
 """Bytes of rows that one pass over the vocabulary works on: beyond (some hundred large heads and many pairs), another
 pass."""
+Lanes = list[tuple[list[int], circuit.Rows]]
+"""Rows of heads that one product takes, with the heads' places among all heads."""
 _ARROW = re.compile(r"[>→]")
 _ID = re.compile(r"#([0-9]{1,99})")
 
@@ -72,29 +74,51 @@ def pair_search(job: PairSearch, bench: OpenModel, ctx: Context) -> Grid:
     first = 1 if job.basis == "effective" else 0
     heads = [(layer, head) for layer in range(first, info.n_layers) for head in range(info.n_heads)]
     each = max(1, HELD // (4 * info.d_model * len(wanted.tokens)))
+    groups = [tuple(heads[at : at + each]) for at in range(0, len(heads), each)]
     z = np.full((info.n_layers * info.n_heads, len(wanted.ids)), np.nan)
     rank = z.copy()
-    done = 0
-    for at in range(0, len(heads), each):
-        lanes = list(_lanes(job, bench, heads[at : at + each], wanted, ctx))
-        for start, x in _blocks(job, bench, ctx):
-            for _, rows in lanes:
-                ctx.check()
-                rows.take(x, start)
-            done += len(x)
-            ctx.progress("pair search", done, -(-len(heads) // each) * info.d_vocab)
-            for places, rows in lanes:
-                standing = rows.standing()
-                z[places], rank[places] = standing.z.numpy(), standing.rank.numpy()
-            if done < -(-len(heads) // each) * info.d_vocab:
-                ctx.partial(_table(job, bench, z, rank, start + len(x)))
+    done, total = 0, len(groups) * info.d_vocab
+    blocks = [PairBlock(job, group, rows.start, rows.stop) for group in groups for rows in _slices(job, bench)]
+    taken: list[circuit.Taken] = []
+    for block, found in zip(blocks, ctx.each(blocks), strict=True):
+        lanes: Lanes = ctx.get(PairRows(job, block.heads))
+        read = [circuit.Block(count, *map(torch.tensor, arrays)) for count, *arrays in found]
+        taken = [so_far.add(new) for so_far, new in zip(taken, read, strict=True)] if block.start else [
+            circuit.Taken.first(new) for new in read
+        ]  # fmt: skip
+        done += read[0].count
+        ctx.progress("pair search", done, total)
+        for (places, rows), so_far in zip(lanes, taken, strict=True):
+            standing = so_far.standing(rows.values, wanted)
+            z[places], rank[places] = standing.z.numpy(), standing.rank.numpy()
+        if done < total:
+            ctx.partial(_table(job, bench, z, rank, min(block.stop, info.d_vocab)))
     return _table(job, bench, z, rank, None)
+
+
+def pair_rows(job: PairRows, bench: OpenModel, ctx: Context) -> Lanes:
+    return list(_lanes(job.of, bench, job.heads, circuit.entries_of(job.of.pairs), ctx))
+
+
+def pair_block(job: PairBlock, bench: OpenModel, ctx: Context) -> tuple[tuple[int | np.ndarray, ...], ...]:
+    lanes: Lanes = ctx.get(PairRows(job.of, job.heads))
+    of, where = job.of, slice(job.start, job.stop)
+    if of.circuit == "ov":
+        x = bench.unembedding(of.weights).W_U[:, where].mT
+    else:
+        norm = fold.bare(bench.live.head(0, 0).norm)
+        x = read(written(bench.ends, of.basis, where), of.basis, norm, False)
+    out: list[tuple[int | np.ndarray, ...]] = []
+    for _, rows in lanes:
+        ctx.check()
+        found = rows.against(x, job.start)
+        out.append((found.count, found.mean.numpy(), found.squares.numpy(), found.larger.numpy()))
+    return tuple(out)
 
 
 def _lanes(
     job: PairSearch, bench: OpenModel, heads: Sequence[HeadAt], wanted: circuit.Entries, ctx: Context
 ) -> Iterator[tuple[list[int], circuit.Rows]]:
-    """Rows of heads that one product takes, with the heads' places among all heads."""
     ends, processed, n_heads = bench.ends, job.weights == "processed", bench.info.n_heads
     stream = written(ends, job.basis, bench.index(wanted.tokens))
     if job.circuit == "ov":
@@ -128,18 +152,10 @@ def _lanes(
     yield places, circuit.Rows(torch.stack(rows), partners, wanted, reader)
 
 
-def _blocks(job: PairSearch, bench: OpenModel, ctx: Context) -> Iterator[tuple[int, Tensor]]:
-    """First token and rows of each block of the vocabulary: one X for the heads of all layers."""
-    start = 0
-    if job.circuit == "ov":
-        W_U = bench.unembedding(job.weights).W_U
-        for start in range(0, W_U.shape[1], BLOCK):
-            yield start, W_U[:, start : start + BLOCK].mT
-        return
-    norm = fold.bare(bench.live.head(0, 0).norm)
-    for x in vocabulary(bench.ends, job.basis, norm, False, ctx.check):
-        yield start, x
-        start += len(x)
+def _slices(job: PairSearch, bench: OpenModel) -> list[slice]:
+    """The blocks of the vocabulary: one X for the heads of all layers."""
+    of_ov = job.circuit == "ov"
+    return slices(bench.info.d_vocab if of_ov else len(bench.ends.W_E), "embed" if of_ov else job.basis)
 
 
 def _table(job: PairSearch, bench: OpenModel, z: np.ndarray, rank: np.ndarray, seen: int | None) -> Grid:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 from .. import arrange
-from ..declared import NO_TOKENS, Asked, Export, Here, Nothing, Option, Panel, Say, Segments
+from ..declared import NO_TOKENS, Asked, Export, Given, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..names import part_name
 from ..page import Page
@@ -22,6 +22,7 @@ from .panels import directions, neuron_writes, part_write
 class AttributionLook(PartColumn):
     """What the parts are, and where the cursor is beyond the heads."""
 
+    passing: ClassVar[tuple[str, ...]] = ("column", "beside", "row")
     grain: jobs.Grain = "head"
     row: int = 0
     """Row under the cursor in a list of neurons."""
@@ -88,6 +89,16 @@ def _refused(o: Any) -> str:
     return ""
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    match job:
+        case jobs.Attribution():
+            layer = None if job.layer is None else f"L{job.layer}"
+            return {"run": job.run, "unit": job.unit, "position": job.position, "target": job.target, "layer": layer}
+        case jobs.AttributionOver():
+            return {"prompts": job.prompts, "unit": job.unit}
+    return None
+
+
 class AttributionPage(Page):
     name = "attribution"
     title = "Attribution"
@@ -107,7 +118,7 @@ class AttributionPage(Page):
     )  # fmt: skip
     exports = (
         Export("attribution", _exported, ("unit", "position", "answer", "distractor", "layer", "prompts"),
-               {"unit": get_args(jobs.Grain)}, refuses=_refused),
+               {"unit": get_args(jobs.Grain)}, refuses=_refused, gives=_gives),
     )  # fmt: skip
     refuses = {"mode": "attribution has one mode; u changes what its parts are, A the answer"}
 

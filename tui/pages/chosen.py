@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from ..declared import Asked, Export, Here, Nothing, Panel, Problem, Question, Say
+from ..declared import Asked, Export, Given, Here, Nothing, Panel, Problem, Question, Say
 from ..engine import jobs
 from ..kept import FIRST
 from ..names import Circuit, Edge, edge_at, edge_name, is_edge, is_node, part_at, receiver_at
@@ -205,8 +205,15 @@ def _exported(ask: Asked) -> jobs.Job:
     )
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.CircuitScores):
+        return None
+    return {"file": Circuit(job.nodes, job.edges), "prompts": job.prompts, "reference": job.reference,
+            "seed": job.seed or None}  # fmt: skip
+
+
 EXPORT = Export(
     NAME, _exported, ("prompts", "reference", "seed", "memory", "answer", "distractor"), reads="prompts",
     ignores=("weights",), file="one head or MLP a line, or edge (L0H2 -> L1H3.k), # before comments; or the name of a "
-    "circuit that was kept",
+    "circuit that was kept", gives=_gives,
 )  # fmt: skip

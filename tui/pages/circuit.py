@@ -43,6 +43,8 @@ class OwnTokens(Look):
     """The user's own token list, which both axes show instead of the prompt's tokens."""
 
     travels: ClassVar[bool] = False
+    passing: ClassVar[tuple[str, ...]] = ("listed", "listed_of", "row", "col")
+    found: ClassVar[tuple[str, ...]] = ("listed", "listed_of")
     words: str = ""
     """As typed; empty: the prompt's tokens."""
     listed: Tokens | None = None

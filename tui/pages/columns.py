@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 from ..selection import Look, Selection
 
@@ -12,6 +12,7 @@ from ..selection import Look, Selection
 class PartColumn(Look):
     """Where the cursor is beyond the heads."""
 
+    passing: ClassVar[tuple[str, ...]] = ("column", "beside")
     column: int = 0
     """Column under the cursor: one of no head, as long as layer and head are ``beside``."""
     beside: tuple[int, int | None] | None = None

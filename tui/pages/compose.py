@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from .. import arrange
-from ..declared import NO_HEAD, NO_TOKENS, Asked, Command, Export, Here, Nothing, Option, Panel, Say, Segments
+from ..declared import NO_HEAD, NO_TOKENS, Asked, Command, Export, Given, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..names import head_at, path_at, path_name
 from ..page import Page
 from ..phrases import cell_line, row_of
-from ..results import Grid, Result, Table, Tokens
+from ..results import Grid, Result, Table, Tokens, head_name
 from ..selection import Look, Selection
 from . import circuit
 from .going import to_head
@@ -24,6 +24,7 @@ _KINDS = {"q": "query", "k": "key", "v": "value"}
 class ComposeLook(Look):
     """Which composition, the other head, and whether the circuit through both is shown."""
 
+    passing: ClassVar[tuple[str, ...]] = ("other",)
     kind: jobs.Composed = "k"
     direction: jobs.Direction = "from"
     other: jobs.HeadAt = (0, 0)
@@ -90,6 +91,28 @@ def _exported_qk(ask: Asked) -> jobs.Job:
     return jobs.VirtualQK(ask.model.key, _path(ask), side, ids, ids, ask.options.weights)
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.Composition):
+        return None
+    return {"head": head_name(job.layer, job.head), "kind": job.kind, "direction": job.direction}
+
+
+def _gives_ov(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.VirtualOV):
+        return None
+    return {"ids": job.sources, "path": _written(job.path), "weights": job.weights}
+
+
+def _gives_qk(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.VirtualQK):
+        return None
+    return {"ids": job.rows, "path": _written(job.path), "side": job.side, "weights": job.weights}
+
+
+def _written(path: tuple[jobs.HeadAt, jobs.HeadAt]) -> str:
+    return ",".join(head_name(*at) for at in path)
+
+
 class ComposePage(Page):
     name = "compose"
     title = "Compose"
@@ -113,11 +136,13 @@ class ComposePage(Page):
     exports = (
         Export("composition",
                lambda ask: jobs.Composition(ask.model.key, *ask.head, ask.options.kind or "k", ask.options.direction),
-               ("kind", "direction"), {"kind": get_args(jobs.Composed)}, "weights", "needed", ("weights",)),
+               ("kind", "direction"), {"kind": get_args(jobs.Composed)}, "weights", "needed", ("weights",),
+               gives=_gives),
         Export("virtual-ov",
                lambda ask: jobs.VirtualOV(ask.model.key, _path(ask), ask.run.ids, ask.run.ids, ask.options.weights),
-               ("path",), refuses=_refused_path),
-        Export("virtual-qk", _exported_qk, ("path", "side"), {"side": ("k", "q")}, refuses=_refused_path),
+               ("path",), refuses=_refused_path, gives=_gives_ov),
+        Export("virtual-qk", _exported_qk, ("path", "side"), {"side": ("k", "q")}, refuses=_refused_path,
+               gives=_gives_qk),
     )  # fmt: skip
 
     def job(self, s: Selection) -> jobs.Job | Nothing:

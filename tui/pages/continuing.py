@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from ..declared import NO_TOKENS, Asked, Export, Here, Lookup, Nothing, Panel, Problem, Question, Say
+from ..declared import NO_TOKENS, Asked, Export, Given, Here, Lookup, Nothing, Panel, Problem, Question, Say
 from ..engine import jobs
 from ..page import everywhere
 from ..phrases import row_of
@@ -126,8 +126,14 @@ def _exported(ask: Asked) -> jobs.Continuation:
     return jobs.Continuation(ask.run, o.top or TOKENS, o.temperature, o.seed or 0)
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.Continuation):
+        return None
+    return {"run": job.run, "top": job.n, "temperature": job.temperature, "seed": job.seed or None}
+
+
 EXPORT = Export(
     "continue", _exported, ("top", "temperature", "seed", "stack", "reference"), ignores=("weights",),
     refuses=lambda o: "--seed is for --temperature: the likeliest token is always the same"
-    if o.seed is not None and not o.temperature else "",
+    if o.seed is not None and not o.temperature else "", gives=_gives,
 )  # fmt: skip

@@ -6,7 +6,21 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from .. import arrange
-from ..declared import Asked, Command, Export, Here, Lookup, Nothing, Option, Panel, Problem, Question, Say, Segments
+from ..declared import (
+    Asked,
+    Command,
+    Export,
+    Given,
+    Here,
+    Lookup,
+    Nothing,
+    Option,
+    Panel,
+    Problem,
+    Question,
+    Say,
+    Segments,
+)
 from ..engine import jobs
 from ..names import head_at
 from ..page import Page
@@ -109,6 +123,31 @@ def _exported_search(ask: Asked) -> jobs.Job:
     return jobs.PairSearch(ask.model.key, pairs.ids, o.circuit or "qk", o.weights, o.basis, ask.offset)
 
 
+def _gives_scores(job: jobs.Job) -> Given | None:
+    match job:
+        case jobs.HeadScores(on=jobs.Repeats() as on):
+            return {"seed": on.seed, "rows": on.rows, "length": on.length, "bos": on.bos, "stack": job.changes}
+        case jobs.HeadScores(on=jobs.Run() as on):
+            return {"run": on}
+        case jobs.HeadScores(on=jobs.Prompts() as on):
+            return {"prompts": on}
+    return None
+
+
+def _gives_copying(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.CopyingScores):
+        return None
+    return {"sample": str(job.sample or "all"), "seed": job.seed, "weights": job.weights}
+
+
+def _gives_search(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.PairSearch):
+        return None
+    pairs = ",".join(f"#{one}>#{other}" for one, other in job.pairs)
+    return {"pairs": pairs, "circuit": job.circuit, "basis": job.basis, "offset": job.offset or None,
+            "weights": job.weights}  # fmt: skip
+
+
 class HeadsPage(Page):
     name = "heads"
     title = "Heads"
@@ -134,10 +173,11 @@ class HeadsPage(Page):
     )  # fmt: skip
     exports = (
         Export("head-scores", _exported_scores, ("seed", "rows", "length", "prompts", "bos"), reads="either",
-               ignores=("weights",), refuses=_refused_scores),
-        Export("copying", _exported_copying, ("sample", "seed"), reads="weights"),
+               ignores=("weights",), refuses=_refused_scores, gives=_gives_scores),
+        Export("copying", _exported_copying, ("sample", "seed"), reads="weights", gives=_gives_copying),
         Export("search", _exported_search, ("basis", "offset", "circuit", "pairs"), {"circuit": get_args(jobs.Circuit)},
-               "weights", refuses=lambda o: "" if o.pairs else 'search needs --pairs "France>Paris,king>queen"'),
+               "weights", gives=_gives_search,
+               refuses=lambda o: "" if o.pairs else 'search needs --pairs "France>Paris,king>queen"'),
     )  # fmt: skip
     refuses = {"basis": "these scores are of no basis: / searches for pairs, which are scored in one"}
     long = True

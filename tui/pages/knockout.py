@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 from .. import arrange
-from ..declared import NO_TOKENS, Asked, Export, Here, Nothing, Option, Panel, Say, Segments
+from ..declared import NO_TOKENS, Asked, Export, Given, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..names import part_name, parts_at
 from ..page import Page
@@ -105,6 +105,16 @@ def _exported(ask: Asked) -> jobs.Job:
     return jobs.AblationTable(ask.model.key, prompts, changes, o.each, metric, at, memory, continuation)
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.Effects):
+        return None
+    how = "zero" if job.how == FOLDED else job.how
+    return {"run": job.run, "target": job.target, "position": job.position, "kind": how,
+            "fold_value_biases": job.how == FOLDED, "reference": job.reference, "continuation": job.continuation,
+            "sigma": job.amount if how == "noise" else None, "alpha": job.amount if how == "scale" else None,
+            "seed": job.seed or None, "weights": job.weights if job.how == FOLDED else None}  # fmt: skip
+
+
 def _refused(o: Any) -> str:
     how = _how(o)
     if o.ablate is not None and isinstance(problem := parts_at(o.ablate), str):
@@ -161,7 +171,7 @@ class KnockoutPage(Page):
         Export("ablation", _exported,
                ("ablate", "kind", "sigma", "alpha", "reference", "fold_value_biases", "each", "metric", "seed",
                 "memory", "continuation", "position", "answer", "distractor", "prompts"),
-               {"kind": KINDS, "metric": loss.WORDS}, refuses=_refused),
+               {"kind": KINDS, "metric": loss.WORDS}, refuses=_refused, gives=_gives),
     )  # fmt: skip
     long = True
 

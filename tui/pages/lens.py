@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
-from ..declared import NO_TOKENS, Asked, Export, Here, Nothing, Option, Panel, Say, Segments
+from ..declared import NO_TOKENS, Asked, Export, Given, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..page import Page
 from ..phrases import aim, cell_line, over_file, row_line
@@ -70,6 +70,20 @@ def _refused(o: Any) -> str:
     return ""
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    match job:
+        case jobs.Lens():
+            return {"run": job.run, "measure": job.measure, "target": job.target, "mids": job.mids}
+        case jobs.LensTop():
+            return {"run": job.run, "state": job.state, "position": job.position}
+        case jobs.LensCurve():
+            rank = "rank" if job.measure == "rank" else None
+            return {"run": job.run, "measure": rank, "position": job.position, "target": job.target, "mids": job.mids}
+        case jobs.LensOver():
+            return {"prompts": job.prompts, "mids": job.mids}
+    return None
+
+
 class LensPage(Page):
     name = "lens"
     title = "Lens"
@@ -91,7 +105,7 @@ class LensPage(Page):
     )  # fmt: skip
     exports = (
         Export("lens", _exported, ("measure", "position", "answer", "distractor", "mids", "state", "prompts"),
-               {"measure": get_args(jobs.LensMeasure)}, refuses=_refused),
+               {"measure": get_args(jobs.LensMeasure)}, refuses=_refused, gives=_gives),
     )  # fmt: skip
 
     ranked = False

@@ -21,6 +21,8 @@ class LossLook(Look):
     """What goes on after the prompt."""
 
     travels: ClassVar[bool] = False
+    passing: ClassVar[tuple[str, ...]] = ("tokens", "tokens_of")
+    found: ClassVar[tuple[str, ...]] = ("tokens", "tokens_of")
     text: str = ""
     """Blanks and all; empty: nothing was given."""
     tokens: Tokens | None = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
-from ..declared import NO_TOKENS, Asked, Export, Here, Nothing, Option, Say, Segments
+from ..declared import NO_TOKENS, Asked, Export, Given, Here, Nothing, Option, Say, Segments
 from ..engine import jobs
 from ..names import neuron_at
 from ..page import Page
@@ -31,6 +31,8 @@ def _mixed(s: Selection) -> bool:
 class NeuronsLook(Look):
     """Which neuron was asked for, and the row under the cursor."""
 
+    passing: ClassVar[tuple[str, ...]] = ("neuron", "row", "placed")
+    found: ClassVar[tuple[str, ...]] = ("placed",)
     neuron: jobs.HeadAt | None = None
     """Layer and number of the neuron that the user named; None: those that matter most."""
     row: int = 0
@@ -96,6 +98,23 @@ def _refused(o: Any) -> str:
     return ""
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    match job:
+        case jobs.NeuronTokens():
+            return {"neuron": f"L{job.layer}N{job.neuron}", "weights": job.weights}
+        case jobs.Neurons():
+            named = None if job.neuron is None else f"L{job.layer}N{job.neuron}"
+            layer = f"L{job.layer}" if named is None else None
+            return {"run": job.run, "position": job.position, "target": job.target, "layer": layer, "neuron": named}
+    return None
+
+
+def _gives_experts(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.Experts):
+        return None
+    return {"run": job.run, "layer": f"L{job.layer}", "measure": job.measure, "target": job.target}
+
+
 class NeuronsPage(Page):
     name = "neurons"
     title = "Neurons"
@@ -114,9 +133,9 @@ class NeuronsPage(Page):
     panels = (WRITES,)
     exports = (
         Export("neurons", _exported, ("position", "answer", "distractor", "layer", "neuron"), reads="either",
-               refuses=_refused),
+               refuses=_refused, gives=_gives),
         Export("experts", _exported_experts, ("measure", "layer", "answer", "distractor"),
-               {"measure": get_args(jobs.ExpertMeasure)}, refuses=_refused_experts),
+               {"measure": get_args(jobs.ExpertMeasure)}, refuses=_refused_experts, gives=_gives_experts),
     )  # fmt: skip
     marks = True
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import get_args
 
-from ..declared import NO_TOKENS, Asked, Command, Export, Here, Nothing, Say, Segments
+from ..declared import NO_TOKENS, Asked, Command, Export, Given, Here, Nothing, Say, Segments
 from ..engine import jobs
 from ..phrases import STRONG, VALUE, cached_at, field, number, token
-from ..results import Table
+from ..results import Table, head_name
 from ..selection import Selection
 from . import cell as cells
 from . import circuit
@@ -21,6 +21,16 @@ def _exported(ask: Asked) -> jobs.Job:
     o, ids, (layer, head) = ask.options, ask.run.ids, ask.layer_and_head
     outputs = None if o.outputs == "all" else ids
     return jobs.OV(ask.model.key, layer, head, ids, outputs, o.weights, o.normalize, o.baseline, o.basis, ask.basis_run)
+
+
+def _gives(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.OV):
+        return None
+    text: Given = {"ids": job.sources} if job.run is None else {"run": job.run}
+    outputs = "all" if job.outputs is None else "shown"
+    return {**text, "head": None if job.head is None else head_name(job.layer, job.head), "outputs": outputs,
+            "normalize": job.normalize, "baseline": job.baseline, "basis": job.basis,
+            "weights": job.weights}  # fmt: skip
 
 
 def direct_path(s: Selection) -> Selection | Say:
@@ -46,7 +56,7 @@ class OVPage(CircuitPage):
     panels = (head_writes(lambda s: circuit.cell_of(s)[0]), partner_panel("written by"), *NEAREST)
     exports = (
         Export("ov", _exported, ("normalize", "baseline", "basis", "outputs"), {"basis": get_args(jobs.Basis)},
-               head="optional"),
+               head="optional", gives=_gives),
     )  # fmt: skip
     refuses = {"mode": "OV has one mode; n normalises it, 0 shows the direct path W_E W_U"}
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Self, get_args
+from typing import ClassVar, Self, get_args
 
-from ..declared import NO_HEAD, Asked, Export, Here, Lookup, Nothing, Panel, Problem, Question, Say, Segments
+from ..declared import NO_HEAD, Asked, Export, Given, Here, Lookup, Nothing, Panel, Problem, Question, Say, Segments
 from ..engine import jobs
 from ..page import Page
 from ..phrases import STRONG, field, number, waiting
-from ..results import Table
+from ..results import Table, head_name
 from ..selection import Look, Selection
 from ..text import visible
 from . import circuit
@@ -24,6 +24,7 @@ NO_FILTER = jobs.TokenFilter()
 class PairsLook(Look):
     """Which tokens are searched, and the row under the cursor."""
 
+    passing: ClassVar[tuple[str, ...]] = ("row",)
     filter: jobs.TokenFilter = NO_FILTER
     filter_text: str = ""
     row: int = 0
@@ -81,6 +82,14 @@ def _exported(ask: Asked) -> jobs.Job:
                     o.top or 64, memory)  # fmt: skip
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.TopPairs):
+        return None
+    return {"head": head_name(job.layer, job.head), "circuit": job.circuit, "basis": job.basis,
+            "offset": job.offset or None, "filter": str(job.filter), "top": job.k,
+            "weights": job.weights}  # fmt: skip
+
+
 class PairsPage(Page):
     name = "pairs"
     title = "Pairs"
@@ -94,7 +103,7 @@ class PairsPage(Page):
     questions = (FILTER,)
     exports = (
         Export("pairs", _exported, ("basis", "offset", "circuit", "top", "filter", "memory"),
-               {"circuit": get_args(jobs.Circuit)}, "weights", "needed"),
+               {"circuit": get_args(jobs.Circuit)}, "weights", "needed", gives=_gives),
     )  # fmt: skip
     long = True
 

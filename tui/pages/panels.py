@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import get_args
 
-from ..declared import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Panel
+from ..declared import NO_HEAD, NO_TOKENS, Asked, Export, Given, Here, Nothing, Panel
 from ..engine import jobs
 from ..names import neuron_at
 from ..phrases import as_tokens, token
+from ..results import head_name
 from ..selection import Selection
 from . import circuit
 from .circuit import CircuitLook
@@ -178,16 +179,40 @@ def _exported_partners(ask: Asked) -> jobs.Partners:
     ask.offset, chosen, o.top or 20)  # fmt: skip
 
 
+def _gives_directions(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.Directions):
+        return None
+    match job.vector:
+        case jobs.StateAt(state, position):
+            return {"run": job.run, "state": state, "position": position}
+        case jobs.PartWrite(part, position):
+            return {"run": job.run, "part": part, "position": position}
+        case jobs.SourceWrite(layer, head, destination, source):
+            return {"run": job.run, "head": head_name(layer, head), "position": destination, "source": source}
+
+
+def _gives_partners(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.Partners):
+        return None
+    return {"head": head_name(job.layer, job.head), "token": (job.token,), "side": job.side, "basis": job.basis,
+            "offset": job.offset or None, "filter": str(job.filter), "top": job.k,
+            "weights": job.weights}  # fmt: skip
+
+
+def _gives_nearest(job: jobs.Job) -> Given | None:
+    return {"token": (job.token,), "where": job.where, "top": job.k} if isinstance(job, jobs.Nearest) else None
+
+
 EXPORTS = (
     Export("directions", _exported_directions, ("position", "state", "part", "source"), head="optional",
-           refuses=_refused_directions),
+           refuses=_refused_directions, gives=_gives_directions),
     Export("partners", _exported_partners, ("basis", "offset", "side", "top", "filter", "token"),
            {"side": get_args(jobs.PartnerSide)}, "weights", "needed",
            refuses=lambda o: "" if o.token is not None else "partners needs --token WORD, the token whose partners "
-           "are wanted"),
+           "are wanted", gives=_gives_partners),
     Export("nearest", lambda ask: jobs.Nearest(ask.model.key, ask.token(ask.options.where == "unembedding"),
                                           ask.options.where, ask.options.top or 20),
            ("where", "top", "token"), reads="weights", ignores=("weights",),
            refuses=lambda o: "" if o.token is not None else "nearest needs --token WORD, the token whose nearest are "
-           "wanted"),
+           "wanted", gives=_gives_nearest),
 )  # fmt: skip

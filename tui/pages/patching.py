@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 from .. import arrange, prompts
-from ..declared import Asked, Command, Export, Here, Nothing, Option, Panel, Say, Segments
+from ..declared import Asked, Command, Export, Given, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..names import head_at, neuron_at
 from ..page import Page
@@ -33,6 +33,7 @@ STATISTICS = ("ratio of means", "spread", "same sign")
 class PatchingLook(Look):
     """What is patched, which way, and what is measured."""
 
+    passing: ClassVar[tuple[str, ...]] = ("row",)
     of: str = "z by head"
     measured: jobs.Metric = "logit difference"
     toward: jobs.Toward = "denoise"
@@ -174,6 +175,23 @@ def _refused(o: Any) -> str:
     return ""
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    if isinstance(job, jobs.PatchingOver):
+        return {"pairs": job.pairs, "site": job.site, "metric": _word(job.metric), "noise": job.toward == "noise",
+                "estimate": job.estimate}  # fmt: skip
+    if not isinstance(job, jobs.PatchingGrid | jobs.PatchingEstimate):
+        return None
+    one, other = (replace(run, ids=run.ids[: job.length]) for run in (job.clean, job.corrupted))
+    layer = None if job.layer is None else f"L{job.layer}"
+    return {"clean": one, "corrupted": other, "target": job.target, "site": job.site, "by": job.by,
+            "metric": _word(job.metric), "noise": job.toward == "noise", "position": job.position, "layer": layer,
+            "estimate": isinstance(job, jobs.PatchingEstimate), "continuation": job.continuation}  # fmt: skip
+
+
+def _word(metric: jobs.Metric) -> str:
+    return metric.replace(" ", "-")
+
+
 class PatchingPage(Page):
     name = pair.PAGES[0]
     title = "Patching"
@@ -212,7 +230,7 @@ class PatchingPage(Page):
                                        "position", "layer", "answer", "distractor", "memory", "continuation", "bos"),
                {"site": get_args(jobs.Site), "by": get_args(jobs.By),
                 "metric": loss.WORDS},
-               "pair", ignores=("weights",), refuses=_refused),
+               "pair", ignores=("weights",), refuses=_refused, gives=_gives),
     )  # fmt: skip
     long = True
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, get_args
 
 from .. import arrange
-from ..declared import Asked, Command, Export, Here, Nothing, Option, Panel, Say, Segments
+from ..declared import Asked, Command, Export, Given, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..names import EMBED, LOGITS, RECEIVERS, edge_name, is_edge, part_at, part_name, receiver_at
 from ..page import Page, panel_of
@@ -87,7 +87,7 @@ def _edges(here: Here) -> jobs.Job | Nothing:
     if not isinstance(job, jobs.PathGrid):
         return job
     if not has_estimate(job.metric, "denoise"):
-        return Nothing(f"a {job.metric} has no gradient to estimate edges from: y chooses another metric")
+        return Nothing(f"a {job.metric} has no gradient to estimate edges from: $ chooses another metric")
     return jobs.PathEdges(job.clean, job.corrupted, job.target, job.metric)
 
 
@@ -153,6 +153,15 @@ def _refused(o: Any) -> str:
     return ""
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.PathGrid | jobs.PathEstimate | jobs.PathEdges):
+        return None
+    return {"clean": job.clean, "corrupted": job.corrupted, "target": job.target,
+            "receiver": None if isinstance(job, jobs.PathEdges) else job.receiver,
+            "variant": job.variant if isinstance(job, jobs.PathGrid) else None,
+            "metric": job.metric.replace(" ", "-"), "estimate": not isinstance(job, jobs.PathGrid)}  # fmt: skip
+
+
 class PathsPage(Page):
     name = pair.PAGES[1]
     title = "Paths"
@@ -161,7 +170,7 @@ class PathsPage(Page):
     says = ("layer × (heads, MLP)", "how much of the answer comes back when only what one part sends to one receiver "
             "is that of the other prompt: the receiver is the logits first, enter makes the sender under the cursor "
             "the next one, `,` goes back; `m` its query, key or value, `u` the variant: direct (clean into corrupted, "
-            "the norm frozen) or ioi (corrupted into clean, MLPs and norms computed again), `y` the metric; beside it "
+            "the norm frozen) or ioi (corrupted into clean, MLPs and norms computed again), `F6` the metric; beside it "
             "the senders ranked with the estimate, and all edges of the model by one backward pass (≈); `c` puts the "
             "edge into the circuit")  # fmt: skip
     group = "Find"
@@ -172,12 +181,12 @@ class PathsPage(Page):
         Option("metric", PathsHow, "measured", jobs.METRICS, "what is measured"),
     )  # fmt: skip
     panels = (RANKED, EDGES)
-    commands = (Command("metric", ("y",), "cycle('metric')", "metric", "", "Look"),)
+    commands = (Command("metric", ("f6",), "cycle('metric')", "metric", "", "Look"),)
     exports = (
         Export("paths", _exported, ("clean", "corrupted", "receiver", "variant", "metric", "estimate", "answer",
                                     "distractor", "memory", "bos"),
                {"variant": tuple(VARIANTS), "metric": jobs.METRIC_WORDS}, "pair", ignores=("weights",),
-               refuses=_refused),
+               refuses=_refused, gives=_gives),
     )  # fmt: skip
     long = True
 

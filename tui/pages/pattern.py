@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ..arrange import picked
-from ..declared import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Option, Panel, Say, Segments
+from ..declared import NO_HEAD, NO_TOKENS, Asked, Export, Given, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..page import Page
 from ..phrases import cell_line, over_file, token
-from ..results import Gallery, Table
+from ..results import Gallery, Table, head_name
 from ..selection import Look, Selection, at_prompt, clamp, one_prompt
 from . import cell as cells
 from .panels import NEXT_TOKENS, directions, head_writes, of_head, part_write
@@ -23,6 +23,7 @@ MODES: tuple[Mode, ...] = ("pattern", "scores", "value-weighted", "all heads")
 class PatternLook(Look):
     """What of the attention is drawn."""
 
+    passing: ClassVar[tuple[str, ...]] = ("over_cell",)
     mode: Mode = "pattern"
     statistic: Literal["mean", "spread"] = "mean"
     """Over a file of prompts."""
@@ -75,6 +76,29 @@ def _exported(ask: Asked) -> jobs.Job:
     )
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    match job:
+        case jobs.Pattern(kind="pattern" | "value-weighted"):
+            return {"run": job.run, "head": head_name(job.layer, job.head), "kind": job.kind}
+        case jobs.LayerPatterns():
+            return {"run": job.run, "head": head_name(job.layer)}
+        case jobs.PatternOver():
+            return {"prompts": job.prompts, "head": head_name(job.layer, job.head), "statistic": job.statistic}
+    return None
+
+
+def _gives_scores(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.Pattern) or job.kind != "scores":
+        return None
+    return {"run": job.run, "head": head_name(job.layer, job.head)}
+
+
+def _gives_contexts(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.Contexts):
+        return None
+    return {"prompts": job.prompts, "head": head_name(job.layer, job.head), "token": (job.token,)}
+
+
 class PatternPage(Page):
     name = "pattern"
     title = "Pattern"
@@ -94,12 +118,12 @@ class PatternPage(Page):
     exports = (
         Export("pattern", _exported, ("kind", "statistic", "prompts"), {"kind": ("pattern", "value-weighted")},
                head="layer", refuses=lambda o: "--statistic is for --prompts: one prompt has one pattern"
-               if o.statistic != "mean" and o.prompts is None else ""),
-        Export("scores", lambda ask: jobs.Pattern(ask.run, *ask.head, "scores"), head="needed"),
+               if o.statistic != "mean" and o.prompts is None else "", gives=_gives),
+        Export("scores", lambda ask: jobs.Pattern(ask.run, *ask.head, "scores"), head="needed", gives=_gives_scores),
         Export("contexts", lambda ask: jobs.Contexts(ask.model.key, ask.changed_prompts(), *ask.head, ask.token()),
                ("token", "answer", "distractor", "prompts"), reads="prompts", head="needed",
                refuses=lambda o: "" if o.token is not None
-               else "contexts needs --token WORD, the token that is attended to"),
+               else "contexts needs --token WORD, the token that is attended to", gives=_gives_contexts),
     )  # fmt: skip
     of_head = True
     marks = True

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import get_args
 
-from ..declared import NO_TOKENS, Asked, Command, Export, Here, Nothing, Panel, Say, Segments
+from ..declared import NO_TOKENS, Asked, Command, Export, Given, Here, Nothing, Panel, Say, Segments
 from ..engine import jobs
 from ..phrases import STRONG, field, number, token, value_at
-from ..results import Grid
+from ..results import Grid, head_name
 from ..selection import Selection
 from . import cell as cells
 from . import circuit
@@ -39,6 +39,15 @@ def _exported(ask: Asked) -> jobs.Job:
         ask.model.key, *ask.head, ids, ids, o.weights, o.form, o.normalize, o.baseline, o.basis, ask.offset, o.term,
         ask.basis_run,
     )  # fmt: skip
+
+
+def _gives(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.QK):
+        return None
+    text: Given = {"ids": job.rows} if job.run is None else {"run": job.run}
+    return {**text, "head": head_name(job.layer, job.head), "form": job.form, "normalize": job.normalize,
+            "baseline": job.baseline, "basis": job.basis, "term": job.term, "offset": job.offset or None,
+            "weights": job.weights}  # fmt: skip
 
 
 class QKPage(CircuitPage):
@@ -72,7 +81,7 @@ class QKPage(CircuitPage):
     )  # fmt: skip
     exports = (
         Export("qk", _exported, ("form", "normalize", "baseline", "basis", "term", "offset"),
-               {"basis": get_args(jobs.Basis)}, head="needed"),
+               {"basis": get_args(jobs.Basis)}, head="needed", gives=_gives),
     )  # fmt: skip
 
     def job(self, s: Selection) -> jobs.Job | Nothing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
-from ..declared import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Option, Panel, Say, Segments
+from ..declared import NO_HEAD, NO_TOKENS, Asked, Export, Given, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..page import Page
 from ..phrases import aim, cell_line, where
@@ -32,6 +32,7 @@ READS: dict[str, jobs.Side] = {"query reads": "q", "key reads": "k", "value read
 class FlowLook(Look):
     """What of the stream is drawn, and the component under the cursor."""
 
+    passing: ClassVar[tuple[str, ...]] = ("component", "other")
     measure: Flow = "norm"
     component: int = 0
     """Row under the cursor."""
@@ -140,6 +141,24 @@ def _exported_stream(ask: Asked) -> jobs.Job:
     return jobs.Stream(ask.run, o.measure or "norm", o.weights, o.mids)
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.Residual | jobs.ResidualParts):
+        return None
+    at = job.position if isinstance(job, jobs.ResidualParts) else None
+    return {"run": job.run, "measure": job.measure, "unit": job.unit, "position": at, "target": job.target,
+            "weights": job.weights}  # fmt: skip
+
+
+def _gives_stream(job: jobs.Job) -> Given | None:
+    match job:
+        case jobs.WriteCosines():
+            return {"run": job.run, "measure": "writes", "unit": job.unit, "position": job.position,
+                    "weights": job.weights}  # fmt: skip
+        case jobs.Stream():
+            return {"run": job.run, "measure": job.measure, "mids": job.mids, "weights": job.weights}
+    return None
+
+
 class ResidualPage(Page):
     name = "residual"
     title = "Residual"
@@ -159,9 +178,10 @@ class ResidualPage(Page):
     )  # fmt: skip
     exports = (
         Export("residual", _exported, ("measure", "unit", "position", "answer", "distractor"),
-               {"measure": get_args(jobs.Measure), "unit": get_args(jobs.StreamUnit)}, refuses=_refused),
+               {"measure": get_args(jobs.Measure), "unit": get_args(jobs.StreamUnit)}, refuses=_refused, gives=_gives),
         Export("stream", _exported_stream, ("measure", "unit", "position", "mids"),
-               {"measure": (*get_args(jobs.StreamMeasure), "writes"), "unit": get_args(jobs.Unit)}),
+               {"measure": (*get_args(jobs.StreamMeasure), "writes"), "unit": get_args(jobs.Unit)},
+               gives=_gives_stream),
     )  # fmt: skip
 
     def job(self, s: Selection) -> jobs.Job | Nothing:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..arrange import picked
-from ..declared import NO_HEAD, NO_TOKENS, Asked, Export, Here, Nothing, Panel, Say, Segments
+from ..declared import NO_HEAD, NO_TOKENS, Asked, Export, Given, Here, Nothing, Panel, Say, Segments
 from ..engine import jobs
 from ..page import Page
 from ..phrases import aim, cell_line, token
-from ..results import Table
+from ..results import Table, head_name
 from ..selection import Selection
 from .panels import NEXT_TOKENS, directions, head_writes, position
 from .pattern import PatternPage
@@ -46,6 +46,16 @@ def _exported(ask: Asked) -> jobs.Job:
     return jobs.SourceRow(ask.run, *ask.head, ask.place(), ask.target(), ask.options.weights)
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    match job:
+        case jobs.Sources():
+            return {"run": job.run, "head": head_name(job.layer, job.head), "target": job.target}
+        case jobs.SourceRow():
+            return {"run": job.run, "head": head_name(job.layer, job.head), "target": job.target,
+                    "position": job.position, "weights": job.weights}  # fmt: skip
+    return None
+
+
 class SourcesPage(Page):
     name = "sources"
     title = "Sources"
@@ -57,7 +67,7 @@ class SourcesPage(Page):
     says = ("destination → source", "what each source gives the head to say about the answer: `pattern · v W_O` in its "
             "direction, biases inside v; beside it the pattern and the weights' OV of that source")  # fmt: skip
     panels = (ROW, NEXT_TOKENS, head_writes(lambda s: s.prompt_cell[1]), directions(_vector, _given))
-    exports = (Export("sources", _exported, ("position", "answer", "distractor"), head="needed"),)
+    exports = (Export("sources", _exported, ("position", "answer", "distractor"), head="needed", gives=_gives),)
     refuses = {"mode": "sources have one mode; A changes the answer, 1 shows the pattern"}
     of_head = True
     marks = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 from ..declared import Option
 from ..engine import jobs
@@ -14,6 +14,7 @@ from ..selection import Look, Selection
 class StateRows(Look):
     """Which states are rows, and which of them is under the cursor."""
 
+    passing: ClassVar[tuple[str, ...]] = ("state",)
     mids: bool = False
     """Whether states between attention and MLP are rows too."""
     state: str = ""

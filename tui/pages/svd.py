@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self, get_args
+from typing import ClassVar, Self, get_args
 
 from ..arrange import picked
-from ..declared import NO_HEAD, Asked, Export, Here, Nothing, Panel, Segments
+from ..declared import NO_HEAD, Asked, Export, Given, Here, Nothing, Panel, Segments
 from ..engine import jobs
 from ..page import Page
 from ..phrases import STRONG, field, number, waiting
-from ..results import Curve, Table
+from ..results import Curve, Table, head_name
 from ..selection import Look, Selection
 from .circuit import HALF, Half, with_half_drawn
 
@@ -19,6 +19,7 @@ from .circuit import HALF, Half, with_half_drawn
 class SVDLook(Look):
     """Which pair of singular directions."""
 
+    passing: ClassVar[tuple[str, ...]] = ("index",)
     index: int = 0
 
     def for_model(self) -> Self:
@@ -47,6 +48,13 @@ def _exported(ask: Asked) -> jobs.Job:
     return jobs.Spectrum(ask.model.key, *ask.head, half, o.weights)
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.Spectrum | jobs.SingularTokens):
+        return None
+    index = job.index if isinstance(job, jobs.SingularTokens) else None
+    return {"head": head_name(job.layer, job.head), "circuit": job.circuit, "index": index, "weights": job.weights}
+
+
 class SVDPage(Page):
     name = "svd"
     title = "SVD"
@@ -57,7 +65,8 @@ class SVDPage(Page):
     options = (HALF,)
     panels = (DIRECTIONS,)
     exports = (
-        Export("svd", _exported, ("circuit", "index"), {"circuit": get_args(jobs.Circuit)}, "weights", "needed"),
+        Export("svd", _exported, ("circuit", "index"), {"circuit": get_args(jobs.Circuit)}, "weights", "needed",
+               gives=_gives),
     )  # fmt: skip
 
     def job(self, s: Selection) -> jobs.Job | Nothing:

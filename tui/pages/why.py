@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from ..arrange import ranked_pairs
-from ..declared import NO_TOKENS, Asked, Command, Export, Here, Nothing, Option, Panel, Say, Segments
+from ..declared import NO_TOKENS, Asked, Command, Export, Given, Here, Nothing, Option, Panel, Say, Segments
 from ..engine import jobs
 from ..page import Page
 from ..phrases import cell_line, token
-from ..results import Grid
+from ..results import Grid, head_name
 from ..selection import Look, Selection
 from .going import follow, to_part_of_two
 from .residual import UNIT, PartsLook
@@ -30,6 +30,7 @@ AGAINST = ("score", "less the row's mean", "less the marked key")
 class WhyLook(Look):
     """The cursor."""
 
+    passing: ClassVar[tuple[str, ...]] = ("query", "key", "placed")
     query: int = 0
     """Component at the query."""
     key: int = 0
@@ -87,6 +88,14 @@ def _exported(ask: Asked) -> jobs.Job:
     return jobs.ScoreParts(ask.run, *ask.head, ask.place("query"), ask.place("key"), o.unit or "head", against)
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    if not isinstance(job, jobs.ScoreParts):
+        return None
+    against = None if job.against is None else str(job.against)
+    return {"run": job.run, "head": head_name(job.layer, job.head), "query": job.query, "key": job.key,
+            "unit": job.unit, "against": against}  # fmt: skip
+
+
 def _export_refused(o: Any) -> str:
     if o.key is None:
         return "score-parts needs --key N, the position of the key (and takes --query N)"
@@ -111,7 +120,7 @@ class WhyPage(Page):
     panels = (PAIRS,)
     exports = (
         Export("score-parts", _exported, ("unit", "query", "key", "against"), {"unit": get_args(jobs.Unit)},
-               head="needed", refuses=_export_refused),
+               head="needed", refuses=_export_refused, gives=_gives),
     )  # fmt: skip
     commands = (
         Command("mark_key", ("apostrophe",), "move('mark_key')", "mark key",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import arrange
-from ..declared import Asked, Export, Here, Nothing, Panel, Say, Segments
+from ..declared import Asked, Export, Given, Here, Nothing, Panel, Say, Segments
 from ..engine import jobs
-from ..names import EMBED, LOGITS, edge_name, part_at
+from ..names import EMBED, LOGITS, Circuit, edge_name, part_at
 from ..page import Page
 from ..phrases import STRONG, field, number, row_of, waiting
 from ..results import Graph, Result, Table
@@ -29,6 +29,7 @@ STRONGEST = 4
 class NodeLook(Look):
     """The node under the cursor."""
 
+    passing: ClassVar[tuple[str, ...]] = ("node",)
     node: str = ""
 
     def for_model(self) -> NodeLook:
@@ -68,6 +69,16 @@ def _exported(ask: Asked) -> jobs.Job:
     return jobs.CircuitPaths(clean, corrupted, target, *circuit, memory=(o.memory or 1024) << 20)
 
 
+def _gives(job: jobs.Job) -> Given | None:
+    match job:
+        case jobs.CircuitComposition():
+            return {"file": Circuit(job.parts, job.edges)}
+        case jobs.CircuitPaths():
+            return {"file": Circuit(job.parts, job.edges), "clean": job.clean, "corrupted": job.corrupted,
+                    "target": job.target}  # fmt: skip
+    return None
+
+
 def _refused(o: Any) -> str:
     if (o.clean is None) != (o.corrupted is None):
         return "circuit-graph needs --clean TEXT and --corrupted TEXT, or neither: composition then"
@@ -89,7 +100,7 @@ class CircuitPage(Page):
     panels = (EDGES,)
     exports = (
         Export("circuit-graph", _exported, ("clean", "corrupted", "answer", "distractor", "memory", "bos"), {}, "pair",
-               ignores=("weights",), file="as circuit reads it", refuses=_refused),
+               ignores=("weights",), file="as circuit reads it", refuses=_refused, gives=_gives),
     )  # fmt: skip
     long = True
 

@@ -15,6 +15,7 @@ from textual.widgets import Input, OptionList, Static
 
 from .field import Field
 from .once import Once
+from .options import Options
 
 
 class Ask(ModalScreen[None], Once[None]):
@@ -77,7 +78,7 @@ class Ask(ModalScreen[None], Once[None]):
             yield Static(id="ask-shown")
             yield Static(Content(self._hint), id="ask-hint")
             yield Static(id="ask-problem")
-            options = OptionList(compact=True, markup=False)
+            options = Options(compact=True, markup=False)
             options.can_focus = False  # the field keeps the keys
             yield options
 

@@ -52,8 +52,8 @@ class BarChart:
         return self.first + row if 0 <= row < self.count else None
 
 
-def bar_chart(table: Table, columns: int, lines: int, scheme: Scheme, first: int = 0) -> BarChart:
-    """Draw a Table: text columns, the bars, then the numbers.
+def bar_chart(table: Table, columns: int, lines: int, scheme: Scheme, first: int = 0, note: str = "") -> BarChart:
+    """Draw a Table: text columns, the bars, then the numbers; ``note`` stands in the heading.
 
     Numbers are dropped from the right where there is no room, the bar's own last; bars need 6 columns.
 
@@ -75,6 +75,8 @@ def bar_chart(table: Table, columns: int, lines: int, scheme: Scheme, first: int
     label_end = min(max(map(width, label), default=0), max(4, room))
     shown = _fitting(bar, numbers, sizes, columns - label_end - 1)
     value_start = columns - sum(sizes[i] + 1 for i in shown)
+    if note:
+        heading = f"{note}  {heading}"
     if top and count < len(table.rows):
         heading += f"  {first + 1}–{first + count}/{len(table.rows)}"
     if bar < 0:

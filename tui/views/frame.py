@@ -11,6 +11,7 @@ something else has written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -28,6 +29,10 @@ NEAR = 4
 _ON_BLANKS = {"4", "7", "9", "21", "51", "52", "53"}
 """Underline, reverse, strike and their like are seen on blanks too."""
 _OFF = {"1": "22", "2": "22", "3": "23", "4": "24", "7": "27"}
+
+
+OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, those of one byte too, and what turns the direction of a line round. They take no column."""
 
 
 class Look(NamedTuple):
@@ -196,7 +201,9 @@ def cells_of(strip: Strip, system: ColorSystem) -> list[Cell]:
 
 @lru_cache(maxsize=4096)
 def columns_of(text: str) -> Sequence[str]:
-    """A text's letters by columns."""
+    """A text's letters by columns, without what a terminal would obey: widgets put something in its place where they
+    know that a text is from outside, and nothing that they do not know of gets through here."""
+    text = OBEYED.sub("", text)
     if text.isascii():
         return text
     sizes, columns = [get_character_cell_size(letter) for letter in text], cell_len(text)

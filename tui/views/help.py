@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from .field import Field
 from .once import Once
+from .options import Options
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Help(ModalScreen[str | None], Once[str | None]):
             field = Field(placeholder="type to search; enter runs, esc closes", compact=True)
             field.cursor_blink = False
             yield field
-            listing = OptionList(compact=True, markup=False)
+            listing = Options(compact=True, markup=False)
             listing.can_focus = False
             yield listing
 

@@ -148,6 +148,12 @@ class MainView(Vertical):
             self.heatmap.set_cursor(*cursor)
         self.picture.stale = False
 
+    def toggle_numbers(self) -> bool:
+        """Values in the cells, or colours alone; False where the picture has no cells."""
+        if self.picture is self.heatmap:
+            self.heatmap.action_numbers()
+        return self.picture is self.heatmap
+
     def wait(self) -> None:
         """The next result is being computed: the picture before stays, with its words, and is marked."""
         self.picture.stale = True

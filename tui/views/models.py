@@ -16,8 +16,10 @@ from textual.widgets.option_list import Option
 
 from ..label import Label, short
 from ..shelf import matching
+from ..text import plain
 from .field import Field
 from .once import Once
+from .options import Options
 
 Lines = Sequence[tuple[str, str, str]]
 """A card: (what, value, style)."""
@@ -69,11 +71,13 @@ class Models(ModalScreen[None], Once[None]):
             self.labels, self.done = labels, done
 
     def __init__(
-        self, card: Callable[[Label], Lines], begin: Callable[[Models], object], is_open: Callable[[Label], bool]
-    ) -> None:
+        self, card: Callable[[Label], Lines], begin: Callable[[Models], object], is_open: Callable[[Label], bool],
+        where: str = "",
+    ) -> None:  # fmt: skip
         """``card``: what is said of a model; ``begin`` is called when models can be found; ``is_open``: whether a model
-        is the one that is open."""
+        is the one that is open; ``where``: the machine that they are on, where that is another one."""
         super().__init__()
+        self._where = where
         self._card, self._begin, self._is_open = card, begin, is_open
         self._labels: list[Label] = []
         self._rows: dict[str, Label] = {}
@@ -85,12 +89,12 @@ class Models(ModalScreen[None], Once[None]):
     def compose(self) -> ComposeResult:
         self.set_class(self.app.size.width >= BESIDE, "beside")
         with Vertical() as box:
-            box.border_title = "Models"
+            box.border_title = f"Models on {self._where}" if self._where else "Models"
             field = Name(placeholder=PLACE, compact=True)
             field.cursor_blink = False
             yield field
             with Container(id="models-body"):
-                listing = OptionList(compact=True, markup=False)
+                listing = Options(compact=True, markup=False)
                 listing.can_focus = False  # the field keeps the keys
                 yield listing
                 with VerticalScroll() as scroll:
@@ -101,12 +105,12 @@ class Models(ModalScreen[None], Once[None]):
     def on_mount(self) -> None:
         self.query_one(Input).focus()
         self._fill()
-        self.call_after_refresh(self._say)
+        self.once_laid_out(self._say)
         self._begin(self)
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.width >= BESIDE, "beside")
-        self.call_after_refresh(self._say)
+        self.once_laid_out(self._say)
 
     @property
     def chosen(self) -> Label | None:
@@ -119,7 +123,7 @@ class Models(ModalScreen[None], Once[None]):
     def on_models_found(self, message: Models.Found) -> None:
         message.stop()
         self._labels += message.labels
-        if self.on_top or self in self.app.screen_stack:
+        if not self.closed:
             if message.done:
                 keys = "enter opens · ↑ ↓ choose · pgup pgdn: the card · esc closes"
                 self.query_one("#models-keys", Static).update(Content(f"{len(self._labels)} found · {keys}"))
@@ -136,12 +140,12 @@ class Models(ModalScreen[None], Once[None]):
         if text and not exact:
             free = Label(text, text, "", "")
             self._rows["typed"] = free
-            options.append(Option(Content.assemble("open ", (f"“{text}”", "bold")), id="typed"))
+            options.append(Option(Content.assemble("open ", (f"“{plain(text)}”", "bold")), id="typed"))
         group = ""
         for number, one in enumerate(matched):
             if one.group != group:
                 group = one.group
-                options.append(Option(Content.styled(group, "bold $accent"), disabled=True))
+                options.append(Option(Content.styled(plain(group), "bold $accent"), disabled=True))
             self._rows[f"model-{number}"] = one
             options.append(Option(self._line(one), id=f"model-{number}"))
         listing = self.query_one(OptionList)
@@ -164,14 +168,14 @@ class Models(ModalScreen[None], Once[None]):
     def _line(self, one: Label) -> Content:
         mark = ("● ", "$text-success") if self._is_open(one) else ("✗ ", "$text-error") if one.trouble else ("  ", "")
         size = f"  {short(one.parameters)}" if one.parameters else ""
-        return Content.assemble(mark, (one.name, "$text-muted" if one.trouble else ""), (size, "$text-muted"))
+        return Content.assemble(mark, (plain(one.name), "$text-muted" if one.trouble else ""), (size, "$text-muted"))
 
     def _say(self) -> None:
         """The card of the model under the cursor, what is long on below itself."""
         one, lines = self.chosen, []
         room = max(20, self.query_one(VerticalScroll).size.width - INDENT - 1)
         for what, value, style in self._card(one) if one is not None else ():
-            text = f"\n{' ' * INDENT}".join(wrap(value, room))
+            text = f"\n{' ' * INDENT}".join(wrap(plain(value), room))
             lines.append(Content.assemble((f"{what:<{INDENT}}", "$text-muted"), (text, style)))
         if one is None:
             lines.append(Content.styled("no model is called so" if self._text.strip() else "", "$text-muted"))

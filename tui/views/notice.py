@@ -5,6 +5,8 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import Static
 
+from ..text import plain
+
 
 class Notice(Static):
     """Stays until the next sentence, or until what it is about is put right."""
@@ -16,7 +18,7 @@ class Notice(Static):
     def say(self, sentence: str, good: bool = False, about: str = "") -> None:
         """Another sentence; "" takes the one there away."""
         self._about = about
-        self.update(Content(sentence))
+        self.update(Content(plain(sentence)))
         self.set_class(bool(sentence), "shown")
         self.set_class(good, "good")
 

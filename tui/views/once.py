@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from textual import events
@@ -39,6 +40,15 @@ class Once(Screen[ScreenResultType]):
     def on_top(self) -> bool:
         """Whether the user sees it and types to it: not closed, and under nothing."""
         return self.app.screen_stack[-1:] == [self]
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is none of the screens any more: what it draws on is being taken down."""
+        return self not in self.app.screen_stack
+
+    def once_laid_out(self, act: Callable[[], object]) -> None:
+        """Do it when the parts have their sizes, unless it was closed before."""
+        self.call_after_refresh(lambda: None if self.closed else act())
 
     def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
         """Close with a result. Does nothing when closed already, or under another screen."""

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, cast
 
 from textual import events, on
 from textual.binding import Binding
-from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.command import Command, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.widgets import Input, OptionList
 from textual.worker import Worker, WorkerState
 
+from ..text import plain
 from .help import Entry
 from .once import Once
 
+PLACE = "a command, a head, a place · tab completes, ↑ what you ran before"
 FIRST = 1e6
 """The score of a place that was typed: a fuzzy match of a command's help can have any."""
 VALUE = 2.5
 """The score of a value of an option: behind a command that begins so, before one that has the word."""
+COMPLETION = 2.9
+"""The score of what a text may go on to be: behind a command that begins so."""
 Place = tuple[str, str, Callable[[], None]]
 """Somewhere to go: what it is called, one sentence, and what goes there."""
 
@@ -36,18 +41,66 @@ class Directory(Protocol):
     def values(self, text: str) -> Sequence[Place]:
         """Values of options of what is shown."""
 
+    def expanded(self, text: str) -> str:
+        """What an alias stands for; another text is itself."""
+
+    async def completions(self, text: str) -> Sequence[Completion]:
+        """What a text may go on to be."""
+
+    def remember(self, text: str) -> None:
+        """This was run."""
+
+    @property
+    def history(self) -> Sequence[str]:
+        """What was run by its words, oldest first."""
+
+
+class Completion(Protocol):
+    """A text that the one that is typed may become."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def sentence(self) -> str: ...
+    @property
+    def whole(self) -> bool:
+        """Whether it can be run as it is."""
+
+
+@dataclass(frozen=True)
+class Becomes:
+    """The command of a line that cannot be run yet: the text that is put into the field."""
+
+    text: str
+
+    def __call__(self) -> None:
+        """Nothing runs."""
+
 
 class Palette(CommandPalette, Once[None]):
     """Textual's palette, of commands or of anything else: runs what was chosen once, and enter is about the text that
     was typed before it."""
 
     BINDINGS = [
+        Binding("tab", "complete", "Complete", show=False, priority=True),
+        Binding("up", "older", "Older", show=False),
+        Binding("down", "newer", "Newer", show=False),
         Binding("pagedown", "move(10)", "Next page", show=False),
         Binding("pageup", "move(-10)", "Previous page", show=False),
     ]
 
     _entered = False
     """Whether enter waits for the list."""
+    _walked: tuple[str, list[str], int] | None = None
+    """What was typed, what of the history begins so, the latest first, and which of it is in the field."""
+
+    def __init__(
+        self, providers: Sequence[type[Provider]] | None = None, placeholder: str = PLACE,
+        directory: Directory | None = None,
+    ) -> None:  # fmt: skip
+        """``directory``: where what is run is remembered, if it is."""
+        super().__init__(providers, placeholder=placeholder)
+        self._directory = directory
 
     @on(Input.Changed)
     @on(Input.Submitted)
@@ -60,6 +113,57 @@ class Palette(CommandPalette, Once[None]):
         if self._entered or not self.on_top:
             message.stop()
             message.prevent_default()
+        elif isinstance(message, OptionList.OptionSelected):
+            self._chosen(message)
+        elif self._walked is not None and message.value not in self._walked[1]:
+            self._walked = None
+
+    def _chosen(self, message: OptionList.OptionSelected) -> None:
+        """What cannot be run yet is put into the field; what is run is remembered."""
+        hit = message.option.hit if isinstance(message.option, Command) else None
+        if isinstance(hit, Hit | DiscoveryHit) and isinstance(hit.command, Becomes):
+            message.stop()
+            message.prevent_default()
+            self._fill(hit.command.text)
+        elif isinstance(hit, Hit | DiscoveryHit) and self._directory is not None:
+            self._directory.remember(str(hit.text or ""))
+
+    def _fill(self, text: str) -> None:
+        field = self.query_one(Input)
+        field.replace(text, 0, len(field.value))
+        field.action_end()
+
+    def action_complete(self) -> None:
+        """The text as the line under the cursor has it."""
+        listing = self.query_one(OptionList)
+        option = None if listing.highlighted is None else listing.get_option_at_index(listing.highlighted)
+        if isinstance(option, Command):
+            self._fill(str(option.hit.text or ""))
+
+    def action_older(self) -> None:
+        """Up in the list; at its top what was run before."""
+        listing, field = self.query_one(OptionList), self.query_one(Input)
+        if self._walked is None and (listing.highlighted or 0) > 0:
+            listing.action_cursor_up()
+            return
+        if self._walked is None:
+            history = self._directory.history if self._directory is not None else ()
+            begun = [text for text in dict.fromkeys(reversed(history)) if text.startswith(field.value)]
+            self._walked = field.value, [text for text in begun if text != field.value], -1
+        typed, begun, at = self._walked
+        if at + 1 < len(begun):
+            self._walked = typed, begun, at + 1
+            self._fill(begun[at + 1])
+
+    def action_newer(self) -> None:
+        """Back to what was typed, then down in the list."""
+        if self._walked is None or self._walked[2] < 0:
+            self._walked = None
+            self.query_one(OptionList).action_cursor_down()
+            return
+        typed, begun, at = self._walked
+        self._walked = (typed, begun, at - 1) if at else None
+        self._fill(begun[at - 1] if at else typed)
 
     def on_click(self, event: events.Click) -> None:
         """A click where the window no longer is: Textual would look for what stands there."""
@@ -79,14 +183,14 @@ class Palette(CommandPalette, Once[None]):
 
 
 def rank(query: str, entry: Entry) -> float:
-    """How well a command answers to words: its other names, the beginning of its name, words of it, words of its help;
+    """How well a command answers to words: its name, its other names, how its name begins, words of it and of its help;
     0 where it does not. Letters scattered over a sentence are no answer."""
     wanted = query.lower().strip()
     label, words = entry.label.lower(), wanted.split()
     texts = (f"{label} {entry.id.replace('_', ' ')}", entry.help.lower())
-    if wanted in entry.also.split():
-        return 5.0
     if wanted in (label, entry.id):
+        return 5.0
+    if wanted in entry.also.split():
         return 4.0
     if label.startswith(wanted):
         return 3.0
@@ -106,14 +210,23 @@ class Commands(Provider):
             yield DiscoveryHit(Content(f"{entry.label}  ({entry.keys})"), self._runs(entry), entry.label, entry.help)
 
     async def search(self, query: str) -> Hits:
+        typed, query = query, self._directory.expanded(query)
+        means = f" = {query}" if query != typed else ""
         for name, sentence, go in self._directory.places(query):
-            yield Hit(FIRST, Content(name), go, help=sentence)  # a name may look like markup
+            yield Hit(FIRST, Content(plain(name + means)), go, typed, sentence)  # a name may look like markup
+        for at, completion in enumerate(await self._directory.completions(typed)):
+            shown = Content(plain(completion.text))
+            yield Hit(COMPLETION - 1e-3 * at, shown, self._goes_on(completion), completion.text, completion.sentence)
         for name, sentence, go in self._directory.values(query):
-            yield Hit(VALUE, Content(name), go, help=sentence)
+            yield Hit(VALUE, Content(plain(name + means)), go, typed, sentence)
         matcher = self.matcher(query)
         for entry in self._directory.entries():
             if (score := rank(query, entry) or 0.1 * matcher.match(entry.label)) > 0:
-                yield Hit(score, matcher.highlight(entry.label), self._runs(entry), help=entry.help)
+                yield Hit(score, matcher.highlight(entry.label), self._runs(entry), entry.label, entry.help)
+
+    def _goes_on(self, completion: Completion) -> Callable[[], None]:
+        places = self._directory.places(self._directory.expanded(completion.text)) if completion.whole else ()
+        return places[0][2] if places else Becomes(completion.text)
 
     def _runs(self, entry: Entry) -> Callable[[], None]:
         return partial(self._directory.run, entry.id)

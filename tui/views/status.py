@@ -7,6 +7,8 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from ..text import plain
+
 
 class Status(Widget):
     """One line: name of the program, the conventions in force, and at the right what is happening."""
@@ -17,13 +19,17 @@ class Status(Widget):
     """``demo · cpu · float32 · processed weights · BOS``."""
     activity: reactive[str] = reactive("")
     """``loading weights``, ``trace 12 ms``."""
+    line: reactive[str] = reactive("")
+    """How the line to another machine is, ``box 23 ms``; empty: there is none."""
 
     def render(self) -> Content:
-        name = " circuit-tui " if cell_len(self.conventions) + 15 <= self.size.width else ""
-        conventions = _fitting(self.conventions, self.size.width - len(name) - 2)
+        held = plain(self.conventions)  # a folder may be called anything
+        name = " circuit-tui " if cell_len(held) + 15 <= self.size.width else ""
+        conventions = _fitting(held, self.size.width - len(name) - 2)
         left = Content.assemble((name, "bold $primary"), " ", (conventions, "$text"))
         room = self.size.width - left.cell_length - 1
-        activity = self.activity if len(self.activity) <= room else self.activity[: max(0, room - 1)] + "…"
+        said = " · ".join(filter(None, (plain(self.line), plain(self.activity))))
+        activity = said if len(said) <= room else said[: max(0, room - 1)] + "…"
         gap = " " * max(1, room - len(activity))
         return Content.assemble(left, gap, (activity, "$text-muted"))
 

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from .finding import FindPairs as FindPairs
     from .finding import HeadScores as HeadScores
     from .finding import Nearest as Nearest
+    from .finding import PairBlock as PairBlock
+    from .finding import PairRows as PairRows
     from .finding import PairSearch as PairSearch
     from .finding import Partners as Partners
     from .finding import SingularTokens as SingularTokens
@@ -101,10 +103,12 @@ if TYPE_CHECKING:
     from .many import AttributionOver as AttributionOver
     from .many import Contexts as Contexts
     from .many import LensOver as LensOver
+    from .many import OverPrompts as OverPrompts
     from .many import PatternOver as PatternOver
     from .many import PreparePrompts as PreparePrompts
     from .many import PromptRow as PromptRow
     from .many import Prompts as Prompts
+    from .many import ReadPrompts as ReadPrompts
     from .many import interventions_of as interventions_of
     from .patching import PatchedCells as PatchedCells
     from .patching import PatchedPair as PatchedPair

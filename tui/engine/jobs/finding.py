@@ -93,6 +93,33 @@ class PairSearch(Job):
 
 
 @dataclass(frozen=True)
+class PairRows(Job):
+    """The rows of some heads that a search for pairs holds the vocabulary against → ``Lanes`` of engine/search.py."""
+
+    of: PairSearch
+    heads: tuple[HeadAt, ...]
+
+    @property
+    def model(self) -> ModelKey:
+        return self.of.model
+
+
+@dataclass(frozen=True)
+class PairBlock(Job):
+    """These rows against the tokens ``start`` to ``stop`` → of each lane what ``Block`` of circuits/search.py has, in
+    numpy: blocks that are done stay when the search is stopped."""
+
+    of: PairSearch
+    heads: tuple[HeadAt, ...]
+    start: int
+    stop: int
+
+    @property
+    def model(self) -> ModelKey:
+        return self.of.model
+
+
+@dataclass(frozen=True)
 class Partners(OfHead):
     """The best partners of one token in one head, over the whole vocabulary → ``Table`` (rank, token, id, value, z).
 

@@ -55,6 +55,11 @@ class TokenFilter:
     pattern: str = ""
     """Regular expression that a token's text must contain; empty: any."""
 
+    def __str__(self) -> str:
+        """As it is typed: ``same 3+ /ing$/``."""
+        words = ("" if self.same else "same", f"{self.shortest}+" if self.shortest else "")
+        return " ".join(filter(None, (*words, f"/{self.pattern}/" if self.pattern else "")))
+
 
 @dataclass(frozen=True)
 class Repeats:

@@ -85,46 +85,59 @@ def interventions_of(job: Any) -> tuple[Change, ...]:
 
 
 @dataclass(frozen=True)
-class AttributionOver(Job):
-    """``Attribution`` at the last position of every prompt → ``Grid`` [part, (mean, spread)]; spread: population
-    standard deviation over the prompts."""
+class OverPrompts(Job):
+    """Base of what is asked of every prompt of a file."""
 
     model: ModelKey
     prompts: Prompts
+
+
+@dataclass(frozen=True)
+class ReadPrompts(Job):
+    """What a job reads of some prompts by themselves → tuple, one a prompt. One forward pass, so that a sweep over a
+    file goes on where it was stopped."""
+
+    of: OverPrompts
+    which: tuple[int, ...]
+
+    @property
+    def model(self) -> ModelKey:
+        return self.of.model
+
+
+@dataclass(frozen=True)
+class AttributionOver(OverPrompts):
+    """``Attribution`` at the last position of every prompt → ``Grid`` [part, (mean, spread)]; spread: population
+    standard deviation over the prompts."""
+
     unit: Unit = "head"
 
 
 @dataclass(frozen=True)
-class LensOver(Job):
+class LensOver(OverPrompts):
     """The lens at the last position of every prompt → ``Table``: state, then mean and spread of the answer's
     probability, its rank, the entropy and KL(final ‖ lens)."""
 
-    model: ModelKey
-    prompts: Prompts
     mids: bool = False
 
 
 @dataclass(frozen=True)
-class PatternOver(Job):
+class PatternOver(OverPrompts):
     """One head's attention pattern over the prompts → ``Grid`` [query, key]: the mean or the spread at each cell.
 
     Prompts of one length: position by position. Else the last positions of each, as many as the shortest has: said.
     """
 
-    model: ModelKey
-    prompts: Prompts
     layer: int
     head: int
     statistic: Literal["mean", "spread"] = "mean"
 
 
 @dataclass(frozen=True)
-class Contexts(Job):
+class Contexts(OverPrompts):
     """Where in the prompts a head attends most to a token → ``Table`` (attention, prompt, query position, key position,
     query, context), strongest first; prompts and positions count from 0."""
 
-    model: ModelKey
-    prompts: Prompts
     layer: int
     head: int
     token: int

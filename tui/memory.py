@@ -1,0 +1,33 @@
+"""How much memory the process has, and the card that its model is on: what the system says, without torch."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+
+def resident() -> int:
+    """Bytes of this process in memory; where the system does not say (macOS), the most there ever were."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most << 10
+    return pages * resource.getpagesize()
+
+
+def of_card(device: str) -> tuple[int, int] | None:
+    """Bytes in use, by all processes, and there are on a device ``cuda:N``; None where nobody says. Takes up to
+    seconds."""
+    if not device.startswith("cuda"):
+        return None
+    index = device.partition(":")[2] or "0"
+    command = ["nvidia-smi", f"--id={index}", "--query-gpu=memory.used,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=5, text=True).stdout
+        used, total = said.splitlines()[0].split(",")
+        return int(used) << 20, int(total) << 20
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
