@@ -99,8 +99,11 @@ class Soak:
         self._walker, self._dice, self._far = Walker(seed, models), random.Random(seed), far
         command: Sequence[str] = APP if far is None else far.command
         self._run = Run(home, seed, command, {**env, **(far.env if far else {})}, "commands")
-        self._born = 0
         self._life()
+        self._type("fresh", "")
+        self._rest(2.0)
+        self._run.terminal.press("e", "s")  # what draws figures is brought in once, and stays
+        self._run.terminal.wait_for("written:", LOAD)
 
     def soak(self, seconds: float) -> Report:
         """So long; AssertionError says what is wrong."""
@@ -117,8 +120,8 @@ class Soak:
                     self._compare()
                     self._read()
             run.check()
-        except AssertionError as problem:
-            raise AssertionError(run.report(f"{problem}\n{self._stacks()}")) from None
+        except AssertionError as error:
+            raise AssertionError(run.report(f"{error}\n{self._stacks()}")) from None
         finally:
             report.seconds, report.inputs, report.starts = time.monotonic() - begun, len(run.sent), run.starts
             report.switches, report.cancelled = self._walker.switches, self._walker.cancelled
