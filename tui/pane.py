@@ -59,10 +59,11 @@ def why_empty(s: Selection, job: Job | Nothing, wishes: Wishes) -> str:
         return f"{why}\npress M to open another model, q to leave"
     if s.model is None:
         return "the model is loading; type a prompt with i meanwhile"
-    if wishes.why(needs.tokenizing(s)) and s.tokens is None:
+    refused = wishes.why(needs.tokenizing(s)) if s.tokens_of != needs.tokenizing(s) else ""
+    if refused and s.tokens is None:
         return NO_TOKENS.why
     if isinstance(job, Job):
-        return ""
+        return refused  # of the prompt before nothing is computed any more
     return job.why or (s.model.capabilities.outputs if s.target is None else "")  # what waits for an answer waits on
 
 

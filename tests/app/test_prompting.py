@@ -56,6 +56,18 @@ async def opened(explorer: Explorer, pilot: Pilot[None], path: Path) -> None:
     await settled(explorer, pilot)
 
 
+async def test_a_prompt_that_is_refused_is_said_in_views_that_are_not_drawn_yet() -> None:
+    async with driven() as (explorer, pilot):
+        await pressed(explorer, pilot, "i", "end")
+        await pasted(pilot, " word" * 100)
+        await pilot.press("enter")
+        await until(pilot, lambda: "tokens long; this model" in notice(explorer))
+        await pilot.press("5")
+        await until(pilot, lambda: "tokens long; this model" in explorer.main.heatmap.message)
+        await pressed(explorer, pilot, "1", "i", "end", "ctrl+u", *"France", "enter", "5")
+        assert explorer.main.heatmap.grid is not None
+
+
 async def closed(explorer: Explorer, pilot: Pilot[None]) -> None:
     await pressed(explorer, pilot, "O", "ctrl+u", "enter")
     assert explorer.selection.file is None

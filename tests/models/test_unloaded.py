@@ -213,3 +213,21 @@ def test_nothing_slow_is_imported(folder_of: Callable[[str], Path]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "[] StoredModel", done.stderr
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_matrices_that_were_first_used_without_gradients_take_them(
+    name: str, folder_of: Callable[[str], Path]
+) -> None:
+    """An estimate by one backward pass after a plain forward pass: both go through the same matrices."""
+    stored = opened(folder_of(name))
+    with torch.inference_mode():
+        stored.trace([1, 2, 3])
+        whole = [stored.stored.inner(layer) for layer in range(stored.n_layers)]
+        for inner in whole:
+            inner.acts(torch.zeros(1, 1, 32))
+        stored.ends.W_U @ torch.zeros(stored.ends.W_U.shape[1])
+    for inner in whole:
+        x = torch.ones(1, 1, 32, requires_grad=True)
+        inner.out(inner.acts(x)).sum().backward()
+        assert x.grad is not None

@@ -64,6 +64,8 @@ class Report:
     compared: int = 0
     empty: int = 0
     """Of those compared: where there was nothing to show, here as there."""
+    refused: int = 0
+    """Of those compared: where the prompt is one that no picture can be made of."""
     stopped: int = 0
     """Of those compared: where a part was shown, as the file says, since the rest was stopped."""
     again: int = 0
@@ -77,7 +79,7 @@ class Report:
                ("cancellations", str(self.cancelled)), ("questions answered with rubbish", str(self.rubbish)),
                ("lines cut", str(self.cuts)), ("pictures", str(self.pictures)),
                ("compared with a fresh computation",
-                f"{self.compared} ({self.empty} with nothing to show, {self.stopped} stopped)"),
+                f"{self.compared} ({self.empty} with nothing to show, {self.stopped} stopped, {self.refused} prompts refused)"),
                ("keys pressed twice at rest", str(self.again)), ("starts", str(self.starts))]  # fmt: skip
         for life in self.lives:
             counted = life.readings[WARM:]
@@ -99,8 +101,11 @@ class Soak:
         self._walker, self._dice, self._far = Walker(seed, models), random.Random(seed), far
         command: Sequence[str] = APP if far is None else far.command
         self._run = Run(home, seed, command, {**env, **(far.env if far else {})}, "commands")
-        self._born = 0
         self._life()
+        self._type("fresh", "")
+        self._rest(2.0)
+        self._run.terminal.press("e", "s")  # what draws figures is brought in once, and stays
+        self._run.terminal.wait_for("written:", LOAD)
 
     def soak(self, seconds: float) -> Report:
         """So long; AssertionError says what is wrong."""
@@ -117,8 +122,8 @@ class Soak:
                     self._compare()
                     self._read()
             run.check()
-        except AssertionError as problem:
-            raise AssertionError(run.report(f"{problem}\n{self._stacks()}")) from None
+        except AssertionError as error:
+            raise AssertionError(run.report(f"{error}\n{self._stacks()}")) from None
         finally:
             report.seconds, report.inputs, report.starts = time.monotonic() - begun, len(run.sent), run.starts
             report.switches, report.cancelled = self._walker.switches, self._walker.cancelled
@@ -167,6 +172,9 @@ class Soak:
         os.environ["XDG_STATE_HOME"] = str(home / "state")
         made = fresh(kept, home / "work")
         terminal.press("escape")
+        if made.picture is None and "The prompt is" in made.said:
+            self.report.refused += 1  # what is on the screen is of the prompt before, and stays
+            return ""
         if shown is None or made.picture is None:
             self.report.empty += shown is made.picture
             return "" if shown is made.picture else f"shown: {shown is not None}, fresh: {made.said}\n{terminal.text}"

@@ -67,11 +67,13 @@ class Inner:
         stored = self._stored
         if module not in self._kept:
             name, bias = (stored.name_of(self._layer, module, kind) for kind in ("weight", "bias"))
-            W = stored.running(name)
-            # As the running model lays it out: another layout has another last bit.
-            self._kept[module] = W.T.contiguous() if stored.lens else W, (
-                stored.running(bias) if bias in stored.shards else None
-            )
+            # Not as inference tensors, whoever asks first: gradients flow through what is multiplied with these.
+            with torch.inference_mode(False), torch.no_grad():
+                W = stored.running(name)
+                # As the running model lays it out: another layout has another last bit.
+                self._kept[module] = W.T.contiguous() if stored.lens else W, (
+                    stored.running(bias) if bias in stored.shards else None
+                )
         W, b = self._kept[module]
         if not stored.family.by_input or stored.lens:
             return F.linear(x, W, b)
