@@ -123,6 +123,7 @@ def test_a_circuit(
     """Its panel, over two prompts."""
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")  # the sentence of where it is kept is the same for everyone
     monkeypatch.setattr("tui.kept.write", lambda key, name, called, circuit: "")
+    monkeypatch.setattr("tui.session.folder", lambda: tmp_path)  # a session has a place, and says nothing
     path = tmp_path / "facts.jsonl"
     path.write_text('{"prompt": "The king", "answer": "Rome"}\n{"prompt": "The", "answer": "in"}\n')
     app = recorded_app(prompts=str(path))
@@ -133,11 +134,13 @@ def test_a_circuit(
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("colour", ["truecolor", "none"])
 def test_a_circuit_as_a_graph(
-    snap_compare: Callable[..., bool], size: tuple[int, int], colour: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    snap_compare: Callable[..., bool], size: tuple[int, int], colour: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """Four parts, the cursor on one that receives and sends; without colour marks and numbers say the same."""
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     monkeypatch.setattr("tui.kept.write", lambda key, name, called, circuit: "")
+    monkeypatch.setattr("tui.session.folder", lambda: tmp_path)
     if colour == "none":
         monkeypatch.setitem(os.environ, "NO_COLOR", "1")
     app = recorded_app(color=colour)
