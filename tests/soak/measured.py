@@ -36,7 +36,7 @@ def reading(pid: int, inputs: int) -> Reading:
     return Reading(inputs, sizes["Rss"] / 1024, own / 1024, tuple(sorted(names.items())))
 
 
-def growth(readings: list[Reading], warm: int) -> float:
-    """The largest difference to the first reading after ``warm`` ones, as a share; 0 where there are not two."""
-    counted = [one.own for one in readings[warm:]]
+def growth(readings: list[Reading]) -> float:
+    """The largest difference to the first reading, as a share; 0 where there are not two."""
+    counted = [one.own for one in readings]
     return max((size / counted[0] - 1 for size in counted), key=abs, default=0.0)

@@ -25,8 +25,9 @@ from tests.soak.walker import Walker
 SMALL = Path(__file__).parent / "small"
 ROUND, EVERY = 25, 10
 """Inputs of a round, after which the program rests; every so manieth picture is compared."""
-WARM = 6
-"""Readings until what is loaded and cached is there: threads and memory are counted from then on."""
+WARM = 3000
+"""Inputs until everything has been used once that is brought in when it is, and caches and histories are full: threads
+and memory are counted from then on, so in a short run they are not."""
 PALETTE = "tab completes, ↑ what you ran before"
 GROWN = 0.05
 """Share by which memory may differ."""
@@ -39,10 +40,16 @@ class Life:
     name: str
     readings: list[Reading] = field(default_factory=list)
 
+    @property
+    def counted(self) -> list[Reading]:
+        """The readings after the warm-up."""
+        born = self.readings[0].inputs
+        return [one for one in self.readings if one.inputs - born >= WARM]
+
     def problem(self) -> str:
         """What is not as it was; empty: nothing."""
-        counted = self.readings[WARM:]
-        if abs(share := growth(self.readings, WARM)) > GROWN:
+        counted = self.counted
+        if abs(share := growth(counted)) > GROWN:
             return f"{self.name}: memory {share:+.1%}: {[round(one.own) for one in self.readings]} MB"
         if len({one.count for one in counted}) > 1:
             return f"{self.name}: threads {[one.threads for one in counted]}"
@@ -79,14 +86,15 @@ class Report:
                ("cancellations", str(self.cancelled)), ("questions answered with rubbish", str(self.rubbish)),
                ("lines cut", str(self.cuts)), ("pictures", str(self.pictures)),
                ("compared with a fresh computation",
-                f"{self.compared} ({self.empty} with nothing to show, {self.stopped} stopped, {self.refused} prompts refused)"),
+                f"{self.compared} ({self.empty} with nothing to show, {self.stopped} stopped, "
+                f"{self.refused} prompts refused)"),
                ("keys pressed twice at rest", str(self.again)), ("starts", str(self.starts))]  # fmt: skip
         for life in self.lives:
-            counted = life.readings[WARM:]
+            counted = life.counted or life.readings
             if len(counted) > 1:
                 first, last = counted[0], counted[-1]
                 out.append((f"{life.name}: own MB first / last, largest difference of {len(counted)}",
-                            f"{first.own:.0f} / {last.own:.0f}, {growth(life.readings, WARM):+.1%}"))  # fmt: skip
+                            f"{first.own:.0f} / {last.own:.0f}, {growth(counted):+.1%}"))  # fmt: skip
                 out.append((f"{life.name}: resident MB first / last", f"{first.resident:.0f} / {last.resident:.0f}"))
                 out.append((f"{life.name}: threads first / last", f"{first.count} / {last.count}"))
         return out

@@ -32,7 +32,7 @@ class Source:
     def whole(self) -> Tensor:
         """All of them, kept."""
         if self._whole is None:
-            with torch.inference_mode(False), torch.no_grad():  # gradients may flow through it later
+            with torch.inference_mode(False), torch.no_grad():  # gradients may flow through it, whoever asks first
                 self._whole = self._rows(slice(None))
         return self._whole
 
