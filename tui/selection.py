@@ -29,7 +29,7 @@ class Look:
     travels: ClassVar[bool] = True
     """Whether back and forward restore it: it says which place is shown, not how."""
     passing: ClassVar[tuple[str, ...]] = ()
-    """Fields that are no choice: where the cursor is, and what is in ``found``. Undo leaves them as they are."""
+    """Fields that are no choice: where the cursor is, what is marked, and what is in ``found``. Undo leaves them so."""
     found: ClassVar[tuple[str, ...]] = ()
     """Fields that the worker filled in: found anew, never kept."""
 

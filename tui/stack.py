@@ -26,7 +26,7 @@ class StackLook(Look):
     """What the next intervention is, and what is marked for it."""
 
     travels: ClassVar[bool] = False
-    passing: ClassVar[tuple[str, ...]] = ("edited",)
+    passing: ClassVar[tuple[str, ...]] = ("marked", "edited")
     how: jobs.How = "zero"
     marked: tuple[str, ...] = ()
     edited: int | None = None
