@@ -197,7 +197,7 @@ def test_what_does_not_fit_is_refused_with_both_ways(
     folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "free_on", lambda device: 1000)
-    with pytest.raises(ModelError, match=r"^llama takes .* in float32 on cpu, and 0.001 MB are free\.$") as raised:
+    with pytest.raises(ModelError, match=r"^llama takes .* in float32 on cpu, and 1 kB are free\.$") as raised:
         load(str(folder_of("llama")), device="cpu")
     assert "--weights-only (its circuits, without loading it)" in raised.value.hint
     assert "--stream (one prompt, layer by layer)" in raised.value.hint
