@@ -48,7 +48,7 @@ def test_it_is_refused_before_the_weights_are_read(
 ) -> None:
     stages: list[str] = []
     monkeypatch.setattr(loading, "free_on", lambda device: 1000)
-    with pytest.raises(ModelError, match=r"takes .* MB in float32 on cpu, and 0.001 MB are free"):
+    with pytest.raises(ModelError, match=r"takes .*B in float32 on cpu, and 1 kB are free"):
         load(str(folder_of("gpt2")), device="cpu", progress=stages.append)
     assert "loading weights" not in stages
 
