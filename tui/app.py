@@ -19,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from textual import events
@@ -30,7 +31,7 @@ from textual.screen import Screen
 from textual.theme import Theme, ThemeProvider
 from textual.worker import WorkerFailed
 
-from . import commands, keeping, keys, pages, remapping
+from . import commands, keeping, keys, pages, process, remapping
 from .browsing import Here, Lists, There
 from .config import Options, first_of, log_file, read_history, source, write_history
 from .engine.bench import Bench
@@ -216,6 +217,9 @@ class CircuitApp(App[None]):
 
     def on_ready(self) -> None:
         self._is_drawn = True
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            process.wake_once(lambda: loop.call_soon_threadsafe(partial(self.refresh, layout=True)))
 
     def on_unmount(self) -> None:
         self._keep()

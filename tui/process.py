@@ -153,6 +153,35 @@ class Warden:
         self._end(code)
 
 
+def wake_once(repaint: Callable[[], object]) -> None:
+    """Take the terminal anew on SIGCONT only if it was given up on SIGTSTP (Ctrl+Z).
+
+    Textual takes it at every SIGCONT. After a SIGSTOP, at which nobody can give anything up, two threads would read
+    the keys, and the app would wait for the first of them for ever when it ends. ``repaint`` is called instead, in a
+    signal handler. Main thread only, once the app draws.
+    """
+    suspend, resume = signal.getsignal(signal.SIGTSTP), signal.getsignal(signal.SIGCONT)
+    if not (callable(suspend) and callable(resume)):
+        return
+    given_up = False
+
+    def stopped(number: int, frame: FrameType | None) -> None:
+        nonlocal given_up
+        given_up = True
+        suspend(number, frame)
+
+    def woken(number: int, frame: FrameType | None) -> None:
+        nonlocal given_up
+        if given_up:
+            given_up = False
+            resume(number, frame)
+        else:
+            repaint()
+
+    signal.signal(signal.SIGTSTP, stopped)
+    signal.signal(signal.SIGCONT, woken)
+
+
 def fail(sentence: str, code: int) -> int:
     """Say on standard error why a command ends; returns its exit code."""
     safe = "".join(char if char.isprintable() else "?" for char in sentence)
