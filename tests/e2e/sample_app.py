@@ -21,6 +21,9 @@ def module() -> types.ModuleType:
     from textual.widgets import Static
 
     class CircuitApp(App[None]):
+        unkept = ()
+        """What could not be kept: nothing is."""
+
         def __init__(self, options: Options, reached: object = None) -> None:
             super().__init__()
             self.options = options
