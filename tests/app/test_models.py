@@ -82,6 +82,14 @@ async def test_every_model_is_listed_with_its_card() -> None:
         assert "280 GB in float32 on cpu · 8 GB free: it does not fit" in card(models)
 
 
+async def test_a_page_of_a_card_that_is_all_there_is_nothing() -> None:
+    async with driven() as (explorer, pilot):
+        models = await opened(explorer, pilot, "down")
+        before = card(models)
+        await pilot.press("pagedown", "pageup", "pagedown")
+        assert (explorer.app.screen, card(models)) == (models, before)
+
+
 async def test_enter_opens_the_model_under_the_cursor_and_keeps_prompt_page_and_head() -> None:
     async with driven(prompt="The king of Rome") as (explorer, pilot):
         await pilot.press("2", "right_curly_bracket")

@@ -198,7 +198,7 @@ class Models(ModalScreen[None], Once[None]):
         listing, scroll = self.query_one(OptionList), self.query_one(VerticalScroll)
         acts: dict[str, Callable[[], object]] = {
             "escape": self.dismiss, "enter": self._choose, "up": listing.action_cursor_up,
-            "down": listing.action_cursor_down, "pageup": scroll.action_page_up, "pagedown": scroll.action_page_down,
+            "down": listing.action_cursor_down, "pageup": scroll.scroll_page_up, "pagedown": scroll.scroll_page_down,
         }  # fmt: skip
         if not self.on_top:
             event.stop()  # it came with the key that closed this
