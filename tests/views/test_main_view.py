@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from rich.cells import cell_len
+from textual import events
 from textual.app import App, ComposeResult
 from textual.widgets import Static
 
@@ -191,3 +192,16 @@ async def test_the_same_tabs_are_not_painted_again(monkeypatch: pytest.MonkeyPat
         assert not painted
         app.main.show(RESULTS["heatmap"], (0, 0), WORDS, tabs(1))
         assert painted
+
+
+async def test_a_pane_that_has_lost_its_parts_already_can_still_be_told_its_size() -> None:
+    """Textual takes a pane away from the inside: its last size may come in between."""
+    app = Pane()
+    async with app.run_test(size=(80, 24)) as pilot:
+        main = app.main
+        main.show(RESULTS["heatmap"], (1, 1), WORDS, tabs(0))
+        await main.query_children().remove()
+        main.post_message(events.Resize(main.size, main.virtual_size, main.container_size))
+        await pilot.pause()
+        await main.remove()
+        assert not app.query(MainView)

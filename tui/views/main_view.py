@@ -70,6 +70,8 @@ class MainView(Vertical):
         self.bars = Bars()
         self.plot = Plot()
         self.graph = GraphView()
+        # Held, not looked for: a pane that is taken away loses its parts before itself, and may be told its size then.
+        self._lines = {name: Static(id=name) for name in ("title", "badges", "explanation", "checks")}
         self._shown: Picture = self.heatmap
         self._tabs: tuple[Tab, ...] = ()
         self._words = Words("")
@@ -77,15 +79,15 @@ class MainView(Vertical):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="heading"):
-            yield Static(id="title")
-            yield Static(id="badges")
-        yield Static(id="explanation")
+            yield self._lines["title"]
+            yield self._lines["badges"]
+        yield self._lines["explanation"]
         yield self.heatmap
         yield self.thumbnails
         yield self.bars
         yield self.plot
         yield self.graph
-        yield Static(id="checks")
+        yield self._lines["checks"]
 
     def on_mount(self) -> None:
         for picture in (self.thumbnails, self.bars, self.plot, self.graph):
@@ -171,18 +173,18 @@ class MainView(Vertical):
         self._lay_tabs()
         # Their heights are fixed: a new layout costs 5 kB.
         for line, text, between in (("explanation", words.explanation, ""), ("checks", words.checks, "  ·  ")):
-            widget = self.query_one(f"#{line}", Static)
+            widget = self._lines[line]
             room = widget.size.width or self.size.width
             self._write(line, fitting(text, room - 1, max(1, widget.size.height), between) if room else text)
         self._write("title", words.title)
         badges = Content.assemble(f" {words.place} " if words.place else "",
                                   *((f" {badge} ", "reverse") for badge in words.badges))  # fmt: skip
-        if (shown := self.query_one("#badges", Static)).content != badges:
-            shown.update(badges)
+        if self._lines["badges"].content != badges:
+            self._lines["badges"].update(badges)
 
     def _write(self, line: str, text: str) -> None:
         """A line of words, each of its lines behind a blank."""
-        widget = self.query_one(f"#{line}", Static)
+        widget = self._lines[line]
         content = Content("\n".join(f" {part}" for part in text.split("\n")))
         if widget.content != content:
             widget.update(content, layout=False)
