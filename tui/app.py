@@ -33,7 +33,7 @@ from textual.worker import WorkerFailed
 
 from . import commands, keeping, keys, pages, process, remapping
 from .browsing import Here, Lists, There
-from .config import Options, first_of, log_file, read_history, source, write_history
+from .config import Options, first_of, log_file, on_cluster, read_history, source, write_history
 from .engine.bench import Bench
 from .engine.cache import room_for
 from .engine.engine import Engine
@@ -77,9 +77,9 @@ def make_bench() -> Bench:
     return RealBench()
 
 
-def bench_of(options: Options) -> Callable[[], Bench]:
+def bench_for(options: Options) -> Callable[[], Bench]:
     """What makes the bench: of the model on this machine, or on a cluster."""
-    if options.cluster in ("", "off"):
+    if not on_cluster(options.cluster):
         return make_bench
 
     def make() -> Bench:
@@ -88,8 +88,7 @@ def bench_of(options: Options) -> Callable[[], Bench]:
         from .views.plot import warm
 
         warm()
-        return ClusterBench(Wish(options.cluster, options.cluster_workers, options.threads, options.device_map,
-                                 options.max_memory))  # fmt: skip
+        return ClusterBench(Wish.of(options))
 
     return make
 
@@ -146,8 +145,8 @@ class CircuitApp(App[None]):
         )
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
         self.engine: Engine | FarEngine = Engine(
-            self._emit, bench or bench_of(options), clock=clock,
-            elsewhere="" if options.cluster in ("", "off") else "the cluster",
+            self._emit, bench or bench_for(options), clock=clock,
+            elsewhere="the cluster" if on_cluster(options.cluster) else "",
         )  # fmt: skip
         lists: Lists = Here()
         if reached is not None:

@@ -8,7 +8,7 @@ import io
 import sys
 from collections.abc import Iterator
 
-from . import host
+from . import config, host
 from .engine.bench import Bench
 from .flags import Usage
 
@@ -23,13 +23,12 @@ def bench_of(options: argparse.Namespace) -> Iterator[Bench]:
         far = asking.FarBench(reach.reach(machine, reach.by_ssh(machine, sys.stderr.write)))
         with contextlib.closing(far):
             yield far
-    elif options.cluster not in ("", "off"):
+    elif config.on_cluster(options.cluster):
         from .cluster.bench import ClusterBench
         from .cluster.joining import Wish
 
-        wish = Wish(options.cluster, options.cluster_workers, options.threads, options.device_map, options.max_memory)
         with contextlib.redirect_stdout(io.StringIO()):  # Ray prints what befalls its workers
-            crew = ClusterBench(wish)
+            crew = ClusterBench(Wish.of(options))
             with contextlib.closing(crew):
                 yield crew
     else:

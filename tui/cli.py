@@ -159,7 +159,7 @@ def _chosen(arguments_parser: argparse.ArgumentParser, parsed: argparse.Namespac
         out = replace(out, revision=None)  # the config file's is of its own model
     if out.weights_only and out.stream:  # the command line has the last word
         out = replace(out, weights_only="stream" not in given, stream="stream" in given)
-    if out.cluster not in ("", "off"):
+    if config.on_cluster(out.cluster):
         if out.remote is not None:
             arguments_parser.error("--remote and --cluster are two places to compute at: leave one of them out.")
         from .cluster import joining

@@ -17,7 +17,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -27,7 +26,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from . import aliases, host
+from . import aliases, atomic, host
 from .text import plain
 
 NAME = "circuit-tui"
@@ -130,6 +129,11 @@ ARGUMENTS = (*NAMES, "session")
 def source(model: str, revision: str | None) -> str:
     """How a model is named where its revision is a part of the name."""
     return f"{model}@{revision}" if revision else model
+
+
+def on_cluster(cluster: str) -> bool:
+    """Whether ``--cluster`` names one."""
+    return cluster not in ("", "off")
 
 
 def check(name: str, value: object) -> str:
@@ -285,14 +289,10 @@ def write_history(prompts: list[str], of: str = "prompts") -> str:
     """Keep the last of what was typed for the next run. Empty, or a sentence: that there is no room or no right, and
     then nothing is half-written."""
     path = _history_file(of)
-    scratch = path.with_name(f"{path.name}.{os.getpid()}")
+    lines = "".join(f"{json.dumps(prompt)}\n" for prompt in prompts[-HISTORY_LENGTH:])
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        scratch.write_text("".join(f"{json.dumps(prompt)}\n" for prompt in prompts[-HISTORY_LENGTH:]), "utf-8")
-        scratch.replace(path)
+        atomic.write(path, lines.encode())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
         if not prompts:
             return ""
         return f"The {of} typed cannot be kept in {path} ({error.strerror or error}): make room there."

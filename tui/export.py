@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-from . import flags, notes, pages
+from . import atomic, flags, notes, pages
 from .asked import Missing, Request
 from .benches import bench_of, model_of
 from .config import source
@@ -132,23 +132,12 @@ def write(
 
 
 def save(data: bytes, path: Path) -> None:
-    """Write bytes whole or not at all: beside the target first, then renamed over it. OSError if that cannot be."""
+    """Write bytes whole or not at all, where a file can be. OSError if that cannot be."""
     path = path.resolve()
     if path.exists() and not path.is_file() and not path.is_dir():
         path.write_bytes(data)  # a pipe or a device: nothing to rename over
         return
-    part = path.with_name(f".{path.name[:40]}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename:
-            error.filename = str(path)  # the file that was asked for, not the one beside it
-        raise
+    atomic.write(path, data, private=False)
 
 
 class InPlace(Context):

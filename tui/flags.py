@@ -228,7 +228,7 @@ def check(o: argparse.Namespace, export: Export) -> None:
             raise Usage(problem.replace(name, option(name), 1))
     if o.remote is not None and isinstance(found := host.split(o.remote), str):
         raise Usage(found)
-    if o.remote is not None and o.cluster not in ("", "off"):
+    if o.remote is not None and config.on_cluster(o.cluster):
         raise Usage("--remote and --cluster are two places to compute at: leave one out")
     if o.out == "":
         raise Usage("--out needs a file name")

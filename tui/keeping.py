@@ -12,6 +12,7 @@ from pathlib import Path
 from textual.screen import Screen
 
 from . import session
+from .atomic import write
 from .choices import Choice, bare, differing, put
 from .config import Options
 from .declared import Say
@@ -19,7 +20,7 @@ from .log import Log
 from .pages.chosen import ChosenLook
 from .restoring import Restoring, Stage
 from .results import WEIGHTS_ONLY
-from .saver import Saver, write
+from .saver import Saver
 from .scene import How, Says, Scene
 from .selection import Selection
 from .session import Kept, Unreadable

@@ -4,11 +4,9 @@ head, MLP or edge a line, each circuit after ``[its name]``, the one that was sh
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
-from . import notes
+from . import atomic, notes
 from .names import Circuit, circuits_at
 from .results import ModelKey
 
@@ -37,24 +35,19 @@ def read(key: ModelKey, name: str) -> tuple[dict[str, Circuit], str]:
 def write(key: ModelKey, name: str, called: str, circuit: Circuit | None) -> str:
     """Keep a circuit, before the others in the file, which stay as they are; None: it is no longer kept. Empty, or a
     sentence: that nothing could be kept, or where a file that could not be read is now."""
-    path, (others, broken), told = path_of(key, name), read(key, name), ""
+    path, (others, broken) = path_of(key, name), read(key, name)
     others.pop(called, None)
     circuits = others if circuit is None else {called: circuit, **others}
     lines = [f"# {' '.join(name.split())}"]
     for at, (other, there) in enumerate(circuits.items()):
         lines += [*([f"[{other}]"] if at or other != FIRST else []), *there.lines()]
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = notes.unused(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        scratch.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-        if broken:
-            told = f"{broken} It is now {path.rename(notes.unused(path)).name}, and a new one is in its place."
-        scratch.replace(path)
+        data = "".join(f"{line}\n" for line in lines).encode()
+        atomic.write(path, data, first=(lambda: path.rename(aside)) if broken else None)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
         return f"The circuit cannot be kept in {path} ({_reason(error)}): make room for it there."
-    return told
+    return f"{broken} It is now {aside.name}, and a new one is in its place." if broken else ""
 
 
 def _reason(error: Exception) -> str:

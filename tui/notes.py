@@ -11,7 +11,6 @@ moved aside, to a name that no file has.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import config
+from . import atomic, config
 from .results import Header, ModelKey, Table
 
 COLUMNS = ("head", "bookmarked", "note")
@@ -63,23 +62,15 @@ def write(key: ModelKey, name: str, *notes: Note) -> str:
         kept, broken = {}, _reason(error)
     kept |= {note.head: note for note in notes}
     entries = [asdict(note) for note in in_order(kept) if note.text or note.bookmarked]
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = unused(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with scratch.open("w", encoding="ascii") as file:
-            json.dump({"model": name, "notes": entries}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        told = ""
-        if broken:
-            aside = path.rename(unused(path))
-            told = f"{path} could not be read ({broken}). It is now {aside.name}, and new notes are in its place."
-        scratch.replace(path)
+        data = json.dumps({"model": name, "notes": entries}, indent=1).encode("ascii")
+        atomic.write(path, data, first=(lambda: path.rename(aside)) if broken else None)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
         return f"The note cannot be kept in {path} ({_reason(error)}): make room for it there, or export your notes."
-    return told
+    if not broken:
+        return ""
+    return f"{path} could not be read ({broken}). It is now {aside.name}, and new notes are in its place."
 
 
 def as_table(notes: Mapping[str, Note]) -> Table:

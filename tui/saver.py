@@ -3,7 +3,6 @@ takes to matter."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import notes, session
+from .atomic import write
 from .session import Unreadable
 
 REST, LONGEST = 1.0, 10.0
@@ -18,22 +18,6 @@ REST, LONGEST = 1.0, 10.0
 
 Make = Callable[[], tuple[Path, bytes] | None]
 """What is to be written and where, as it is now; None: nothing is there yet. Called in any thread."""
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all. OSError where that cannot be."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with open(scratch, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
-        raise
 
 
 class Saver:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import config, label
+from . import atomic, config, label
 from .label import Label
 
 KEPT = 30
@@ -59,15 +59,9 @@ def remember(source: str, name: str, folder: str) -> bool:
     """Keep a model that was opened, before all others. False, and nothing half-written, where there is no room."""
     kept = [opened for opened in recent() if opened.folder != folder]
     lines = [json.dumps(vars(opened)) for opened in [*kept[: KEPT - 1][::-1], Opened(source, name, folder)]]
-    path = _file()
-    scratch = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        scratch.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-        scratch.replace(path)
+        atomic.write(_file(), "".join(f"{line}\n" for line in lines).encode())
     except OSError:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
         return False
     return True
 

@@ -547,14 +547,14 @@ def test_no_space_leaves_the_old_file(
 def test_an_unwritable_folder_is_named_by_the_file_asked_for(
     gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    opened = Path.open
+    opened = os.open
 
-    def denied(path: Path, *how: Any, **more: Any) -> Any:
-        if path.parent == tmp_path:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    def denied(path: Any, *how: Any, **more: Any) -> int:
+        if Path(path).parent == tmp_path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         return opened(path, *how, **more)
 
-    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(os, "open", denied)
     out = tmp_path / "out.json"
     assert run(gpt2, "tokens", "--prompt", "the", "--out", str(out)) == 1
     assert capsys.readouterr().err == f"circuit-tui: Permission denied: {out}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib.util
 import json
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..circuits.errors import Refusal
+from ..config import Options
 from .lane import Needs
 
 LOCAL, AUTO = "local", "auto"
@@ -41,6 +43,11 @@ class Wish:
     """CPU threads of each worker; None: its share of the cluster's."""
     device_map: str = ""
     max_memory: str = ""
+
+    @staticmethod
+    def of(o: Options | argparse.Namespace) -> Wish:
+        """As the options of the app or of an export say."""
+        return Wish(o.cluster, o.cluster_workers, o.threads, o.device_map, o.max_memory)
 
 
 def problem(address: str) -> str:
