@@ -47,6 +47,8 @@ class Cards:
 
     def __init__(self, screen: Screen[None], scene: Scene, notice: Says) -> None:
         self.notes: dict[str, Note] = {}
+        self._unkept: dict[str, str] = {}
+        """Head → what is said of keeping its note."""
         self._screen, self._scene, self._notice = screen, scene, notice
 
     @property
@@ -117,7 +119,7 @@ class Cards:
         grid, note = results.get("pattern"), self.notes.get(s.name)
         card.show(
             self._title(s), arrange.card(results, s.name), grid if isinstance(grid, Grid) else None,
-            note.text if note else "", bool(note and note.bookmarked),
+            note.text if note else "", bool(note and note.bookmarked), self._unkept.get(s.name, ""),
         )  # fmt: skip
 
     @staticmethod
@@ -155,4 +157,6 @@ class Cards:
             return
         others = {name: other for name, other in self.notes.items() if name != note.head}
         self.notes = {**others, note.head: note} if note.text or note.bookmarked else others
-        self._notice.settle("note", notes.write(model.key, model.name, note))
+        said = notes.write(model.key, model.name, note)
+        self._unkept = {note.head: said} if said else {}
+        self._notice.settle("note", said)

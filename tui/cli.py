@@ -298,7 +298,8 @@ def _open(opt: Options) -> NoReturn:
         )
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         refuse(f"Input and output must be a terminal: use `{PROGRAM} export` for numbers without a screen.")
-    log = _open_log(opt)
+    log, silent = _open_log(opt)
+    opt = replace(opt, problems=(*opt.problems, silent) if silent else opt.problems)
     reached = _reach(opt)
     # Before the import of Textual, which reads them then.
     drawn = terminal.colors(opt.color, os.environ)
@@ -360,13 +361,16 @@ def _run(opt: Options, log: int, reached: Reached | None) -> int:
     return app.return_code or 0
 
 
-def _open_log(opt: Options) -> int:
-    """The log's descriptor. A default place that cannot be written to is no reason not to start; ``--log`` is."""
+def _open_log(opt: Options) -> tuple[int, str]:
+    """The log's descriptor, and a sentence where there is none. A default place that cannot be written to is no reason
+    not to start; ``--log`` is."""
+    place = Path(opt.log) if opt.log else config.log_file()
     try:
         if opt.log is None:
-            config.state_directory().mkdir(parents=True, exist_ok=True, mode=0o700)
-        return process.open_log(Path(opt.log) if opt.log else config.log_file())
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return process.open_log(place), ""
     except OSError as error:
         if opt.log is not None:
             refuse(f"{opt.log} cannot be written to ({error.strerror}): choose another file with --log.")
-        return os.open(os.devnull, os.O_WRONLY)
+        said = f"warnings and errors are not kept, {place} cannot be written to ({error.strerror}): choose --log FILE."
+        return os.open(os.devnull, os.O_WRONLY), said

@@ -77,12 +77,14 @@ class Desk(Horizontal):
         return focused if isinstance(focused, Bars) else self.main.picture
 
     @property
-    def listed(self) -> str:
-        """What the cursor of the list that has the keys is on, a part or an edge; "" elsewhere."""
+    def listed(self) -> str | None:
+        """What the cursor of the list that has the keys is on, a part or an edge; None where that list shows no row, ""
+        where no list has the keys."""
         focused = self.screen.focused
-        row = focused.row if isinstance(focused, Bars) else None
-        if row is None or not isinstance(focused, Bars) or focused.table is None:
+        if not isinstance(focused, Bars) or focused.table is None:
             return ""
+        if (row := focused.row) is None:
+            return None
         edge = focused.table.columns[:2] == ("sender", "receiver")
         return edge_name((str(row[0]), str(row[1]))) if edge else str(row[0])
 

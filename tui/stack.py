@@ -33,8 +33,11 @@ class StackLook(Look):
     """Which one is being written anew; None: the last."""
 
 
-def part_here(here: Here, listed: str = "") -> str:
-    """The head, MLP or neuron under the cursor: of a list (``listed``), of the picture, else the selected head."""
+def part_here(here: Here, listed: str | None = "") -> str:
+    """The head, MLP or neuron under the cursor: of a list (``listed``; None: one that shows no row), of the picture,
+    else the selected head."""
+    if listed is None:
+        return ""
     for name in (sender_of(listed), pages.of(here.s).part(here)):
         found = part_at(name)
         if neuron_at(name) or (found is not None and found.kind != "bias"):
@@ -42,7 +45,7 @@ def part_here(here: Here, listed: str = "") -> str:
     return "" if here.s.head is None else here.s.name
 
 
-def toggle(here: Here, listed: str = "") -> Selection | Say:
+def toggle(here: Here, listed: str | None = "") -> Selection | Say:
     """Knock out what is marked, or else the part under the cursor; one that is on the stack comes off it."""
     s = here.s
     if s.model is None:
@@ -94,7 +97,7 @@ def kind(s: Selection, entry: int | None = None) -> Selection | Say:
     return s
 
 
-def mark(here: Here, listed: str = "") -> Selection | Say:
+def mark(here: Here, listed: str | None = "") -> Selection | Say:
     """Mark the part under the cursor for ``a``, or no longer."""
     name = part_here(here, listed)
     if not name:
@@ -191,10 +194,10 @@ def write(s: Selection, entry: int | None) -> Selection | Say:
     return s.put(replace(s.look(StackLook), edited=entry))
 
 
-KEYS: dict[str, Callable[[Here, str], Selection | Say]] = {
+KEYS: dict[str, Callable[[Here, str | None], Selection | Say]] = {
     "toggle": toggle, "mark": mark, "cut": lambda here, listed: cut(here),
     "contrast": lambda here, listed: contrast(here.s),
-    "circuit": lambda here, listed: chosen(here.s, pages.of(here.s).edge(here, listed) or part_here(here, listed)),
+    "circuit": lambda here, listed: chosen(here.s, _edge_here(here, listed) or part_here(here, listed)),
     "continue": lambda here, listed: continued(here.s),
 }  # fmt: skip
 """What the explorer's keys do; they get the name under the cursor of a list, where that has the keys."""
@@ -204,7 +207,11 @@ OF_ENTRY: dict[str, Callable[[Selection, int | None], Selection | Say]] = {
 """Those about one change: the one under the cursor of the list of changes, where that has the keys, else the last."""
 
 
-def pressed(name: str, here: Here, listed: str, entry: int | None) -> Selection | Say:
+def _edge_here(here: Here, listed: str | None) -> str:
+    return "" if listed is None else pages.of(here.s).edge(here, listed)
+
+
+def pressed(name: str, here: Here, listed: str | None, entry: int | None) -> Selection | Say:
     """What a key makes of the selection."""
     return OF_ENTRY[name](here.s, entry) if name in OF_ENTRY else KEYS[name](here, listed)
 

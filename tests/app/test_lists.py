@@ -112,7 +112,12 @@ async def test_a_list_is_filtered_while_it_is_typed_and_esc_takes_that_back() ->
         await pressed(explorer, pilot, "ampersand", "ctrl+u", *"zzz", "enter")
         assert bars.order == ()
         assert "0 of 16 “zzz”" in lines(bars)[0]
-        await pressed(explorer, pilot, "enter", "space", "backslash")
+        for key in ("space", "a", "c"):
+            await pressed(explorer, pilot, key)
+            assert "is under the cursor here" in notice(explorer), "nothing that is out of sight is acted on"
+        assert explorer.selection.look(StackLook).marked == ()
+        assert explorer.selection.stack == ()
+        await pressed(explorer, pilot, "enter", "backslash")
         assert "no row is left to hide" in notice(explorer)
         await pressed(explorer, pilot, "ampersand", "ctrl+u", "enter")
         assert len(bars.order) == 16

@@ -128,6 +128,14 @@ def test_home_that_cannot_be_written(sample: Start) -> None:
     sample("behave", XDG_STATE_HOME="/proc/nowhere").wait_for("ready")
 
 
+def test_a_log_that_is_not_kept_is_said(tmp_path: Path) -> None:
+    with Terminal(APP, environment(tmp_path, XDG_STATE_HOME="/proc/nowhere"), tmp_path) as terminal:
+        terminal.wait_for("warnings and errors are not kept, /proc/nowhere/circuit-tui/circuit-tui.log cannot be")
+        terminal.press("q")
+        terminal.ended(20)
+        assert terminal.process.returncode == 0
+
+
 @pytest.mark.parametrize("term", ["dumb", "unknown", ""])
 def test_dumb_terminal(tmp_path: Path, term: str) -> None:
     with Terminal(APP, environment(tmp_path, TERM=term), tmp_path) as terminal:

@@ -56,8 +56,10 @@ class Below(Frugal):
     def on_head_card_go_to(self, message: HeadCard.GoTo) -> None:
         self.said.append(("go", message.label))
 
-    def show(self, table: Table | None, grid: Grid | None = None, note: str = "", bookmarked: bool = False) -> None:
-        self.card.show("L2H2", table, grid, note, bookmarked)
+    def show(
+        self, table: Table | None, grid: Grid | None = None, note: str = "", bookmarked: bool = False, said: str = ""
+    ) -> None:
+        self.card.show("L2H2", table, grid, note, bookmarked, said)
 
     @property
     def row(self) -> tuple[Scalar, ...]:
@@ -248,3 +250,18 @@ async def test_a_long_note_has_three_lines_and_an_end() -> None:
         assert lines[first + 2].endswith("…")
         assert lines[first + 3].startswith("i note")
         assert "\x1b" not in "".join(lines)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
+async def test_why_a_note_is_not_kept_stands_under_it_until_it_is(size: tuple[int, int]) -> None:
+    app = Below()
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        app.show(facts(SCORES), None, "early", said="The note cannot be kept in /here/a.json: make room.")
+        await pilot.pause()
+        (at,) = (at for at, line in enumerate(screen_lines(app)) if "note  early" in line)
+        assert "The note cannot be kept in /here/a.json" in screen_lines(app)[at + 1]
+        assert "esc close" in screen_lines(app)[at + 2], "the keys are where they were"
+        app.show(facts(SCORES), None, "early")
+        await pilot.pause()
+        assert "cannot be kept" not in "".join(screen_lines(app))

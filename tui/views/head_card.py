@@ -115,7 +115,7 @@ class HeadCard(ModalScreen[None], Once[None]):
         self.facts = Bars()
         self.pattern = Still()
         self.pattern.can_focus = False
-        self._title, self._note, self._bookmarked = f"L{head[0]}H{head[1]}", "", False
+        self._title, self._note, self._bookmarked, self._problem = f"L{head[0]}H{head[1]}", "", False, ""
         self._table: Table | None = None
         self._grid: Grid | None = None
 
@@ -149,9 +149,13 @@ class HeadCard(ModalScreen[None], Once[None]):
         """The card of another head; what is known of it is to be shown next."""
         self.head = head
 
-    def show(self, title: str, table: Table | None, grid: Grid | None, note: str, bookmarked: bool) -> None:
-        """What is known now. Of the table (columns ``what``, ``of``, ``value``) the cursor keeps its row."""
-        self._title, self._table, self._grid, self._note, self._bookmarked = title, table, grid, note, bookmarked
+    def show(
+        self, title: str, table: Table | None, grid: Grid | None, note: str, bookmarked: bool, problem: str
+    ) -> None:
+        """What is known now. Of the table (columns ``what``, ``of``, ``value``) the cursor keeps its row. ``problem``:
+        why the note is not kept, or ""."""
+        self._title, self._table, self._grid = title, table, grid
+        self._note, self._bookmarked, self._problem = note, bookmarked, problem
         if self.is_mounted and self.is_attached:
             self._draw()
 
@@ -189,10 +193,13 @@ class HeadCard(ModalScreen[None], Once[None]):
         columns, rows = self.app.size
         most = NOTE_LINES if rows >= 20 else 1
         lines = wrap(note, max(1, columns - 12), max_lines=most, placeholder=" …") or [""]
+        problem = words(self._problem) if self._problem else ""
+        told = wrap(problem, max(1, columns - 12), max_lines=most + 1, placeholder=" …")
         line = self.query_one("#card-note", Static)
-        line.styles.height = len(lines)
+        line.styles.height = len(lines) + len(told)
         line.set_class(not self._note.strip(), "none")
-        self._say("note", Content.assemble(("note  ", "$foreground 65%"), "\n      ".join(lines)))
+        below = ("".join(f"\n      {part}" for part in told), "$text-error")
+        self._say("note", Content.assemble(("note  ", "$foreground 65%"), "\n      ".join(lines), below))
 
     def _draw_keys(self) -> None:
         there = self._there()
