@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +16,13 @@ import torch
 from tests.circuits.desk import Desk, error
 from tests.export import views
 from tests.models.folders import llama_folder
+from tests.models.zoo import FAMILIES
 from tui import pages
 from tui.declared import Say
 from tui.engine.jobs import METRICS, Job
 from tui.models.find import demo_folder
 from tui.results import Curve, Gallery, Grid, Table
-from tui.snippets import snippet
+from tui.snippets import CHECKED, snippet
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +128,63 @@ def test_rotary_grouped_and_rms_models_too(case: str, llama: Desk) -> None:
     want = shown(llama.get(job))
     want = want[: len(got), 0] if case == "attribution" else want[:, :5] if case == "knockout" else want
     assert error(got, want) < 1e-4
+
+
+OTHERS = {
+    "GPT-NeoX": (), "Qwen 2": (), "StableLM": (), "Mixtral": (), "Falcon": ("qk, effective",),
+    "Phi": ("qk, effective",), "GPT-J": ("pattern, scores", "ov, raw, effective"),
+    "OLMo": ("heads, copying", "pattern, value-weighted"), "Phi-3": ("heads, copying",),
+    "Mistral": ("pattern", "cut", "sources", "pattern, all heads"),
+}  # fmt: skip
+"""Family → views of it that TransformerLens has otherwise."""
+TRIED = [
+    (name, case) for name in OTHERS for case in ("pattern", "qk", "attribution, neurons", "patching, values")
+    if case not in OTHERS[name] and (name, case) not in {
+        ("Mixtral", "attribution, neurons"),  # it has experts, no neurons
+        ("Mistral", "patching, values"),  # its window leaves out what the pair differs in
+    }
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Desk]:
+    """One at a time is kept."""
+    kept: dict[str, Desk] = {}
+
+    def made(name: str) -> Desk:
+        if name not in kept:
+            kept.clear()
+            kept[name] = Desk(FAMILIES[name].folder(tmp_path_factory.mktemp("family") / "model"))
+        return kept[name]
+
+    return made
+
+
+def test_every_architecture_that_has_code_is_tried(family: Callable[[str], Desk], desk: Desk, llama: Desk) -> None:
+    tried = {desk.info.architecture, llama.info.architecture, *(family(name).info.architecture for name in OTHERS)}
+    assert tried == {*CHECKED}
+
+
+@pytest.mark.parametrize(("name", "case"), TRIED)
+def test_other_families_too(name: str, case: str, family: Callable[[str], Desk]) -> None:
+    s, job = views.shown(family(name), case)
+    want, got = shown(family(name).get(job)), ran(views.said(snippet(s, job)))[0]
+    assert error(got, want[:, 0] if case.startswith("attribution") else want) < 1e-4
+
+
+@pytest.mark.parametrize(("name", "case"), [(name, case) for name, cases in OTHERS.items() for case in cases])
+def test_what_transformer_lens_has_otherwise_is_said(name: str, case: str, family: Callable[[str], Desk]) -> None:
+    answer = snippet(*views.shown(family(name), case))
+    assert isinstance(answer, Say)
+    assert f"otherwise for {family(name).info.architecture}: s is the shell command" in answer.sentence
+
+
+@pytest.mark.parametrize("name", ["Llama, yarn", "Phi-3, longrope"])
+@pytest.mark.parametrize("case", ["qk", "qk, softmax", "pairs, QK", "compose, virtual QK"])
+def test_rotations_that_scale_too(name: str, case: str, family: Callable[[str], Desk]) -> None:
+    """YaRN and longrope make cosines and sines longer than one: so are products of queries and keys at no distance."""
+    s, job = views.shown(family(name), case)
+    assert error(ran(views.said(snippet(s, job)))[0], shown(family(name).get(job))) < 1e-4
 
 
 def test_prompts_cannot_break_out_of_the_code(desk: Desk) -> None:

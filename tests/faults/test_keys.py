@@ -41,7 +41,7 @@ def sequence(dice: random.Random) -> list[str]:
     return [*out, *dice.choices(KEYS, k=dice.randint(0, 5))]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(120 + 10 * OF_EACH)
 @pytest.mark.parametrize("seed", range(SEEDS))
 async def test_sequences(seed: int) -> None:
     dice = random.Random(seed)

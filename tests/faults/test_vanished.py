@@ -1,4 +1,5 @@
-"""A model folder that is gone: before it is opened, after its files were read, and while it is read by slice."""
+"""A model folder that is gone: before it is opened, after its files were read, while it is read by slice, and while the
+list of models shows it."""
 
 from __future__ import annotations
 
@@ -9,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.widgets import Static
 
+from tests.app.driving import notice, settled, until
 from tests.engine.fakes import Events, wait_until
 from tests.models.folders import gpt2_folder
-from tui import needs, pages
+from tui import label, needs, pages
+from tui.app import CircuitApp
+from tui.config import Options
 from tui.engine import jobs
 from tui.engine.engine import Engine
 from tui.engine.events import Failed
@@ -21,6 +26,7 @@ from tui.engine.run import Bench
 from tui.engine.trouble import FAULT_HINT
 from tui.results import ModelInfo
 from tui.selection import Selection, with_model
+from tui.views.models import Models
 
 
 class Asked:
@@ -90,3 +96,42 @@ def test_before_it_is_opened_the_one_before_stays(asked: Asked, tmp_path: Path) 
     job = needs.shown(s)
     assert job is not None
     assert asked.ask(job) != [None]
+
+
+async def test_while_the_list_of_models_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One goes between its being found and read, one when it is on the screen: enter on that one says which folder it
+    is, and the model before stays."""
+    quick, listed = gpt2_folder(tmp_path / "a" / "quick"), gpt2_folder(tmp_path / "b" / "listed")
+    monkeypatch.chdir(tmp_path)
+    read = label.read
+
+    def late(folder: Path, *names: str) -> label.Label:
+        if folder == quick:
+            shutil.rmtree(quick)
+        return read(folder, *names)
+
+    monkeypatch.setattr("tui.label.read", late)
+    app = CircuitApp(Options())
+    async with app.run_test(size=(120, 40)) as pilot:
+        explorer = app.explorer
+        await until(pilot, lambda: explorer.selection.model is not None)
+        await settled(explorer, pilot)
+        await pilot.press("M")
+        models = explorer.app.screen
+        assert isinstance(models, Models)
+        await until(pilot, lambda: "found" in str(models.query_one("#models-keys", Static).content))
+        await pilot.press(*"quick")
+        await pilot.pause()
+        assert str(quick) in "".join(str(models.query_one("#models-card", Static).content).split()), "broken into lines"
+        await pilot.press("ctrl+u", *"listed")
+        await pilot.pause()
+        assert models.chosen is not None
+        assert models.chosen.folder == str(listed)
+        shutil.rmtree(listed)
+        await pilot.press("enter")
+        await until(pilot, lambda: str(listed) in notice(explorer))
+        assert explorer.selection.model is not None
+        assert explorer.selection.model.name == "demo"
+        await pilot.press("right_curly_bracket")
+        await settled(explorer, pilot)
+        assert explorer.selection.name == "L0H1"

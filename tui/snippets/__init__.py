@@ -29,9 +29,22 @@ WRITERS: Mapping[str, Callable[[Any], Code | No]] = {
     "PatchingGrid": runs.patching, "Effects": runs.effects, "PathGrid": runs.paths,
 }  # fmt: skip
 """Name of a job's class → what writes its code."""
-CHECKED = ("GPT2LMHeadModel", "LlamaForCausalLM", "GPTNeoXForCausalLM", "Qwen2ForCausalLM")
-"""Architectures whose code was compared with the views: of others TransformerLens has masks, scales or norms
-elsewhere."""
+CHECKED: Mapping[str, tuple[str, ...]] = {
+    "GPT2LMHeadModel": (),
+    "GPTNeoXForCausalLM": (),
+    "LlamaForCausalLM": (),
+    "MixtralForCausalLM": (),
+    "Qwen2ForCausalLM": (),
+    "StableLmForCausalLM": (),
+    "FalconForCausalLM": ("effective",),
+    "PhiForCausalLM": ("effective",),
+    "GPTJForCausalLM": ("effective", "scores"),
+    "OlmoForCausalLM": ("copying", "value-weighted"),
+    "Phi3ForCausalLM": ("copying",),
+    "MistralForCausalLM": ("pattern", "scores", "value-weighted", "all heads", "sources", "prompt"),
+}
+"""Architectures whose code was compared with the views, and what of each is not sound (``_kinds``): there, and in other
+architectures, TransformerLens has masks, scales or norms elsewhere."""
 _CHECKPOINT = "this is a checkpoint of HookedTransformer's own, which TransformerBridge does not open by its folder"
 
 
@@ -65,8 +78,20 @@ def _refused(s: Selection, job: jobs.Job) -> str:
     if model.architecture not in CHECKED:
         known = ", ".join(name.removesuffix("ForCausalLM").removesuffix("LMHeadModel") for name in CHECKED)
         return f"the code is checked for {known}, not for {model.architecture}: s is the shell command"
+    if other := sorted({*CHECKED[model.architecture]} & _kinds(job)):
+        return f"TransformerLens has “{other[0]}” otherwise for {model.architecture}: s is the shell command"
     if model.positions != "learned" and isinstance(job, jobs.ScoreParts):
         return f"positions are {model.positions}, which turn the parts of a score: s is the shell command"
     if model.positions != "learned" and getattr(job, "basis", "") == "prompt":
         return f"positions are {model.positions}, which the basis prompt has in it: b chooses another basis"
     return ""
+
+
+def _kinds(job: jobs.Job) -> set[str]:
+    """What a job is of that TransformerLens computes otherwise for some architecture."""
+    kinds = {"Sources": "sources", "CopyingScores": "copying", "LayerPatterns": "all heads", "ScoreParts": "scores"}
+    made = {kinds.get(type(job).__name__, ""), getattr(job, "basis", "")}
+    made |= {job.kind} if isinstance(job, jobs.Pattern) else set()
+    made |= {"scores"} if getattr(job, "form", "") == "scaled" else set()  # divided by what scores are
+    cut = any(isinstance(change, jobs.CutEdge) for change in jobs.interventions_of(job))
+    return made | ({"pattern", "scores"} if cut else set())

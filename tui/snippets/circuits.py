@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..engine import jobs
 from ..results import head_name
-from .parts import NORM, Code, Ids, No, attn_scale, head, weights
+from .parts import NORM, TURNED, Code, Ids, No, attn_scale, head, weights
 
 _NORMALISE = {
     "none": "",
@@ -57,7 +57,7 @@ def qk(job: jobs.QK) -> Code | No:
         body += f"p = {norm}(model.W_pos[: len(tokens[0])]).float()\n"
     body += weights(job.layer, job.head, ("W_Q", "b_Q", "W_K", "b_K")) + "\n"
     bias_q, bias_k = (" + b_Q", " + b_K") if job.form == "scaled" else ("", "")
-    over = " / attn_scale" if job.form == "scaled" else ""
+    over = " / attn_scale" if job.form == "scaled" else TURNED  # the one has it in it
     body += f"q, k = {names[sides[0]]} @ W_Q{bias_q}, {names[sides[1]]} @ W_K{bias_k}\nresult = q @ k.T{over}\n"
     if job.basis == "prompt":
         body += "masked = torch.ones_like(result).triu(1).bool()\n"
@@ -102,7 +102,8 @@ moved = x @ W_V @ W_O
 def virtual_qk(job: jobs.VirtualQK) -> Code | No:
     (_, at) = job.path
     sides = ("x", "moved") if job.side == "k" else ("moved", "x")
-    body = _through(job.path, job.rows) + weights(*at) + f"\nresult = ({sides[0]} @ W_Q) @ ({sides[1]} @ W_K).T\n"
+    body = _through(job.path, job.rows) + weights(*at)
+    body += f"\nresult = ({sides[0]} @ W_Q) @ ({sides[1]} @ W_K).T{TURNED}\n"
     return Code(f"QK of {head_name(*at)} through {head_name(*job.path[0])}, [query, key]", body,
                 (("tokens", job.rows),), job.weights == "processed")  # fmt: skip
 
@@ -126,7 +127,7 @@ result = torch.linalg.svdvals(({product}).double())[: model.cfg.d_head]
 def _everything(circuit: str) -> str:
     """``left`` and ``right`` of a circuit over the whole vocabulary: the scores are ``left @ right.T``."""
     if circuit == "qk":
-        return "left, right = x @ W_Q, x @ W_K\n"
+        return f"left, right = x @ W_Q{TURNED}, x @ W_K\n"
     return "left, right = x @ W_V, (W_O @ model.W_U.float()).T\n"
 
 

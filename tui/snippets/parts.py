@@ -40,12 +40,25 @@ class Code:
     """Whether weights are processed: norms folded, writing weights and ``W_U`` centred."""
 
 
+TURNED = " * turned"
+"""Behind a product of queries and keys that are not rotated: what their rotation would scale them by even so."""
+_TURNED = """
+scales = (getattr(module, "attention_scaling", None) for module in model.original_model.modules())
+turned = next(filter(None, scales), 1.0) ** 2  # YaRN and longrope scale what they rotate; 1 for all others"""
+
+
 def code(s: Selection, made: Code, changes: str = "") -> str:
     """The whole of it. ``changes``: code that changes the model before anything runs."""
     lines = [f"# {made.says}", *_opening(s, made.processed), *([changes] if changes else [])]
     lines += [f"{name} = torch.tensor([{list(ids)}], device=model.cfg.device)  # {_words(s, ids)}"
               for name, ids in made.tokens]  # fmt: skip
-    return "\n".join([*lines, "", dedent(made.body).strip("\n"), "print(result)", ""])
+    body = dedent(made.body).strip("\n")
+    if TURNED in body:
+        assert s.model is not None
+        turns = s.model.positions == "rotary"
+        lines += [_TURNED] if turns else []
+        body = body if turns else body.replace(TURNED, "")
+    return "\n".join([*lines, "", body, "print(result)", ""])
 
 
 def _opening(s: Selection, processed: bool) -> list[str]:

@@ -135,8 +135,8 @@ def attribution(job: jobs.Attribution) -> Code | No:
 effects = act * (model.W_out[{job.layer}].float() @ direction) / scale[{at}]
 best = effects.abs().topk({job.k}).indices
 others = effects.sum() - effects[best].sum()
-bias = {none_is_zero("b_out")}[{job.layer}].float() @ direction / scale[{at}]
-result = torch.cat([effects[best], others[None], bias])
+bias = [model.b_out[{job.layer}].float() @ direction / scale[{at}]] if hasattr(model, "b_out") else []
+result = torch.cat([effects[best], others[None], *bias])
 """
         return Code(f"L{job.layer}.mlp: its largest neurons toward the answer at position {at}, then all others and "
                     "the bias", body, _tokens(job.run))  # fmt: skip
