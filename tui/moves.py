@@ -13,7 +13,7 @@ from .finding import to_match, to_position
 from .names import HeadAt, jump_at, neuron_at
 from .page import offered, over_refused, panel_of
 from .pages import continuing, going, loss, residual
-from .results import Table, head_name
+from .results import Grid, Table, head_name
 from .selection import Selection, at_prompt, on_head, one_prompt
 from .tree import toggle_order
 
@@ -296,7 +296,9 @@ def to_directions(s: Selection) -> Selection | Say:
 
 
 def open_cell(here: Here, row: int, col: int) -> Selection | Say:
-    """What enter on a cell of the picture shows."""
+    """What enter on a cell of the picture shows; nothing where another has come since, which has no such cell."""
+    if isinstance(here.drawn, Grid) and not (row < here.drawn.values.shape[0] and col < here.drawn.values.shape[1]):
+        return Say("")
     return pages.of(here.s).opens(here, row, col)
 
 

@@ -169,6 +169,12 @@ def test_enter_opens_the_head_or_the_neurons(of: str, where: tuple[int, int], th
     assert isinstance(state, Say)
 
 
+@pytest.mark.parametrize("where", [(99, 0), (0, 99)])
+def test_enter_on_a_cell_of_a_larger_picture_before_is_nothing(where: tuple[int, int]) -> None:
+    """It was pressed there; until it arrives another grid may have come."""
+    assert moves.open_cell(here(paired(PatchingLook("z by head"))), *where) == Say("")
+
+
 def test_the_inspector_says_estimate_or_exact() -> None:
     s = paired(layer=1, head=2)
     page, known = pages.of(s), here(s)

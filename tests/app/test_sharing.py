@@ -106,7 +106,7 @@ async def test_the_list_is_that_of_the_side_panel(sent: list[str]) -> None:
 
 
 async def test_the_prompt_the_command_and_the_code(sent: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.snippets.CHECKED", ("gpt2",))
+    monkeypatch.setattr("tui.snippets.CHECKED", {"gpt2": ()})
     async with driven(prompt="The 'capital' of") as (explorer, pilot):
         await pressed(explorer, pilot, "1", "y", "p")
         assert kept("pattern-L0H0-prompt.txt") == "The 'capital' of"

@@ -21,7 +21,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
 def colours(monkeypatch: pytest.MonkeyPatch) -> None:
     """The snapshot plugin imports Textual, which reads its environment then, before any test can set it."""
     monkeypatch.setattr(constants, "COLOR_SYSTEM", "truecolor")
-    monkeypatch.setattr("tui.snippets.CHECKED", ("gpt2",))
+    monkeypatch.setattr("tui.snippets.CHECKED", {"gpt2": ()})
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from textual import events
 from textual.await_complete import AwaitComplete
@@ -32,6 +32,15 @@ class Once(Screen[ScreenResultType]):
 
     Stands second among the bases: styles follow the first one (``ModalScreen``), ``dismiss`` is found here still.
     """
+
+    takes_text: ClassVar[bool] = False
+    """Whether it asks for a text that enter is about."""
+    deciding = False
+    """Whether a key was pressed that closes it or not, and it is not known yet which."""
+
+    def decides_on(self, key: str) -> bool:
+        """Whether a key may close it."""
+        return key == "escape" or (key == "enter" and self.takes_text)
 
     def on_resize(self, event: events.Resize) -> None:
         drop_outdated(self, event)

@@ -1,0 +1,106 @@
+"""Keys behind an enter that closes a dialog are for what is below it, in one packet too."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from textual.screen import Screen
+from textual.widgets import Input
+
+from tests.app.driving import driven, settled, until
+from tests.app.recorded import RecordedBench
+from tests.views.apps import burst
+from tui.views.ask import Ask
+from tui.views.find import Find
+from tui.views.palette import Palette
+
+
+def typed(dialog: Screen[Any]) -> str:
+    """What stands in its field, once it has one."""
+    return "".join(field.value for field in dialog.query(Input))
+
+
+@pytest.mark.parametrize(
+    ("keys", "page", "head"),
+    [
+        ([":", *"L0H2", "enter", "2"], "qk", "L0H2"),
+        ([":", *"L1H3", "enter", "right_curly_bracket", "3", ":", *"L0H1", "enter", "5"], "lens", "L0H1"),
+        ([":", *"residual", "enter", "right_curly_bracket"], "residual", "L0H1"),
+        (["t", "ctrl+u", *"king", "enter", "3"], "ov", "L0H0"),
+        (["A", *"Paris", "enter", "6"], "attribution", "L0H0"),
+        (["ctrl+f", *"France", "enter", "2"], "qk", "L0H0"),
+        (["question_mark", *"logit", "enter", "right_curly_bracket"], "attribution", "L0H1"),
+    ],
+)  # fmt: skip
+async def test_one_packet(keys: list[str], page: str, head: str) -> None:
+    async with driven() as (explorer, pilot):
+        burst(explorer.app, ["colon" if key == ":" else key for key in keys])
+        await until(pilot, lambda: (explorer.selection.page, explorer.selection.name) == (page, head), 10)
+        await until(pilot, lambda: explorer.app.screen is explorer, 10)
+        await settled(explorer, pilot)
+
+
+@pytest.mark.parametrize("opens", ["question_mark", "colon", "slash", "M", "e", "y", "C", "J", "ctrl+f"])
+async def test_behind_an_escape(opens: str) -> None:
+    async with driven() as (explorer, pilot):
+        await pilot.press(opens)
+        await until(pilot, lambda: explorer.app.screen is not explorer)
+        burst(explorer.app, ["escape", "2", "right_curly_bracket"])
+        await until(pilot, lambda: (explorer.selection.page, explorer.selection.name) == ("qk", "L0H1"), 10)
+
+
+async def test_behind_a_letter_of_a_menu() -> None:
+    async with driven() as (explorer, pilot):
+        burst(explorer.app, ["y", "p", "2"])
+        await until(pilot, lambda: explorer.selection.page == "qk", 10)
+        assert explorer.app.screen is explorer
+
+
+async def test_what_is_no_answer_leaves_the_keys_in_the_field() -> None:
+    """The question stays, and so does what was typed to it."""
+    async with driven() as (explorer, pilot):
+        burst(explorer.app, ["slash", *"nowords", "enter", *"xy"])
+        await until(pilot, lambda: isinstance(explorer.app.screen, Ask))
+        ask = explorer.app.screen
+        await until(pilot, lambda: typed(ask) == "nowordsxy", 10)
+        began = time.monotonic()
+        burst(explorer.app, ["escape", "2"])
+        await until(pilot, lambda: explorer.selection.page == "qk", 10)
+        assert time.monotonic() - began < 5
+
+
+async def test_a_command_that_nobody_has_leaves_the_palette_to_be_typed_in() -> None:
+    async with driven() as (explorer, pilot):
+        burst(explorer.app, ["colon", *"nosuchthing", "enter", *"xy"])
+        await until(pilot, lambda: isinstance(explorer.app.screen, Palette))
+        palette = explorer.app.screen
+        await until(pilot, lambda: typed(palette) == "nosuchthingxy", 10)
+        assert explorer.app.screen is palette
+
+
+async def test_an_answer_that_is_looked_up_for_long_holds_no_key_for_ever() -> None:
+    """``esc`` reaches the question at once, other keys after two seconds."""
+    bench = RecordedBench()
+    async with driven(bench=bench) as (explorer, pilot):
+        bench.gate.clear()
+        try:
+            burst(explorer.app, ["t", "ctrl+u", *"queen", "enter", "z"])
+            await until(pilot, lambda: isinstance(explorer.app.screen, Ask))
+            ask = explorer.app.screen
+            await until(pilot, lambda: typed(ask) == "queenz", 10)
+            burst(explorer.app, ["enter", "escape"])
+            await until(pilot, lambda: explorer.app.screen is explorer, 10)
+        finally:
+            bench.gate.set()
+
+
+async def test_the_filter_of_a_list_keeps_none_of_what_follows() -> None:
+    async with driven() as (explorer, pilot):
+        burst(explorer.app, ["7", "p"])
+        await settled(explorer, pilot)
+        await pilot.press("tab")
+        burst(explorer.app, ["ampersand", *"l1", "enter", "2"])
+        await until(pilot, lambda: explorer.selection.page == "qk", 10)
+        assert not isinstance(explorer.app.screen, Find)
