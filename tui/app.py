@@ -19,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 DRAW_PAUSE, DRAW_PAUSE_SSH = 0.04, 0.15
 """Seconds between redraws while heads fly by, here and over a slow link."""
 
+LOOKUPS = 2
+"""Threads for what would hold the keys up: completions, figures."""
 ERRORS, ERRORS_WITHIN = 3, 10.0
 """So many errors in so many seconds end the app."""
 
@@ -203,6 +206,8 @@ class CircuitApp(App[None]):
         self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
 
     def on_mount(self) -> None:
+        # asyncio's own pool grows to six threads by and by.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS, "lookup"))
         self.explorer.call_after_refresh(gc.enable)
         self.engine.start()
         if self.options.theme is not None and self.options.theme != self.theme:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import pages
+from . import needs, pages
 from .commandline import command
 from .contrast import beside, differs
 from .declared import Here, Nothing, Say
@@ -119,6 +119,8 @@ def asked(page: Page, s: Selection) -> jobs.Job | Say:
     """The one job whose numbers are shown; or why there is not one."""
     if s.contrast == "difference" and differs(page.shown, s):
         return Say("a difference is of two results: d shows the changed or the clean model, each with its own")
+    if s.tokens is not None and s.tokens_of != needs.tokenizing(s):
+        return Say("what is shown is of the prompt before the one in the line: type one that is taken first")
     job = page.shown(s)
     if isinstance(job, Nothing):
         return Say(job.why.replace("\n", " ") or UNKNOWN)

@@ -293,7 +293,7 @@ def _check_text(o: argparse.Namespace, export: Export) -> None:
     if export.reads == "pair" and given:
         raise Usage(f"{o.view} reads --clean and --corrupted: leave --prompt, --tokens and --token-ids out")
     if export.reads == "prompts" and o.prompts is None:
-        raise Usage(f"{o.view} needs --prompts FILE: it searches a file of prompts")
+        raise Usage(f"{o.view} needs --prompts FILE: it is over a file of prompts")
     if export.reads == "text" and not given and o.prompts is None:
         more = " or --prompts" if "prompts" in export.takes else ""
         raise Usage(f"{o.view} needs --prompt, --tokens or --token-ids{more}")

@@ -158,7 +158,8 @@ class InView:
             if not kept:
                 listing.rearrange(before)
 
-        self._screen.app.push_screen(Find(FILTER, before.text, typed, left))
+        title = f"{FILTER} (it is “{before.text}”)" if before.text else FILTER
+        self._screen.app.push_screen(Find(title, "", typed, left))
 
 
 def _in_list(listing: Bars, text: str, row: int, by: int, stay: bool = False) -> tuple[int | None, str]:

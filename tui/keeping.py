@@ -282,6 +282,9 @@ class Keeping:
             return []
         found = [(f"open {name}", f"A session, saved in {path}.", partial(self._say, self.open, name))
                  for name, path in session.listed() if name.lower().startswith(rest.lower())]  # fmt: skip
+        if not rest:  # enter on the word alone opens none
+            names = ", ".join(name for name, _ in session.listed()) or "none is kept yet"
+            found.insert(0, ("open", f"Sessions: {names}.", partial(self._say, lambda _: f"sessions: {names}", "")))
         if rest and rest not in dict(session.listed()):
             found.append((f"open {rest}", "A session's file.", partial(self._say, self.open, rest)))
         return found

@@ -37,6 +37,8 @@ from .views.status import Status
 from .wishes import Wishes
 
 COMPUTING = "computing …"
+REFUSED = "✗ refused, not shown below"
+"""Beside a prompt that there are no tokens of: what is below is of the one before."""
 
 
 def title(page: Page, s: Selection) -> str:
@@ -59,7 +61,7 @@ def why_empty(s: Selection, job: Job | Nothing, wishes: Wishes) -> str:
         return f"{why}\npress M to open another model, q to leave"
     if s.model is None:
         return "the model is loading; type a prompt with i meanwhile"
-    refused = wishes.why(needs.tokenizing(s)) if s.tokens_of != needs.tokenizing(s) else ""
+    refused = wishes.refusal(s)
     if refused and s.tokens is None:
         return NO_TOKENS.why
     if isinstance(job, Job):
@@ -96,6 +98,10 @@ class Pane:
         """Everything at once; the picture before stays, with its own words, while another of the same page is
         computed. ``limits``: a colour scale that it shares with another."""
         page = pages.of(s)
+        if page.is_over(s) and (why := self._wishes.refusal_of_file(s)):
+            self._view.blank(why, title(page, s), tabs(page))
+            self._drawn = "", None
+            return
         drawn = here_on(page, s, self._wishes.cached).drawn
         drawn, locked = scale.on_locked(s, drawn)
         if limits is not None and not locked and isinstance(drawn, Grid):
@@ -208,6 +214,10 @@ class Side:
         panel, here = panel_of(page, s), here_on(page, s, self._wishes.cached)
         if panel is None:
             return
+        if page.is_over(s) and (why := self._wishes.refusal_of_file(s)):
+            self._view.blank(why, panel.name)
+            self._drawn = ("", "")
+            return
         job, asked = panel.job(here), partial(_asked, panel, page, self._wishes)
         result = beside(panel, page, s, self._wishes.cached)
         mark = phrases.contrast(s, asked)
@@ -254,7 +264,8 @@ class Lines:
         self._status.activity = self._wishes.activity
         page = pages.of(s)
         over = page.is_over(s)  # then each prompt has an answer of its own
-        self._prompt.answer = "" if over else phrases.aim_in_line(s, pair.aimed(s) if page.name in pair.PAGES else "")
+        aim = phrases.aim_in_line(s, pair.aimed(s) if page.name in pair.PAGES else "")
+        self._prompt.answer = "" if over else REFUSED if self._wishes.refusal(s) else aim
         self._prompt.file = f"{s.file.name} · {s.file.count}" if s.file and over else ""
         room = self._inspector.size.width
         words = Content.assemble(*(phrases.in_room(self._line(page, s), room) if room else self._line(page, s)))

@@ -17,12 +17,14 @@ from . import flags, needs, pages, session, steps
 from .arrange import difference
 from .asked import Missing
 from .choices import graft
+from .circuits.errors import Refusal
 from .declared import Nothing
 from .engine.jobs import Job, Open
 from .engine.trouble import told
 from .export import InPlace, form_of, save
 from .flags import Usage
 from .formats import FORMATS, encode
+from .models.errors import ModelError
 from .process import fail
 from .results import Result
 from .selection import Selection, settle
@@ -135,24 +137,39 @@ def _opened(s: Selection, kept: session.Kept, get: Callable[[Job], Any]) -> Sele
 
 
 def _replayed(s: Selection, lines: list[str], o: argparse.Namespace, get: Callable[[Job], Any]) -> Selection:
-    """The selection after all lines. Missing names the first that cannot be done."""
+    """The selection after all lines. Missing names the first that cannot be done, and the one that was refused where
+    no later line has taken that back."""
     start = s.open if o.model is not None else None  # the command line has the last word
+    refused = ""
     for number, line in enumerate(lines, 1):
         try:
-            s = step(s, line, get, start)
+            s, said = step(s, line, get, start)
         except ValueError as error:
             raise Missing(f"Line {number} of {o.replay}: {error}.", "See the README, “Sessions, undo and the log”."
                           ) from None  # fmt: skip
+        refused = (refused or f"Line {number} of {o.replay}: {said}") if said else ""
+    if refused:
+        raise Missing(refused)
     return known(s, get)
 
 
-def step(s: Selection, line: str, get: Callable[[Job], Any], start: Open | None = None) -> Selection:
-    """The selection after one line, with the answers that it waits for: the next line stands on them. ``start``: the
-    model, whatever the line says. ValueError says what is wrong with the line."""
+def step(
+    s: Selection, line: str, get: Callable[[Job], Any], start: Open | None = None
+) -> tuple[Selection, str]:
+    """The selection after one line, with the answers that it waits for: the next line stands on them. And why there is
+    no answer, as where a prompt is too long, which the app says and goes on; "" where there is. ``start``: the model,
+    whatever the line says. ValueError says what is wrong with the line."""
     there = steps.done(s, line, get)
     if not steps.is_step(line):
-        return s
-    return known(there if start is None else replace(there, open=start), get)
+        there = s
+    elif start is not None:
+        there = replace(there, open=start)
+    try:
+        return known(there, get), ""
+    except (ModelError, Refusal) as error:
+        if needs.deciding(there)[:1] == [there.open]:
+            raise
+        return there, told(error)
 
 
 def _shown(s: Selection, get: Callable[[Job], Any]) -> tuple[Selection, Result]:

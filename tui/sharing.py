@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -31,6 +32,7 @@ _NUMBERS = {
 }  # fmt: skip
 _FIGURES = {"s": ("svg", "figure, SVG"), "d": ("pdf", "figure, PDF"), "p": ("png", "figure, PNG")}
 SETTINGS = "o"
+NO_LIBRARY = "needs matplotlib: pip install 'circuit-tui[figures]'"
 
 
 class Sharing:
@@ -74,7 +76,8 @@ class Sharing:
         self._shown = s, result
         look = s.look(FigureLook)
         entries = [Entry(key, name, detail) for key, (_, name, detail) in _NUMBERS.items()]
-        entries += [Entry(key, name, str(look), self._no_row(s, look)) for key, (_, name) in _FIGURES.items()]
+        why_not = ("" if find_spec("matplotlib") else NO_LIBRARY) or self._no_row(s, look)
+        entries += [Entry(key, name, str(look), why_not) for key, (_, name) in _FIGURES.items()]
         entries.append(Entry(SETTINGS, "how figures are", "ground, size, numbers in cells, heads in a row"))
         self._screen.app.push_screen(Menu("Write to a file here", entries), self._write)
 

@@ -69,7 +69,7 @@ STEPS: tuple[Step, ...] = (
     _by_command("mode", "press {}: the view's mode", "the line above the picture says which mode it is in and what a "
                 "number means; - goes one back"),
     _by_command("panel", "press {}: what belongs to the view, beside it", "lists and curves for what is under the "
-                "cursor; on a small screen esc brings the picture back"),
+                "cursor; where it hides the picture, the same key or esc brings that back first"),
     Step(lambda s: f"press {key('palette')} and type {target(s)} enter: any place, any command by its name",
          lambda s: f"this is {_here(s)}; tab completes there, up has what you ran before, {key('back')} goes back",
          _reached),

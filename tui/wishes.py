@@ -94,6 +94,15 @@ class Wishes:
             return BY_HAND
         return f"{failed.error}\n{failed.hint}" if failed is not None else ""
 
+    def refusal(self, s: Selection) -> str:
+        """Why there are no tokens of the prompt, so that what is shown is of the one before; "" if there are."""
+        return self.why(needs.tokenizing(s)) if s.tokens_of != needs.tokenizing(s) else ""
+
+    def refusal_of_file(self, s: Selection) -> str:
+        """Why the open file of prompts cannot be computed over; "" if it can."""
+        there = s.file is None or s.file.prepared_of == needs.preparing(s)
+        return "" if there else self.why(needs.preparing(s)) or self.refusal(s)  # a row of it is in the prompt line
+
     def resume(self, job: Job | None) -> None:
         """Somebody asks for the job: one that failed in idle time or was stopped is wanted again."""
         self._stopped = None

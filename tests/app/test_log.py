@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import random
 import re
 from collections.abc import Callable
@@ -17,7 +19,7 @@ from textual.widgets import OptionList, Static
 from tests.app.driving import driven, placed, pressed, settled, until
 from tests.app.recorded import RecordedBench, info
 from tests.readme import table
-from tui import pages, steps
+from tui import pages, replay, steps
 from tui.choices import bare
 from tui.engine import jobs
 from tui.export import InPlace
@@ -40,7 +42,7 @@ def replayed(script: str) -> Selection:
     """What ``export --replay`` makes of a log, on the recorded bench."""
     get, s = in_place(), Selection(open=jobs.Open(how="first"))
     for line in script.split("\n"):
-        s = step(s, line, get)
+        s, _ = step(s, line, get)
     return s
 
 
@@ -219,3 +221,26 @@ def test_any_two_selections_are_told_by_lines() -> None:
             assert "\n" not in line
             s = done(s, line, in_place())
         assert bare(s) == bare(after), described(before, after)
+
+
+REFUSED = ["prompt " + " cat" * 90, "page qk"]
+
+
+@pytest.mark.parametrize("after", [["prompt The cat"], []])
+def test_a_prompt_that_was_refused_on_the_way_is_no_end(
+    tmp_path: Path, after: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in the app, which says it and goes on; where nothing has taken its place the line is named."""
+    log, out = tmp_path / "log.txt", tmp_path / "out.json"
+    log.write_text("\n".join(["model demo", *REFUSED, *after]))
+    parser = argparse.ArgumentParser()
+    replay.add_arguments(parser)
+    code = replay.export(parser.parse_args(["--replay", str(log), "--device", "cpu", "--out", str(out)]))
+    said = capsys.readouterr().err
+    if after:
+        assert (code, said) == (0, "")
+        assert json.loads(out.read_text())["view"] == "qk"
+    else:
+        assert code == 1
+        assert f"Line 2 of {log}: The prompt is" in said
+        assert not out.exists()

@@ -9,9 +9,13 @@ from textual import events
 from textual.pilot import Pilot
 
 from tests.app.driving import driven, notice, pasted, pressed, settled, text_of, until
+from tests.views.apps import screen_lines
 from tui import needs, pages
 from tui.explorer import Explorer
+from tui.pane import REFUSED
 from tui.selection import EXAMPLE
+from tui.views.chart import Bars
+from tui.views.menu import Menu
 from tui.views.prompt import PromptInput, PromptLine
 from tui.views.status import Status
 
@@ -31,6 +35,12 @@ def field(explorer: Explorer) -> str:
     beside = explorer.query_one("#prompt-file")
     assert line.display != beside.display, "one of them"
     return line.prompt if line.display else text_of(explorer, "#prompt-file")
+
+
+def menu_of(explorer: Explorer) -> Menu:
+    made = explorer.app.screen
+    assert isinstance(made, Menu)
+    return made
 
 
 def is_right(explorer: Explorer) -> None:
@@ -66,6 +76,45 @@ async def test_a_prompt_that_is_refused_is_said_in_views_that_are_not_drawn_yet(
         await until(pilot, lambda: "tokens long; this model" in explorer.main.heatmap.message)
         await pressed(explorer, pilot, "1", "i", "end", "ctrl+u", *"France", "enter", "5")
         assert explorer.main.heatmap.grid is not None
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_prompt_that_is_refused_is_marked_until_one_is_taken(size: tuple[int, int]) -> None:
+    """What is below is of the prompt before, whatever key comes next, and no command claims to be of the one above."""
+    async with driven(size=size) as (explorer, pilot):
+        await pressed(explorer, pilot, "i", "end")
+        await pasted(pilot, " word" * 100)
+        await pressed(explorer, pilot, "enter", "right_curly_bracket", "3", "left")
+        assert explorer.selection.tokens is not None
+        assert "word" not in "".join(explorer.selection.tokens.texts)
+        assert text_of(explorer, "#prompt-answer") == REFUSED
+        assert any(REFUSED in line for line in screen_lines(explorer.app))
+        await pressed(explorer, pilot, "y")
+        for letter in "sn":
+            (entry,) = (one for one in menu_of(explorer).entries if one.key == letter)
+            assert "of the prompt before" in entry.why_not
+        await pressed(explorer, pilot, "escape", "i", "ctrl+u", *"France", "enter")
+        assert text_of(explorer, "#prompt-answer") != REFUSED
+        await pressed(explorer, pilot, "y")
+        assert not next(one for one in menu_of(explorer).entries if one.key == "s").why_not
+
+
+async def test_a_file_that_cannot_be_prepared_says_why_where_its_numbers_would_stand(two: Path, tmp_path: Path) -> None:
+    long = tmp_path / "long.txt"
+    long.write_text("word " * 100 + "\nThe king of France\n")
+    async with driven() as (explorer, pilot):
+        await opened(explorer, pilot, two)
+        await pressed(explorer, pilot, "5", "p")
+        await pressed(explorer, pilot, "O", "ctrl+u")
+        await pasted(pilot, str(long))
+        await pressed(explorer, pilot, "enter", "right", "1", "5")
+        assert field(explorer) == "long.txt · 2 prompts"
+        assert "tokens long; this model" in explorer.main.heatmap.message
+        assert explorer.main.heatmap.grid is None, "no numbers of the file before under this one's name"
+        assert "tokens long; this model" in explorer.panel.bars.message
+        await opened(explorer, pilot, two)
+        assert isinstance(explorer.main.picture, Bars)
+        assert "over two.txt (2 prompts)" in text_of(explorer, "#title")
 
 
 async def closed(explorer: Explorer, pilot: Pilot[None]) -> None:

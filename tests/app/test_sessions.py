@@ -134,7 +134,9 @@ async def test_a_session_with_a_name_is_listed_and_opened() -> None:
         assert "saved" in notice(explorer)
         assert session.of_name("facts 1").is_file()
         await pressed(explorer, pilot, "5", "backspace", "backspace")
-        assert [name for name, *_ in explorer.keeping.places("open")] == ["open facts 1"]
+        assert [name for name, *_ in explorer.keeping.places("open")] == ["open", "open facts 1"]
+        await placed(explorer, pilot, "open")
+        assert "sessions: facts 1" in notice(explorer), "enter on the word alone opens none"
         await placed(explorer, pilot, "open facts 1")
         assert chosen(explorer.selection) == chosen(left)
         await placed(explorer, pilot, "save facts 1")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from textual.drivers.headless_driver import HeadlessDriver
-from textual.widgets import OptionList
+from textual.widgets import OptionList, Static
 
 from tests.app.driving import drawn, driven, notice, pressed, settled, until
 from tests.app.recorded import KEY, RecordedBench, info
@@ -248,10 +248,13 @@ async def test_without_matplotlib_a_sentence_says_how_to_get_it(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     async with driven() as (explorer, pilot):
-        await pressed(explorer, pilot, "e", "p")
-        await until(pilot, lambda: "pip install 'circuit-tui[figures]'" in notice(explorer), 30)
+        await pressed(explorer, pilot, "e")
+        assert "pip install 'circuit-tui[figures]'" in entry(explorer, "p"), "seen before it is taken"
+        await pressed(explorer, pilot, "p")
+        menu = explorer.app.screen
+        assert "pip install 'circuit-tui[figures]'" in str(menu.query_one("#menu-why", Static).content)
         assert list(tmp_path.iterdir()) == []
-        await pressed(explorer, pilot, "e", "enter")
+        await pressed(explorer, pilot, "enter", "escape", "e", "enter")
         await until(pilot, lambda: "written" in notice(explorer))
 
 

@@ -96,7 +96,7 @@ async def test_five_hundred_broken_logs() -> None:
             if line.startswith("model"):
                 continue
             try:
-                s = replay.step(s, line, get)
+                s, _ = replay.step(s, line, get)
             except (ValueError, Refused) as error:
                 refused += 1
                 is_a_sentence(told(Missing(f"Line 1: {error}.", "See the README.")))

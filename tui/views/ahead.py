@@ -48,7 +48,7 @@ class Ahead:
     def _begins(self, event: events.Event) -> None:
         screen = next(reversed(self._app.screen_stack), None)  # none when the app ends
         if isinstance(event, events.Key) and isinstance(screen, Once) and screen.decides_on(event.key):
-            screen.deciding = True
+            screen.decide()
             longest = LONGEST if event.key == "enter" else AFTER_ESCAPE
             self._asked, self._until = screen, time.monotonic() + longest
             self._timer = self._app.set_interval(EVERY, self._look)

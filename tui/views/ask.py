@@ -88,7 +88,7 @@ class Ask(ModalScreen[None], Once[None]):
 
     def problem(self, sentence: str) -> None:
         """Say what is wrong with the answer; the text stays."""
-        self.deciding = False
+        self.stay()
         self._offer(())
         line = self.query_one("#ask-problem", Static)
         line.update(Content(sentence))

@@ -96,7 +96,7 @@ class Help(ModalScreen[str | None], Once[str | None]):
         if listing.highlighted is not None:
             self.dismiss(listing.get_option_at_index(listing.highlighted).id)
         else:
-            self.deciding = False
+            self.stay()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option.id)

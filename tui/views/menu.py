@@ -79,7 +79,7 @@ class Menu(ModalScreen[str], Once[str]):
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
-        self.deciding = False
+        self.stay()
         letters = {entry.key: at for at, entry in enumerate(self.entries)}
         if not self.on_top:
             return  # it came with the key that closed this

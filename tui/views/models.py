@@ -231,7 +231,7 @@ class Models(ModalScreen[None], Once[None]):
         if (one := self.chosen) is not None:
             self._open(one)
         else:
-            self.deciding = False
+            self.stay()
 
     def _open(self, one: Label) -> None:
         if self.on_top:

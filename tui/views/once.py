@@ -38,6 +38,14 @@ class Once(Screen[ScreenResultType]):
     deciding = False
     """Whether a key was pressed that closes it or not, and it is not known yet which."""
 
+    def decide(self) -> None:
+        """Such a key is on its way here."""
+        self.deciding = True
+
+    def stay(self) -> None:
+        """The key has done what it does, and this is still here."""
+        self.deciding = False
+
     def decides_on(self, key: str) -> bool:
         """Whether a key may close it."""
         return key == "escape" or (key == "enter" and self.takes_text)

@@ -125,7 +125,7 @@ class Palette(CommandPalette, Once[None]):
 
     def _stays(self) -> None:
         """Enter has done what it does, and this is still here: there was nothing to run."""
-        self.deciding = False
+        self.stay()
 
     def _chosen(self, message: OptionList.OptionSelected) -> None:
         """What cannot be run yet is put into the field; what is run is remembered."""
@@ -134,7 +134,7 @@ class Palette(CommandPalette, Once[None]):
             message.stop()
             message.prevent_default()
             self._fill(hit.command.text)
-            self.deciding = False
+            self.stay()
         elif isinstance(hit, Hit | DiscoveryHit) and self._directory is not None:
             self._directory.remember(str(hit.text or ""))
 
