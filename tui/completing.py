@@ -69,6 +69,14 @@ def reads_files(text: str) -> bool:
     return text.lstrip().lower().startswith(("prompts ", "model "))
 
 
+def is_there(text: str) -> bool:
+    """Whether what a text names is a file or folder, comes with the app, or may be a model of the hub."""
+    word, _, name = text.strip().partition(" ")
+    name = name.strip()
+    of_hub = word.lower() == "model" and not name.startswith(("/", "~", "."))
+    return of_hub or name in PROMPTS or os.path.exists(os.path.expanduser(name))
+
+
 def _first(s: Selection, word: str, aliases: Mapping[str, str]) -> Iterator[Completion]:
     """One word: a word of the language, an alias, a head."""
     for name, stands_for in sorted({**OWN, **aliases}.items()):

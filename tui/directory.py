@@ -67,6 +67,10 @@ class Directory:
             return await asyncio.to_thread(completing.completions, s, text, columns, self._aliases)
         return completing.completions(s, text, columns, self._aliases)
 
+    async def is_half(self, text: str) -> bool:
+        """Whether a text names a file that is not there: what it may go on to be is meant."""
+        return completing.reads_files(text) and not await asyncio.to_thread(completing.is_there, text)
+
     def remember(self, text: str) -> None:
         """Something was run by these words."""
         if text and text != (self.history or [""])[-1]:

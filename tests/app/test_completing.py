@@ -11,7 +11,7 @@ from textual.widgets import Input, OptionList
 from tests.app.driving import driven, notice, settled, until
 from tests.app.selected import loaded
 from tui import aliases, config
-from tui.completing import completions
+from tui.completing import completions, is_there
 from tui.explorer import Explorer
 from tui.views.palette import Palette
 
@@ -127,6 +127,35 @@ async def test_tab_completes_and_enter_on_half_a_text_goes_on() -> None:
         await until(pilot, lambda: field(explorer) == "find France")
         await pilot.press("enter")
         await until(pilot, lambda: explorer.app.screen is explorer and explorer.selection.prompt_cell[0] == 4)
+
+
+async def test_half_a_file_goes_on_before_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "facts.jsonl").write_text('{"prompt": "The king of France"}\n')
+    monkeypatch.chdir(tmp_path)
+    async with driven() as (explorer, pilot):
+        first = (await listed(explorer, pilot, "prompts fa"))[0]
+        assert first == "prompts facts.jsonl\nA file."
+        await pilot.press("tab")
+        assert explorer.app.screen.query_one(Input).value == "prompts facts.jsonl"
+        await pilot.press("escape")
+        await until(pilot, lambda: explorer.app.screen is explorer)
+        await listed(explorer, pilot, "prompts fa")
+        await pilot.press("enter")
+        await until(pilot, lambda: explorer.selection.file is not None)
+
+
+async def test_tab_on_the_line_that_is_typed_takes_the_next_that_goes_on() -> None:
+    async with driven(prompt="The capital of France is") as (explorer, pilot):
+        await listed(explorer, pilot, "pos Fr")
+        await pilot.press("tab")
+        assert explorer.app.screen.query_one(Input).value == "position France"
+
+
+def test_a_name_of_the_hub_is_not_half_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gpt2-runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    there = ("model gpt2", "prompts induction", f"model {tmp_path}", "model ./gpt2-runs")
+    assert [text for text in (*there, "model ./gpt2", "prompts gp") if is_there(text)] == [*there]
 
 
 async def test_what_was_run_is_walked_and_kept_between_runs() -> None:

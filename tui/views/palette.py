@@ -28,6 +28,8 @@ VALUE = 2.5
 """The score of a value of an option: behind a command that begins so, before one that has the word."""
 COMPLETION = 2.9
 """The score of what a text may go on to be: behind a command that begins so."""
+ENDS = 2.8
+"""Below all of these."""
 Place = tuple[str, str, Callable[[], None]]
 """Somewhere to go: what it is called, one sentence, and what goes there."""
 
@@ -48,6 +50,9 @@ class Directory(Protocol):
 
     async def completions(self, text: str) -> Sequence[Completion]:
         """What a text may go on to be."""
+
+    async def is_half(self, text: str) -> bool:
+        """Whether a text names a file that is not there: what it may go on to be is meant."""
 
     def remember(self, text: str) -> None:
         """This was run."""
@@ -144,11 +149,15 @@ class Palette(CommandPalette, Once[None]):
         field.action_end()
 
     def action_complete(self) -> None:
-        """The text as the line under the cursor has it."""
-        listing = self.query_one(OptionList)
-        option = None if listing.highlighted is None else listing.get_option_at_index(listing.highlighted)
-        if isinstance(option, Command):
-            self._fill(str(option.hit.text or ""))
+        """The text as the line under the cursor has it; where that is the text as it is, as it may go on to be."""
+        listing, typed = self.query_one(OptionList), self.query_one(Input).value
+        hits = [option.hit for option in listing.options if isinstance(option, Command)]
+        if listing.highlighted is None or listing.highlighted >= len(hits):
+            return
+        hit = hits[listing.highlighted]
+        if str(hit.text or "").strip() == typed.strip():
+            hit = next((one for one in hits if isinstance(one, Hit) and ENDS < one.score <= COMPLETION), hit)
+        self._fill(str(hit.text or ""))
 
     def action_older(self) -> None:
         """Up in the list; at its top what was run before."""
@@ -234,9 +243,11 @@ class Commands(Provider):
     async def search(self, query: str) -> Hits:
         typed, query = query, self._directory.expanded(query)
         means = f" = {query}" if query != typed else ""
+        completions = await self._directory.completions(typed)
+        place = ENDS if completions and await self._directory.is_half(query) else FIRST
         for name, sentence, go in self._directory.places(query):
-            yield Hit(FIRST, Content(plain(name + means)), go, typed, sentence)  # a name may look like markup
-        for at, completion in enumerate(await self._directory.completions(typed)):
+            yield Hit(place, Content(plain(name + means)), go, typed, sentence)  # a name may look like markup
+        for at, completion in enumerate(completions):
             shown = Content(plain(completion.text))
             yield Hit(COMPLETION - 1e-3 * at, shown, self._goes_on(completion), completion.text, completion.sentence)
         for name, sentence, go in self._directory.values(query):
