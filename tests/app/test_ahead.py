@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -104,3 +105,16 @@ async def test_the_filter_of_a_list_keeps_none_of_what_follows() -> None:
         burst(explorer.app, ["ampersand", *"l1", "enter", "2"])
         await until(pilot, lambda: explorer.selection.page == "qk", 10)
         assert not isinstance(explorer.app.screen, Find)
+
+
+async def test_a_screen_that_says_nothing_holds_no_key_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with driven() as (explorer, pilot):
+        ahead = explorer.app._ahead  # type: ignore[attr-defined]
+        await pilot.press("slash")
+        monkeypatch.setattr("tui.views.ahead.LONGEST", 0.1)
+        monkeypatch.setattr(ahead, "_after", lambda rounds: None)
+        burst(explorer.app, ["escape"])
+        await until(pilot, lambda: explorer.app.screen is explorer)
+        await asyncio.sleep(0.5)
+        burst(explorer.app, ["2", "right_curly_bracket"])
+        await until(pilot, lambda: (explorer.selection.page, explorer.selection.name) == ("qk", "L0H1"), 10)

@@ -41,15 +41,19 @@ class Ahead:
             self._begins(event)
             return False
         self._held.append(event)
-        if isinstance(event, events.Key) and event.key == "escape":
-            self._until = min(self._until, time.monotonic() + AFTER_ESCAPE)
+        now = time.monotonic()
+        if now > self._until + LONGEST:
+            self._app.call_later(self._let_go)  # a screen that was taken away has not said anything
+        if _escapes(event):
+            self._until = min(self._until, now + AFTER_ESCAPE)
         return True
 
     def _begins(self, event: events.Event) -> None:
         screen = next(reversed(self._app.screen_stack), None)  # none when the app ends
         if isinstance(event, events.Key) and isinstance(screen, Once) and screen.decides_on(event.key):
             screen.decide()
-            longest = LONGEST if event.key == "enter" else AFTER_ESCAPE
+            waits = event.key == "enter" and not any(map(_escapes, self._held))
+            longest = LONGEST if waits else AFTER_ESCAPE
             self._asked, self._until = screen, time.monotonic() + longest
             self._timer = self._app.set_interval(EVERY, self._look)
 
@@ -81,3 +85,7 @@ class Ahead:
             await self._take(event)
             if self._asked is None:
                 self._app.call_later(self._let_go)
+
+
+def _escapes(event: events.Event) -> bool:
+    return isinstance(event, events.Key) and event.key == "escape"
