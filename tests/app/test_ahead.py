@@ -107,6 +107,19 @@ async def test_the_filter_of_a_list_keeps_none_of_what_follows() -> None:
         assert not isinstance(explorer.app.screen, Find)
 
 
+async def test_nothing_is_left_behind() -> None:
+    """One timer at most, and none at rest."""
+    async with driven() as (explorer, pilot):
+        before = len(asyncio.all_tasks())
+        for _ in range(5):
+            burst(explorer.app, ["slash", "x", "enter", "escape", "e", "2", "escape", "escape", "y", "2", "escape"])
+        ahead = explorer.app._ahead  # type: ignore[attr-defined]
+        await until(pilot, lambda: explorer.app.screen is explorer and not ahead._held, 20)
+        await settled(explorer, pilot)
+        await until(pilot, lambda: (ahead._asked, ahead._leaving) == (None, False), 10)
+        await until(pilot, lambda: len(asyncio.all_tasks()) <= before + 1, 10)
+
+
 async def test_a_screen_that_says_nothing_holds_no_key_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     async with driven() as (explorer, pilot):
         ahead = explorer.app._ahead  # type: ignore[attr-defined]

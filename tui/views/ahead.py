@@ -13,7 +13,6 @@ from typing import Any
 
 from textual import events
 from textual.app import App
-from textual.timer import Timer
 
 from .once import Once
 
@@ -32,19 +31,22 @@ class Ahead:
         self._app, self._take = app, take
         self._held: deque[events.Event] = deque()
         self._asked: Once[Any] | None = None
+        """The dialog that decides."""
         self._until = 0.0
-        self._timer: Timer | None = None
+        self._leaving = False
+        """Whether what was held is on its way: what comes now goes behind it."""
 
     def holds(self, event: events.Key | events.Paste) -> bool:
         """Whether it has to wait. Asked of every key and paste, in their order."""
-        if self._asked is None and not self._held:
+        if self._asked is None and not self._leaving:
             self._begins(event)
             return False
         self._held.append(event)
         now = time.monotonic()
-        if now > self._until + LONGEST:
-            self._app.call_later(self._let_go)  # a screen that was taken away has not said anything
-        if _escapes(event):
+        if self._leaving and now > self._until + LONGEST:
+            self._until = now  # a screen that was taken away has not passed it on
+            self._app.call_later(self._let_go)
+        elif _escapes(event):
             self._until = min(self._until, now + AFTER_ESCAPE)
         return True
 
@@ -53,22 +55,21 @@ class Ahead:
         if isinstance(event, events.Key) and isinstance(screen, Once) and screen.decides_on(event.key):
             screen.decide()
             waits = event.key == "enter" and not any(map(_escapes, self._held))
-            longest = LONGEST if waits else AFTER_ESCAPE
-            self._asked, self._until = screen, time.monotonic() + longest
-            self._timer = self._app.set_interval(EVERY, self._look)
+            self._asked, self._until = screen, time.monotonic() + (LONGEST if waits else AFTER_ESCAPE)
+            self._app.set_timer(EVERY, self._look)
 
     def _look(self) -> None:
         """Whether it is decided."""
-        asked = self._asked
-        if asked is None or (asked.deciding and asked.on_top and time.monotonic() < self._until):
+        if (asked := self._asked) is None:
             return
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer = None
+        if asked.deciding and asked.on_top and time.monotonic() < self._until:
+            self._app.set_timer(EVERY, self._look)
+            return
+        self._asked, self._leaving, self._until = None, True, time.monotonic()
         self._after(ROUNDS)
 
     def _after(self, rounds: int) -> None:
-        """What came of enter is on its way still, from the dialog over the app to the screen below: behind that."""
+        """What came of the key is on its way still, from the dialog over the app to the screen below: behind that."""
         if not self._app.screen_stack:
             self._held.clear()
         elif rounds:
@@ -77,14 +78,18 @@ class Ahead:
             self._app.call_later(self._let_go)
 
     async def _let_go(self) -> None:
-        """One after the other, as the app's own queue would have them, up to the next enter that is about a text."""
-        self._asked = None
-        if self._held:
-            event = self._held.popleft()
-            self._begins(event)
-            await self._take(event)
-            if self._asked is None:
-                self._app.call_later(self._let_go)
+        """One after the other, as the app's own queue would have them, up to the next that a dialog decides on."""
+        if self._asked is not None:
+            return
+        self._leaving = bool(self._held)
+        if not self._held:
+            return
+        event = self._held.popleft()
+        self._begins(event)
+        self._leaving = self._asked is None
+        if self._leaving:
+            self._app.call_later(self._let_go)
+        await self._take(event)
 
 
 def _escapes(event: events.Event) -> bool:
