@@ -186,7 +186,10 @@ class Pinned:
             badges = phrases.badges(pinned, page.shown(pinned), page.tokens(pinned))
             self._view.show(drawn, cell, Words(name, drawn.header.explanation, checks, badges=badges), tab)
         else:
-            self._view.blank(why_empty(pinned, page.shown(pinned), self._wishes) or COMPUTING, name, tab)
+            why = why_empty(pinned, page.shown(pinned), self._wishes)
+            if as_difference and own is None:
+                why = why or why_empty(s, pages.of(s).shown(s), self._wishes)
+            self._view.blank(why or COMPUTING, name, tab)
 
 
 def _one_scale(own: Result | None, drawn: Result | None, limits: Limits | None) -> bool:

@@ -120,3 +120,13 @@ async def test_pinned_again_before_the_picture_of_the_last_pin_is_gone() -> None
         burst(explorer.app, ["vertical_line"] * 5)
         await settled(explorer, pilot)
         assert explorer.app.is_running
+
+
+async def test_a_difference_to_a_view_that_is_refused_says_why() -> None:
+    """It was “computing …” for ever: the page's side of it never comes."""
+    async with driven() as (explorer, pilot):
+        await pressed(explorer, pilot, "vertical_line", "right_curly_bracket", "vertical_line", "a", "9")
+        assert "patching is between two runs of the unchanged model" in explorer.main.heatmap.message
+        assert "patching is between two runs of the unchanged model" in beside(explorer).heatmap.message
+        await pressed(explorer, pilot, "1")
+        assert np.isfinite(grid_of(beside(explorer)).values).any()

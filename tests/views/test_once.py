@@ -43,7 +43,7 @@ class Two(Provider):
 
 def card() -> HeadCard:
     made = HeadCard((1, 2))
-    made.show("L1H2", Table(HEADER, ("what", "of", "value"), (("fed (K)", "L0H1", 1.0),)), None, "", False)
+    made.show("L1H2", Table(HEADER, ("what", "of", "value"), (("fed (K)", "L0H1", 1.0),)), None, "", False, "")
     return made
 
 
