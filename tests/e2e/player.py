@@ -13,6 +13,7 @@ from tests.e2e.terminal import APP, KEYS, Terminal, environment
 
 ESCAPE = "\x1b[27u"
 """As terminals with the keyboard protocol send it: nothing that follows can make another key of it."""
+PALETTE = "tab completes, ↑ what you ran before"
 TYPED = (string.ascii_letters + string.digits + string.punctuation + " ").replace("q", "")
 """Every key that is a character, but the one that quits."""
 OTHERS = [
@@ -147,14 +148,29 @@ class Run:
         terminal.resize(121, 40)
         terminal.settle(1, LOAD)
         self.check()
-        for _ in range(5):  # a dialog that is still being made may come to stand on top after them
+        for _ in range(8):  # a dialog that is still being made may come to stand on top after them
             for _ in range(6):
                 terminal.send(ESCAPE)
                 time.sleep(0.1)
             terminal.settle(0.5, LOAD)
-            if ": commands" in terminal.text:
+            if ": commands" in terminal.text and self._has_taken_all():
                 break
         terminal.wait_for(": commands", LOAD)  # no dialog has the keys, nor has the prompt
+
+    def _has_taken_all(self) -> bool:
+        """Keys that wait for a dialog are not seen: a word that is typed last is there when all before it are gone."""
+        terminal, word = self.terminal, f"rest {len(self.sent)}"
+        terminal.send(":")
+        try:
+            terminal.wait_for(PALETTE, 10)
+            terminal.settle(0.3, LOAD)
+            terminal.send(word)
+            terminal.wait_for(word, 5)
+        except AssertionError:
+            return False
+        terminal.send(ESCAPE)
+        terminal.settle(0.3, LOAD)
+        return word not in terminal.text
 
     def check(self) -> None:
         assert b"Traceback" not in self.terminal.raw, self.report("a traceback on the screen")
