@@ -39,14 +39,17 @@ run: $(RUNTIME)
 	@$(BIN)/python -m tui $(ARGS)
 
 # Cheapest first; the tests' own summary is the last thing printed.
-# Unit, Pilot and snapshot tests share the cores; what drives real terminals runs without them, two files at a time: such
-# a test waits more than it computes. The soak comes first, being the longest.
+# Unit, Pilot and snapshot tests share the cores; what drives real terminals runs without them, one after the other, and
+# beside them the soak: such a test waits more than it computes.
 # A Pilot sleeps after each key for a third of a test's time: half as many workers again as cores use it.
 WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )))
-ALONE := tests/soak tests/e2e tests/faults/test_full_disk.py tests/faults/test_stopped.py tests/faults/test_terminal.py tests/cluster tests/test_wheel.py tests/test_cli.py
+ALONE := tests/e2e tests/faults/test_full_disk.py tests/faults/test_stopped.py tests/faults/test_terminal.py tests/cluster tests/test_wheel.py tests/test_cli.py
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(addprefix --ignore=,$(ALONE) tests/soak) $(PYTEST_ARGS)
+	@soak=$$(mktemp); $(BIN)/python -m pytest tests/soak $(PYTEST_ARGS) >$$soak 2>&1 & beside=$$!; status=0; \
+	echo "$(BIN)/python -m pytest tests/soak   (beside the next)"; echo "$(BIN)/python -m pytest $(ALONE)"; \
+	$(BIN)/python -m pytest $(ALONE) $(PYTEST_ARGS) || status=$$?; \
+	wait $$beside || status=$$?; cat $$soak; rm -f $$soak; exit $$status
 
 lint: $(CHECKS)
 	$(BIN)/ruff check .

@@ -146,7 +146,7 @@ def clear_prompt(terminal: Terminal) -> None:
     """Empty the prompt's field, which has the focus."""
     terminal.press("end", "ctrl+u")
     # Textual runs bindings after they have bubbled up, and characters at once: what is typed too soon comes first.
-    terminal.wait_for(lambda text: re.fullmatch(r"\s*Prompt ▸\s*(answer .*)?", text.splitlines()[1]))
+    terminal.wait_for(lambda text: re.fullmatch(r"\s*Prompt ▸\s*((answer|✗) .*)?", text.splitlines()[1]))
 
 
 def title_of(text: str) -> str:

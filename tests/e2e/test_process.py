@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.terminal import APP, ROOT, Terminal, environment
 
 pytestmark = pytest.mark.e2e
-END = 0.5 * 3
+END = 4.0
 """Seconds to end in, three times the budget."""
 Start = Callable[..., Terminal]
 

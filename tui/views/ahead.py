@@ -16,7 +16,7 @@ from textual.app import App
 
 from .once import Once
 
-EVERY, LONGEST, AFTER_ESCAPE = 0.01, 2.0, 0.2
+EVERY, LONGEST, AFTER_ESCAPE = 0.01, 1.0, 0.2
 """Seconds between looks, until keys behind an enter go where they would have gone, and those behind another key; and
 from an escape on that waits among them."""
 ROUNDS = 2
