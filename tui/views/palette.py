@@ -110,6 +110,9 @@ class Palette(CommandPalette, Once[None]):
         super().__init__(providers, placeholder=placeholder)
         self._directory = directory
 
+    def on_mount(self) -> None:
+        self.query_one(Input).cursor_blink = False  # it would write to the terminal for ever
+
     @on(Input.Changed)
     @on(Input.Submitted)
     @on(OptionList.OptionSelected)
