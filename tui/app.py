@@ -44,7 +44,6 @@ from .explorer import Explorer
 from .messages import CopyWanted, EngineEvent, ExportWanted, FigureWanted
 from .results import ModelInfo
 from .selection import EXAMPLE, Selection
-from .views.ahead import Ahead
 from .views.palette import Commands, Palette
 
 if TYPE_CHECKING:
@@ -147,7 +146,6 @@ class CircuitApp(App[None]):
         self._notice = (
             first_of([*options.problems, *remapping.sentences(dict(said), options.origins)]) or options.notice
         )
-        self._ahead = Ahead(self, super().on_event)
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
         self.engine: Engine | FarEngine = Engine(
             self._emit, bench or bench_for(options), clock=clock,
@@ -185,8 +183,6 @@ class CircuitApp(App[None]):
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.MouseEvent) and not event.is_forwarded and self._is_gone(event):
             return  # Textual would look for what it stands in
-        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded and self._ahead.holds(event):
-            return
         await super().on_event(event)
 
     def _is_gone(self, event: events.MouseEvent) -> bool:

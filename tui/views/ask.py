@@ -21,7 +21,6 @@ from .options import Options
 class Ask(ModalScreen[None], Once[None]):
     """Asks for one line. Stays open, with what was typed, until the asker closes it or the user presses esc."""
 
-    takes_text = True
     DEFAULT_CSS = """
     Ask { align: left bottom; background: transparent; }
     Ask > Vertical { height: auto; background: $panel; padding: 0 1; border-top: solid $accent; }
@@ -88,7 +87,6 @@ class Ask(ModalScreen[None], Once[None]):
 
     def problem(self, sentence: str) -> None:
         """Say what is wrong with the answer; the text stays."""
-        self.stay()
         self._offer(())
         line = self.query_one("#ask-problem", Static)
         line.update(Content(sentence))

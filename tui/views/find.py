@@ -24,7 +24,6 @@ class Text(Field):
 class Find(ModalScreen[None], Once[None]):
     """Says what the text does with each character; enter keeps that, esc takes it back."""
 
-    takes_text = True
     DEFAULT_CSS = """
     Find { align: left bottom; background: transparent; }
     Find > Vertical { height: auto; background: $panel; padding: 0 1; border-top: solid $accent; }

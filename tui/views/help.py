@@ -35,7 +35,6 @@ class Entry:
 class Help(ModalScreen[str | None], Once[str | None]):
     """Type to search, enter runs the entry (the screen is dismissed with its id), esc leaves."""
 
-    takes_text = True
     DEFAULT_CSS = """
     Help { align: center middle; }
     Help > Vertical { width: 100; max-width: 96%; height: 90%; background: $panel; border: round $primary; }
@@ -95,8 +94,6 @@ class Help(ModalScreen[str | None], Once[str | None]):
         listing = self.query_one(OptionList)
         if listing.highlighted is not None:
             self.dismiss(listing.get_option_at_index(listing.highlighted).id)
-        else:
-            self.stay()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option.id)

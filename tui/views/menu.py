@@ -65,9 +65,6 @@ class Menu(ModalScreen[str], Once[str]):
             yield self._why
             yield Static(Content("a letter, or ↑ ↓ and enter · esc closes"), id="menu-keys")
 
-    def decides_on(self, key: str) -> bool:
-        return key not in ("up", "down")
-
     def on_mount(self) -> None:
         self._listing.highlighted = self._at
 
@@ -79,7 +76,6 @@ class Menu(ModalScreen[str], Once[str]):
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
-        self.stay()
         letters = {entry.key: at for at, entry in enumerate(self.entries)}
         if not self.on_top:
             return  # it came with the key that closed this

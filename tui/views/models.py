@@ -39,7 +39,6 @@ class Name(Field):
 class Models(ModalScreen[None], Once[None]):
     """Fills while it is looked at; what was typed or moved to stays under the cursor."""
 
-    takes_text = True
     DEFAULT_CSS = """
     Models { align: center middle; }
     Models > Vertical { width: 130; max-width: 96%; height: 90%; background: $panel; border: round $primary;
@@ -230,8 +229,6 @@ class Models(ModalScreen[None], Once[None]):
     def _choose(self) -> None:
         if (one := self.chosen) is not None:
             self._open(one)
-        else:
-            self.stay()
 
     def _open(self, one: Label) -> None:
         if self.on_top:

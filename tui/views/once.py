@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from textual import events
 from textual.await_complete import AwaitComplete
@@ -32,23 +32,6 @@ class Once(Screen[ScreenResultType]):
 
     Stands second among the bases: styles follow the first one (``ModalScreen``), ``dismiss`` is found here still.
     """
-
-    takes_text: ClassVar[bool] = False
-    """Whether it asks for a text that enter is about."""
-    deciding = False
-    """Whether a key was pressed that closes it or not, and it is not known yet which."""
-
-    def decide(self) -> None:
-        """Such a key is on its way here."""
-        self.deciding = True
-
-    def stay(self) -> None:
-        """The key has done what it does, and this is still here."""
-        self.deciding = False
-
-    def decides_on(self, key: str) -> bool:
-        """Whether a key may close it."""
-        return key == "escape" or (key == "enter" and self.takes_text)
 
     def on_resize(self, event: events.Resize) -> None:
         drop_outdated(self, event)

@@ -19,8 +19,6 @@ from ..text import plain
 from .help import Entry
 from .once import Once
 
-SETTLED = 0.1
-"""Seconds after which an enter that found a list has done what it does."""
 PLACE = "a command, a head, a place · tab completes, ↑ what you ran before"
 FIRST = 1e6
 """The score of a place that was typed: a fuzzy match of a command's help can have any."""
@@ -96,7 +94,6 @@ class Palette(CommandPalette, Once[None]):
         Binding("pageup", "move(-10)", "Previous page", show=False),
     ]
 
-    takes_text = True
     _entered = False
     """Whether enter waits for the list."""
     _walked: tuple[str, list[str], int] | None = None
@@ -121,8 +118,6 @@ class Palette(CommandPalette, Once[None]):
         this would choose again."""
         searching = any(worker.node is self and not worker.is_finished for worker in self.workers)
         self._entered = isinstance(message, Input.Submitted) and searching
-        if isinstance(message, Input.Submitted) and not searching:
-            self.set_timer(SETTLED, self._stays)
         if self._entered or not self.on_top:
             message.stop()
             message.prevent_default()
@@ -131,10 +126,6 @@ class Palette(CommandPalette, Once[None]):
         elif self._walked is not None and message.value not in self._walked[1]:
             self._walked = None
 
-    def _stays(self) -> None:
-        """Enter has done what it does, and this is still here: there was nothing to run."""
-        self.stay()
-
     def _chosen(self, message: OptionList.OptionSelected) -> None:
         """What cannot be run yet is put into the field; what is run is remembered."""
         hit = message.option.hit if isinstance(message.option, Command) else None
@@ -142,7 +133,6 @@ class Palette(CommandPalette, Once[None]):
             message.stop()
             message.prevent_default()
             self._fill(hit.command.text)
-            self.stay()
         elif isinstance(hit, Hit | DiscoveryHit) and self._directory is not None:
             self._directory.remember(str(hit.text or ""))
 
@@ -186,18 +176,6 @@ class Palette(CommandPalette, Once[None]):
         typed, begun, at = self._walked
         self._walked = (typed, begun, at - 1) if at else None
         self._fill(begun[at - 1] if at else typed)
-
-    async def on_key(self, event: events.Key) -> None:
-        """As in ``Ask``: a key that reaches the screen was typed before the field had the focus."""
-        field = self.query_one(Input)
-        if not self.on_top:
-            event.stop()
-        elif event.key == "enter":
-            event.stop()
-            await field.action_submit()
-        elif event.is_printable and event.character:
-            event.stop()
-            field.replace(event.character, *field.selection)
 
     def on_click(self, event: events.Click) -> None:
         """A click where the window no longer is: Textual would look for what stands there."""
