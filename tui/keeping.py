@@ -284,7 +284,8 @@ class Keeping:
                  for name, path in session.listed() if name.lower().startswith(rest.lower())]  # fmt: skip
         if not rest:  # enter on the word alone opens none
             names = ", ".join(name for name, _ in session.listed()) or "none is kept yet"
-            found.insert(0, ("open", f"Sessions: {names}.", partial(self._say, lambda _: f"sessions: {names}", "")))
+            listed = f"sessions: {names}"
+            found.insert(0, ("open", f"Lists them: {names}.", partial(self._notice.say, listed, about="option")))
         if rest and rest not in dict(session.listed()):
             found.append((f"open {rest}", "A session's file.", partial(self._say, self.open, rest)))
         return found
