@@ -151,7 +151,8 @@ def clear_prompt(terminal: Terminal) -> None:
 
 def title_of(text: str) -> str:
     """The line that says which head is drawn how, without the tree to its left; empty before it is there."""
-    found = re.search(r"\b(L\d+(H\d+)?|direct path|residual stream)\b[^\n│]* · [^\n│]*", text)
+    below = text.partition("\n")[2]  # the status line names the parts that are changed
+    found = re.search(r"\b(L\d+(H\d+)?|direct path|residual stream)\b[^\n│]* · [^\n│]*", below)
     return found.group() if found else ""
 
 
