@@ -70,6 +70,7 @@ KEYS = [
     ["escape", "enter", "escape", "enter"],
     ["o", "enter", "enter", "escape"],
     ["escape", "o", "enter"],
+    ["tab", "down", "up", "pagedown", "tab", "enter", "escape"],
 ]
 
 
