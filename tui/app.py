@@ -44,6 +44,7 @@ from .explorer import Explorer
 from .messages import CopyWanted, EngineEvent, ExportWanted, FigureWanted
 from .results import ModelInfo
 from .selection import EXAMPLE, Selection
+from .views.ahead import Ahead
 from .views.palette import Commands, Palette
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ class CircuitApp(App[None]):
         self._notice = (
             first_of([*options.problems, *remapping.sentences(dict(said), options.origins)]) or options.notice
         )
+        self.ahead = Ahead(self, super().on_event)
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
         self.engine: Engine | FarEngine = Engine(
             self._emit, bench or bench_for(options), clock=clock,
@@ -183,7 +185,12 @@ class CircuitApp(App[None]):
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.MouseEvent) and not event.is_forwarded and self._is_gone(event):
             return  # Textual would look for what it stands in
-        await super().on_event(event)
+        if not self.screen_stack and isinstance(event, events.InputEvent):
+            return  # the app ends
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            await self.ahead.take(event)
+        else:
+            await super().on_event(event)
 
     def _is_gone(self, event: events.MouseEvent) -> bool:
         """Whether what is drawn under the mouse has been taken away, and the next picture will be without it."""

@@ -87,6 +87,7 @@ class Ask(ModalScreen[None], Once[None]):
 
     def problem(self, sentence: str) -> None:
         """Say what is wrong with the answer; the text stays."""
+        self.answering = False
         self._offer(())
         line = self.query_one("#ask-problem", Static)
         line.update(Content(sentence))
@@ -150,6 +151,7 @@ class Ask(ModalScreen[None], Once[None]):
         self._answer(event.value)
 
     def _answer(self, text: str) -> None:
+        self.answering = True
         place = self.query_one(OptionList).highlighted
         if self._values and place is not None and text == self._about:
             self.tell(self.Picked(self.question, self._values[place]))

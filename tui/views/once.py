@@ -33,6 +33,9 @@ class Once(Screen[ScreenResultType]):
     Stands second among the bases: styles follow the first one (``ModalScreen``), ``dismiss`` is found here still.
     """
 
+    answering = False
+    """Whether enter was pressed and it is not known yet what comes of it: what is typed waits for that."""
+
     def on_resize(self, event: events.Resize) -> None:
         drop_outdated(self, event)
 

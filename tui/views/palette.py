@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 from textual import events, on
 from textual.binding import Binding
@@ -19,6 +19,8 @@ from ..text import plain
 from .help import Entry
 from .once import Once
 
+SETTLED = 0.1
+"""Seconds after which an enter that found a list has done what it does."""
 PLACE = "a command, a head, a place · tab completes, ↑ what you ran before"
 FIRST = 1e6
 """The score of a place that was typed: a fuzzy match of a command's help can have any."""
@@ -94,8 +96,8 @@ class Palette(CommandPalette, Once[None]):
         Binding("pageup", "move(-10)", "Previous page", show=False),
     ]
 
-    _entered = False
-    """Whether enter waits for the list."""
+    _waits: Literal["", "enter", "tab"] = ""
+    """The key that waits for the list."""
     _walked: tuple[str, list[str], int] | None = None
     """What was typed, what of the history begins so, the latest first, and which of it is in the field."""
 
@@ -116,15 +118,25 @@ class Palette(CommandPalette, Once[None]):
     def _in_time(self, message: Input.Changed | Input.Submitted | OptionList.OptionSelected) -> None:
         """Enter right behind the text would choose from the list of another text; what comes with the key that closed
         this would choose again."""
-        searching = any(worker.node is self and not worker.is_finished for worker in self.workers)
-        self._entered = isinstance(message, Input.Submitted) and searching
-        if self._entered or not self.on_top:
+        self.answering = isinstance(message, Input.Submitted)
+        self._waits = "enter" if self.answering and self._searching else ""
+        if self.answering and not self._waits:
+            self.set_timer(SETTLED, self._stays)
+        if self._waits or not self.on_top:
             message.stop()
             message.prevent_default()
         elif isinstance(message, OptionList.OptionSelected):
             self._chosen(message)
         elif self._walked is not None and message.value not in self._walked[1]:
             self._walked = None
+
+    @property
+    def _searching(self) -> bool:
+        return any(worker.node is self and not worker.is_finished for worker in self.workers)
+
+    def _stays(self) -> None:
+        """Enter has done what it does, and this is still here: there was nothing to run."""
+        self.answering = False
 
     def _chosen(self, message: OptionList.OptionSelected) -> None:
         """What cannot be run yet is put into the field; what is run is remembered."""
@@ -143,6 +155,10 @@ class Palette(CommandPalette, Once[None]):
 
     def action_complete(self) -> None:
         """The text as the line under the cursor has it; where that is the text as it is, as it may go on to be."""
+        if self._searching:
+            self.answering, self._waits = True, "tab"
+            return
+        self.answering = False
         listing, typed = self.query_one(OptionList), self.query_one(Input).value
         hits = [option.hit for option in listing.options if isinstance(option, Command)]
         if listing.highlighted is None or listing.highlighted >= len(hits):
@@ -190,8 +206,10 @@ class Palette(CommandPalette, Once[None]):
             listing.highlighted = max(0, min(listing.highlighted + lines, listing.option_count - 1))
 
     async def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        if self._entered and event.state == WorkerState.SUCCESS:
-            await self.query_one(Input).action_submit()
+        waits = self._waits
+        if waits and event.state == WorkerState.SUCCESS:
+            self._waits = ""
+            await self.query_one(Input).action_submit() if waits == "enter" else self.action_complete()
 
 
 def rank(query: str, entry: Entry) -> float:

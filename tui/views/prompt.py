@@ -85,13 +85,8 @@ class PromptInput(Field):
             self.prompt = prompt_text(self._draft) if place == len(self.history) else self.history[place]
 
     async def on_key(self, event: events.Key) -> None:
-        """Enter and escape are taken here and not by bindings, which Textual looks at later: what came behind them in a
-        packet would be text. That is for whoever has the keys by then."""
-        if self.screen.focused is not self:
-            event.prevent_default()
-            event.stop()
-            self.app.post_message(events.Key(event.key, event.character))
-        elif event.key in ("enter", "escape"):
+        """Enter and escape leave the field."""
+        if event.key in ("enter", "escape"):
             event.prevent_default()
             event.stop()
             self.screen.set_focus(None)

@@ -1,0 +1,117 @@
+"""Keys that are typed ahead: each is taken when it is known what the one before has done.
+
+Over a slow line several keys arrive in one packet. Textual hands each to what has the focus at that moment, and what a
+key does comes by messages, later: one behind enter would be a letter of the text that enter was about, one behind the
+key that opens a dialog would be for what is below it, and one behind escape would be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from textual import events
+from textual.app import App
+from textual.message_pump import MessagePump
+from textual.widgets import Input
+
+from .once import Once
+
+EVERY, LONGEST, AFTER_ESCAPE = 0.01, 1.0, 0.2
+"""Seconds between looks, until keys are taken whatever is not known yet, and until then where escape waits among them:
+it is for what does not come to an end."""
+ROUNDS = 2
+"""From a dialog over the app to the screen below, and what comes of it there."""
+
+
+class Ahead:
+    """Those that wait."""
+
+    def __init__(self, app: App[Any], take: Callable[[events.Event], Awaitable[None]]) -> None:
+        """``take``: what the app does with a key or a paste."""
+        self._app, self._take = app, take
+        self._waiting: deque[events.Key | events.Paste] = deque()
+        self._turn = 0
+        """Counts the keys whose outcome was waited for: a callback of an earlier one has nothing to say any more."""
+        self._since: float | None = None
+        """When the key was taken whose outcome is not known; None: there is none."""
+
+        self._has_text = False
+        """Whether letters are on their way to the field that has the focus: bindings would overtake them."""
+        self._alarm: asyncio.TimerHandle | None = None
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether all that was typed has been taken, and has done what it does."""
+        return self._since is None and not self._waiting
+
+    async def take(self, event: events.Key | events.Paste) -> None:
+        """Now, or behind those that wait. Called with every key and paste, in their order."""
+        self._waiting.append(event)
+        if self._since is None:
+            await self._next()
+
+    async def _next(self) -> None:
+        while self._since is None and self._waiting and self._app.screen_stack:  # none when the app ends
+            is_text = self._is_text(self._waiting[0])
+            if is_text or not self._has_text:
+                event, self._has_text = self._waiting.popleft(), is_text
+                if not is_text:
+                    self._begin()
+                await self._take(event)
+            else:
+                self._has_text = False
+                self._begin()
+
+    def _is_text(self, event: events.Event) -> bool:
+        """Whether the next one goes where this one goes."""
+        is_field = isinstance(self._app.focused, Input)
+        return is_field and (isinstance(event, events.Paste) or (isinstance(event, events.Key) and event.is_printable))
+
+    def _begin(self) -> None:
+        focused = self._app.focused or self._app.screen
+        self._turn, self._since = self._turn + 1, time.monotonic()
+        path = [pump for pump in focused.ancestors_with_self if isinstance(pump, MessagePump)]
+        self._app.call_later(self._follow, self._turn, iter(path), ROUNDS)
+        self._alarm = self._later(LONGEST, self._end)  # a screen that is taken away may pass nothing on
+
+    def _follow(self, turn: int, path: Iterator[MessagePump], rounds: int) -> None:
+        """Behind the key, from what it was given to up to the app, then so many times over all screens and the app."""
+        if turn != self._turn or self._since is None:
+            return
+        for pump in path:
+            if pump.call_later(self._follow, turn, path, rounds):
+                return  # what is closed is passed over
+        if rounds:
+            screens = [*reversed(self._app.screen_stack), self._app]
+            self._follow(turn, iter(screens), rounds - 1)
+        else:
+            self._look(turn)
+
+    def _look(self, turn: int) -> None:
+        """Whether the dialog on top knows what it does."""
+        if turn != self._turn or self._since is None:
+            return
+        screen = next(reversed(self._app.screen_stack), None)
+        if isinstance(screen, Once) and screen.answering and not self._is_late():
+            self._later(EVERY, self._look)
+        else:
+            self._app.call_later(self._end, turn)
+
+    def _later(self, seconds: float, act: Callable[[int], object]) -> asyncio.TimerHandle:
+        """A timer of Textual's would be a task."""
+        return asyncio.get_running_loop().call_later(seconds, self._app.call_later, act, self._turn)
+
+    def _is_late(self) -> bool:
+        escape = any(isinstance(event, events.Key) and event.key == "escape" for event in self._waiting)
+        return time.monotonic() - (self._since or 0.0) > (AFTER_ESCAPE if escape else LONGEST)
+
+    async def _end(self, turn: int) -> None:
+        if turn == self._turn and self._since is not None:
+            self._since = None
+            if self._alarm is not None:
+                self._alarm.cancel()
+            await self._next()
