@@ -147,7 +147,7 @@ class CircuitApp(App[None]):
         self._notice = (
             first_of([*options.problems, *remapping.sentences(dict(said), options.origins)]) or options.notice
         )
-        self.ahead = Ahead(self, super().on_event)
+        self.ahead = Ahead(self, super().on_event, keys.steps())
         self.animation_level = "none"  # every frame of an animation is bytes on the wire
         self.engine: Engine | FarEngine = Engine(
             self._emit, bench or bench_for(options), clock=clock,

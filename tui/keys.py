@@ -19,6 +19,8 @@ from .views.footer import Offer
 from .views.help import Entry
 from .views.model_tree import ModelTree
 
+_STEPS = ("cursor", "edge", "page", "largest", "match", "move")
+"""The names of their actions."""
 _CTRL = re.compile(r"ctrl\+[a-z]")
 S = TypeVar("S", bound=Screen[Any])
 
@@ -32,6 +34,11 @@ def bound(screen: type[S]) -> type[S]:
 def every() -> list[Binding]:
     """The keys of all commands."""
     return [binding for command in commands.every() for binding in bindings(command)]
+
+
+def steps() -> frozenset[str]:
+    """The keys that move the cursor or what is shown, and open nothing."""
+    return frozenset(key for c in commands.every() if c.action.partition("(")[0] in _STEPS for key in c.keys)
 
 
 def entries() -> list[Entry]:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from tests.e2e.scenario import LOAD
 from tests.e2e.terminal import APP, KEYS, Terminal, environment
+from tui.views.ahead import AFTER_ESCAPE
 
 ESCAPE = "\x1b[27u"
 """As terminals with the keyboard protocol send it: nothing that follows can make another key of it."""
+QUIET = AFTER_ESCAPE + 0.05
 TYPED = (string.ascii_letters + string.digits + string.punctuation + " ").replace("q", "")
 """Every key that is a character, but the one that quits."""
 OTHERS = [
@@ -117,9 +119,10 @@ class Run:
             self._catch_up()
 
     def _catch_up(self) -> None:
-        """Until it has nothing to draw for a moment, else a slow machine ends up with minutes of keys to take."""
+        """Until it has nothing to draw for longer than a key waits for a dialog: each is taken when it is known what
+        the one before has done, so a slow machine would end up with minutes of keys to take."""
         begun = time.monotonic()
-        while time.monotonic() - max(self.terminal.last_byte, begun) < 0.06 and time.monotonic() - begun < 3:
+        while time.monotonic() - max(self.terminal.last_byte, begun) < QUIET and time.monotonic() - begun < 20:
             time.sleep(0.01)
         self.alive()
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyte
+from wcwidth import wcwidth
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = (sys.executable, "-m", "tui")
@@ -65,6 +66,13 @@ def _take_terminal() -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _row(cells: Sequence[str]) -> str:
+    """As a person reads it. The second cell of a wide character is empty; so it stays when something narrow takes the
+    first one's place, which pyte's own ``display`` does not survive."""
+    pairs = zip(cells, ["", *cells], strict=False)
+    return "".join(cell or ("" if before and wcwidth(before[0]) == 2 else " ") for cell, before in pairs)
 
 
 class Terminal:
@@ -138,7 +146,8 @@ class Terminal:
     def lines(self) -> list[str]:
         """The screen as it stands, a string a row."""
         self._feed()
-        return list(self._emulator.display)
+        screen = self._emulator
+        return [_row([screen.buffer[y][x].data for x in range(screen.columns)]) for y in range(screen.lines)]
 
     @property
     def text(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Container, Iterator
 from typing import Any
 
 from textual import events
@@ -30,17 +30,19 @@ ROUNDS = 2
 class Ahead:
     """Those that wait."""
 
-    def __init__(self, app: App[Any], take: Callable[[events.Event], Awaitable[None]]) -> None:
-        """``take``: what the app does with a key or a paste."""
-        self._app, self._take = app, take
+    def __init__(
+        self, app: App[Any], take: Callable[[events.Event], Awaitable[None]], steps: Container[str] = ()
+    ) -> None:
+        """``take``: what the app does with a key or a paste. ``steps``: keys that on its page only move, so that one
+        that is held down is not waited for."""
+        self._app, self._take, self._steps = app, take, steps
         self._waiting: deque[events.Key | events.Paste] = deque()
         self._turn = 0
         """Counts the keys whose outcome was waited for: a callback of an earlier one has nothing to say any more."""
         self._since: float | None = None
         """When the key was taken whose outcome is not known; None: there is none."""
-
-        self._has_text = False
-        """Whether letters are on their way to the field that has the focus: bindings would overtake them."""
+        self._behind = False
+        """Whether such are on their way that were not waited for: what is no text, or step, would overtake them."""
         self._alarm: asyncio.TimerHandle | None = None
 
     @property
@@ -56,20 +58,21 @@ class Ahead:
 
     async def _next(self) -> None:
         while self._since is None and self._waiting and self._app.screen_stack:  # none when the app ends
-            is_text = self._is_text(self._waiting[0])
-            if is_text or not self._has_text:
-                event, self._has_text = self._waiting.popleft(), is_text
-                if not is_text:
+            goes_on = self._goes_on(self._waiting[0])
+            if goes_on or not self._behind:
+                event, self._behind = self._waiting.popleft(), goes_on
+                if not goes_on:
                     self._begin()
                 await self._take(event)
             else:
-                self._has_text = False
+                self._behind = False
                 self._begin()
 
-    def _is_text(self, event: events.Event) -> bool:
-        """Whether the next one goes where this one goes."""
-        is_field = isinstance(self._app.focused, Input)
-        return is_field and (isinstance(event, events.Paste) or (isinstance(event, events.Key) and event.is_printable))
+    def _goes_on(self, event: events.Key | events.Paste) -> bool:
+        """Whether the next one goes where this one goes: text, and steps."""
+        if isinstance(self._app.focused, Input):
+            return isinstance(event, events.Paste) or event.is_printable
+        return isinstance(event, events.Key) and event.key in self._steps and not isinstance(self._app.screen, Once)
 
     def _begin(self) -> None:
         focused = self._app.focused or self._app.screen
