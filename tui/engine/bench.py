@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ..results import Result
 from .jobs import Job, Open
+from .memory import give_back
 
 log = logging.getLogger(__name__)
 
@@ -93,18 +94,18 @@ class Workshop:
         with collector_paused():
             value = self._bench.compute(job, ctx)
         # Not frozen: a model is full of cycles, and frozen ones are never freed (220 of 220 parameters stayed after the
-        # model was dropped). 5 ms, and the model before this one is gone.
-        gc.collect()
+        # model was dropped). Some ms, and the model before this one is gone.
+        give_back()
         return value
 
     def free(self) -> None:
         """Give back memory that can be had again."""
-        gc.collect()
         if self._bench is not None:
             try:
                 self._bench.free()
             except Exception:
                 log.exception("freeing memory failed")
+        give_back()
 
     def close(self) -> None:
         """The thread ends."""

@@ -1,0 +1,37 @@
+"""What was freed is the system's again."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from pathlib import Path
+
+import pytest
+
+from tui.engine import memory
+
+
+def resident() -> float:
+    """MB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="glibc's")
+def test_what_lies_between_blocks_in_use_is_given_back() -> None:
+    blocks: list[bytearray | None] = [bytearray(b"x" * 20_000) for _ in range(10_000)]
+    for at in range(len(blocks)):
+        if at % 100:
+            blocks[at] = None
+    gc.collect()
+    before = resident()
+    memory.give_back()
+    assert before - resident() > 100
+
+
+def test_another_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It collects all the same."""
+    collected = []
+    monkeypatch.setattr(memory, "_c_library", lambda: None)
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(True))
+    memory.give_back()
+    assert collected == [True]
