@@ -14,6 +14,8 @@ from tui.views.ahead import AFTER_ESCAPE
 
 ESCAPE = "\x1b[27u"
 """As terminals with the keyboard protocol send it: nothing that follows can make another key of it."""
+PALETTE = "tab completes, ↑ what you ran before"
+"""What stands in the palette's field while nothing is typed."""
 QUIET = AFTER_ESCAPE + 0.05
 TYPED = (string.ascii_letters + string.digits + string.punctuation + " ").replace("q", "")
 """Every key that is a character, but the one that quits."""
@@ -150,14 +152,28 @@ class Run:
         terminal.resize(121, 40)
         terminal.settle(1, LOAD)
         self.check()
-        for _ in range(5):  # a dialog that is still being made may come to stand on top after them
+        for _ in range(8):
             for _ in range(6):
                 terminal.send(ESCAPE)
                 time.sleep(0.1)
             terminal.settle(0.5, LOAD)
-            if ": commands" in terminal.text:
+            if ": commands" in terminal.text and self._has_taken_all():
                 break
+        else:
+            raise AssertionError(f"esc leaves no dialog, or keys wait still\n{terminal.text}")
         terminal.wait_for(": commands", LOAD)  # no dialog has the keys, nor has the prompt
+
+    def _has_taken_all(self) -> bool:
+        """Whether a word comes to stand in the palette: keys are taken in their order, and this one is the last."""
+        terminal, word = self.terminal, f"rest {len(self.sent)}"
+        terminal.send(":" + word)
+        try:
+            terminal.wait_for(word, 20)
+        except AssertionError:
+            return False
+        terminal.send(ESCAPE)
+        terminal.settle(0.3, LOAD)
+        return word not in terminal.text
 
     def check(self) -> None:
         assert b"Traceback" not in self.terminal.raw, self.report("a traceback on the screen")

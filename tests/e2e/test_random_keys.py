@@ -1,4 +1,4 @@
-"""Thousands of random inputs to the real program: it stays alive, says nothing of errors, and still answers a key.
+"""Thousands of random keys to the real program: it stays alive, says nothing of errors, and still answers a key.
 
 The inputs come from a seed, ``CIRCUIT_TUI_SEED``; ``CIRCUIT_TUI_INPUTS`` is how many there are. Which of them are taken
 by which dialog depends on the machine's speed, so a failure shows its last inputs too.
@@ -18,7 +18,7 @@ from tests.e2e.scenario import LOAD, edit_prompt, title_of
 
 pytestmark = pytest.mark.e2e
 SEED = int(os.environ.get("CIRCUIT_TUI_SEED", "8"))
-INPUTS = int(os.environ.get("CIRCUIT_TUI_INPUTS", "3000"))
+INPUTS = int(os.environ.get("CIRCUIT_TUI_INPUTS", "800"))
 
 
 @pytest.mark.timeout(400)
@@ -39,7 +39,6 @@ def test_random_inputs(tmp_path: Path, record_property: Callable[[str, object], 
             edit_prompt(terminal)
             terminal.send("The capital of France is")
             terminal.press("enter")
-            terminal.settle(0.5, LOAD)  # a key right behind it may be handed on by the field, behind the next one
             # The keys before may have chosen any mode, and the direct path, which is named QK's page too.
             terminal.press("2")
             terminal.wait_for(lambda text: " · QK" in title_of(text), LOAD)

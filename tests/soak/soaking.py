@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.player import Run
+from tests.e2e.player import PALETTE, Run
 from tests.e2e.scenario import LOAD
 from tests.e2e.terminal import APP
 from tests.models.folders import gpt2_folder, llama_folder
@@ -28,7 +28,6 @@ ROUND, EVERY = 25, 10
 WARM = 3000
 """Inputs until everything has been used once that is brought in when it is, and caches and histories are full: threads
 and memory are counted from then on, so in a short run they are not."""
-PALETTE = "tab completes, ↑ what you ran before"
 GROWN = 0.05
 """Share by which memory may differ."""
 

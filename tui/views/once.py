@@ -49,12 +49,6 @@ class Once(Screen[ScreenResultType]):
         """Whether it is none of the screens any more: what it draws on is being taken down."""
         return self not in self.app.screen_stack
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A key of the packet that opened it comes before its parts are there: it can close it, and no more."""
-        if not self.is_mounted and action not in ("dismiss", "escape", "close"):
-            return False
-        return super().check_action(action, parameters)
-
     def once_laid_out(self, act: Callable[[], object]) -> None:
         """Do it when the parts have their sizes, unless it was closed before."""
         self.call_after_refresh(lambda: None if self.closed else act())

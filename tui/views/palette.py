@@ -109,6 +109,12 @@ class Palette(CommandPalette, Once[None]):
         super().__init__(providers, placeholder=placeholder)
         self._directory = directory
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A key that does not wait comes before its parts are there: it can close it, and no more."""
+        if not self.is_mounted and action != "escape":
+            return False
+        return super().check_action(action, parameters)
+
     def on_mount(self) -> None:
         self.query_one(Input).cursor_blink = False  # it would write to the terminal for ever
 
