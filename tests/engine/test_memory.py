@@ -31,7 +31,7 @@ def test_what_lies_between_blocks_in_use_is_given_back() -> None:
 def test_another_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """It collects all the same."""
     collected = []
-    monkeypatch.setattr(memory, "_c_library", lambda: None)
+    monkeypatch.setattr(memory, "_trim", lambda: None)
     monkeypatch.setattr(gc, "collect", lambda: collected.append(True))
     memory.give_back()
     assert collected == [True]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import gc
+from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 
 @cache
-def _c_library() -> Any:
-    """None where it has no ``malloc_trim``: that is glibc's, which keeps what was freed between blocks in use."""
+def _trim() -> Callable[[int], int] | None:
+    """None where the C library has none: it is glibc's, which keeps what was freed between blocks in use."""
     try:
-        library = ctypes.CDLL(None)
-        library.malloc_trim.argtypes = [ctypes.c_size_t]
-        return library
+        return ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_size_t)(("malloc_trim", ctypes.CDLL(None)))
     except (OSError, TypeError, AttributeError):
         return None
 
@@ -22,5 +20,5 @@ def _c_library() -> Any:
 def give_back() -> None:
     """Collect what is in cycles, as a model that was dropped is, and let the system have what is free: some ms."""
     gc.collect()
-    if (library := _c_library()) is not None:
-        library.malloc_trim(0)
+    if (trim := _trim()) is not None:
+        trim(0)
