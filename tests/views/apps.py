@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.strip import Strip
 
+from tui.views.ahead import Ahead
 from tui.views.chart import Bars
 from tui.views.colours import Mode
 from tui.views.frame import send_changes
@@ -24,7 +25,17 @@ from tui.views.surface import Drawing
 
 
 class Frugal(App[None]):
-    """Sends what the app sends: changes."""
+    """Takes keys as the app takes them, and sends what it sends: changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ahead = Ahead(self, super().on_event)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            await self._ahead.take(event)
+        else:
+            await super().on_event(event)
 
     def get_default_screen(self) -> Screen[Any]:
         screen = super().get_default_screen()

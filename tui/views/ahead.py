@@ -89,10 +89,17 @@ class Ahead:
             if pump.call_later(self._follow, turn, path, rounds):
                 return  # what is closed is passed over
         if rounds:
-            screens = [*reversed(self._app.screen_stack), self._app]
-            self._follow(turn, iter(screens), rounds - 1)
+            self._follow(turn, self._over_all(), rounds - 1)
         else:
             self._look(turn)
+
+    def _over_all(self) -> Iterator[MessagePump]:
+        """Looked up one after the other, as they are come to: a screen that is under another and has no message by then
+        is passed over, for Textual paints everything anew when it takes any."""
+        for screen in reversed(self._app.screen_stack):
+            if screen is self._app.screen or screen.message_queue_size:
+                yield screen
+        yield self._app
 
     def _look(self, turn: int) -> None:
         """Whether the dialog on top knows what it does."""

@@ -13,7 +13,6 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 
-from .field import Field
 from .once import Once
 from .options import Options
 
@@ -72,7 +71,7 @@ class Ask(ModalScreen[None], Once[None]):
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Static(Content.styled(self._title, "bold"))
-            field = Field(self._text, compact=True, select_on_focus=self._select)
+            field = Input(self._text, compact=True, select_on_focus=self._select)
             field.cursor_blink = False
             yield field
             yield Static(id="ask-shown")

@@ -11,14 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from .field import Field
 from .once import Once
-
-
-class Text(Field):
-    """What is looked for: letters that come in one packet behind enter are none of it."""
-
-    SUBMITS = True
 
 
 class Find(ModalScreen[None], Once[None]):
@@ -45,7 +38,7 @@ class Find(ModalScreen[None], Once[None]):
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Static(Content.styled(self._title, "bold"))
-            field = Text(self._text, compact=True)
+            field = Input(self._text, compact=True)
             field.cursor_blink = False
             yield field
             yield Static(id="find-said")

@@ -14,7 +14,6 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from .field import Field
 from .once import Once
 from .options import Options
 
@@ -59,7 +58,7 @@ class Help(ModalScreen[str | None], Once[str | None]):
         with Vertical() as box:
             box.border_title = "Help"
             yield Static(Content(self._about), id="help-about")
-            field = Field(placeholder="type to search; enter runs, esc closes", compact=True)
+            field = Input(placeholder="type to search; enter runs, esc closes", compact=True)
             field.cursor_blink = False
             yield field
             listing = Options(compact=True, markup=False)

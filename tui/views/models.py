@@ -17,7 +17,6 @@ from textual.widgets.option_list import Option
 from ..label import Label, short
 from ..shelf import matching
 from ..text import plain
-from .field import Field
 from .once import Once
 from .options import Options
 
@@ -28,12 +27,6 @@ BESIDE = 110
 INDENT = 13
 """Columns before what is said on a card."""
 PLACE = "demo, a hub name such as gpt2, or a folder · type to filter"
-
-
-class Name(Field):
-    """What is typed of a model's name: letters that come in one packet behind enter are none of it."""
-
-    SUBMITS = True
 
 
 class Models(ModalScreen[None], Once[None]):
@@ -90,7 +83,7 @@ class Models(ModalScreen[None], Once[None]):
         self.set_class(self.app.size.width >= BESIDE, "beside")
         with Vertical() as box:
             box.border_title = f"Models on {self._where}" if self._where else "Models"
-            field = Name(placeholder=PLACE, compact=True)
+            field = Input(placeholder=PLACE, compact=True)
             field.cursor_blink = False
             yield field
             with Container(id="models-body"):

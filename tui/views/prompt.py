@@ -13,19 +13,18 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from ..results import Table, Tokens
 from ..text import field_text, prompt_text, shorten, visible, width
 from .colours import contrast, palette
-from .field import Field
 from .surface import scheme_of
 
 SHADES = 5
 """Steps on either side of zero: neighbours of one shade are one run on the wire, and most activations are small."""
 
 
-class PromptInput(Field):
+class PromptInput(Input):
     """The text field, with the history on up and down.
 
     Newlines, tabs and control characters stand in it as their pictures (``⏎``), so a pasted text keeps its lines.
