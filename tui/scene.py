@@ -174,6 +174,15 @@ class Scene:
         self.own_scale = not self.own_scale
         self._face.draw_soon()
 
+    def _tell_pinned(self, job: Job, result: Any) -> None:
+        """What was pinned before its tokens or the likeliest answer were known has them as they come."""
+        pinned = self._pinned
+        if pinned is not None and job in needs.deciding(pinned) and pinned.open == self._selection.open:
+            self._pinned = _settled(needs.told(pinned, job, result))
+            if self._pinned != pinned:
+                self.want()
+                self._face.draw_soon()
+
     def _pin_survives(self) -> str:
         """What is pinned stays beside another model of one vocabulary, as it was computed; else why it went."""
         pinned, model, self._pinned = self._pinned, self._selection.model, None
@@ -220,6 +229,7 @@ class Scene:
             there = self.wishes.want(s, self._face.panel_open, self._pinned)
             for job, result in there.items():
                 s = needs.told(s, job, result)
+                self._tell_pinned(job, result)
             self._set(_settled(s))
             if self._selection == before:
                 break
@@ -245,6 +255,7 @@ class Scene:
         before, shown = self._selection, needs.shown(self._selection)
         self.wishes.came(event, shown)
         self._notice.settle(type(event.job).__name__)
+        self._tell_pinned(event.job, event.result)
         if self._taken(event.job, event.result):
             return
         self.change(needs.told(before, event.job, event.result), how="worker")

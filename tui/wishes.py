@@ -67,7 +67,8 @@ class Wishes:
         """Replace the wish list; what of it is known already. ``pinned``: what is shown beside it."""
         wanted = needs.needs(s, self.cached, with_panel)
         if pinned is not None and s.model is not None:
-            wanted[1:1] = [job for job in needs.pictured(pinned) if job not in wanted]
+            undecided = needs.deciding(pinned) if pinned.open == s.open else []
+            wanted[1:1] = [job for job in [*needs.pictured(pinned), *undecided] if job not in wanted]
         needed = [job for job in wanted if job != self._stopped]
         listed = [job for job in (*self._first(), *needed) if job not in self._off]
         there = self._engine.want(listed)

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from tests.app.driving import drawn, driven, notice, pressed, settled, text_of
+from tests.app.driving import drawn, driven, notice, pressed, settled, text_of, until
+from tests.app.recorded import RecordedBench
 from tests.views.apps import burst
+from tui import needs
 from tui.arrange import PINNED, difference, shared_limits
 from tui.engine.jobs import Pattern
 from tui.explorer import Explorer
@@ -120,6 +122,24 @@ async def test_pinned_again_before_the_picture_of_the_last_pin_is_gone() -> None
         burst(explorer.app, ["vertical_line"] * 5)
         await settled(explorer, pilot)
         assert explorer.app.is_running
+
+
+async def test_what_is_pinned_before_its_answer_is_known_gets_it() -> None:
+    bench = RecordedBench()
+    async with driven(bench=bench) as (explorer, pilot):
+        await pressed(explorer, pilot, "6")
+        bench.gate.clear()
+        try:
+            await pilot.press("i", *" Paris", "enter", "vertical_line")
+            await until(pilot, lambda: explorer.scene.pinned is not None)
+            assert needs.deciding(explorer.scene.pinned)
+        finally:
+            bench.gate.set()
+        await pressed(explorer, pilot, "5")
+        await until(pilot, lambda: not needs.deciding(explorer.scene.pinned), 10)
+        await settled(explorer, pilot)
+        assert "likeliest" in title(beside(explorer)) or "attribution to" in title(beside(explorer))
+        assert grid_of(beside(explorer)).values.size
 
 
 async def test_a_difference_to_a_view_that_is_refused_says_why() -> None:
