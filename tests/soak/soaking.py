@@ -111,8 +111,11 @@ class Soak:
         self._life()
         self._type("fresh", "")
         self._rest(2.0)
-        self._run.terminal.press("e", "s")  # what draws figures is brought in once, and stays
-        self._run.terminal.wait_for("written:", LOAD)
+        for form in "sdp":  # what draws figures is brought in once, and stays
+            written = len([*(home / "work").iterdir()])
+            self._run.terminal.press("e", form)
+            self._run.terminal.wait_for(lambda _, before=written: len([*(home / "work").iterdir()]) > before, LOAD)
+            self._rest(0.5)
 
     def soak(self, seconds: float) -> Report:
         """So long; AssertionError says what is wrong."""
