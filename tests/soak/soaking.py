@@ -104,7 +104,7 @@ class Soak:
 
     def __init__(self, name: str, home: Path, seed: int, far: Far | None, env: Mapping[str, str]) -> None:
         models = ("demo", str(gpt2_folder(home / "small-gpt2")), str(llama_folder(home / "small-llama")))
-        self.report = Report(name)
+        self.report, self._other = Report(name), models[1]
         self._walker, self._dice, self._far = Walker(seed, models), random.Random(seed), far
         command: Sequence[str] = APP if far is None else far.command
         self._run = Run(home, seed, command, {**env, **(far.env if far else {})}, "commands")
@@ -213,10 +213,11 @@ class Soak:
     # --- memory and threads ------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        """At the same place every time."""
-        self._type("model demo", "")
-        self._run.terminal.wait_for(lambda text: "demo · cpu" in text, LOAD)
-        self._rest(0.5)
+        """At the same place every time, and right after a model was opened: what is in cycles is collected then."""
+        for name, told in ((self._other, "small-gpt2"), ("demo", "demo · cpu")):
+            self._type(f"model {name}", "")
+            self._run.terminal.wait_for(lambda text, told=told: told in text.partition("\n")[0], LOAD)
+            self._rest(0.5)
         self._type("fresh", "")
         self._rest(2.0)
         self._life()
