@@ -77,6 +77,7 @@ async def test_it_is_offered_on_the_first_start_alone(tmp_path: Path, monkeypatc
     assert [config.first_start(), config.first_start()] == [True, False]
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     assert not config.first_start(), "where that cannot be kept"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
     async with driven(welcome=True) as (explorer, pilot):
         assert notice(explorer) == WELCOME
         await pressed(explorer, pilot, "2")

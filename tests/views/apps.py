@@ -29,11 +29,11 @@ class Frugal(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._ahead = Ahead(self, super().on_event)
+        self.ahead = Ahead(self, super().on_event)
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
-            await self._ahead.take(event)
+            await self.ahead.take(event)
         else:
             await super().on_event(event)
 
@@ -105,6 +105,14 @@ def burst(app: App[None], keys: Sequence[str]) -> None:
     """Keys as a slow link delivers them: several before the first has been looked at."""
     for key in keys:
         app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+async def taken(app: Frugal, pilot: Pilot[None]) -> None:
+    """Wait until all that was typed has been taken."""
+    await pilot.pause()
+    while not app.ahead.at_rest:
+        await pilot.pause(0.01)
+    await pilot.pause()
 
 
 def count_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
-from tests.views.apps import Frugal, burst, count_bytes, quiet, screen_lines
+from tests.views.apps import Frugal, burst, count_bytes, quiet, screen_lines, taken
 from tests.views.grids import HEADER, attention
 from tui.results import Grid, Scalar, Table
 from tui.views.ask import Ask
@@ -203,7 +203,7 @@ async def test_keys_of_one_packet_are_taken_in_their_order() -> None:
                 if not focused:
                     app.card.set_focus(None)
                 burst(app, keys)
-                await pilot.pause(0.1)
+                await taken(app, pilot)
                 assert app.said == said, keys
                 if "i" in keys:
                     assert isinstance(app.screen, Ask)
@@ -216,9 +216,9 @@ async def test_keys_that_come_with_the_one_that_opened_it() -> None:
         app.push_screen(app.card)
         app.show(facts(FED))
         burst(app, ["i", "o", "k"])
-        await pilot.pause(0.2)
+        await taken(app, pilot)
         await pilot.press("enter")
-        await pilot.pause()
+        await taken(app, pilot)
         assert app.said == [("noted", (2, 2), "ok")]
 
 

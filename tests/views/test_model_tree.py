@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from textual.app import ComposeResult
 
-from tests.views.apps import Frugal, burst, count_bytes, quiet, screen_lines
+from tests.views.apps import Frugal, burst, count_bytes, quiet, screen_lines, taken
 from tui.text import width
 from tui.views.model_tree import MARK, Head, ModelTree, Place, fitted
 
@@ -193,7 +193,7 @@ async def test_keys_choose_in_a_list() -> None:
         await pilot.press("down")
         assert app.at == Place(0, 0)
         burst(app, ["j", "k", "k"])
-        await pilot.pause(0.1)
+        await taken(app, pilot)
         assert app.at == Place(3, 0)
         await pilot.click(ModelTree, offset=(5, 2))
         assert app.said[-1] == app.at == Place(2, 1)
