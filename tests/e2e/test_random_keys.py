@@ -18,7 +18,7 @@ from tests.e2e.scenario import LOAD, edit_prompt, title_of
 
 pytestmark = pytest.mark.e2e
 SEED = int(os.environ.get("CIRCUIT_TUI_SEED", "8"))
-INPUTS = int(os.environ.get("CIRCUIT_TUI_INPUTS", "800"))
+INPUTS = int(os.environ.get("CIRCUIT_TUI_INPUTS", "600"))
 
 
 @pytest.mark.timeout(400)
