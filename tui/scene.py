@@ -174,15 +174,6 @@ class Scene:
         self.own_scale = not self.own_scale
         self._face.draw_soon()
 
-    def _tell_pinned(self, job: Job, result: Any) -> None:
-        """What was pinned before its tokens or the likeliest answer were known has them as they come."""
-        pinned = self._pinned
-        if pinned is not None and job in needs.deciding(pinned) and pinned.open == self._selection.open:
-            self._pinned = _settled(needs.told(pinned, job, result))
-            if self._pinned != pinned:
-                self.want()
-                self._face.draw_soon()
-
     def _pin_survives(self) -> str:
         """What is pinned stays beside another model of one vocabulary, as it was computed; else why it went."""
         pinned, model, self._pinned = self._pinned, self._selection.model, None
@@ -229,7 +220,7 @@ class Scene:
             there = self.wishes.want(s, self._face.panel_open, self._pinned)
             for job, result in there.items():
                 s = needs.told(s, job, result)
-                self._tell_pinned(job, result)
+                self._pinned = _completed(self._pinned, s, job, result)
             self._set(_settled(s))
             if self._selection == before:
                 break
@@ -252,15 +243,15 @@ class Scene:
             self._notice.settle("line", event.trouble and f"{event.trouble} Connecting again; what is here stays.")
 
     def _done(self, event: Done) -> None:
-        before, shown = self._selection, needs.shown(self._selection)
+        before, pinned, shown = self._selection, self._pinned, needs.shown(self._selection)
         self.wishes.came(event, shown)
         self._notice.settle(type(event.job).__name__)
-        self._tell_pinned(event.job, event.result)
+        self._pinned = _completed(pinned, before, event.job, event.result)
         if self._taken(event.job, event.result):
             return
         self.change(needs.told(before, event.job, event.result), how="worker")
         if self._selection == before:
-            if event.job == shown:
+            if event.job == shown or self._pinned is not pinned:
                 self.want()  # the part under the cursor has a name now, and the panel may speak of it
             self._face.draw_soon()
 
@@ -311,6 +302,13 @@ class Scene:
         s = self._selection
         pending = s.model is not None and s.tokens_of != needs.tokenizing(s)
         return not pending and self.wishes.cached(needs.shown(s)) is not None
+
+
+def _completed(pinned: Selection | None, s: Selection, job: Job, result: Any) -> Selection | None:
+    """What was pinned before its tokens or its likeliest answer were known has them as they come."""
+    if pinned is None or pinned.open != s.open or job not in needs.deciding(pinned):
+        return pinned
+    return _settled(needs.told(pinned, job, result))
 
 
 def _settled(s: Selection) -> Selection:
