@@ -214,6 +214,8 @@ class Soak:
 
     def _read(self) -> None:
         """At the same place every time, and right after a model was opened: what is in cycles is collected then."""
+        self._type("fresh", "")  # changes would push the model's name out of the first line
+        self._rest(0.5)
         for name, told in ((self._other, "small-gpt2"), ("demo", "demo · cpu")):
             self._type(f"model {name}", "")
             self._run.terminal.wait_for(lambda text, told=told: told in text.partition("\n")[0], LOAD)
