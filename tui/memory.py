@@ -1,10 +1,15 @@
-"""How much memory the process has, and the card that its model is on: what the system says, without torch."""
+"""How much memory the process has, and the card that its model is on: what the system says, without torch; and what the
+process has freed, given back."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 
@@ -31,3 +36,19 @@ def of_card(device: str) -> tuple[int, int] | None:
         return int(used) << 20, int(total) << 20
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
+
+
+@cache
+def _trim() -> Callable[[int], int] | None:
+    """None where the C library has none: it is glibc's, which keeps what was freed between blocks in use."""
+    try:
+        return ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_size_t)(("malloc_trim", ctypes.CDLL(None)))
+    except (OSError, TypeError, AttributeError):
+        return None
+
+
+def give_back() -> None:
+    """Collect what is in cycles, as a model that was dropped is, and let the system have what is free: some ms."""
+    gc.collect()
+    if (trim := _trim()) is not None:
+        trim(0)

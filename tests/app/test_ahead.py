@@ -73,26 +73,19 @@ async def test_behind_a_letter_of_a_menu() -> None:
         assert explorer.app.screen is explorer
 
 
-async def test_what_is_no_answer_leaves_the_keys_in_the_field() -> None:
+@pytest.mark.parametrize(("opens", "text", "dialog"), [("slash", "nowords", Ask), ("colon", "nosuchthing", Palette)])
+async def test_what_is_no_answer_leaves_the_keys_in_the_field(opens: str, text: str, dialog: type[Screen[Any]]) -> None:
     """The question stays, and so does what was typed to it."""
     async with driven() as (explorer, pilot):
-        burst(explorer.app, ["slash", *"nowords", "enter", *"xy"])
-        await until(pilot, lambda: isinstance(explorer.app.screen, Ask))
-        ask = explorer.app.screen
-        await until(pilot, lambda: typed(ask) == "nowordsxy", 10)
+        burst(explorer.app, [opens, *text, "enter", *"xy"])
+        await until(pilot, lambda: isinstance(explorer.app.screen, dialog))
+        asked = explorer.app.screen
+        await until(pilot, lambda: typed(asked) == f"{text}xy", 10)
+        assert explorer.app.screen is asked
         began = time.monotonic()
         burst(explorer.app, ["escape", "2"])
         await until(pilot, lambda: explorer.selection.page == "qk", 10)
         assert time.monotonic() - began < 5
-
-
-async def test_a_command_that_nobody_has_leaves_the_palette_to_be_typed_in() -> None:
-    async with driven() as (explorer, pilot):
-        burst(explorer.app, ["colon", *"nosuchthing", "enter", *"xy"])
-        await until(pilot, lambda: isinstance(explorer.app.screen, Palette))
-        palette = explorer.app.screen
-        await until(pilot, lambda: typed(palette) == "nosuchthingxy", 10)
-        assert explorer.app.screen is palette
 
 
 async def test_an_answer_that_is_looked_up_for_long_holds_no_key_for_ever() -> None:

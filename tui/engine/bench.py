@@ -8,9 +8,9 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
+from ..memory import give_back
 from ..results import Result
 from .jobs import Job, Open
-from .memory import give_back
 
 log = logging.getLogger(__name__)
 

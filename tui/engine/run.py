@@ -5,7 +5,6 @@ Imported by the worker thread alone (and by the headless export): it brings torc
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from ..circuits.errors import Refusal
+from ..memory import give_back
 from ..models.live import LiveModel
 from ..models.opening import boot, open_model
 from ..models.unloaded import StoredModel
@@ -208,7 +208,7 @@ class Bench(OpenModel):
     def _make_room(self) -> None:
         self._held, self._away = 0, True
         self.close()
-        gc.collect()  # a model is full of cycles, and the engine collects none while one opens
+        give_back()  # a model is full of cycles, and the engine collects none while one opens
 
     def _expect(self, key: ModelKey | None, ctx: Context) -> None:
         if self._away and self._before is not None and key == self._before[1]:

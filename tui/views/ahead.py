@@ -28,7 +28,7 @@ ROUNDS = 2
 
 
 class Ahead:
-    """Those that wait."""
+    """An app's keys and pastes: those that wait, and what the last one taken is still about."""
 
     def __init__(
         self, app: App[Any], take: Callable[[events.Event], Awaitable[None]], steps: Container[str] = ()
@@ -77,13 +77,12 @@ class Ahead:
     def _begin(self) -> None:
         focused = self._app.focused or self._app.screen
         self._turn, self._since = self._turn + 1, time.monotonic()
-        path = [pump for pump in focused.ancestors_with_self if isinstance(pump, MessagePump)]
-        self._app.call_later(self._follow, self._turn, iter(path), ROUNDS)
+        self._app.call_later(self._follow, self._turn, iter(focused.ancestors_with_self), ROUNDS)
         self._alarm = self._later(LONGEST, self._end)  # a screen that is taken away may pass nothing on
 
     def _follow(self, turn: int, path: Iterator[MessagePump], rounds: int) -> None:
         """Behind the key, from what it was given to up to the app, then so many times over all screens and the app."""
-        if turn != self._turn or self._since is None:
+        if self._is_over(turn):
             return
         for pump in path:
             if pump.call_later(self._follow, turn, path, rounds):
@@ -103,7 +102,7 @@ class Ahead:
 
     def _look(self, turn: int) -> None:
         """Whether the dialog on top knows what it does."""
-        if turn != self._turn or self._since is None:
+        if self._is_over(turn):
             return
         screen = next(reversed(self._app.screen_stack), None)
         if isinstance(screen, Once) and screen.answering and not self._is_late():
@@ -120,8 +119,12 @@ class Ahead:
         return time.monotonic() - (self._since or 0.0) > (AFTER_ESCAPE if escape else LONGEST)
 
     async def _end(self, turn: int) -> None:
-        if turn == self._turn and self._since is not None:
-            self._since = None
-            if self._alarm is not None:
-                self._alarm.cancel()
-            await self._next()
+        if self._is_over(turn):
+            return
+        self._since = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+        await self._next()
+
+    def _is_over(self, turn: int) -> bool:
+        return self._since is None or turn != self._turn

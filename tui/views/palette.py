@@ -212,10 +212,13 @@ class Palette(CommandPalette, Once[None]):
             listing.highlighted = max(0, min(listing.highlighted + lines, listing.option_count - 1))
 
     async def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        waits = self._waits
-        if waits and event.state == WorkerState.SUCCESS:
-            self._waits = ""
-            await self.query_one(Input).action_submit() if waits == "enter" else self.action_complete()
+        if event.state != WorkerState.SUCCESS:
+            return
+        waits, self._waits = self._waits, ""
+        if waits == "enter":
+            await self.query_one(Input).action_submit()
+        elif waits == "tab":
+            self.action_complete()
 
 
 def rank(query: str, entry: Entry) -> float:

@@ -83,7 +83,7 @@ class PromptInput(Input):
             self._place = place
             self.prompt = prompt_text(self._draft) if place == len(self.history) else self.history[place]
 
-    async def on_key(self, event: events.Key) -> None:
+    def on_key(self, event: events.Key) -> None:
         """Enter and escape leave the field."""
         if event.key in ("enter", "escape"):
             event.prevent_default()
