@@ -262,6 +262,8 @@ class Scene:
         s, sentence = self._selection, f"{event.error} {event.hint}".strip()
         if any(refused(event.job, sentence) for refused in self._refusers):
             return
+        if not self.wishes.lists(event.job):
+            return  # of a view that was left meanwhile: under another it would be that one's
         self.wishes.went_wrong(event)
         if event.job in needs.prefetched(pages.of(s), s):
             return  # nobody asked for it yet; it is said when somebody does

@@ -51,6 +51,8 @@ class Wishes:
         self._engine = engine
         self._first = first
         self._failures: dict[Job, Failed] = {}
+        self._listed: frozenset[Job] = frozenset()
+        """What the worker was asked for last."""
         self._partial: dict[Job, Result] = {}
         self._stopped: Job | None = None
         """A search that the user has stopped: what was found so far stays."""
@@ -72,9 +74,13 @@ class Wishes:
         needed = [job for job in wanted if job != self._stopped]
         listed = [job for job in (*self._first(), *needed) if job not in self._off]
         there = self._engine.want(listed)
-        current = set(listed)
-        self._failures = {job: failed for job, failed in self._failures.items() if job in current}
+        self._listed = frozenset(listed)
+        self._failures = {job: failed for job, failed in self._failures.items() if job in self._listed}
         return there
+
+    def lists(self, job: Job) -> bool:
+        """Whether somebody waits for the job still: what is said of another comes late."""
+        return job in self._listed
 
     def cached(self, job: Job | None) -> Result | None:
         """The job's result, or what there is of it so far."""

@@ -21,11 +21,12 @@ from textual.app import App
 from textual.content import Content
 from textual.pilot import Pilot
 
-from tests.app.driving import driven, settled, text_of, until
+from tests.app.driving import driven, notice, settled, text_of, until
 from tests.app.recorded import RecordedBench, Refused, info
 from tui import needs, pages
 from tui.contrast import here_on
 from tui.declared import Panel
+from tui.engine.events import Failed
 from tui.engine.jobs import Composition, Job
 from tui.explorer import Explorer
 from tui.page import Page, offered, panel_of
@@ -420,3 +421,18 @@ async def test_without_a_model_every_pane_says_why() -> None:
             if explorer.panel_open:
                 assert "There is no model called nowhere." in explorer.panel.bars.message, page.name
                 assert str(explorer.panel.border_title) in [panel.name for panel in page.panels]
+
+
+async def test_what_is_refused_after_its_page_was_left_is_not_said_of_another() -> None:
+    """The worker's answer is on its way when a key leaves the page: under the next picture it would be its own."""
+    async with driven() as (explorer, pilot):
+        there = replace(explorer.selection, page="compose", layer=1)
+        job = pages.named("compose").shown(there)
+        assert isinstance(job, Composition)
+        explorer.scene.said(Failed(job, "This job is refused on purpose.", "Press another key."))
+        await settled(explorer, pilot)
+        assert notice(explorer) == ""
+        explorer.scene.change(there)
+        explorer.scene.said(Failed(job, "This job is refused on purpose.", "Press another key."))
+        explorer.draw()
+        assert "refused on purpose" in explorer.main.picture.message
