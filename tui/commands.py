@@ -25,7 +25,7 @@ _DISPLAY = {
     "number_sign": "#", "underscore": "_", "exclamation_mark": "!", "dollar_sign": "$", "ampersand": "&",
     "backslash": "\\",
     "up": "↑", "down": "↓", "left": "←", "right": "→", "slash": "/",
-    "f1": "F1", "f4": "F4", "f6": "F6", "f7": "F7", "f8": "F8",
+    **{f"f{number}": f"F{number}" for number in range(1, 25)},
 }  # fmt: skip
 
 _PUNCTUATION = {name for name, shown in _DISPLAY.items() if len(shown) == 1 and shown.isascii()}
@@ -264,8 +264,8 @@ def display(key: str) -> str:
 
 
 def key_named(text: str) -> str:
-    """A key as Textual names it: ``?`` → ``question_mark``; any other text as it is."""
-    return next((name for name in _PUNCTUATION if _DISPLAY[name] == text), text)
+    """A key as Textual names it: ``?`` → ``question_mark``, ``F5`` → ``f5``; any other text as it is."""
+    return next((name for name, shown in _DISPLAY.items() if shown == text), text)
 
 
 def punctuation() -> list[str]:

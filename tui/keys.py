@@ -90,6 +90,12 @@ def _action(command: Command, key: str) -> str:
     return f"typed('{command.id}')" if key in typed_keys(command) or _CTRL.fullmatch(key) else command.action
 
 
+def _group(word: str) -> Binding.Group:
+    """Keys that share a word in the footer; names of keys need a space between them: ``{ f2``."""
+    shown = [display(command.keys[0]) for command in commands.every() if command.footer == word and command.keys]
+    return Binding.Group(word, compact=all(len(one) == 1 for one in shown))
+
+
 def bindings(command: Command) -> list[Binding]:
     """A command's keys. Those that are text elsewhere, and ctrl with a letter, come first of all, whatever has the
     focus but a text field: over a slow link several keys arrive at once, and ``i`` must have moved the focus before the
@@ -109,7 +115,7 @@ def bindings(command: Command) -> list[Binding]:
                     id=command.id,
                     key_display=display(keys[0]),
                     priority=at_once,
-                    group=Binding.Group(command.footer, compact=True) if command.footer in ("head", "layer") else None,
+                    group=_group(command.footer) if command.footer in ("head", "layer") else None,
                 )
             )
     return out

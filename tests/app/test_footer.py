@@ -60,3 +60,10 @@ async def test_keys_that_were_shown_once_are_let_go_of() -> None:
             gc.collect()
             counts.append(sum(isinstance(one, FooterKey) for one in gc.get_objects()))
         assert counts[1] <= counts[0] + 40, counts
+
+
+async def test_keys_of_one_word_stand_apart_where_they_have_names() -> None:
+    async with driven((160, 40), keys={"head_next": "f9"}) as (explorer, pilot):
+        await until(pilot, lambda: "{ F9 head" in words(explorer))
+    async with driven((160, 40), keys={}) as (explorer, pilot):
+        await until(pilot, lambda: "{} head" in words(explorer))

@@ -30,7 +30,7 @@ def wrong(**keys: str) -> str:
 
 
 def test_keys_as_they_are_written() -> None:
-    wanted = {"help": "?,f1", "quit": "ctrl+g", "head_next": "f2 , ctrl+e", "back": "f3", "mode": "u", "unit": "m"}
+    wanted = {"help": "?,f1", "quit": "ctrl+g", "head_next": "f2 , ctrl+e", "back": "F3", "mode": "u", "unit": "m"}
     asked = remapping.checked(wanted)
     assert (asked.wrong, asked.remarks) == ({}, {})
     assert asked.keys == {
@@ -66,7 +66,7 @@ def test_a_command_without_a_key_may_stay_so_or_be_given_one() -> None:
 def test_one_key_for_two_commands() -> None:
     asked = remapping.checked({"quit": "f5", "help": "f5,f1"})
     assert asked.keys == {"quit": ("f5",)}
-    assert "f5 is given to quit already; free are " in asked.wrong["help"]
+    assert "F5 is given to quit already; free are " in asked.wrong["help"]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ async def test_keys_footer_help_and_palette() -> None:
             "cycle_back": "less_than_sign", "prompt_previous": "minus"}  # fmt: skip
     async with driven((160, 40), keys=keys) as (explorer, pilot):
         footer = " ".join(str(key.render()) for key in explorer.query("FooterKey"))
-        assert "f9" in footer
+        assert "F9" in footer
         assert "J" in footer
         await pressed(explorer, pilot, "J")
         assert (explorer.selection.layer, explorer.selection.head) == (0, 1)
