@@ -76,6 +76,14 @@ def put(here: Selection, source: Selection, choices: tuple[Choice, ...]) -> Sele
     return here.put(*looks.values(), **shared)
 
 
+def carried(s: Selection, choices: tuple[Choice, ...]) -> Selection:
+    """As much of a selection as ``put`` takes from it for these choices, for what is kept for long: no tokens of the
+    prompt, no looks besides. With another model goes all that was chosen on this one."""
+    if "open" in choices:
+        return replace(bare(s), open=s.open, model=s.model)
+    return replace(put(Selection(), s, choices), row=s.row, col=s.col, answer=s.answer)
+
+
 def graft(here: Selection, wanted: Selection) -> Selection:
     """All that was chosen in ``wanted``, on the model that is open, with what the worker found already."""
     file, pair = wanted.file, wanted.pair

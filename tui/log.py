@@ -10,13 +10,18 @@ from . import __version__
 from .selection import Selection
 from .steps import described
 
+Line = tuple[str, str]
+"""When, and what was done."""
+
 LENGTH = 2000
-"""Steps that are kept: of those before, only what they led to."""
+"""Steps that are kept at least: of those before, only what they led to."""
+CHUNK = 500
+"""Steps that go together: each chunk keeps one selection, the one that it began at."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """One step."""
+    """The latest step, which the next may be a part of."""
 
     when: datetime
     before: Selection
@@ -29,36 +34,47 @@ class Done:
     """Whether only the cursor moved."""
 
     @property
-    def lines(self) -> list[str]:
+    def lines(self) -> list[Line]:
         """A remark, and what does it again."""
-        return [*([f"# {self.note}"] if self.note else []), *described(self.before, self.after)]
+        lines = [*([f"# {self.note}"] if self.note else []), *described(self.before, self.after)]
+        return [(f"{self.when:%H:%M:%S}", line) for line in lines]
 
 
 class Log:
-    """Steps, the first one from where the app began."""
+    """Steps, the first one from where the app began. All but the latest are kept as their lines: in a run of days, two
+    thousand selections would hold the tokens and the model of each."""
 
     def __init__(self, start: Selection, now: Callable[[], datetime] = datetime.now) -> None:
-        self._start, self._began, self._now = start, now(), now
-        self._steps: list[Done] = []
+        self._began, self._now = now(), now
+        self._chunks: list[tuple[Selection, list[list[Line]]]] = [(start, [])]
+        """Where each begins, and the lines of its steps."""
+        self._last: Done | None = None
 
     def add(self, before: Selection, after: Selection, note: str = "", visit: int = 0, cursor: bool = False) -> None:
         """The user went from one selection to another. Moves of the cursor one after the other are one step, and so is
         what is typed in one ``visit`` to the prompt field."""
-        step = Done(self._now(), before, after, note, visit, cursor)
-        last = self._steps[-1] if self._steps else None
+        step, last = Done(self._now(), before, after, note, visit, cursor), self._last
         if last is not None and not note and ((visit and last.visit == visit) or (cursor and last.cursor)):
-            self._steps[-1] = replace(step, before=last.before)
-            return
-        self._steps.append(step)
-        if len(self._steps) > LENGTH:
-            self._start = self._steps.pop(0).after
+            step = replace(step, before=last.before)
+        elif last is not None:
+            self._put_away(last)
+        self._last = step
+
+    def _put_away(self, step: Done) -> None:
+        steps = self._chunks[-1][1]
+        steps.append(step.lines)
+        if len(steps) == CHUNK:
+            self._chunks.append((step.after, []))
+            del self._chunks[: -(LENGTH // CHUNK) - 1]
 
     @property
-    def lines(self) -> list[tuple[str, str]]:
+    def lines(self) -> list[Line]:
         """When, and what was done then: one line of a script, or a remark after ``#``."""
-        start = [f"model {self._start.open.source}", *described(Selection(open=self._start.open), self._start)]
-        out = [(f"{self._began:%H:%M:%S}", line) for line in start]
-        return [*out, *((f"{step.when:%H:%M:%S}", line) for step in self._steps for line in step.lines)]
+        start = self._chunks[0][0]
+        out = [(f"{self._began:%H:%M:%S}", line) for line in
+               (f"model {start.open.source}", *described(Selection(open=start.open), start))]  # fmt: skip
+        out += [line for _, steps in self._chunks for lines in steps for line in lines]
+        return [*out, *(self._last.lines if self._last is not None else ())]
 
     def script(self) -> str:
         """All of it as a file that ``circuit-tui export --replay`` takes."""

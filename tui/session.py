@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from . import config, needs, pages, prompts, selection
-from .choices import PLACE, bare, graft
+from .choices import bare, graft
 from .contrast import here_on
 from .engine import jobs
 from .page import offered
@@ -30,6 +30,7 @@ from .results import ModelInfo, ModelKey, Tokens
 from .selection import Selection
 from .spelling import Spelling
 from .text import plain, shorten, visible
+from .trail import place
 
 VERSION = 1
 MARK = "circuit-tui session"
@@ -108,7 +109,7 @@ def written(
         "selection": spelling.write(_placed(bare(s))),
         "pinned": pinned and spelling.write(_placed(bare(pinned))),
         "difference to pinned": difference and pinned is not None,
-        "trail": [[spelling.write(_place(one)) for one in way[-PLACES:]] for way in trail],
+        "trail": [[spelling.write(place(bare(one))) for one in way[-PLACES:]] for way in trail],
         "references": spelling.references,
     }  # fmt: skip
     document = {name: value for name, value in document.items() if value or name == MARK}
@@ -125,12 +126,6 @@ def _placed(s: Selection) -> Selection:
         return s
     path = os.path.abspath(s.file.path) if os.path.isfile(s.file.path) else s.file.path
     return replace(s, file=replace(s.file, path=path, rows=()))
-
-
-def _place(s: Selection) -> Selection:
-    """Only where the user was."""
-    looks = [look for look in bare(s).looks if look.travels]
-    return Selection().put(*looks, **{name: getattr(s, name) for name in PLACE})
 
 
 # --- read ----------------------------------------------------------------------------------------------------------

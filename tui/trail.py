@@ -10,8 +10,14 @@ PLACE = ("page", "layer", "head", "row", "col", "panel")
 """What a place is, beside the looks that travel: models, prompts, answers and normalisations do not."""
 
 
+def place(s: Selection) -> Selection:
+    """Only where the user was: what is remembered for long holds no tokens of a prompt."""
+    looks = [look for look in s.looks if look.travels]
+    return Selection().put(*looks, **{name: getattr(s, name) for name in PLACE})
+
+
 class Trail:
-    """Selections left behind, and those left by going back."""
+    """Places left behind, and those left by going back."""
 
     def __init__(self) -> None:
         self._past: list[Selection] = []
@@ -19,7 +25,7 @@ class Trail:
 
     def leave(self, here: Selection) -> None:
         """A jump away from ``here``: it can be come back to, what lay ahead cannot."""
-        self._past.append(here)
+        self._past.append(place(here))
         del self._past[:-LENGTH]
         self._future.clear()
 
@@ -45,6 +51,6 @@ def _travel(source: list[Selection], target: list[Selection], here: Selection) -
     if not source:
         return None
     there = source.pop()
-    target.append(here)
+    target.append(place(here))
     kinds = {type(look) for look in (*here.looks, *there.looks) if look.travels}
     return here.put(*(there.look(kind) for kind in kinds), **{name: getattr(there, name) for name in PLACE})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .choices import SETTINGS, Choice, differing, put
+from .choices import SETTINGS, Choice, carried, differing, put
 from .selection import Selection
 
 LENGTH = 500
@@ -16,6 +16,7 @@ class Step:
     """One thing that the user did."""
 
     before: Selection
+    """The choices before, as much as ``carried`` keeps of the selection; so ``after``."""
     after: Selection
     choices: tuple[Choice, ...]
     """What it changed."""
@@ -40,9 +41,9 @@ class Undo:
             return False
         last = self._past[-1] if self._past else None
         if visit and last is not None and last.visit == visit and {*choices} <= {*last.choices}:
-            self._past[-1] = Step(last.before, after, last.choices, visit)
+            self._past[-1] = Step(last.before, carried(after, last.choices), last.choices, visit)
         else:
-            self._past.append(Step(before, after, choices, visit))
+            self._past.append(Step(carried(before, choices), carried(after, choices), choices, visit))
             del self._past[:-LENGTH]
         self._future.clear()
         return True

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import re
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -23,11 +25,14 @@ from tui import pages, replay, steps
 from tui.choices import bare
 from tui.engine import jobs
 from tui.export import InPlace
-from tui.log import LENGTH, Log
+from tui.log import CHUNK, LENGTH, Log
 from tui.pages.circuit import CircuitLook, OwnTokens
 from tui.replay import known, step
+from tui.results import Tokens
 from tui.selection import Answer, Entry, Pair, Selection
 from tui.steps import described, done
+from tui.trail import Trail
+from tui.undo import Undo
 from tui.views.log import LogScreen
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
@@ -135,13 +140,32 @@ def test_moves_of_the_cursor_and_a_visit_to_the_prompt_are_one_step_and_old_step
         log.add(s, after, visit=1)
         s = after
     assert [line for _, line in log.lines][-2:] == ["cursor 4 -1", "prompt abc"]
-    for layer in range(LENGTH + 3):
+    assert [line for _, line in log.lines][-3:] == ["model demo", "cursor 4 -1", "prompt abc"]
+    for layer in range(LENGTH + CHUNK):
         after = replace(s, layer=layer + 1)
         log.add(s, after)
         s = after
     lines = [line for _, line in log.lines]
-    assert lines[:3] == ["model demo", "prompt abc", "L3H0"]
-    assert lines[-1] == f"L{LENGTH + 3}H0"
+    assert lines[:4] == ["model demo", "prompt abc", f"L{CHUNK - 2}H0", "cursor 4 -1"]
+    assert lines[4:] == [f"L{layer}H0" for layer in range(CHUNK - 1, LENGTH + CHUNK + 1)]
+
+
+def test_a_long_run_holds_no_more_selections_than_a_short_one() -> None:
+    """Each would hold the tokens of its prompt and the model that it was on."""
+    log, undo, trail, s = Log(Selection(), lambda: NOON), Undo(), Trail(), Selection()
+    tokens: list[weakref.ref[Tokens]] = []
+    for n in range(2 * LENGTH):
+        of_prompt = Tokens((n,), ("a",), (False,), False)
+        tokens.append(weakref.ref(of_prompt))
+        after = replace(s, text=f"prompt {n}", tokens=of_prompt, layer=n, model=info())
+        del of_prompt
+        log.add(s, after)
+        undo.record(s, after)
+        trail.leave(s)
+        s = after
+    gc.collect()
+    alive = sum(ref() is not None for ref in tokens)
+    assert alive <= LENGTH // CHUNK + 3, "where each chunk began, and the last step"
 
 
 @pytest.mark.parametrize(
