@@ -194,10 +194,12 @@ def sent(grid: Grid, estimate: Grid | None) -> Table:
 
 
 @lru_cache(KEPT)
-def picked(table: Table, columns: tuple[tuple[str, str], ...], bar: str | None = None) -> Table:
-    """Some columns of a table, under shorter names; without bars there is room for three numbers."""
+def picked(table: Table, columns: tuple[tuple[str, str], ...], bar: str | None = None, tokens: str = "") -> Table:
+    """Some columns of a table, under shorter names; without bars there is room for three numbers. ``tokens``: a column
+    of tokens, whose blanks are to be seen where words beside them stand as they are."""
     at = [table.columns.index(name) for name, _ in columns]
-    rows = tuple(tuple(row[i] for i in at) for row in table.rows)
+    tokened = table.columns.index(tokens) if tokens else -1
+    rows = tuple(tuple(visible(str(row[i])) if i == tokened else row[i] for i in at) for row in table.rows)
     return Table(table.header, tuple(name for _, name in columns), rows, bar)
 
 

@@ -66,10 +66,10 @@ def test_what_is_said(pair: Pair) -> None:
     assert said.items() <= header.convention.items()
     assert header.explanation == (
         "push toward ·Paris, away from ·London, through the final norm's frozen scale; "
-        "rows sum to the logit difference"
+        "parts sum to the logit difference"
     )
     alone = pair.desk.get(Attribution(pair.desk.run(*IDS), -1, TARGETS[0])).header
-    assert alone.explanation.endswith("rows sum to the logit minus its mean over the vocabulary")
+    assert alone.explanation.endswith("parts sum to the logit minus its mean over the vocabulary")
 
 
 @pytest.mark.parametrize("dtype", LIMITS)

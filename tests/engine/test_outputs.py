@@ -183,7 +183,7 @@ def test_attribution_says_which_class(classes: Classifier) -> None:
     assert said.explanation.startswith("push toward yes, certainly, away from no, through")
     assert said.convention["answer"] == "yes, certainly"
     alone = classes.on_run(Attribution, AT, Target((1,))).header
-    assert alone.explanation.endswith("rows sum to the logit minus its mean over the classes")
+    assert alone.explanation.endswith("parts sum to the logit minus its mean over the classes")
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)

@@ -58,7 +58,7 @@ def attribution(job: Attribution, bench: OpenModel, ctx: Context) -> Grid:
         "act_n · (W_out[n] · direction)" if job.unit == "neuron" else "frozen norm(part) · direction",
         unit="logit",
         head=None if job.layer is None else head_name(job.layer),
-        explanation=f"push toward {targets.toward(bench, job.target)}, {FROZEN}; rows sum to {whole}",
+        explanation=f"push toward {targets.toward(bench, job.target)}, {FROZEN}; parts sum to {whole}",
         convention=words.convention(
             bench.info,
             job.run,

@@ -36,7 +36,7 @@ def _vector(here: Here) -> jobs.SourceWrite | None:
 
 ROW = Panel(
     "sources", _row, lambda here: f"{here.s.name} at {position(here)}",
-    lambda here, result: picked(result, _COLUMNS) if isinstance(result, Table) else result,
+    lambda here, result: picked(result, _COLUMNS, tokens="source") if isinstance(result, Table) else result,
 )  # fmt: skip
 
 
