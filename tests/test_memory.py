@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import subprocess
+import sys
 
 import pytest
 
@@ -22,6 +24,32 @@ def test_what_lies_between_blocks_in_use_is_given_back() -> None:
     assert before - memory.resident() > 100e6
 
 
+HEAPS = """
+import ctypes, sys, threading
+from tui import memory
+if sys.argv[1] == "shared":
+    memory.share_free()
+threads = [threading.Thread(target=lambda: [bytes(5_000) for _ in range(100)]) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+out = libc.fdopen(1, b"w")
+libc.malloc_info(0, ctypes.c_void_p(out))
+libc.fflush(ctypes.c_void_p(out))
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="glibc's")
+def test_all_threads_take_what_one_has_freed() -> None:
+    def heaps(how: str) -> int:
+        ran = subprocess.run([sys.executable, "-c", HEAPS, how], capture_output=True, text=True, check=True)
+        return ran.stdout.count("<heap nr=")
+
+    assert heaps("shared") == 1
+    assert heaps("own") > 1
+
+
 def test_another_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """It collects all the same."""
     collected = []
@@ -29,3 +57,5 @@ def test_another_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gc, "collect", lambda: collected.append(True))
     memory.give_back()
     assert collected == [True]
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    memory.share_free()

@@ -337,6 +337,9 @@ def _run(opt: Options, log: int, reached: Reached | None) -> int:
     import gc
     import logging
 
+    from . import memory
+
+    memory.share_free()
     # Until the app has painted (it turns this on again) next to nothing becomes garbage, and looking costs 30 ms.
     gc.disable()
     from .app import CircuitApp

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+ARENA_MAX = -8
+"""glibc's name for the number of heaps, in ``malloc.h``."""
+
 
 def resident() -> int:
     """Bytes of this process in memory; where the system does not say (macOS), the most there ever were."""
@@ -36,6 +39,16 @@ def of_card(device: str) -> tuple[int, int] | None:
         return int(used) << 20, int(total) << 20
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
+
+
+def share_free() -> None:
+    """One heap for all threads, before there are any. glibc gives each its own, and what one has freed no other takes:
+    in a run of days the heaps of the engine, of look-ups and of the screen each grow to the most it ever needed."""
+    try:
+        mallopt = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_int)(("mallopt", ctypes.CDLL(None)))
+    except (OSError, TypeError, AttributeError):
+        return  # another C library
+    mallopt(ARENA_MAX, 1)
 
 
 @cache

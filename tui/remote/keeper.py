@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
-from .. import __version__, label, process, shelf, terminal
+from .. import __version__, label, memory, process, shelf, terminal
 from ..engine.bench import Bench
 from ..engine.jobs import Open
 from . import coding, frames, place, talk
@@ -266,6 +266,7 @@ class Guest:
 def main() -> None:
     """The process: ``python -m tui.remote.keeper DESCRIPTOR SOCKET``, started by the bridge."""
     descriptor, path = int(sys.argv[1]), Path(sys.argv[2])
+    memory.share_free()
     run(Keeper(), socket.socket(fileno=descriptor), path)
 
 
