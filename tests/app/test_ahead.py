@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from textual import events
 from textual.app import App
+from textual.command import Hits
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -19,7 +20,7 @@ from tui.app import CircuitApp
 from tui.views.ahead import Ahead
 from tui.views.ask import Ask
 from tui.views.find import Find
-from tui.views.palette import Palette
+from tui.views.palette import Commands, Palette
 
 
 def ahead(app: App[Any]) -> Ahead:
@@ -128,11 +129,31 @@ async def test_nothing_is_left_behind() -> None:
 async def test_what_passes_nothing_on_holds_no_key_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     async with driven() as (explorer, pilot):
         await pilot.press("slash")
-        monkeypatch.setattr("tui.views.ahead.LONGEST", 0.1)
+        monkeypatch.setattr("tui.views.ahead.LONGEST", 2)
         monkeypatch.setattr(ahead(explorer.app), "_follow", lambda *_: None)
         burst(explorer.app, ["escape", "2", "right_curly_bracket"])
         await until(pilot, lambda: (explorer.selection.page, explorer.selection.name) == ("qk", "L0H1"), 10)
         await until(pilot, lambda: ahead(explorer.app).at_rest, 10)
+
+
+async def test_a_machine_without_time_for_the_app_changes_no_keys_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a key does takes three times as long as an app that has nothing to do is waited for."""
+    search = Commands.search
+
+    async def slow(self: Commands, query: str) -> Hits:
+        for _ in range(30):
+            began = time.thread_time()
+            while time.thread_time() - began < 0.05:
+                pass
+            await asyncio.sleep(0)
+        async for hit in search(self, query):
+            yield hit
+
+    monkeypatch.setattr(Commands, "search", slow)
+    async with driven() as (explorer, pilot):
+        burst(explorer.app, ["colon", *"L1H3", "enter", "3"])
+        await until(pilot, lambda: (explorer.selection.page, explorer.selection.name) == ("ov", "L1H3"))
+        await until(pilot, lambda: explorer.app.screen is explorer)
 
 
 async def test_text_waits_for_nothing() -> None:

@@ -20,9 +20,14 @@ from textual.widgets import Input
 
 from .once import Once
 
-EVERY, LONGEST, AFTER_ESCAPE = 0.01, 1.0, 0.2
-"""Seconds between looks, until keys are taken whatever is not known yet, and until then where escape waits among them:
-it is for what does not come to an end."""
+EVERY = 0.01
+"""Seconds between looks at a dialog."""
+TICK, LONGEST, AFTER_ESCAPE = 0.05, 20, 4
+"""Seconds of a tick; idle ticks until keys are taken whatever is not known yet, and until then where escape waits among
+them: it is for what does not come to an end."""
+WORKING, MOST = 0.1, 600
+"""Share of its time from which a tick is no idle one: on a machine that has little time for the app, a dialog opens in
+more than a second, and is waited for while it does. Ticks of any kind at most."""
 ROUNDS = 2
 """From a dialog over the app to the screen below, and what comes of it there."""
 
@@ -39,8 +44,12 @@ class Ahead:
         self._waiting: deque[events.Key | events.Paste] = deque()
         self._turn = 0
         """Counts the keys whose outcome was waited for: a callback of an earlier one has nothing to say any more."""
-        self._since: float | None = None
-        """When the key was taken whose outcome is not known; None: there is none."""
+        self._idle: int | None = None
+        """Idle ticks since the key was taken whose outcome is not known; None: there is none."""
+        self._left = 0
+        """Ticks of any kind that it may still take."""
+        self._clocks = (0.0, 0.0)
+        """Seconds that had passed at the last one, and those in which this thread worked."""
         self._behind = False
         """Whether such are on their way that were not waited for: what is no text, or step, would overtake them."""
         self._alarm: asyncio.TimerHandle | None = None
@@ -48,16 +57,16 @@ class Ahead:
     @property
     def at_rest(self) -> bool:
         """Whether all that was typed has been taken, and has done what it does."""
-        return self._since is None and not self._waiting
+        return self._idle is None and not self._waiting
 
     async def take(self, event: events.Key | events.Paste) -> None:
         """Now, or behind those that wait. Called with every key and paste, in their order."""
         self._waiting.append(event)
-        if self._since is None:
+        if self._idle is None:
             await self._next()
 
     async def _next(self) -> None:
-        while self._since is None and self._waiting and self._app.screen_stack:  # none when the app ends
+        while self._idle is None and self._waiting and self._app.screen_stack:  # none when the app ends
             goes_on = self._goes_on(self._waiting[0])
             if goes_on or not self._behind:
                 event, self._behind = self._waiting.popleft(), goes_on
@@ -76,12 +85,14 @@ class Ahead:
 
     def _begin(self) -> None:
         focused = self._app.focused or self._app.screen
-        self._turn, self._since = self._turn + 1, time.monotonic()
-        self._app.call_later(self._follow, self._turn, iter(focused.ancestors_with_self), ROUNDS)
-        self._alarm = self._later(LONGEST, self._end)  # a screen that is taken away may pass nothing on
+        self._turn, self._idle, self._left = self._turn + 1, 0, MOST
+        self._clocks = _clocks()
+        # Once behind the key as it rises to whoever has it bound, and once behind what that says: it rises, too.
+        self._app.call_later(self._follow, self._turn, iter([*focused.ancestors_with_self] * 2), ROUNDS)
+        self._alarm = self._later(TICK, self._tick)  # a screen that is taken away may pass nothing on
 
     def _follow(self, turn: int, path: Iterator[MessagePump], rounds: int) -> None:
-        """Behind the key, from what it was given to up to the app, then so many times over all screens and the app."""
+        """Behind the key, from what it was given to up to the app and once more, then so many times over all screens and the app."""
         if self._is_over(turn):
             return
         for pump in path:
@@ -114,17 +125,32 @@ class Ahead:
         """A timer of Textual's would be a task."""
         return asyncio.get_running_loop().call_later(seconds, self._app.call_later, act, self._turn)
 
+    async def _tick(self, turn: int) -> None:
+        if self._is_over(turn):
+            return
+        (passed, worked), self._clocks = self._clocks, _clocks()
+        is_idle = self._clocks[1] - worked < WORKING * (self._clocks[0] - passed)
+        self._idle, self._left = (self._idle or 0) + is_idle, self._left - 1
+        if self._idle < LONGEST and self._left:
+            self._alarm = self._later(TICK, self._tick)
+        else:
+            await self._end(turn)
+
     def _is_late(self) -> bool:
         escape = any(isinstance(event, events.Key) and event.key == "escape" for event in self._waiting)
-        return time.monotonic() - (self._since or 0.0) > (AFTER_ESCAPE if escape else LONGEST)
+        return (self._idle or 0) >= (AFTER_ESCAPE if escape else LONGEST)
 
     async def _end(self, turn: int) -> None:
         if self._is_over(turn):
             return
-        self._since = None
+        self._idle = None
         if self._alarm is not None:
             self._alarm.cancel()
         await self._next()
 
     def _is_over(self, turn: int) -> bool:
-        return self._since is None or turn != self._turn
+        return self._idle is None or turn != self._turn
+
+
+def _clocks() -> tuple[float, float]:
+    return time.monotonic(), time.thread_time()
