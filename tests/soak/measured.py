@@ -16,7 +16,8 @@ class Reading:
     resident: float
     """MB."""
     own: float
-    """MB that no other process shares."""
+    """MB that it has written and no other process shares. What it has mapped of files is left out: that becomes its own
+    when another process ends that had mapped the same."""
     threads: tuple[tuple[str, int], ...]
     """By name, how many."""
 
@@ -32,8 +33,8 @@ def reading(pid: int, inputs: int) -> Reading:
         name, size, *_ = line.split()
         sizes[name.rstrip(":")] += int(size)
     names = Counter((task / "comm").read_text().strip() for task in (folder / "task").iterdir())
-    own = sizes["Private_Clean"] + sizes["Private_Dirty"]
-    return Reading(inputs, sizes["Rss"] / 1024, own / 1024, tuple(sorted(names.items())))
+    own = sizes["Private_Dirty"] / 1024
+    return Reading(inputs, sizes["Rss"] / 1024, own, tuple(sorted(names.items())))
 
 
 def growth(readings: list[Reading]) -> float:

@@ -92,7 +92,8 @@ class Ahead:
         self._alarm = self._later(TICK, self._tick)  # a screen that is taken away may pass nothing on
 
     def _follow(self, turn: int, path: Iterator[MessagePump], rounds: int) -> None:
-        """Behind the key, from what it was given to up to the app and once more, then so many times over all screens and the app."""
+        """Behind the key, from what it was given to up to the app and once more, then so many times over all screens
+        and the app."""
         if self._is_over(turn):
             return
         for pump in path:
