@@ -19,8 +19,8 @@ from ..text import plain
 from .help import Entry
 from .once import Once
 
-SETTLED = 0.1
-"""Seconds after which an enter that found a list has done what it does."""
+SETTLED = 20
+"""Rounds of messages after which an enter that found a list has done what it does: it takes a handful."""
 PLACE = "a command, a head, a place · tab completes, ↑ what you ran before"
 FIRST = 1e6
 """The score of a place that was typed: a fuzzy match of a command's help can have any."""
@@ -127,7 +127,7 @@ class Palette(CommandPalette, Once[None]):
         self.answering = isinstance(message, Input.Submitted)
         self._waits = "enter" if self.answering and self._searching else ""
         if self.answering and not self._waits:
-            self.set_timer(SETTLED, self._stays)
+            self._stays(SETTLED)
         if self._waits or not self.on_top:
             message.stop()
             message.prevent_default()
@@ -140,9 +140,12 @@ class Palette(CommandPalette, Once[None]):
     def _searching(self) -> bool:
         return any(worker.node is self and not worker.is_finished for worker in self.workers)
 
-    def _stays(self) -> None:
-        """Enter has done what it does, and this is still here: there was nothing to run."""
-        self.answering = False
+    def _stays(self, rounds: int) -> None:
+        """When enter has done what it does, and this is still here: there was nothing to run."""
+        if rounds:
+            self.call_later(self._stays, rounds - 1)
+        else:
+            self.answering = False
 
     def _chosen(self, message: OptionList.OptionSelected) -> None:
         """What cannot be run yet is put into the field; what is run is remembered."""
