@@ -129,7 +129,7 @@ async def test_nothing_is_left_behind() -> None:
 async def test_what_passes_nothing_on_holds_no_key_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     async with driven() as (explorer, pilot):
         await pilot.press("slash")
-        monkeypatch.setattr("tui.views.ahead.LONGEST", 2)
+        monkeypatch.setattr("tui.views.ahead.LONGEST", (2, 10))
         monkeypatch.setattr(ahead(explorer.app), "_follow", lambda *_: None)
         burst(explorer.app, ["escape", "2", "right_curly_bracket"])
         await until(pilot, lambda: (explorer.selection.page, explorer.selection.name) == ("qk", "L0H1"), 10)
@@ -141,7 +141,7 @@ async def test_a_machine_without_time_for_the_app_changes_no_keys_meaning(monkey
     search = Commands.search
 
     async def slow(self: Commands, query: str) -> Hits:
-        for _ in range(30):
+        for _ in range(24):
             began = time.thread_time()
             while time.thread_time() - began < 0.05:
                 pass

@@ -16,7 +16,7 @@ ESCAPE = "\x1b[27u"
 """As terminals with the keyboard protocol send it: nothing that follows can make another key of it."""
 PALETTE = "tab completes, ↑ what you ran before"
 """What stands in the palette's field while nothing is typed."""
-QUIET = AFTER_ESCAPE * TICK + 0.05
+QUIET = AFTER_ESCAPE[0] * TICK + 0.05
 TYPED = (string.ascii_letters + string.digits + string.punctuation + " ").replace("q", "")
 """Every key that is a character, but the one that quits."""
 OTHERS = [

@@ -22,12 +22,12 @@ from .once import Once
 
 EVERY = 0.01
 """Seconds between looks at a dialog."""
-TICK, LONGEST, AFTER_ESCAPE = 0.05, 20, 4
-"""Seconds of a tick; idle ticks until keys are taken whatever is not known yet, and until then where escape waits among
-them: it is for what does not come to an end."""
-WORKING, MOST = 0.1, 600
-"""Share of its time from which a tick is no idle one: on a machine that has little time for the app, a dialog opens in
-more than a second, and is waited for while it does. Ticks of any kind at most."""
+TICK, WORKING = 0.05, 0.1
+"""Seconds of a tick, and the share of them from which it is no idle one: on a machine that has little time for the app,
+a dialog opens in more than a second, and is waited for while it does."""
+LONGEST, AFTER_ESCAPE = (20, 100), (4, 20)
+"""Idle ticks, and ticks of any kind, until keys are taken whatever is not known yet, and until then where escape waits
+among them: it is for what does not come to an end."""
 ROUNDS = 2
 """From a dialog over the app to the screen below, and what comes of it there."""
 
@@ -46,8 +46,8 @@ class Ahead:
         """Counts the keys whose outcome was waited for: a callback of an earlier one has nothing to say any more."""
         self._idle: int | None = None
         """Idle ticks since the key was taken whose outcome is not known; None: there is none."""
-        self._left = 0
-        """Ticks of any kind that it may still take."""
+        self._ticks = 0
+        """Ticks of any kind since then."""
         self._clocks = (0.0, 0.0)
         """Seconds that had passed at the last one, and those in which this thread worked."""
         self._behind = False
@@ -85,7 +85,7 @@ class Ahead:
 
     def _begin(self) -> None:
         focused = self._app.focused or self._app.screen
-        self._turn, self._idle, self._left = self._turn + 1, 0, MOST
+        self._turn, self._idle, self._ticks = self._turn + 1, 0, 0
         self._clocks = _clocks()
         # Once behind the key as it rises to whoever has it bound, and once behind what that says: it rises, too.
         self._app.call_later(self._follow, self._turn, iter([*focused.ancestors_with_self] * 2), ROUNDS)
@@ -131,15 +131,18 @@ class Ahead:
             return
         (passed, worked), self._clocks = self._clocks, _clocks()
         is_idle = self._clocks[1] - worked < WORKING * (self._clocks[0] - passed)
-        self._idle, self._left = (self._idle or 0) + is_idle, self._left - 1
-        if self._idle < LONGEST and self._left:
-            self._alarm = self._later(TICK, self._tick)
-        else:
+        self._idle, self._ticks = (self._idle or 0) + is_idle, self._ticks + 1
+        if self._has_waited(LONGEST):
             await self._end(turn)
+        else:
+            self._alarm = self._later(TICK, self._tick)
+
+    def _has_waited(self, longest: tuple[int, int]) -> bool:
+        return (self._idle or 0) >= longest[0] or self._ticks >= longest[1]
 
     def _is_late(self) -> bool:
         escape = any(isinstance(event, events.Key) and event.key == "escape" for event in self._waiting)
-        return (self._idle or 0) >= (AFTER_ESCAPE if escape else LONGEST)
+        return self._has_waited(AFTER_ESCAPE if escape else LONGEST)
 
     async def _end(self, turn: int) -> None:
         if self._is_over(turn):
