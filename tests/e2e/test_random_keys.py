@@ -1,5 +1,5 @@
-"""Hundreds of random keys to the real program (thousands in the soak): it stays alive, says nothing of errors, and still
-answers a key.
+"""Hundreds of random keys to the real program (thousands in the soak): it stays alive, says nothing of errors, and
+still answers a key.
 
 The inputs come from a seed, ``CIRCUIT_TUI_SEED``; ``CIRCUIT_TUI_INPUTS`` is how many there are. Which of them are taken
 by which dialog depends on the machine's speed, so a failure shows its last inputs too.
