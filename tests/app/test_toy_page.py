@@ -197,7 +197,7 @@ def test_keys_and_help_of_shared_keys_speak_of_it() -> None:
     listed = {command.id: command for command in commands.every()}
     assert (listed["toy"].keys, listed["toy"].help) == (("f9",), "Numbers to play with.")
     assert "Toy: plain or squared numbers." in listed["mode"].help
-    assert "| `f9` | Toy | Numbers to play with. |" in commands.key_table()
+    assert "| `F9` | Toy | Numbers to play with. |" in commands.key_table()
     moved = moves.cycle(loaded(page="qk"), "unit", "unit")[1]
     assert "Toy" not in moved, "it has no unit"
 

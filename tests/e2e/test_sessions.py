@@ -47,7 +47,7 @@ def test_a_session_outlives_a_signal_and_a_lost_terminal_and_gives_the_same_numb
         terminal.press("i", "\x15", *"The capital of Germany is", "enter")
         terminal.wait_for("│·Germany")
         terminal.press("3", "}", "}", "a", "n")
-        terminal.wait_for("L0H2 · OV")
+        terminal.wait_for("L0H2 · OV · centered")
         terminal.settle()
         terminal.press("e", "enter")
         terminal.wait_for("written:")
