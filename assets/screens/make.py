@@ -45,7 +45,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
 
 async def take(name: str, presses: tuple[str, ...], heads: dict[str, str]) -> None:
     """Start the app, press the keys, wait for every result, write the screen."""
-    app = CircuitApp(Options(color="truecolor", prompt=PROMPT))
+    app = CircuitApp(Options(color="truecolor", prompt=PROMPT, fresh=True))
     async with app.run_test(size=SIZE) as pilot:
         await computed(app, pilot)
         keys = iter(presses)
