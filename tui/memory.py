@@ -41,27 +41,25 @@ def of_card(device: str) -> tuple[int, int] | None:
         return None
 
 
-def share_free() -> None:
-    """One heap for all threads, before there are any. glibc gives each its own, and what one has freed no other takes:
-    in a run of days the heaps of the engine, of look-ups and of the screen each grow to the most it ever needed."""
-    try:
-        mallopt = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_int)(("mallopt", ctypes.CDLL(None)))
-    except (OSError, TypeError, AttributeError):
-        return  # another C library
-    mallopt(ARENA_MAX, 1)
-
-
 @cache
-def _trim() -> Callable[[int], int] | None:
-    """None where the C library has none: it is glibc's, which keeps what was freed between blocks in use."""
+def _of_glibc(name: str, *numbers: type) -> Callable[..., int] | None:
+    """A function of the C library that takes these numbers and gives an int; None where it has none of that name."""
     try:
-        return ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_size_t)(("malloc_trim", ctypes.CDLL(None)))
+        return ctypes.CFUNCTYPE(ctypes.c_int, *numbers)((name, ctypes.CDLL(None)))
     except (OSError, TypeError, AttributeError):
         return None
 
 
+def share_free() -> None:
+    """One heap for all threads, before there are any. glibc gives each its own, and what one has freed no other takes:
+    in a run of days the heaps of the engine, of look-ups and of the screen each grow to the most it ever needed."""
+    if (mallopt := _of_glibc("mallopt", ctypes.c_int, ctypes.c_int)) is not None:
+        mallopt(ARENA_MAX, 1)
+
+
 def give_back() -> None:
-    """Collect what is in cycles, as a model that was dropped is, and let the system have what is free: some ms."""
+    """Collect what is in cycles, as a model that was dropped is, and let the system have what is free, which glibc
+    keeps between blocks in use: some ms."""
     gc.collect()
-    if (trim := _trim()) is not None:
+    if (trim := _of_glibc("malloc_trim", ctypes.c_size_t)) is not None:
         trim(0)

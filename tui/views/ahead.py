@@ -86,7 +86,7 @@ class Ahead:
     def _begin(self) -> None:
         focused = self._app.focused or self._app.screen
         self._turn, self._idle, self._ticks = self._turn + 1, 0, 0
-        self._clocks = _clocks()
+        self._clocks = _now()
         # Once behind the key as it rises to whoever has it bound, and once behind what that says: it rises, too.
         self._app.call_later(self._follow, self._turn, iter([*focused.ancestors_with_self] * 2), ROUNDS)
         self._alarm = self._later(TICK, self._tick)  # a screen that is taken away may pass nothing on
@@ -129,7 +129,7 @@ class Ahead:
     async def _tick(self, turn: int) -> None:
         if self._is_over(turn):
             return
-        (passed, worked), self._clocks = self._clocks, _clocks()
+        (passed, worked), self._clocks = self._clocks, _now()
         is_idle = self._clocks[1] - worked < WORKING * (self._clocks[0] - passed)
         self._idle, self._ticks = (self._idle or 0) + is_idle, self._ticks + 1
         if self._has_waited(LONGEST):
@@ -156,5 +156,5 @@ class Ahead:
         return self._idle is None or turn != self._turn
 
 
-def _clocks() -> tuple[float, float]:
+def _now() -> tuple[float, float]:
     return time.monotonic(), time.thread_time()
